@@ -1,0 +1,151 @@
+"""Cameras: projection, rays, and the view in which a lifter sees a person.
+
+Camera axes are x right, y down, z forward; intrinsics are ``(fx, fy, cx, cy)`` in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .keypoints import Keypoints2D
+
+__all__ = [
+    "ASSUMED_FIELD_OF_VIEW",
+    "CAMERA_KNOWLEDGE",
+    "CanonicalView",
+    "assumed_intrinsics",
+    "canonical_view",
+    "pixels_to_plane",
+    "project",
+    "turn_to_axis",
+]
+
+#: Field of view in degrees across the longer side of an image whose camera is not known.
+ASSUMED_FIELD_OF_VIEW = 55.0
+#: What is known of the camera, as the lifter is told.
+CAMERA_KNOWLEDGE = ("nothing", "image size", "intrinsics")
+#: Apparent size (tangent units) given to a person in a picture of which not even the size is known.
+_NOMINAL_SIZE = 0.1
+
+
+def project(
+    points: Float[Tensor, "*batch joints 3"], intrinsics: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch joints 2"]:
+    """Pixels of points in camera axes (metres). Points behind the camera are the caller's concern."""
+    return points[..., :2] / points[..., 2:] * intrinsics[..., None, :2] + intrinsics[..., None, 2:]
+
+
+def pixels_to_plane(
+    xy: Float[Tensor, "*batch joints 2"], intrinsics: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch joints 2"]:
+    """Pixels as points (x/z, y/z) of the plane at unit distance."""
+    return (xy - intrinsics[..., None, 2:]) / intrinsics[..., None, :2]
+
+
+def assumed_intrinsics(
+    image_size: Float[Tensor, "*batch 2"], field_of_view: float = ASSUMED_FIELD_OF_VIEW
+) -> Float[Tensor, "*batch 4"]:
+    """Intrinsics of a centred camera with the given field of view (degrees) across the longer side."""
+    focal = 0.5 * image_size.amax(-1, keepdim=True) / math.tan(math.radians(field_of_view) / 2)
+    return torch.cat([focal, focal, 0.5 * image_size], -1)
+
+
+def turn_to_axis(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The smallest rotation that takes ``direction`` (z > 0) onto the optical axis (0, 0, 1)."""
+    x, y, z = (direction / direction.norm(dim=-1, keepdim=True)).unbind(-1)
+    k = 1.0 / (1.0 + z)
+    rows = (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z)
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+@dataclass(frozen=True)
+class CanonicalView:
+    """A person as seen by a virtual camera that looks straight at them.
+
+    Attributes:
+        points: ``(*batch, joints, 2)`` on the unit plane of the turned camera, divided by ``scale``, relative
+            to the centre of the visible joints; 0 where hidden.
+        covariance: ``(*batch, joints, 2, 2)`` of the points, likewise scaled; identity where hidden.
+        visible: ``(*batch, joints)``.
+        scale: ``(*batch,)`` apparent size in tangent units (root-mean-square distance from the centre, at
+            least the mean uncertainty).
+        rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes.
+        knowledge: ``(*batch,)`` index into `CAMERA_KNOWLEDGE`.
+        height: ``(*batch,)`` metres, NaN where unknown.
+    """
+
+    points: Tensor
+    covariance: Tensor
+    visible: Tensor
+    scale: Tensor
+    rotation: Tensor
+    knowledge: Tensor
+    height: Tensor
+
+
+def _camera_of(keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
+    """Intrinsics to use for each pose and what they rest on (index into `CAMERA_KNOWLEDGE`)."""
+    knows_size = keypoints.image_size.isfinite().all(-1)
+    knows_camera = keypoints.intrinsics.isfinite().all(-1)
+    weight = keypoints.visible.to(keypoints.xy.dtype).unsqueeze(-1)
+    centre = (keypoints.xy * weight).sum(-2) / weight.sum(-2).clamp(min=1.0)
+    focal = (keypoints.size / _NOMINAL_SIZE).clamp(min=1.0).unsqueeze(-1)
+    blind = torch.cat([focal, focal, centre], -1)
+    intrinsics = torch.where(knows_size.unsqueeze(-1), assumed_intrinsics(keypoints.image_size), blind)
+    intrinsics = torch.where(knows_camera.unsqueeze(-1), keypoints.intrinsics, intrinsics)
+    return intrinsics, torch.where(knows_camera, 2, knows_size.long())
+
+
+def _mean_over(values: Tensor, mask: Bool[Tensor, "*batch joints"]) -> Tensor:
+    weight = mask.to(values.dtype)
+    while weight.ndim < values.ndim:
+        weight = weight.unsqueeze(-1)
+    dim = mask.ndim - 1
+    return (values * weight).sum(dim) / weight.sum(dim).clamp(min=1.0)
+
+
+def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> CanonicalView:
+    """Turn keypoints into what a camera would see that looks straight at the person.
+
+    With known intrinsics this is exact for perspective cameras; without them the field of view is
+    `ASSUMED_FIELD_OF_VIEW` (image size known) or the picture is taken as distant (nothing known), and
+    ``knowledge`` says so. Covariances are carried along to first order.
+
+    Args:
+        keypoints: the evidence, in the skeleton of the lifter.
+        maximum_spread: a joint whose standard deviation exceeds this fraction of the person's apparent size
+            says nothing and counts as hidden.
+    """
+    intrinsics, knowledge = _camera_of(keypoints)
+    visible = keypoints.visible
+    plane = pixels_to_plane(keypoints.xy, intrinsics)
+    centre = _mean_over(plane, visible)
+    rotation = turn_to_axis(torch.cat([centre, torch.ones_like(centre[..., :1])], -1))
+    rays = torch.cat([plane, torch.ones_like(plane[..., :1])], -1) @ rotation.transpose(-1, -2)
+    # A joint more than about 85 degrees off the person's direction has no finite image in the turned camera.
+    visible = visible & (rays[..., 2] > 0.1)
+    depth = rays[..., 2:].clamp(min=0.1)
+    turned = rays[..., :2] / depth
+    jacobian = (
+        rotation[..., None, :2, :2] - turned.unsqueeze(-1) * rotation[..., None, 2:, :2]
+    ) / depth.unsqueeze(-1)
+    jacobian = jacobian / intrinsics[..., None, None, :2]
+    covariance = jacobian @ keypoints.covariance @ jacobian.transpose(-1, -2)
+
+    variance = 0.5 * covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    middle = _mean_over(turned, visible)
+    squared = (turned - middle.unsqueeze(-2)).square().sum(-1)
+    scale = (_mean_over(squared, visible) + _mean_over(variance, visible)).sqrt()
+    scale = torch.where(scale > 0, scale, torch.full_like(scale, _NOMINAL_SIZE))
+    visible = visible & (variance.sqrt() < maximum_spread * scale.unsqueeze(-1))
+    points = torch.where(visible.unsqueeze(-1), (turned - middle.unsqueeze(-2)) / scale[..., None, None], 0.0)
+    identity = torch.eye(2, dtype=points.dtype, device=points.device)
+    covariance = torch.where(
+        visible[..., None, None], covariance / scale.square()[..., None, None, None], identity
+    )
+    return CanonicalView(points, covariance, visible, scale, rotation, knowledge, keypoints.height)

@@ -1,0 +1,302 @@
+"""Distributions over 3D poses, as returned by lifters.
+
+Event shape ``(joints, 3)``: metres, relative to the root joint, camera axes (x right, y down, z forward).
+The root is zero in every sample; densities are with respect to Lebesgue measure on the other joints.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from .skeletons import Skeleton, get_skeleton
+
+__all__ = ["MixturePoseDistribution", "PoseDistribution", "seeded"]
+
+
+def seeded(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
+    """A generator with that seed (None: torch's global one)."""
+    return None if seed is None else torch.Generator(device=device).manual_seed(seed)
+
+
+class PoseDistribution(Distribution):
+    """A probability distribution over 3D poses.
+
+    Attributes:
+        skeleton: joint order of the event.
+        units: ``"metres"``.
+        axes: ``"x right, y down, z forward (camera)"``.
+        origin: name of the root joint, which is at zero in every pose.
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
+    support = constraints.real_vector
+    has_density = True
+    units = "metres"
+    axes = "x right, y down, z forward (camera)"
+
+    def __init__(self, batch_shape: torch.Size, skeleton: str | Skeleton) -> None:
+        self.skeleton = get_skeleton(skeleton)
+        super().__init__(batch_shape, torch.Size((len(self.skeleton), 3)), validate_args=False)
+
+    @property
+    def origin(self) -> str:
+        return self.skeleton.joints[self.skeleton.root]
+
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Float[Tensor, "*samples_batch joints 3"]:
+        """Draw poses: ``(*sample_shape, *batch, joints, 3)`` metres. The same seed gives the same poses."""
+        raise NotImplementedError
+
+    @property
+    def covariance(self) -> Float[Tensor, "*batch joints 3 3"]:
+        """Covariance of each joint's position, m² (zero for the root)."""
+        raise NotImplementedError
+
+    @property
+    def stddev(self) -> Float[Tensor, "*batch joints 3"]:
+        """Standard deviation of each coordinate, metres."""
+        return self.covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch joints 3"]:
+        return self.covariance.diagonal(dim1=-2, dim2=-1)
+
+    @property
+    def hypotheses(self) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k"]]:
+        """A few representative poses and their probabilities."""
+        raise NotImplementedError
+
+    def no_density(self) -> NotImplementedError:
+        """The error that `log_prob` raises where a density does not exist."""
+        return NotImplementedError(
+            f"{type(self).__name__} has no density: log_prob is not defined for it; use samples instead"
+        )
+
+
+def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
+    """Solve ``lower @ x = right`` for 3x3 lower triangles; torch's batched solver is slow on tiny blocks."""
+    x = right[..., 0] / lower[..., 0, 0]
+    y = (right[..., 1] - lower[..., 1, 0] * x) / lower[..., 1, 1]
+    z = (right[..., 2] - lower[..., 2, 0] * x - lower[..., 2, 1] * y) / lower[..., 2, 2]
+    return torch.stack([x, y, z], -1)
+
+
+class MixturePoseDistribution(PoseDistribution):
+    """A mixture of Gaussians over the joints other than the root.
+
+    Component k has mean ``loc[k]`` and covariance ``L (I + U Uᵀ) Lᵀ``: ``L`` holds one 3x3 lower triangle a
+    joint, ``U`` ties the joints together (rank 0: independent joints). The evidence is seen by a turned
+    camera (`poseterior.cameras.canonical_view`); ``rotation`` turns its axes back to the camera's.
+
+    Args:
+        logits: ``(*batch, k)`` unnormalised log-weights.
+        loc: ``(*batch, k, joints - 1, 3)`` metres, turned axes, joints in skeleton order without the root.
+        scale_tril: ``(*batch, k, joints - 1, 3, 3)`` metres, positive diagonals.
+        factor: ``(*batch, k, (joints - 1) * 3, rank)``, dimensionless, or None for independent joints.
+        rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes, or None for the identity.
+        skeleton: joint order.
+    """
+
+    def __init__(
+        self,
+        logits: Float[Tensor, "*batch k"],
+        loc: Float[Tensor, "*batch k nonroot 3"],
+        scale_tril: Float[Tensor, "*batch k nonroot 3 3"],
+        factor: Float[Tensor, "*batch k dims rank"] | None = None,
+        rotation: Float[Tensor, "*batch 3 3"] | None = None,
+        skeleton: str | Skeleton = "h36m17",
+    ) -> None:
+        super().__init__(logits.shape[:-1], skeleton)
+        self.log_weights = logits.log_softmax(-1)
+        self.loc, self.scale_tril, self.factor, self.rotation = loc, scale_tril, factor, rotation
+        root = self.skeleton.root
+        self._others = [j for j in range(len(self.skeleton)) if j != root]
+
+    # -- axes and the root ---------------------------------------------------------------------------------
+
+    def _to_camera(self, poses: Tensor) -> Tensor:
+        """Turned axes without the root -> camera axes with the root at zero."""
+        if self.rotation is not None:
+            poses = poses @ self.rotation
+        full = poses.new_zeros(*poses.shape[:-2], len(self.skeleton), 3)
+        full[..., self._others, :] = poses
+        return full
+
+    def _from_camera(self, poses: Tensor) -> Tensor:
+        """Inverse of `_to_camera`."""
+        poses = poses[..., self._others, :]
+        return poses if self.rotation is None else poses @ self.rotation.transpose(-1, -2)
+
+    # -- density -------------------------------------------------------------------------------------------
+
+    def _component_log_prob(self, poses: Tensor, observed: Tensor | None) -> Tensor:
+        """Log-density of turned poses ``(..., joints - 1, 3)`` under every component: ``(..., k)``."""
+        whitened = _forward_substitution(self.scale_tril, poses.unsqueeze(-3) - self.loc)
+        log_scale = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        dims: Tensor | float = 3.0 * len(self._others)
+        if observed is not None:
+            mask = observed.unsqueeze(-2)
+            whitened = torch.where(mask.unsqueeze(-1), whitened, 0.0)
+            log_scale = torch.where(mask, log_scale, 0.0)
+            dims = 3.0 * mask.sum(-1)
+        flat = whitened.flatten(-2)
+        squared = flat.square().sum(-1)
+        log_det = 2.0 * log_scale.sum(-1)
+        if self.factor is not None:
+            factor = self.factor
+            if observed is not None:
+                factor = factor * observed.repeat_interleave(3, -1)[..., None, :, None]
+            rank = factor.shape[-1]
+            capacitance = factor.transpose(-1, -2) @ factor + torch.eye(
+                rank, dtype=flat.dtype, device=flat.device
+            )
+            chol = torch.linalg.cholesky(capacitance)
+            projected = (flat.unsqueeze(-2) @ factor).squeeze(-2)
+            solved = torch.linalg.solve_triangular(
+                chol.expand(*projected.shape[:-1], rank, rank), projected.unsqueeze(-1), upper=False
+            )
+            squared = squared - solved.squeeze(-1).square().sum(-1)
+            log_det = log_det + 2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (squared + log_det + dims * math.log(2 * math.pi))
+
+    def log_prob(
+        self,
+        value: Float[Tensor, "*samples_batch joints 3"],
+        observed: Bool[Tensor, "*batch joints"] | None = None,
+    ) -> Float[Tensor, "*samples_batch"]:
+        """Exact log-density in nats, with respect to Lebesgue measure on the joints other than the root.
+
+        Args:
+            value: poses relative to the root, metres, camera axes.
+            observed: if given, the density is the marginal one of these joints; other values are ignored.
+        """
+        if observed is not None:
+            value = torch.where(observed.unsqueeze(-1), value, 0.0)
+            observed = observed[..., self._others]
+        joint = self.log_weights + self._component_log_prob(self._from_camera(value), observed)
+        return joint.logsumexp(-1)
+
+    # -- sampling ------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        generator = seeded(seed, self.loc.device) if generator is None else generator
+        shape = torch.Size(sample_shape)
+        count, batch = shape.numel(), self.batch_shape.numel()
+        k, joints = self.loc.shape[-3:-1]
+        weights = self.log_weights.exp().reshape(batch, k)
+        chosen = torch.multinomial(weights, count, replacement=True, generator=generator)  # (batch, count)
+        row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
+        noise = torch.randn(
+            batch, count, joints * 3, generator=generator, device=self.loc.device, dtype=self.loc.dtype
+        )
+        if self.factor is not None:
+            rank = self.factor.shape[-1]
+            tied = torch.randn(
+                batch, count, rank, generator=generator, device=self.loc.device, dtype=self.loc.dtype
+            )
+            factor = self.factor.reshape(batch * k, joints * 3, rank)
+            noise = noise + (factor[row] @ tied.unsqueeze(-1)).squeeze(-1)
+        lower = self.scale_tril.reshape(batch * k, joints, 3, 3)[row]
+        poses = (lower @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
+        poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
+        poses = poses.transpose(0, 1).reshape(*shape, *self.batch_shape, joints, 3)
+        return self._to_camera(poses)
+
+    # -- summaries -----------------------------------------------------------------------------------------
+
+    @property
+    def mean(self) -> Tensor:
+        return self._to_camera((self.log_weights.exp()[..., None, None] * self.loc).sum(-3))
+
+    def _component_joint_covariance(self) -> Tensor:
+        """Covariance of each joint under each component, turned axes: ``(*batch, k, joints - 1, 3, 3)``."""
+        root = self.scale_tril
+        covariance = root @ root.transpose(-1, -2)
+        if self.factor is not None:
+            tied = root @ self.factor.unflatten(-2, (-1, 3))
+            covariance = covariance + tied @ tied.transpose(-1, -2)
+        return covariance
+
+    @property
+    def covariance(self) -> Tensor:
+        weights = self.log_weights.exp()[..., None, None, None]
+        mean = (weights[..., 0] * self.loc).sum(-3, keepdim=True)
+        offset = (self.loc - mean).unsqueeze(-1)
+        total = (weights * (self._component_joint_covariance() + offset @ offset.transpose(-1, -2))).sum(-4)
+        if self.rotation is not None:
+            turn = self.rotation.unsqueeze(-3)
+            total = turn.transpose(-1, -2) @ total @ turn
+        full = total.new_zeros(*total.shape[:-3], len(self.skeleton), 3, 3)
+        full[..., self._others, :, :] = total
+        return full
+
+    @property
+    def hypotheses(self) -> tuple[Tensor, Tensor]:
+        """The component means ``(*batch, k, joints, 3)`` and weights ``(*batch, k)``, likeliest first."""
+        weights, order = self.log_weights.exp().sort(-1, descending=True)
+        index = order[..., None, None].expand(self.loc.shape)
+        means = self.loc.gather(-3, index)
+        turned = means.flatten(-3, -2) if self.rotation is None else means.flatten(-3, -2) @ self.rotation
+        full = means.new_zeros(*means.shape[:-2], len(self.skeleton), 3)
+        full[..., self._others, :] = turned.unflatten(-2, means.shape[-3:-1])
+        return full, weights
+
+    @property
+    def mode(self) -> Tensor:
+        """The highest mode that mode finding reaches from the component means ``(*batch, joints, 3)``.
+
+        Fixed-point iteration for Gaussian mixtures (Carreira-Perpinan 2000, as recommended by Bishop 1994):
+        it climbs from every mean and keeps the best.
+        """
+        k, joints = self.loc.shape[-3:-1]
+        dims = joints * 3
+        loc = self.loc.reshape(-1, k, dims).double()
+        lower = torch.zeros(*loc.shape, dims, dtype=loc.dtype, device=loc.device)
+        blocks = self.scale_tril.reshape(-1, k, joints, 3, 3).double()
+        for joint in range(joints):
+            at = slice(3 * joint, 3 * joint + 3)
+            lower[..., at, at] = blocks[..., joint, :, :]
+        inner = torch.eye(dims, dtype=loc.dtype, device=loc.device).expand_as(lower)
+        if self.factor is not None:
+            factor = self.factor.reshape(-1, k, dims, self.factor.shape[-1]).double()
+            inner = inner + factor @ factor.transpose(-1, -2)
+        root = lower @ torch.linalg.cholesky(inner)
+        log_norm = self.log_weights.reshape(-1, k).double() - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        precision = torch.cholesky_inverse(root)
+        weighted = (precision @ loc.unsqueeze(-1)).squeeze(-1)
+
+        def log_responsibility(points: Tensor) -> Tensor:  # (batch, starts, dims) -> (batch, starts, k)
+            offset = points.unsqueeze(-2) - loc.unsqueeze(1)
+            squared = torch.einsum("bskd,bkde,bske->bsk", offset, precision, offset)
+            return log_norm.unsqueeze(1) - 0.5 * squared
+
+        points = loc.clone()
+        for _ in range(100):
+            share = log_responsibility(points).softmax(-1)
+            total = torch.einsum("bsk,bkde->bsde", share, precision)
+            climbed = torch.linalg.solve(total, torch.einsum("bsk,bkd->bsd", share, weighted))
+            moved = (climbed - points).abs().max()
+            points = climbed
+            if moved < 1e-7:
+                break
+        best = log_responsibility(points).logsumexp(-1).argmax(-1)
+        mode = points[torch.arange(len(points), device=loc.device), best].to(self.loc.dtype)
+        return self._to_camera(mode.reshape(*self.batch_shape, joints, 3))

@@ -1,0 +1,146 @@
+"""Bodies as trees of bones: forward kinematics, bone lengths, height, alignment.
+
+Poses are ``(*batch, joints, 3)`` metres; every function takes any batch shape, and none depends on axes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .skeletons import Skeleton, get_skeleton
+
+__all__ = [
+    "body_height",
+    "bone_lengths",
+    "bones_to_pose",
+    "forward_kinematics",
+    "pose_to_bones",
+    "similarity_align",
+]
+
+#: From the ankle joint to the floor, metres: added to the joint chain to give a body's height.
+ANKLE_HEIGHT = 0.09
+
+
+@lru_cache(maxsize=32)
+def _ancestry(skeleton: Skeleton) -> tuple[tuple[float, ...], ...]:
+    """Row j marks the bones (named by their child joint) on the way from the root to joint j."""
+    rows = []
+    for joint in range(len(skeleton)):
+        row = [0.0] * len(skeleton)
+        while skeleton.parents[joint] >= 0:
+            row[joint] = 1.0
+            joint = skeleton.parents[joint]
+        rows.append(tuple(row))
+    return tuple(rows)
+
+
+def pose_to_bones(
+    pose: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton
+) -> Float[Tensor, "*batch joints 3"]:
+    """Vector from each joint's parent to the joint; the root's entry is zero."""
+    skeleton = get_skeleton(skeleton)
+    parents = [joint if parent < 0 else parent for joint, parent in enumerate(skeleton.parents)]
+    return pose - pose[..., parents, :]
+
+
+def bones_to_pose(
+    bones: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton
+) -> Float[Tensor, "*batch joints 3"]:
+    """The pose, root at the origin, whose bone vectors are ``bones`` (the root's entry is ignored)."""
+    ancestry = torch.tensor(_ancestry(get_skeleton(skeleton)), dtype=bones.dtype, device=bones.device)
+    return ancestry @ bones
+
+
+def bone_lengths(
+    pose: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton
+) -> Float[Tensor, "*batch bones"]:
+    """Length of each bone of `Skeleton.bones`, in that order, metres."""
+    skeleton = get_skeleton(skeleton)
+    children = [child for child, _ in skeleton.bones]
+    return pose_to_bones(pose, skeleton)[..., children, :].norm(dim=-1)
+
+
+def forward_kinematics(
+    rotations: Float[Tensor, "*batch joints 3 3"],
+    offsets: Float[Tensor, "*batch joints 3"],
+    skeleton: str | Skeleton,
+) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints 3 3"]]:
+    """Positions and global rotations from local ones.
+
+    Args:
+        rotations: each joint's rotation relative to its parent; the root's is the global orientation.
+        offsets: each joint's position in its parent's frame at rest, metres; the root's is its position.
+        skeleton: the tree.
+
+    Returns:
+        Positions ``(*batch, joints, 3)`` and global rotations ``(*batch, joints, 3, 3)``.
+    """
+    skeleton = get_skeleton(skeleton)
+    offsets = offsets.expand(*rotations.shape[:-2], 3)
+    positions: dict[int, Tensor] = {}
+    turned: dict[int, Tensor] = {}
+    for joint in skeleton.topological_order:
+        parent = skeleton.parents[joint]
+        if parent < 0:
+            positions[joint], turned[joint] = offsets[..., joint, :], rotations[..., joint, :, :]
+        else:
+            turned[joint] = turned[parent] @ rotations[..., joint, :, :]
+            step = (turned[parent] @ offsets[..., joint, :, None]).squeeze(-1)
+            positions[joint] = positions[parent] + step
+    order = range(len(skeleton))
+    return torch.stack([positions[j] for j in order], -2), torch.stack([turned[j] for j in order], -3)
+
+
+def body_height(pose: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch"]:
+    """Height in metres of the person an ``h36m17`` pose belongs to, whatever the pose.
+
+    The chain head top - neck/nose - thorax - spine - pelvis, the drop from the pelvis to the hips' centre
+    (zero by definition) and the mean leg, plus `ANKLE_HEIGHT`. Bent spines and the neck's forward tilt are
+    straightened by summing bone lengths.
+    """
+    skeleton = get_skeleton("h36m17")
+    bones = pose_to_bones(pose, skeleton).norm(dim=-1)
+    trunk = sum(bones[..., skeleton.index(j)] for j in ("spine", "thorax", "neck_nose", "head_top"))
+    legs = sum(
+        bones[..., skeleton.index(f"{side}_{j}")] for side in ("left", "right") for j in ("knee", "ankle")
+    )
+    return trunk + legs / 2 + ANKLE_HEIGHT
+
+
+def similarity_align(
+    pose: Float[Tensor, "*batch joints 3"],
+    target: Float[Tensor, "*batch joints 3"],
+    valid: Bool[Tensor, "*batch joints"] | None = None,
+    scale: bool = True,
+) -> Float[Tensor, "*batch joints 3"]:
+    """``pose`` moved, turned and (unless ``scale=False``) scaled to fit ``target`` in least squares.
+
+    Orthogonal Procrustes without reflections (Umeyama 1991): a mirrored pose does not align to its twin.
+
+    Args:
+        pose, target: broadcastable shapes.
+        valid: joints that count; values of the others are ignored (NaN included) in the fit, and moved along.
+        scale: whether to fit the size too.
+    """
+    import roma
+
+    pose, target = torch.broadcast_tensors(pose, target)
+    weight = torch.ones_like(pose[..., 0]) if valid is None else valid.expand(pose.shape[:-1]).to(pose.dtype)
+    source = torch.where(weight.unsqueeze(-1) > 0, pose, 0.0)
+    goal = torch.where(weight.unsqueeze(-1) > 0, target, 0.0)
+    total = weight.sum(-1, keepdim=True).clamp(min=1.0).unsqueeze(-1)
+    centre = (source * weight.unsqueeze(-1)).sum(-2, keepdim=True) / total
+    goal_centre = (goal * weight.unsqueeze(-1)).sum(-2, keepdim=True) / total
+    x = (source - centre) * weight.unsqueeze(-1)
+    y = (goal - goal_centre) * weight.unsqueeze(-1)
+    cross = y.transpose(-1, -2) @ x
+    rotation = roma.special_procrustes(cross)
+    size = torch.ones_like(total)
+    if scale:
+        size = ((rotation * cross).sum((-2, -1)) / x.square().sum((-2, -1)).clamp(min=1e-12))[..., None, None]
+    return size * ((pose - centre) @ rotation.transpose(-1, -2)) + goal_centre
