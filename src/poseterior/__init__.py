@@ -1,5 +1,65 @@
-"""poseterior: 2D human keypoints in, a probability distribution over 3D poses out."""
+"""poseterior: 2D human keypoints in, a probability distribution over 3D poses out.
+
+>>> import poseterior as pp
+>>> keypoints = pp.example_keypoints()
+>>> poses = pp.load("mdn")(keypoints)
+>>> poses.sample((200,), seed=0).shape[-2:]
+torch.Size([17, 3])
+
+Poses are metres relative to the pelvis in camera axes: x right, y down, z forward. Names are imported when
+first used, so that ``import poseterior`` and the command line's help stay fast.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "InputError": "errors",
+    "Keypoints2D": "keypoints",
+    "LiftResult": "export",
+    "Lifter": "lifters",
+    "MixturePoseDistribution": "distributions",
+    "PoseDistribution": "distributions",
+    "PoseId": "keypoints",
+    "Skeleton": "skeletons",
+    "SKELETONS": "skeletons",
+    "example_keypoints": "keypoint_files",
+    "lift": "pipeline",
+    "list_shipped": "lifters",
+    "load": "lifters",
+    "load_result": "export",
+    "read_keypoints": "keypoint_files",
+    "save_result": "export",
+}
+
+__all__ = [
+    "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "MixturePoseDistribution", "PoseDistribution",
+    "PoseId", "Skeleton", "__version__", "example_keypoints", "lift", "list_shipped", "load", "load_result",
+    "read_keypoints", "save_result",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from .distributions import MixturePoseDistribution, PoseDistribution
+    from .errors import InputError
+    from .export import LiftResult, load_result, save_result
+    from .keypoint_files import example_keypoints, read_keypoints
+    from .keypoints import Keypoints2D, PoseId
+    from .lifters import Lifter, list_shipped, load
+    from .pipeline import lift
+    from .skeletons import SKELETONS, Skeleton
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

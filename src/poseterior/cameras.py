@@ -131,9 +131,7 @@ def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> Canon
     visible = visible & (rays[..., 2] > 0.1)
     depth = rays[..., 2:].clamp(min=0.1)
     turned = rays[..., :2] / depth
-    jacobian = (
-        rotation[..., None, :2, :2] - turned.unsqueeze(-1) * rotation[..., None, 2:, :2]
-    ) / depth.unsqueeze(-1)
+    jacobian = (rotation[..., None, :2, :2] - turned.unsqueeze(-1) * rotation[..., None, 2:, :2]) / depth.unsqueeze(-1)
     jacobian = jacobian / intrinsics[..., None, None, :2]
     covariance = jacobian @ keypoints.covariance @ jacobian.transpose(-1, -2)
 
@@ -145,7 +143,5 @@ def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> Canon
     visible = visible & (variance.sqrt() < maximum_spread * scale.unsqueeze(-1))
     points = torch.where(visible.unsqueeze(-1), (turned - middle.unsqueeze(-2)) / scale[..., None, None], 0.0)
     identity = torch.eye(2, dtype=points.dtype, device=points.device)
-    covariance = torch.where(
-        visible[..., None, None], covariance / scale.square()[..., None, None, None], identity
-    )
+    covariance = torch.where(visible[..., None, None], covariance / scale.square()[..., None, None, None], identity)
     return CanonicalView(points, covariance, visible, scale, rotation, knowledge, keypoints.height)

@@ -103,7 +103,8 @@ class MixturePoseDistribution(PoseDistribution):
         logits: ``(*batch, k)`` unnormalised log-weights.
         loc: ``(*batch, k, joints - 1, 3)`` metres, turned axes, joints in skeleton order without the root.
         scale_tril: ``(*batch, k, joints - 1, 3, 3)`` metres, positive diagonals.
-        factor: ``(*batch, k, (joints - 1) * 3, rank)``, dimensionless, or None for independent joints.
+        factor: ``(*batch, k, (joints - 1) * 3, rank)``, or ``(*batch, 1, ...)`` where the kernels share it,
+            dimensionless; None for independent joints.
         rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes, or None for the identity.
         skeleton: joint order.
     """
@@ -113,7 +114,7 @@ class MixturePoseDistribution(PoseDistribution):
         logits: Float[Tensor, "*batch k"],
         loc: Float[Tensor, "*batch k nonroot 3"],
         scale_tril: Float[Tensor, "*batch k nonroot 3 3"],
-        factor: Float[Tensor, "*batch k dims rank"] | None = None,
+        factor: Float[Tensor, "*batch #k dims rank"] | None = None,
         rotation: Float[Tensor, "*batch 3 3"] | None = None,
         skeleton: str | Skeleton = "h36m17",
     ) -> None:
@@ -149,7 +150,7 @@ class MixturePoseDistribution(PoseDistribution):
             mask = observed.unsqueeze(-2)
             whitened = torch.where(mask.unsqueeze(-1), whitened, 0.0)
             log_scale = torch.where(mask, log_scale, 0.0)
-            dims = 3.0 * mask.sum(-1)
+            dims = 3.0 * mask.sum(-1).to(log_scale.dtype)
         flat = whitened.flatten(-2)
         squared = flat.square().sum(-1)
         log_det = 2.0 * log_scale.sum(-1)
@@ -158,11 +159,9 @@ class MixturePoseDistribution(PoseDistribution):
             if observed is not None:
                 factor = factor * observed.repeat_interleave(3, -1)[..., None, :, None]
             rank = factor.shape[-1]
-            capacitance = factor.transpose(-1, -2) @ factor + torch.eye(
-                rank, dtype=flat.dtype, device=flat.device
-            )
+            capacitance = factor.transpose(-1, -2) @ factor + torch.eye(rank, dtype=flat.dtype, device=flat.device)
             chol = torch.linalg.cholesky(capacitance)
-            projected = (flat.unsqueeze(-2) @ factor).squeeze(-2)
+            projected = torch.einsum("...kd,...kdr->...kr", flat, factor)
             solved = torch.linalg.solve_triangular(
                 chol.expand(*projected.shape[:-1], rank, rank), projected.unsqueeze(-1), upper=False
             )
@@ -204,16 +203,16 @@ class MixturePoseDistribution(PoseDistribution):
         weights = self.log_weights.exp().reshape(batch, k)
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)  # (batch, count)
         row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        noise = torch.randn(
-            batch, count, joints * 3, generator=generator, device=self.loc.device, dtype=self.loc.dtype
-        )
+        noise = torch.randn(batch, count, joints * 3, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
         if self.factor is not None:
             rank = self.factor.shape[-1]
-            tied = torch.randn(
-                batch, count, rank, generator=generator, device=self.loc.device, dtype=self.loc.dtype
-            )
-            factor = self.factor.reshape(batch * k, joints * 3, rank)
-            noise = noise + (factor[row] @ tied.unsqueeze(-1)).squeeze(-1)
+            tied = torch.randn(batch, count, rank, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
+            factor = self.factor.reshape(batch, -1, joints * 3, rank)
+            if factor.shape[1] == 1:
+                noise = noise + tied @ factor[:, 0].transpose(-1, -2)
+            else:
+                own = factor.reshape(batch * k, joints * 3, rank)[row]
+                noise = noise + (own @ tied.unsqueeze(-1)).squeeze(-1)
         lower = self.scale_tril.reshape(batch * k, joints, 3, 3)[row]
         poses = (lower @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
         poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
@@ -276,7 +275,7 @@ class MixturePoseDistribution(PoseDistribution):
             lower[..., at, at] = blocks[..., joint, :, :]
         inner = torch.eye(dims, dtype=loc.dtype, device=loc.device).expand_as(lower)
         if self.factor is not None:
-            factor = self.factor.reshape(-1, k, dims, self.factor.shape[-1]).double()
+            factor = self.factor.reshape(-1, self.factor.shape[-3], dims, self.factor.shape[-1]).double()
             inner = inner + factor @ factor.transpose(-1, -2)
         root = lower @ torch.linalg.cholesky(inner)
         log_norm = self.log_weights.reshape(-1, k).double() - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)

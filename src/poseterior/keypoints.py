@@ -30,6 +30,8 @@ __all__ = [
 MINIMUM_CONFIDENCE = 0.1
 #: Standard deviation of a keypoint of confidence 1, as a fraction of the person's size (about 7 mm).
 FULL_CONFIDENCE_SPREAD = 0.015
+#: Coordinates beyond this (px) are no photograph's; their squares would leave float32's precision behind.
+MAXIMUM_COORDINATE = 1e7
 #: No detector or click is better than half a pixel.
 MINIMUM_SPREAD_PX = 0.5
 
@@ -69,7 +71,7 @@ def confidence_to_spread(
 def _tensor(value: Any, name: str, device: torch.device | str | None) -> Tensor:
     try:
         return torch.as_tensor(value, dtype=torch.float32, device=device)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"{name}: expected an array of numbers ({error})") from None
 
 
@@ -90,7 +92,7 @@ class Keypoints2D:
         ids: a `PoseId` for each pose, in row-major batch order.
 
     Attributes:
-        xy, covariance, visible: as above, values of joints that are not visible replaced by 0 and the identity.
+        xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
 
     Raises:
@@ -129,22 +131,27 @@ class Keypoints2D:
             )
         batch = xy.shape[:-2]
         device = xy.device
+        given = visible is not None
 
         if confidence is not None:
-            confidence = self._shaped(
-                _tensor(confidence, "confidence", device), (*batch, joints), "confidence"
-            )
-            bad = ~(confidence >= 0) | confidence.isinf()
-            self._refuse(bad, confidence, "confidence", "a finite number, not negative")
+            confidence = self._shaped(_tensor(confidence, "confidence", device), (*batch, joints), "confidence")
         if visible is None:
             visible = ~xy.isnan().any(-1)
-            if confidence is not None:
-                visible = visible & (confidence >= MINIMUM_CONFIDENCE)
         else:
-            visible = torch.as_tensor(visible, device=device)
-            visible = self._shaped(visible.bool(), (*batch, joints), "visible")
+            visible = self._shaped(_tensor(visible, "visible", device).bool(), (*batch, joints), "visible")
+        if confidence is not None:
+            bad = visible & (~(confidence >= 0) | confidence.isinf())
+            self._refuse(bad, confidence, "confidence", "a finite number, not negative")
+            if not given:
+                visible = visible & (confidence >= MINIMUM_CONFIDENCE)
         self.visible: Tensor = visible
         self._refuse(visible & ~xy.isfinite().all(-1), xy, "xy", "finite pixel coordinates, or visible=False")
+        self._refuse(
+            visible & (xy.abs() > MAXIMUM_COORDINATE).any(-1),
+            xy,
+            "xy",
+            f"pixel coordinates within ±{MAXIMUM_COORDINATE:.0e}",
+        )
         self.xy: Tensor = torch.where(visible.unsqueeze(-1), xy, 0.0)
 
         if covariance is None:
@@ -154,35 +161,27 @@ class Keypoints2D:
         else:
             covariance = _tensor(covariance, "covariance", device)
             if covariance.shape == (*batch, joints) or covariance.ndim == 0:
+                covariance = self._shaped(covariance, (*batch, joints), "covariance")
+                self._refuse(visible & ~(covariance > 0), covariance, "covariance", "a standard deviation above 0 px")
                 covariance = covariance.square()[..., None, None] * torch.eye(2, device=device)
             covariance = self._shaped(covariance, (*batch, joints, 2, 2), "covariance")
-            determinant = (
-                covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] * covariance[..., 1, 0]
-            )
+            determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] * covariance[..., 1, 0]
             positive = (covariance[..., 0, 0] > 0) & (determinant > 0) & covariance.isfinite().all(-1).all(-1)
             asymmetry = (covariance[..., 0, 1] - covariance[..., 1, 0]).abs()
             positive &= asymmetry <= 1e-3 * covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-            self._refuse(
-                visible & ~positive, covariance, "covariance", "a symmetric positive definite 2x2 matrix"
-            )
-        self.covariance: Tensor = torch.where(
-            visible[..., None, None], covariance, torch.eye(2, device=device)
-        )
+            self._refuse(visible & ~positive, covariance, "covariance", "a symmetric positive definite 2x2 matrix")
+        self.covariance: Tensor = torch.where(visible[..., None, None], covariance, torch.eye(2, device=device))
 
         self.image_size = self._constant(image_size, batch, (2,), "image_size", device)
         self.intrinsics = self._constant(intrinsics, batch, (4,), "intrinsics", device)
         self.height = self._constant(height, batch, (), "height", device)
-        self._refuse_constant(self.image_size <= 0, "image_size", "(width, height) above 0")
-        self._refuse_constant(
-            self.intrinsics[..., :2] <= 0, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0"
-        )
+        self._refuse_constant((self.image_size <= 0) | self.image_size.isinf(), "image_size", "(width, height) above 0")
+        self._refuse_constant(self.intrinsics[..., :2] <= 0, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")
         self._refuse_constant((self.height < 0.3) | (self.height > 3.0), "height", "metres between 0.3 and 3")
         if ids is not None and len(ids) != batch.numel():
             raise InputError(f"ids has {len(ids)} entries; there are {batch.numel()} poses")
         self.ids: tuple[PoseId, ...] = (
-            tuple(PoseId("", i, 0) for i in range(batch.numel()))
-            if ids is None
-            else tuple(PoseId(*i) for i in ids)
+            tuple(PoseId("", i, 0) for i in range(batch.numel())) if ids is None else tuple(PoseId(*i) for i in ids)
         )
 
     # -- validation ------------------------------------------------------------------------------------
@@ -193,9 +192,7 @@ class Keypoints2D:
         except RuntimeError:
             raise InputError(f"{name} has shape {tuple(value.shape)}; expected {tuple(shape)}") from None
 
-    def _constant(
-        self, value: Any, batch: torch.Size, event: tuple[int, ...], name: str, device: torch.device
-    ) -> Tensor:
+    def _constant(self, value: Any, batch: torch.Size, event: tuple[int, ...], name: str, device: Any) -> Tensor:
         if value is None:
             return torch.full((*batch, *event), float("nan"), device=device)
         return self._shaped(_tensor(value, name, device), (*batch, *event), name)
@@ -205,10 +202,8 @@ class Keypoints2D:
             return
         *pose, joint = bad.nonzero()[0].tolist()
         where = f"pose {pose[0] if len(pose) == 1 else tuple(pose)}, " if pose else ""
-        found = value[(*pose, joint)].tolist()
-        raise InputError(
-            f"{name}: {where}joint {self.skeleton.joints[joint]!r} has {found}; expected {expected}"
-        )
+        found = value[tuple(bad.nonzero()[0].tolist())].tolist()
+        raise InputError(f"{name}: {where}joint {self.skeleton.joints[joint]!r} has {found}; expected {expected}")
 
     def _refuse_constant(self, bad: Tensor, name: str, expected: str) -> None:
         if bad.any():
@@ -232,7 +227,8 @@ class Keypoints2D:
 
     def __repr__(self) -> str:
         missing = int((~self.visible).sum())
-        return f"Keypoints2D(batch_shape={tuple(self.batch_shape)}, skeleton={self.skeleton.name!r}, missing={missing})"
+        shape = tuple(self.batch_shape)
+        return f"Keypoints2D(batch_shape={shape}, skeleton={self.skeleton.name!r}, missing={missing})"
 
     @property
     def size(self) -> Float[Tensor, "*batch"]:
@@ -241,9 +237,15 @@ class Keypoints2D:
 
     def _replace(self, **changes: Any) -> Keypoints2D:
         values: dict[str, Any] = {
-            "xy": self.xy, "covariance": self.covariance, "visible": self.visible, "image_size": self.image_size,
-            "skeleton": self.skeleton, "intrinsics": self.intrinsics, "height": self.height, "ids": self.ids,
-        }  # fmt: skip
+            "xy": self.xy,
+            "covariance": self.covariance,
+            "visible": self.visible,
+            "image_size": self.image_size,
+            "skeleton": self.skeleton,
+            "intrinsics": self.intrinsics,
+            "height": self.height,
+            "ids": self.ids,
+        }
         return Keypoints2D(**(values | changes))
 
     def _map(self, change: Any, ids: Sequence[PoseId]) -> Keypoints2D:
@@ -259,8 +261,12 @@ class Keypoints2D:
         """Poses by index, slice or mask over the batch dimensions."""
         if not self.batch_shape:
             raise IndexError("these keypoints have no batch dimension")
-        picked = torch.arange(len(self)).reshape(self.batch_shape)[index].reshape(-1).tolist()
-        return self._map(lambda t: t[index], [self.ids[i] for i in picked])
+        batch = len(self.batch_shape)
+        picked = torch.arange(len(self)).reshape(self.batch_shape)[index]
+        return self._map(
+            lambda t: t.reshape(len(self), *t.shape[batch:])[picked.to(t.device)],
+            [self.ids[i] for i in picked.reshape(-1).tolist()],
+        )
 
     def to(self, device: torch.device | str) -> Keypoints2D:
         """The same keypoints on another device."""
@@ -285,7 +291,7 @@ class Keypoints2D:
             raise InputError(f"cannot join keypoints of different skeletons: {', '.join(sorted(skeletons))}")
         flat = [part.flatten() for part in parts]
         names = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
-        joined = {name: torch.cat([getattr(part, name) for part in flat]) for name in names}
+        joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in flat]) for name in names}
         return Keypoints2D(**joined, skeleton=flat[0].skeleton, ids=[i for part in flat for i in part.ids])
 
     # -- skeletons -------------------------------------------------------------------------------------
@@ -307,8 +313,6 @@ class Keypoints2D:
         visible = torch.as_tensor(plan.available, device=self.device) & (hidden_parts == 0)
         xy = torch.einsum("ts,...sc->...tc", weights, self.xy)
         covariance = torch.einsum("ts,...scd->...tcd", weights.square(), self.covariance)
-        spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * self.size.unsqueeze(
-            -1
-        )
+        spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * self.size.unsqueeze(-1)
         covariance = covariance + spread.square()[..., None, None] * torch.eye(2, device=self.device)
         return self._replace(xy=xy, covariance=covariance, visible=visible, skeleton=target)

@@ -5,6 +5,7 @@ Poses are ``(*batch, joints, 3)`` metres; every function takes any batch shape, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -18,6 +19,7 @@ __all__ = [
     "bone_lengths",
     "bones_to_pose",
     "forward_kinematics",
+    "kinematic_chain_space",
     "pose_to_bones",
     "similarity_align",
 ]
@@ -39,9 +41,7 @@ def _ancestry(skeleton: Skeleton) -> tuple[tuple[float, ...], ...]:
     return tuple(rows)
 
 
-def pose_to_bones(
-    pose: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton
-) -> Float[Tensor, "*batch joints 3"]:
+def pose_to_bones(pose: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton) -> Float[Tensor, "*batch joints 3"]:
     """Vector from each joint's parent to the joint; the root's entry is zero."""
     skeleton = get_skeleton(skeleton)
     parents = [joint if parent < 0 else parent for joint, parent in enumerate(skeleton.parents)]
@@ -56,9 +56,7 @@ def bones_to_pose(
     return ancestry @ bones
 
 
-def bone_lengths(
-    pose: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton
-) -> Float[Tensor, "*batch bones"]:
+def bone_lengths(pose: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton) -> Float[Tensor, "*batch bones"]:
     """Length of each bone of `Skeleton.bones`, in that order, metres."""
     skeleton = get_skeleton(skeleton)
     children = [child for child, _ in skeleton.bones]
@@ -96,6 +94,18 @@ def forward_kinematics(
     return torch.stack([positions[j] for j in order], -2), torch.stack([turned[j] for j in order], -3)
 
 
+def kinematic_chain_space(
+    pose: Float[Tensor, "*batch joints 3"], pairs: Sequence[tuple[int, int]]
+) -> Float[Tensor, "*batch bones bones"]:
+    """Inner products of all bones, ``pose[first] - pose[second]`` for each pair (Wandt & Rosenhahn 2019).
+
+    The diagonal holds squared lengths, the rest angles; it does not change when the pose is moved or turned.
+    """
+    first, second = (list(side) for side in zip(*pairs, strict=True))
+    bones = pose[..., first, :] - pose[..., second, :]
+    return bones @ bones.transpose(-1, -2)
+
+
 def body_height(pose: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch"]:
     """Height in metres of the person an ``h36m17`` pose belongs to, whatever the pose.
 
@@ -106,9 +116,7 @@ def body_height(pose: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch"]:
     skeleton = get_skeleton("h36m17")
     bones = pose_to_bones(pose, skeleton).norm(dim=-1)
     trunk = sum(bones[..., skeleton.index(j)] for j in ("spine", "thorax", "neck_nose", "head_top"))
-    legs = sum(
-        bones[..., skeleton.index(f"{side}_{j}")] for side in ("left", "right") for j in ("knee", "ankle")
-    )
+    legs = sum(bones[..., skeleton.index(f"{side}_{j}")] for side in ("left", "right") for j in ("knee", "ankle"))
     return trunk + legs / 2 + ANKLE_HEIGHT
 
 

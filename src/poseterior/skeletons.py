@@ -43,9 +43,7 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         if len(self.joints) != len(self.parents):
-            raise ValueError(
-                f"skeleton {self.name!r}: {len(self.joints)} joints but {len(self.parents)} parents"
-            )
+            raise ValueError(f"skeleton {self.name!r}: {len(self.joints)} joints but {len(self.parents)} parents")
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"skeleton {self.name!r}: joint names repeat")
 
@@ -107,22 +105,20 @@ class Skeleton:
 
     @property
     def limbs(self) -> dict[str, tuple[int, ...]]:
-        """Joint indices of the four limbs without their base (hip, shoulder stays with the trunk)."""
-        groups = {
-            "leg": ("knee", "ankle", "heel", "toe", "foot"),
-            "arm": ("elbow", "wrist", "hand", "thumb", "pinky", "index"),
-        }
-        return {
-            f"{side}_{limb}": tuple(
-                i
-                for i, joint in enumerate(self.joints)
-                if joint.startswith(side + "_")
-                and any(word in joint for word in words)
-                and not (limb == "arm" and "foot" in joint)
-            )
-            for limb, words in groups.items()
-            for side in ("left", "right")
-        }
+        """Joint indices of the four limbs without their base (hip and shoulder stay with the trunk)."""
+        legs = ("knee", "ankle", "heel", "toe", "foot")
+        arms = ("elbow", "wrist", "hand", "thumb", "pinky", "index")
+
+        def limb_of(joint: str) -> str | None:
+            side, _, part = joint.partition("_")
+            if side not in ("left", "right"):
+                return None
+            # The leg first: MediaPipe's foot_index is a toe.
+            kind = "leg" if part.startswith(legs) or part.endswith("toe") else "arm" if part.startswith(arms) else ""
+            return f"{side}_{kind}" if kind else None
+
+        names = [f"{side}_{kind}" for kind in ("leg", "arm") for side in ("left", "right")]
+        return {n: tuple(i for i, joint in enumerate(self.joints) if limb_of(joint) == n) for n in names}
 
 
 def _tree(name: str, *pairs: str) -> Skeleton:
@@ -131,13 +127,6 @@ def _tree(name: str, *pairs: str) -> Skeleton:
     parents = [names.index(pair.split("<")[1]) if "<" in pair else -1 for pair in pairs]
     return Skeleton(name, tuple(names), tuple(parents))
 
-
-_COCO = (
-    "nose", "left_eye<nose", "right_eye<nose", "left_ear<left_eye", "right_ear<right_eye",
-    "left_shoulder<nose", "right_shoulder<nose", "left_elbow<left_shoulder", "right_elbow<right_shoulder",
-    "left_wrist<left_elbow", "right_wrist<right_elbow", "left_hip<left_shoulder", "right_hip<right_shoulder",
-    "left_knee<left_hip", "right_knee<right_hip", "left_ankle<left_knee", "right_ankle<right_knee",
-)  # fmt: skip
 
 SKELETONS: dict[str, Skeleton] = {
     s.name: s
@@ -170,7 +159,14 @@ SKELETONS: dict[str, Skeleton] = {
             "right_elbow<right_shoulder", "right_shoulder<neck", "left_shoulder<neck",
             "left_elbow<left_shoulder", "left_wrist<left_elbow", "neck", "head_top<neck",
         ),
-        _tree("coco17", *_COCO),
+        _tree(
+            "coco17",
+            "nose", "left_eye<nose", "right_eye<nose", "left_ear<left_eye", "right_ear<right_eye",
+            "left_shoulder<nose", "right_shoulder<nose", "left_elbow<left_shoulder",
+            "right_elbow<right_shoulder", "left_wrist<left_elbow", "right_wrist<right_elbow",
+            "left_hip<left_shoulder", "right_hip<right_shoulder", "left_knee<left_hip",
+            "right_knee<right_hip", "left_ankle<left_knee", "right_ankle<right_knee",
+        ),
         # OpenPose BODY_25; its MidHip is our pelvis.
         _tree(
             "body25",
@@ -185,10 +181,13 @@ SKELETONS: dict[str, Skeleton] = {
         # Halpe-26 (AlphaPose, RTMPose body26): COCO's 17, then head top, neck, hip centre and the feet.
         _tree(
             "halpe26",
-            *_COCO,
-            "head_top<neck", "neck<pelvis", "pelvis", "left_big_toe<left_ankle",
-            "right_big_toe<right_ankle", "left_small_toe<left_ankle", "right_small_toe<right_ankle",
-            "left_heel<left_ankle", "right_heel<right_ankle",
+            "nose<neck", "left_eye<nose", "right_eye<nose", "left_ear<left_eye", "right_ear<right_eye",
+            "left_shoulder<neck", "right_shoulder<neck", "left_elbow<left_shoulder",
+            "right_elbow<right_shoulder", "left_wrist<left_elbow", "right_wrist<right_elbow",
+            "left_hip<pelvis", "right_hip<pelvis", "left_knee<left_hip", "right_knee<right_hip",
+            "left_ankle<left_knee", "right_ankle<right_knee", "head_top<neck", "neck<pelvis", "pelvis",
+            "left_big_toe<left_ankle", "right_big_toe<right_ankle", "left_small_toe<left_ankle",
+            "right_small_toe<right_ankle", "left_heel<left_ankle", "right_heel<right_ankle",
         ),
         # MediaPipe / BlazePose landmarks.
         _tree(
@@ -364,6 +363,8 @@ def canonical_joint_name(name: str) -> str:
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=^[LR])(?=[A-Z][a-z])", "_", name.strip())
     snake = re.sub(r"[\s\-.]+", "_", words).lower()
+    # Human3.6M's RFoot is the ankle; a written-out right_foot is the ball of the foot (SMPL).
+    snake = re.sub(r"^([lr])_foot$", r"\1_ankle", snake)
     snake = re.sub(r"^r_", "right_", re.sub(r"^l_", "left_", snake))
     snake = re.sub(r"^(left|right)(?=[a-z])", r"\1_", snake)
     short = {
@@ -372,7 +373,6 @@ def canonical_joint_name(name: str) -> str:
         "wri": "wrist",
         "kne": "knee",
         "ank": "ankle",
-        "foot": "ankle",
     }
     side, _, part = snake.partition("_")
     if side in ("left", "right") and part in short:

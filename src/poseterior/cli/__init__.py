@@ -1,0 +1,76 @@
+"""The command line: one file a command, thin. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from .data import Data
+from .demo import Demo
+from .evaluate import Evaluate
+from .lift import Lift
+from .lifters import Lifters
+from .train import Train
+from .view import View
+
+__all__ = ["main"]
+
+_Command = (
+    Annotated[Demo, tyro.conf.subcommand(name="demo")]
+    | Annotated[Lift, tyro.conf.subcommand(name="lift")]
+    | Annotated[View, tyro.conf.subcommand(name="view")]
+    | Annotated[Lifters, tyro.conf.subcommand(name="lifters")]
+    | Annotated[Data, tyro.conf.subcommand(name="data")]
+    | Annotated[Train, tyro.conf.subcommand(name="train")]
+    | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
+)
+
+_DESCRIPTION = """Lift 2D human keypoints to a probability distribution over 3D poses.
+
+Start with `poseterior demo`. Lengths are metres, camera axes are x right, y down, z forward."""
+
+
+def _error(message: str) -> int:
+    print(f"poseterior: error: {message}", file=sys.stderr)
+    return 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 2 for input that the user can mend, with its message on standard error."""
+    from .. import __version__
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
+        print(f"poseterior {__version__}")
+        return 0
+    command: Any = tyro.cli(
+        _Command,  # type: ignore[arg-type]
+        args=given or ["--help"],
+        prog="poseterior",
+        description=_DESCRIPTION,
+        config=(
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.OmitSubcommandPrefixes,
+            tyro.conf.HelptextFromCommentsOff,
+        ),
+    )
+    from ..errors import InputError
+
+    try:
+        command.run()
+    except InputError as error:
+        return _error(str(error))
+    except BrokenPipeError:
+        # The reader (head, less) has gone: end quietly, and keep Python from flushing into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _error(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+    except KeyboardInterrupt:
+        print("poseterior: interrupted", file=sys.stderr)
+        return 130
+    return 0

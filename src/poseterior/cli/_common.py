@@ -1,0 +1,102 @@
+"""What several commands share. Heavy imports stay inside the functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..export import LiftResult
+
+__all__ = ["camera_file", "check_device", "check_extension", "summary_table"]
+
+
+def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a file name before any work is done."""
+    from ..errors import InputError
+
+    if path is not None and path.suffix.lower() not in allowed:
+        raise InputError(f"{option} {path}: unknown extension {path.suffix!r}; use one of: {', '.join(allowed)}")
+
+
+def check_device(device: str) -> str:
+    """The torch device of that name, or a clear error."""
+    import torch
+
+    from ..errors import InputError
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {device}: not usable here ({reason}); use --device cpu") from None
+    return device
+
+
+def camera_file(path: Path) -> list[float]:
+    """Intrinsics from a JSON file: ``{"fx": .., "fy": .., "cx": .., "cy": ..}`` or a 3x3 ``"K"``."""
+    import json
+
+    from ..errors import InputError
+
+    try:
+        values: Any = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"--camera {path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"--camera {path}: not readable as JSON ({error})") from None
+    try:
+        if "K" in values:
+            k = values["K"]
+            return [float(k[0][0]), float(k[1][1]), float(k[0][2]), float(k[1][2])]
+        return [float(values[name]) for name in ("fx", "fy", "cx", "cy")]
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise InputError(
+            f'--camera {path}: expected {{"fx": .., "fy": .., "cx": .., "cy": ..}} in pixels, or a 3x3 "K"'
+        ) from None
+
+
+def summary_table(result: LiftResult, poses: int = 3) -> Any:
+    """A rich group: for the first poses, mean position and 90 % radius a joint; hidden joints are marked."""
+    import numpy as np
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    centre = np.median(result.samples, axis=1, keepdims=True)
+    radius = 1000 * np.quantile(np.linalg.norm(result.samples - centre, axis=-1), 0.9, axis=1)
+    parts: list[Any] = [
+        Text(
+            f"{len(result.mean)} poses x {result.samples.shape[1]} samples, lifter {result.lifter}, "
+            f"{len(result.joint_names)} joints ({result.skeleton}); {result.units} from the {result.origin}, "
+            f"axes {result.axes}",
+        )
+    ]
+    for i in range(min(poses, len(result.mean))):
+        missing = [j for j, seen in zip(result.joint_names, result.visible[i], strict=True) if not seen]
+        title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}"
+        table = Table(title=title, title_justify="left", caption_justify="left")
+        table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
+        table.add_column("joint")
+        for axis in ("x", "y", "z"):
+            table.add_column(f"mean {axis} (m)", justify="right")
+        table.add_column("90 % radius (mm)", justify="right")
+        for j, joint in enumerate(result.joint_names):
+            if joint == result.origin:
+                continue
+            seen = result.visible[i, j]
+            name = joint if seen else f"{joint} (missing)"
+            table.add_row(
+                name,
+                *(f"{v:+.3f}" for v in result.mean[i, j]),
+                f"{radius[i, j]:.0f}",
+                style=None if seen else "yellow",
+            )
+        parts.append(table)
+    if len(result.mean) > poses:
+        parts.append(Text(f"... and {len(result.mean) - poses} more poses"))
+    for name, text in result.settings.items():
+        parts.append(Text(f"{name}: {text}"))
+    return Group(*parts)

@@ -1,0 +1,50 @@
+"""`poseterior demo`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Demo:
+    """Lift the shipped example keypoints and show what comes out."""
+
+    out: Path = Path("demo")
+    """Folder for poses.parquet, scene.html and summary.png."""
+    lifter: str = "mdn"
+    """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
+    samples: int = 200
+    """Hypotheses a pose."""
+    seed: int = 0
+    """Seed of the samples."""
+
+    def run(self) -> None:
+        from importlib import resources
+
+        from rich.console import Console
+
+        from ..export import save_result
+        from ..keypoint_files import example_keypoints
+        from ..lifters import load
+        from ..pipeline import lift
+        from ..view import save_summary, write_html
+        from ._common import summary_table
+
+        console = Console()
+        result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed)
+        console.print(summary_table(result))
+        self.out.mkdir(parents=True, exist_ok=True)
+        results, scene, summary = (self.out / name for name in ("poses.parquet", "scene.html", "summary.png"))
+        save_result(result, results)
+        with resources.as_file(resources.files("poseterior") / "examples") as photos:
+            write_html(result, scene, photos=photos)
+            save_summary(result, summary, photos=photos)
+        console.print(
+            f"\nwrote {results}: samples, means, covariances, log-densities (one row a pose)"
+            f"\nwrote {scene}: open it in a browser, turn and zoom with the mouse"
+            f"\nwrote {summary}: the same as a picture"
+            "\n\nnext, your own keypoints:  poseterior lift keypoints.json --out poses.parquet --view scene.html"
+            f"\nor look closer:            poseterior view {results}",
+            highlight=False,
+        )

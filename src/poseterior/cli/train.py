@@ -1,0 +1,62 @@
+"""`poseterior train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass
+class Train:
+    """Train a lifter by a recipe.
+
+    Example: poseterior train mdn data=stores/cmu schedule.steps=2000 --out runs/mine
+    """
+
+    recipe: tyro.conf.Positional[str]
+    """A shipped recipe (mdn, mdn-published) or a YAML file."""
+    changes: tyro.conf.Positional[tuple[str, ...]] = ()
+    """key=value changes, e.g. data=STORE, schedule.batch=256, simulator.recombine=0."""
+    out: Path | None = None
+    """Folder of the run (default runs/RECIPE): checkpoints, logs, weights/."""
+    resume: bool = False
+    """Go on from the last checkpoint in the folder."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    devices: int = 1
+    """Number of devices or processes."""
+    strategy: str = "auto"
+    """How several processes work together: auto or ddp."""
+    precision: str = "32-true"
+    """32-true, bf16-mixed or 16-mixed (mixed precision pays on GPUs only)."""
+    workers: int = 0
+    """1 simulates observations in a process beside the training."""
+    quiet: bool = False
+    """No progress bar."""
+
+    def run(self) -> None:
+        import logging
+        import warnings
+
+        from ..training.recipes import read_recipe
+
+        recipe = read_recipe(self.recipe, self.changes)
+        # Lightning's hints (tips, litlogger, worker counts) are about its own settings, not the user's.
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module="lightning.*")
+        from ..training.run import TrainingOptions, train
+
+        options = TrainingOptions(
+            out=self.out or Path("runs") / recipe.name,
+            resume=self.resume,
+            device=self.device,
+            devices=self.devices,
+            precision=self.precision,
+            strategy=self.strategy,
+            workers=self.workers,
+            progress=not self.quiet,
+        )
+        weights = train(recipe, options)
+        print(f"wrote {weights}: use it with `poseterior lift FILE --lifter {weights}`")

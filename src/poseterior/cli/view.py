@@ -1,0 +1,53 @@
+"""`poseterior view`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass
+class View:
+    """Look at a result in 3D: a live viewer in the browser, or one offline page."""
+
+    result: tyro.conf.Positional[Path]
+    """File written by `poseterior lift` (.parquet, .npz, or .json with samples)."""
+    html: Path | None = None
+    """Write an offline page instead of starting the viewer."""
+    png: Path | None = None
+    """Write a summary picture instead of starting the viewer (.png, .pdf, .svg)."""
+    photo: Path | None = None
+    """Photograph, or folder of photographs, that the keypoints come from."""
+    hypotheses: int = 20
+    """How many hypotheses are shown."""
+    ellipsoids: bool = True
+    """Show the 90 % ellipsoid of each joint."""
+    fps: float = 10.0
+    """Frames a second of the playback."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is this machine only."""
+    port: int = 8080
+    """Port; the next free one is taken."""
+
+    def run(self) -> None:
+        from ._common import check_extension
+
+        check_extension(self.html, "--html", (".html",))
+        from ..export import load_result
+        from ..view import save_summary, serve, write_html
+        from ..view.scene import SceneOptions
+
+        options = SceneOptions(hypotheses=self.hypotheses, ellipsoids=self.ellipsoids)
+        result = load_result(self.result)
+        if self.html is not None:
+            write_html(result, self.html, photos=self.photo, fps=self.fps, options=options)
+            print(f"wrote {self.html}: open it in a browser")
+        if self.png is not None:
+            save_summary(result, self.png, photos=self.photo)
+            print(f"wrote {self.png}")
+        if self.html is None and self.png is None:
+            viewer = serve(result, self.host, self.port, photos=self.photo, fps=self.fps, options=options)
+            print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
+            viewer.wait()

@@ -1,0 +1,206 @@
+"""Fixed protocols: poses and observations saved once, so that every lifter sees the same input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from ..errors import InputError
+from ..keypoints import Keypoints2D, PoseId
+from ..skeletons import SKELETONS
+from .simulator import Observations, Simulator, SimulatorConfig
+from .store import PoseStore
+
+__all__ = ["PROTOCOLS", "ObservationSet", "Protocol", "load_observations", "save_observations", "simulate"]
+
+_FORMAT = "poseterior-observations-1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A fixed way of turning a store into observations.
+
+    Attributes:
+        name: short name.
+        description: one line.
+        data: which data it is meant for.
+        simulator: ranges.
+        fps: frame rate to which clips are thinned.
+        seed: of everything drawn.
+        version: raised whenever the meaning changes.
+    """
+
+    name: str
+    description: str
+    data: str
+    simulator: SimulatorConfig
+    fps: float = 10.0
+    seed: int = 2026
+    version: int = 1
+
+
+#: A person as recorded, somewhere in the middle of the picture, by a camera whose intrinsics are given.
+_PLAIN = SimulatorConfig(
+    mirror=0.0, recombine=0.0, limb_jitter=0.0, own_body=1.0, pitch=(-5.0, 25.0), roll=(-5.0, 5.0),
+    distance=(2.5, 7.0), field_of_view=(40.0, 70.0), placement=0.3, aspect=(1.0, 1.78), noise=(2.0, 25.0),
+    noise_joint=(0.5, 2.0), missing={"scattered": 1.0}, scattered=(0.05, 0.05), truncate=0.0,
+    camera_knowledge=(0.0, 0.0, 1.0), height_known=0.0,
+)  # fmt: skip
+
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p
+    for p in (
+        Protocol("cmu-test", "detector noise 2-25 mm, 5 % of the joints missing", "CMU BVH test clips", _PLAIN),
+        Protocol(
+            "cmu-clean",
+            "exact projections, nothing missing (2 mm reported)",
+            "CMU BVH test clips",
+            dataclasses.replace(_PLAIN, noise=(2.0, 2.0), noise_added=False, missing={"none": 1.0}),
+        ),
+        Protocol(
+            "cmu-occluded",
+            "as cmu-test, one whole limb or the lower body missing",
+            "CMU BVH test clips",
+            dataclasses.replace(_PLAIN, missing={"limb": 0.5, "lower": 0.5}),
+        ),
+        Protocol(
+            "bandai-cross",
+            "as cmu-test, on other actors, proportions and joint definitions",
+            "Bandai-Namco dataset-1 (non-commercial)",
+            _PLAIN,
+        ),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservationSet:
+    """Observations with the names of what they came from.
+
+    Attributes:
+        observations: see `Observations`.
+        action, subject: one string a pose.
+        protocol: name and version, e.g. ``"cmu-test v1"``.
+        seed: the seed they were drawn with.
+    """
+
+    observations: Observations
+    action: tuple[str, ...]
+    subject: tuple[str, ...]
+    protocol: str
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.observations.pose)
+
+
+def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int | None = None) -> ObservationSet:
+    """Observe every (thinned) frame of a store once, by a fixed protocol.
+
+    Args:
+        store: a `PoseStore` or its folder.
+        protocol: name or `Protocol`.
+        limit: take this many frames, evenly spread, instead of all.
+
+    Raises:
+        InputError: unknown protocol, or a folder that is no store.
+    """
+    if isinstance(protocol, str):
+        if protocol not in PROTOCOLS:
+            raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
+        protocol = PROTOCOLS[protocol]
+    mocap = (store if isinstance(store, PoseStore) else PoseStore(store)).load(fps=protocol.fps)
+    index = torch.arange(len(mocap.clip))
+    if limit is not None and limit < len(index):
+        index = index[torch.linspace(0, len(index) - 1, limit).long()]
+    generator = torch.Generator().manual_seed(protocol.seed)
+    observations = Simulator(mocap, protocol.simulator)(len(index), generator, index)
+    clips = mocap.clip[index.numpy()]
+    ids = [PoseId(mocap.clip_names[c], int(f), 0) for c, f in zip(clips, mocap.frame[index.numpy()], strict=True)]
+    keypoints = observations.keypoints._replace(ids=ids)
+    return ObservationSet(
+        dataclasses.replace(observations, keypoints=keypoints),
+        tuple(mocap.action[c] for c in clips),
+        tuple(mocap.subject[c] for c in clips),
+        f"{protocol.name} v{protocol.version}",
+        protocol.seed,
+    )
+
+
+_COLUMNS: dict[str, tuple[int, ...]] = {
+    "xy": (17, 2), "covariance": (17, 2, 2), "visible": (17,), "image_size": (2,), "intrinsics": (4,),
+    "height": (), "pose": (17, 3), "observed": (17,), "root": (3,),
+}  # fmt: skip
+
+
+def save_observations(data: ObservationSet, path: str | Path) -> None:
+    """Write one Parquet file: one row a pose, tensors flattened row-major; constants in the schema metadata."""
+    o = data.observations
+    tensors = {name: getattr(o.keypoints, name) for name in ("xy", "covariance", "visible", "image_size")}
+    tensors |= {"intrinsics": o.keypoints.intrinsics, "height": o.keypoints.height}
+    tensors |= {"pose": o.pose, "observed": o.observed, "root": o.root}
+    columns: dict[str, Any] = {
+        "clip": pa.array([i.file for i in o.keypoints.ids]),
+        "frame": pa.array([i.frame for i in o.keypoints.ids], pa.int32()),
+        "action": pa.array(data.action),
+        "subject": pa.array(data.subject),
+    }
+    for name, shape in _COLUMNS.items():
+        flat = pa.array(tensors[name].reshape(-1).numpy())
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(shape))) if shape else flat
+    metadata = {
+        "format": _FORMAT, "protocol": data.protocol, "seed": str(data.seed), "units": "metres, pixels",
+        "axes": "x right, y down, z forward (camera)", "joints": json.dumps(SKELETONS["h36m17"].joints),
+        "shapes": json.dumps(_COLUMNS),
+    }  # fmt: skip
+    table = pa.table(columns).replace_schema_metadata(metadata)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        pq.write_table(table, partial, compression="zstd", use_dictionary=["clip", "action", "subject"])
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_observations(path: str | Path) -> ObservationSet:
+    """Read what `save_observations` wrote.
+
+    Raises:
+        InputError: no such file, not Parquet, or not made by `poseterior data simulate`.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error})") from None
+    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    if metadata.get("format") != _FORMAT:
+        raise InputError(f"{path}: not an observation file; make one with `poseterior data simulate`")
+    values = {}
+    for name, shape in _COLUMNS.items():
+        column = table[name].combine_chunks()
+        flat = column.flatten() if shape else column
+        values[name] = torch.from_numpy(flat.to_numpy(zero_copy_only=False).copy()).reshape(-1, *shape)
+    ids = [PoseId(c, f, 0) for c, f in zip(table["clip"].to_pylist(), table["frame"].to_pylist(), strict=True)]
+    names = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
+    keypoints = Keypoints2D(**{name: values[name] for name in names}, ids=ids)
+    index = torch.arange(len(ids))
+    observations = Observations(keypoints, values["pose"], values["observed"], values["root"], index)
+    return ObservationSet(
+        observations,
+        tuple(table["action"].to_pylist()),
+        tuple(table["subject"].to_pylist()),
+        metadata["protocol"],
+        int(metadata["seed"]),
+    )

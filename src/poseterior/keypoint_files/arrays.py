@@ -1,0 +1,208 @@
+"""npy and npz arrays of keypoints. Every header is checked against the bytes that are there before use."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..keypoints import PoseId
+from ..skeletons import SKELETONS, Skeleton, get_skeleton
+from ._common import Array, Detections, Options
+
+NPY_MAGIC = b"\x93NUMPY"
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+
+#: An npz entry may unpack to this much, and beyond `FREE_BYTES` to no more than this times its packed size.
+MAXIMUM_BYTES = 4 * 1024**3
+FREE_BYTES = 64 * 1024**2
+MAXIMUM_RATIO = 100
+
+#: Arrays that we read from an npz, and the kinds of number (NumPy's dtype.kind) they may hold.
+NPZ_FIELDS = {
+    "keypoints": "fiu",
+    "confidence": "fiu",
+    "covariance": "fiu",
+    "visible": "biu",
+    "image_size": "fiu",
+    "intrinsics": "fiu",
+    "height": "fiu",
+}
+
+
+def read_arrays(path: Path, options: Options) -> list[Detections]:
+    """Keypoints from an npy or npz file.
+
+    The array (npz: ``keypoints``, or the only one) is (frames, joints*2), (frames, joints, 2|3) or
+    (joints, 2|3), the third number a confidence; NaN is a missing joint. An npz may also hold ``confidence``,
+    ``visible`` (frames, joints), ``covariance`` (frames, joints) px or (frames, joints, 2, 2) px²,
+    ``image_size``, ``intrinsics`` and ``height``, each for all frames or for one. Without a skeleton the
+    number of joints must belong to one named skeleton only.
+
+    Raises:
+        InputError: a wrong shape or type, a header that claims more than the file holds, an archive that
+            unpacks out of all proportion.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    arrays = {"keypoints": _load_npy(path)} if start == NPY_MAGIC else _load_npz(path)
+    xy, confidence, skeleton = _poses(arrays["keypoints"], options.skeleton)
+    count, joints = xy.shape[:2]
+
+    def field(name: str, *shapes: tuple[int, ...]) -> Array | None:
+        array = arrays.get(name)
+        if array is None:
+            return None
+        for shape in shapes:
+            if array.shape == shape:
+                return array
+            if array.shape == shape[1:]:
+                return np.broadcast_to(array, shape).copy()
+        expected = " or ".join(map(str, shapes))
+        raise InputError(f"{name}: array of shape {array.shape}; expected {expected}")
+
+    visible = field("visible", (count, joints))
+    given = field("confidence", (count, joints))
+    size = field("image_size", (count, 2))
+    if size is None and options.image_size is not None:
+        size = np.tile(options.image_size, (count, 1))
+    return [
+        Detections(
+            skeleton,
+            [PoseId(options.file, i, 0) for i in range(count)],
+            xy,
+            confidence if given is None else given.astype(np.float64),
+            covariance=field("covariance", (count, joints, 2, 2), (count, joints)),
+            visible=None if visible is None else visible.astype(bool),
+            image_size=size,
+            intrinsics=field("intrinsics", (count, 4)),
+            height=field("height", (count,)),
+        )
+    ]
+
+
+# -- shapes --------------------------------------------------------------------------------------------
+
+
+def _poses(array: Array, skeleton: Skeleton | None) -> tuple[Array, Array, Skeleton]:
+    """xy (frames, joints, 2), confidence (frames, joints) and the joint order of an array."""
+    shape = array.shape
+    if array.ndim == 2 and shape[1] in (2, 3):
+        array = array[None]
+    elif array.ndim == 2 and shape[1] % 2 == 0 and shape[1] > 0:
+        array = array.reshape(shape[0], shape[1] // 2, 2)
+    if array.ndim != 3 or array.shape[2] not in (2, 3):
+        raise InputError(
+            f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
+        )
+    skeleton = _skeleton_of(array.shape[1], shape, skeleton)
+    values = array.astype(np.float64)
+    confidence = values[..., 2] if values.shape[2] == 3 else np.ones(values.shape[:2])
+    return values[..., :2], confidence, skeleton
+
+
+def _skeleton_of(joints: int, shape: tuple[int, ...], skeleton: Skeleton | None) -> Skeleton:
+    if skeleton is not None:
+        if len(skeleton) != joints:
+            raise InputError(
+                f"array of shape {shape} has {joints} joints; skeleton {skeleton.name!r} has {len(skeleton)}"
+            )
+        return skeleton
+    fitting = [s.name for s in SKELETONS.values() if len(s) == joints]
+    if len(fitting) == 1:
+        return get_skeleton(fitting[0])
+    if fitting:
+        raise InputError(f"{joints} joints may be {' or '.join(fitting)}: pass --skeleton (skeleton=... in Python)")
+    known = ", ".join(f"{s.name} ({len(s)})" for s in SKELETONS.values())
+    raise InputError(f"array of shape {shape} has {joints} joints; no skeleton has as many: {known}")
+
+
+# -- files ---------------------------------------------------------------------------------------------
+
+
+def _check_header(stream: IO[bytes], available: int, kinds: str, what: str) -> None:
+    """Read an npy header and refuse it before anything of the size that it claims is allocated."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        header = None if read is None else read(stream)
+    except Exception as error:  # whatever NumPy's parser meets in a broken or hostile header
+        raise InputError(f"{what}: not a readable npy header ({str(error).splitlines()[0][:80]})") from None
+    if header is None:
+        raise InputError(f"{what}: npy version {version} holds no plain array of numbers")
+    shape, _, dtype = header
+    if dtype.hasobject:
+        raise InputError(f"{what}: holds Python objects (a pickle), which are never loaded; save numbers instead")
+    if dtype.kind not in kinds:
+        raise InputError(f"{what}: holds {dtype}; expected an array of numbers")
+    if any(not isinstance(n, int) or n < 0 for n in shape):
+        raise InputError(f"{what}: the header claims the impossible shape {shape}")
+    claimed = math.prod(shape) * dtype.itemsize
+    present = available - stream.tell()
+    if claimed > present:
+        raise InputError(
+            f"{what}: the header claims {claimed} bytes (shape {shape}), the file holds {present}; is it truncated?"
+        )
+
+
+def _load_npy(path: Path) -> Array:
+    with path.open("rb") as stream:
+        _check_header(stream, path.stat().st_size, NPZ_FIELDS["keypoints"], "array")
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"array: cannot be read ({error})") from None
+
+
+def _load_npz(path: Path) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if "keypoints" not in entries:
+                others = [name for name in entries if name not in NPZ_FIELDS]
+                if len(others) != 1:
+                    listed = ", ".join(repr(name)[:40] for name in list(entries)[:10]) or "nothing"
+                    raise InputError(f"npz: no array named 'keypoints'; it holds {listed}")
+                entries["keypoints"] = entries[others[0]]
+            return {
+                name: _load_entry(archive, entries[name], kinds)
+                for name, kinds in NPZ_FIELDS.items()
+                if name in entries
+            }
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        UnicodeError,
+    ) as error:
+        raise InputError(f"npz: not a readable archive ({error}); is it truncated?") from None
+
+
+def _load_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> Array:
+    what = f"npz entry {info.filename[:60]!r}"
+    excessive = info.file_size > FREE_BYTES and info.file_size > MAXIMUM_RATIO * info.compress_size
+    if excessive or info.file_size > MAXIMUM_BYTES:
+        raise InputError(
+            f"{what}: {info.compress_size} bytes claim to unpack to {info.file_size}; refused as a decompression bomb"
+        )
+    with archive.open(info) as stream:
+        _check_header(stream, info.file_size, kinds, what)
+    with archive.open(info) as stream:
+        try:
+            array: Any = np.lib.format.read_array(stream, allow_pickle=False)
+        except ValueError as error:
+            raise InputError(f"{what}: cannot be read ({error})") from None
+    return np.asarray(array)

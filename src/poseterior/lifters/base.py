@@ -1,0 +1,255 @@
+"""What every lifter is: a module from `Keypoints2D` to a `PoseDistribution` that knows how to save itself.
+
+A saved lifter is a folder: ``config.json`` (method and configuration), ``model.safetensors`` (weights and
+normalisation constants) and ``card.json`` (what it was trained on, licence, metrics and their commands).
+Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import pkgutil
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..distributions import PoseDistribution
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..skeletons import get_skeleton
+
+__all__ = [
+    "Lifter",
+    "LifterConfig",
+    "list_shipped",
+    "load",
+    "method",
+    "method_names",
+    "read_card",
+    "register",
+]
+
+_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+_METHODS: dict[str, type[Lifter]] = {}
+_L = TypeVar("_L", bound="type[Lifter]")
+
+
+@dataclasses.dataclass(frozen=True)
+class LifterConfig:
+    """Base of the lifters' configurations: a frozen dataclass of plain values.
+
+    Attributes:
+        skeleton: joint order of the poses the lifter returns.
+    """
+
+    skeleton: str = "h36m17"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Any:
+        """Raises `InputError` for a name that is no field; the message lists those that are."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"lifter: unknown setting {name!r} for {cls.__name__}; known: {', '.join(known)}")
+        return cls(**values)
+
+
+class Lifter(nn.Module):
+    """A map from 2D keypoints to a probability distribution over 3D poses.
+
+    Subclasses set ``config_class``, implement `distribution`, and are registered with `register`. They hold no
+    losses and no optimisers.
+    """
+
+    name: ClassVar[str] = ""
+    config_class: ClassVar[type[LifterConfig]] = LifterConfig
+
+    def __init__(self, config: LifterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.skeleton = get_skeleton(config.skeleton)
+        self.card: dict[str, Any] = {}
+
+    def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
+        """The distribution for keypoints in the lifter's own skeleton."""
+        raise NotImplementedError
+
+    def fit_constants(self, observations: Any) -> None:
+        """Set normalisation constants from training observations, before the first step (default: none)."""
+
+    def forward(self, keypoints: Keypoints2D) -> PoseDistribution:
+        """Lift keypoints of any skeleton: one distribution with the keypoints' batch shape.
+
+        Raises:
+            InputError: ``keypoints`` is not a `Keypoints2D`.
+        """
+        if not isinstance(keypoints, Keypoints2D):
+            raise InputError(
+                f"a lifter takes Keypoints2D, got {type(keypoints).__name__}; wrap a tensor as pp.Keypoints2D(xy)"
+            )
+        return self.distribution(keypoints.as_skeleton(self.skeleton))
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, directory: str | Path, card: dict[str, Any] | None = None) -> None:
+        """Write ``config.json``, ``model.safetensors`` and ``card.json``; the folder appears whole or not at all."""
+        from safetensors.torch import save_file
+
+        target = Path(directory)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            config = {"method": self.name, "config": dataclasses.asdict(self.config)}
+            (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
+            save_file(tensors, partial / "model.safetensors")
+            (partial / "card.json").write_text(json.dumps(card or self.card, indent=2) + "\n")
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(partial, target)
+        finally:
+            if partial.exists():
+                shutil.rmtree(partial)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
+        """Load a shipped lifter by name, or one saved in a folder. No network is used.
+
+        Raises:
+            InputError: no such name or folder, a broken file, weights that do not fit the configuration, or
+                (called on a subclass) a lifter of another method.
+        """
+        lifter = load(name_or_path, device)
+        if not isinstance(lifter, cls):
+            raise InputError(f"{name_or_path}: holds a {lifter.name!r} lifter, not {cls.name!r}")
+        return lifter
+
+
+def register(name: str) -> Callable[[_L], _L]:
+    """Class decorator that makes a lifter known under a method name."""
+
+    def decorate(cls: _L) -> _L:
+        cls.name = name
+        _METHODS[name] = cls
+        return cls
+
+    return decorate
+
+
+def _discover() -> None:
+    package = importlib.import_module("poseterior.lifters")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"poseterior.lifters.{module.name}")
+
+
+def method_names() -> tuple[str, ...]:
+    """Names of all methods (one a file in lifters/)."""
+    _discover()
+    return tuple(sorted(_METHODS))
+
+
+def method(name: str) -> type[Lifter]:
+    """The lifter class of that method.
+
+    Raises:
+        InputError: unknown name; lists the known ones.
+    """
+    _discover()
+    if name not in _METHODS:
+        raise InputError(f"unknown lifter method {name!r}; known: {', '.join(sorted(_METHODS))}")
+    return _METHODS[name]
+
+
+def list_shipped() -> dict[str, Path]:
+    """Name -> folder of the lifters whose weights ship with the package."""
+    if not _WEIGHTS.is_dir():
+        return {}
+    return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / "config.json").is_file()}
+
+
+def _folder_of(name_or_path: str | Path) -> Path:
+    shipped = list_shipped()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    folder = Path(name_or_path)
+    if (folder / "config.json").is_file():
+        return folder
+    problem = "has no config.json" if folder.is_dir() else "is neither a folder nor a shipped lifter"
+    raise InputError(f"{name_or_path}: {problem}; shipped lifters: {', '.join(shipped) or 'none'}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return value
+
+
+def read_card(name_or_path: str | Path) -> dict[str, Any]:
+    """The card of a lifter: data, licence, recipe, seed, metrics with the commands that reproduce them."""
+    return _read_json(_folder_of(name_or_path) / "card.json")
+
+
+def _fitting(tensors: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
+    expected = lifter.state_dict()
+    for name, value in expected.items():
+        if name not in tensors:
+            raise InputError(f"{path}: tensor {name!r} is missing; the file does not fit its config.json")
+        if tensors[name].shape != value.shape:
+            raise InputError(
+                f"{path}: tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
+            )
+        if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
+            raise InputError(f"{path}: tensor {name!r} holds values that are not finite")
+    extra = sorted(set(tensors) - set(expected))
+    if extra:
+        raise InputError(f"{path}: unexpected tensor {extra[0]!r}; the file does not fit its config.json")
+
+
+def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
+    """Load a lifter by the name of shipped weights or from a folder, ready for use (evaluation mode).
+
+    Raises:
+        InputError: no such name or folder, a broken file, or weights that do not fit the configuration.
+
+    >>> import poseterior as pp
+    >>> lifter = pp.load("mdn")
+    >>> lifter.skeleton.name
+    'h36m17'
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = _folder_of(name_or_path)
+    saved = _read_json(folder / "config.json")
+    if "method" not in saved or not isinstance(saved.get("config"), dict):
+        raise InputError(f"{folder / 'config.json'}: expected the fields 'method' and 'config'")
+    cls = method(str(saved["method"]))
+    try:
+        lifter = cls(cls.config_class.from_dict(saved["config"]))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
+    path = folder / "model.safetensors"
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    _fitting(tensors, lifter, path)
+    lifter.load_state_dict(tensors)
+    lifter.card = _read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    return lifter.to(device).eval()

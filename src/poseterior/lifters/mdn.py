@@ -1,0 +1,219 @@
+"""Mixture density network: a mixture of Gaussians over poses (Li & Lee, CVPR 2019, arXiv 1904.05547).
+
+Two configurations share the mixture:
+
+* ``MixtureConfig(network="published")``: the published network. K isotropic kernels over z-scored coordinates,
+  residual blocks with batch norm, weight matrices clipped to unit Frobenius norm, hidden joints set to the mean.
+* ``MixtureConfig()``: ours. The input is the canonical view of the person (any camera, any joint missing,
+  detector covariance in); each kernel has one 3x3 covariance a joint and a low-rank part that ties the joints,
+  because joints drawn independently give samples with broken bones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..cameras import canonical_view
+from ..distributions import MixturePoseDistribution
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..nn.encoders import ResidualMLP, evidence_features, evidence_width
+from .base import Lifter, LifterConfig, register
+
+__all__ = ["FrobeniusLinear", "MixtureConfig", "MixtureDensityLifter", "PublishedMixtureNetwork"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureConfig(LifterConfig):
+    """Configuration of a mixture density lifter.
+
+    Attributes:
+        network: ``"ours"`` or ``"published"``.
+        kernels: number of mixture components (published: 5).
+        rank: number of directions that tie the joints of a kernel (ours).
+        width: features of the hidden layers (published: 1024).
+        blocks: residual blocks (published: 2).
+        dropout: probability of dropping a feature (published: 0.5).
+        minimum_scale: metres, smallest standard deviation of a joint given all others (ours).
+    """
+
+    network: str = "ours"
+    kernels: int = 8
+    rank: int = 8
+    width: int = 512
+    blocks: int = 3
+    dropout: float = 0.0
+    minimum_scale: float = 0.002
+
+    def __post_init__(self) -> None:
+        if self.network not in ("ours", "published"):
+            raise InputError(f"lifter.network: expected 'ours' or 'published', got {self.network!r}")
+        for name in ("kernels", "width", "blocks"):
+            if getattr(self, name) < 1:
+                raise InputError(f"lifter.{name}: expected at least 1, got {getattr(self, name)}")
+
+    @classmethod
+    def published(cls) -> MixtureConfig:
+        """The published network's constants."""
+        return cls(network="published", kernels=5, rank=0, width=1024, blocks=2, dropout=0.5)
+
+
+class FrobeniusLinear(nn.Linear):
+    """Linear layer whose weight is rescaled to Frobenius norm at most 1; gradients flow through the rescaling.
+
+    Weights *and* biases start as truncated normal (two sigma) times ``sqrt(2 / fan)``, where the fan of a bias
+    is its own length, as published.
+    """
+
+    def reset_parameters(self) -> None:
+        for parameter, fan in ((self.weight, self.in_features), (self.bias, self.out_features)):
+            nn.init.trunc_normal_(parameter, std=1.0, a=-2.0, b=2.0)
+            with torch.no_grad():
+                parameter.mul_(math.sqrt(2.0 / fan))
+
+    def effective_weight(self) -> Tensor:
+        """The weight as used."""
+        return self.weight / self.weight.norm().clamp(min=1.0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return nn.functional.linear(features, self.effective_weight(), self.bias)
+
+
+class PublishedMixtureNetwork(nn.Module):
+    """The published network: features ``(n, inputs)`` to ``mu (n, d, k)``, ``sigma (n, k)``, logits ``(n, k)``.
+
+    Batch norm has epsilon 1e-3 and (torch) momentum 0.01: with unit-norm weights the pre-activation variance is
+    about 1e-3, so these constants matter.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernels: int, width: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+
+        def layer(size: int) -> nn.Sequential:
+            return nn.Sequential(
+                FrobeniusLinear(size, width),
+                nn.BatchNorm1d(width, eps=1e-3, momentum=0.01),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+            )
+
+        self.kernels = kernels
+        self.enter = layer(inputs)
+        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
+        self.mean = FrobeniusLinear(width, outputs * kernels)
+        self.scale = FrobeniusLinear(width, kernels)
+        self.weight = FrobeniusLinear(width, kernels)
+
+    def forward(self, features: Float[Tensor, "n inputs"]) -> tuple[Tensor, Tensor, Tensor]:
+        hidden = self.enter(features)
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        # elu(x) + 1 underflows to 0 in float32 below x = -17; the floor keeps the published function elsewhere.
+        sigma = (nn.functional.elu(self.scale(hidden)) + 1.0).clamp(min=1e-6)
+        return self.mean(hidden).unflatten(-1, (-1, self.kernels)), sigma, self.weight(hidden)
+
+
+@register("mdn")
+class MixtureDensityLifter(Lifter):
+    """2D keypoints to a mixture of Gaussians over 3D poses.
+
+    Args:
+        config: `MixtureConfig`; None for ours with default sizes.
+    """
+
+    config: MixtureConfig
+    config_class = MixtureConfig
+
+    def __init__(self, config: MixtureConfig | None = None) -> None:
+        super().__init__(config or MixtureConfig())
+        c = self.config
+        joints = len(self.skeleton)
+        self.others = [j for j in range(joints) if j != self.skeleton.root]
+        if c.network == "published":
+            inputs, outputs = 2 * len(self.others), 3 * len(self.others)
+            self.network: nn.Module = PublishedMixtureNetwork(inputs, outputs, c.kernels, c.width, c.blocks, c.dropout)
+            for name, size in (("input", inputs), ("output", outputs)):
+                self.register_buffer(f"{name}_mean", torch.zeros(size))
+                self.register_buffer(f"{name}_std", torch.ones(size))
+        else:
+            self.network = ResidualMLP(evidence_width(joints), c.width, c.blocks, c.dropout)
+            self.sizes = {"logit": 1, "size": 1, "offset": 3 * len(self.others), "tril": 6 * len(self.others)}
+            self.head = nn.Linear(c.width, c.kernels * sum(self.sizes.values()))
+            # The kernels share the directions that tie the joints: a kernel each costs 3 times the weights.
+            self.tie = nn.Linear(c.width, 3 * len(self.others) * c.rank) if c.rank else None
+            with torch.no_grad():
+                # Kernels start near one another, told apart by their biases only.
+                self.head.weight.mul_(0.1)
+                self.head.bias.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+
+    def distribution(self, keypoints: Keypoints2D) -> MixturePoseDistribution:
+        return self._published(keypoints) if self.config.network == "published" else self._ours(keypoints)
+
+    # -- ours ----------------------------------------------------------------------------------------------
+
+    def _ours(self, keypoints: Keypoints2D) -> MixturePoseDistribution:
+        view = canonical_view(keypoints)
+        hidden = self.network(evidence_features(view))
+        k, joints = self.config.kernels, len(self.others)
+        parts = self.head(hidden).unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
+        raw = dict(zip(self.sizes, parts, strict=True))
+        # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
+        size = 0.45 * raw["size"].clamp(-3.0, 3.0).exp()
+        root = self.skeleton.root
+        seen = view.visible[..., self.others] & view.visible[..., root : root + 1]
+        lateral = view.points[..., self.others, :] - view.points[..., root : root + 1, :]
+        lateral = torch.where(seen.unsqueeze(-1), lateral, 0.0)
+        evidence = torch.cat([lateral, torch.zeros_like(lateral[..., :1])], -1)
+        offset = raw["offset"].unflatten(-1, (joints, 3))
+        loc = size.unsqueeze(-1) * (evidence.unsqueeze(-3) + offset)
+        lower = raw["tril"].unflatten(-1, (joints, 6))
+        diagonal = self.config.minimum_scale + 0.1 * nn.functional.softplus(lower[..., :3] - 1.0)
+        scale_tril = torch.diag_embed(diagonal)
+        rows, columns = [1, 2, 2], [0, 0, 1]
+        scale_tril[..., rows, columns] = 0.05 * lower[..., 3:]
+        factor = None
+        if self.tie is not None:
+            factor = self.tie(hidden).unflatten(-1, (1, 3 * joints, self.config.rank))
+        return MixturePoseDistribution(raw["logit"].squeeze(-1), loc, scale_tril, factor, view.rotation, self.skeleton)
+
+    # -- published -----------------------------------------------------------------------------------------
+
+    def _inputs(self, keypoints: Keypoints2D) -> Tensor:
+        return keypoints.xy[..., self.others, :].flatten(-2)
+
+    def fit_constants(self, observations: Any) -> None:
+        """Published network: means and standard deviations of the training coordinates, kept with the weights."""
+        if self.config.network != "published":
+            return
+        keypoints, pose = observations.keypoints, observations.pose
+        weight = keypoints.visible[..., self.others].repeat_interleave(2, -1).to(pose.dtype)
+        inputs = self._inputs(keypoints)
+        count = weight.sum(0).clamp(min=1.0)
+        mean = (inputs * weight).sum(0) / count
+        self.input_mean.copy_(mean)
+        self.input_std.copy_((((inputs - mean).square() * weight).sum(0) / count).sqrt().clamp(min=1e-6))
+        targets = pose[..., self.others, :].flatten(-2)
+        self.output_mean.copy_(targets.mean(0))
+        self.output_std.copy_(targets.std(0, unbiased=False).clamp(min=1e-6))
+
+    def _published(self, keypoints: Keypoints2D) -> MixturePoseDistribution:
+        batch = keypoints.batch_shape
+        visible = keypoints.visible[..., self.others].repeat_interleave(2, -1)
+        scored = (self._inputs(keypoints) - self.input_mean) / self.input_std
+        scored = torch.where(visible, scored, 0.0)
+        mu, sigma, logits = self.network(scored.reshape(-1, scored.shape[-1]))
+        loc = (mu * self.output_std[:, None] + self.output_mean[:, None]).transpose(-1, -2)
+        scale = sigma.unsqueeze(-1) * self.output_std
+        joints = len(self.others)
+        return MixturePoseDistribution(
+            logits.reshape(*batch, -1),
+            loc.reshape(*batch, -1, joints, 3),
+            torch.diag_embed(scale.reshape(*batch, -1, joints, 3)),
+            skeleton=self.skeleton,
+        )

@@ -1,0 +1,83 @@
+"""From a `CanonicalView` to the numbers a network eats."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..cameras import CAMERA_KNOWLEDGE, CanonicalView
+
+__all__ = ["ResidualMLP", "evidence_features", "evidence_width"]
+
+_PER_JOINT = 6
+_GLOBAL = 1 + len(CAMERA_KNOWLEDGE) + 2
+#: Typical apparent size (tangent units) and height (metres), to centre the logarithms.
+_TYPICAL_SCALE, _TYPICAL_HEIGHT = 0.1, 1.7
+_TYPICAL_SPREAD = 0.03
+
+
+def evidence_width(joints: int) -> int:
+    """Number of features that `evidence_features` makes."""
+    return _PER_JOINT * joints + _GLOBAL
+
+
+def evidence_features(view: CanonicalView) -> Float[Tensor, "*batch features"]:
+    """Visibility, position and uncertainty a joint; apparent size, camera knowledge and height a person.
+
+    A hidden joint contributes zeros, whatever it holds. The apparent size is withheld where not even the image
+    size is known. Positions are in units of the person's apparent size; uncertainty enters as the logarithm of
+    the standard deviations and the correlation.
+    """
+    shown = view.visible.to(view.points.dtype)
+    sigma = view.covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt()
+    correlation = view.covariance[..., 0, 1] / (sigma[..., 0] * sigma[..., 1])
+    log_sigma = (sigma / _TYPICAL_SPREAD).log().clamp(-4.0, 4.0)
+    joint = torch.cat([view.points, 0.5 * log_sigma, correlation.unsqueeze(-1)], -1)
+    joint = torch.where(view.visible.unsqueeze(-1), joint, 0.0)
+    joint = torch.cat([shown.unsqueeze(-1), joint], -1).flatten(-2)
+    knowledge = nn.functional.one_hot(view.knowledge, len(CAMERA_KNOWLEDGE)).to(joint.dtype)
+    log_scale = (view.scale / _TYPICAL_SCALE).clamp(1e-3, 1e3).log()
+    log_scale = torch.where(view.knowledge > 0, log_scale, 0.0)
+    known = view.height.isfinite()
+    log_height = torch.where(known, (view.height.nan_to_num(1.0) / _TYPICAL_HEIGHT).log() * 5.0, 0.0)
+    person = torch.stack([log_scale, known.to(joint.dtype), log_height], -1)
+    return torch.cat([joint, person, knowledge], -1)
+
+
+class ResidualMLP(nn.Module):
+    """Linear, then pre-normalised residual blocks of two linear layers each.
+
+    Args:
+        inputs: number of input features.
+        width: number of features inside and out.
+        blocks: number of residual blocks.
+        dropout: probability of dropping a feature inside a block.
+    """
+
+    def __init__(self, inputs: int, width: int, blocks: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.enter = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width),
+                nn.Linear(width, width),
+                nn.SiLU(),
+                nn.Dropout(dropout),
+                nn.Linear(width, width),
+            )
+            for _ in range(blocks)
+        )
+        self.leave = nn.LayerNorm(width)
+        for block in self.blocks:
+            last = block[-1]  # type: ignore[index]
+            nn.init.normal_(last.weight, std=1.0 / math.sqrt(width * 2 * blocks))
+            nn.init.zeros_(last.bias)
+
+    def forward(self, features: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch width"]:
+        hidden = self.enter(features)
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        return nn.functional.silu(self.leave(hidden))

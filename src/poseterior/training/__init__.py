@@ -1,0 +1,1 @@
+"""Training: recipes, the Lightning module, runs that resume. Imports lightning: never at ``import poseterior``."""

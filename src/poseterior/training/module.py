@@ -1,0 +1,128 @@
+"""The Lightning module that trains any lifter with any mixture of objectives on simulated observations.
+
+Batch number ``step`` is drawn from a generator seeded by (seed, step, process), so a resumed run sees exactly
+the batches that an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import IterableDataset
+
+from ..data.simulator import Observations, Simulator
+from ..errors import InputError
+from ..lifters import Lifter
+from ..objectives import Objective
+from .recipes import Schedule
+
+__all__ = ["LiftingModule", "SimulatedBatches", "batch_generator", "learning_rate_factor"]
+
+
+def batch_generator(seed: int, step: int, process: int = 0) -> torch.Generator:
+    """The generator of one training batch."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 4096 + process)
+
+
+class SimulatedBatches(IterableDataset):
+    """Batches ``start, start + 1, ... steps - 1`` of a run."""
+
+    def __init__(self, simulator: Simulator, schedule: Schedule, start: int = 0, process: int = 0) -> None:
+        self.simulator, self.schedule, self.start, self.process = simulator, schedule, start, process
+
+    def __iter__(self) -> Iterator[Observations]:
+        for step in range(self.start, self.schedule.steps):
+            generator = batch_generator(self.schedule.seed, step, self.process)
+            yield self.simulator(self.schedule.batch, generator)
+
+
+def learning_rate_factor(step: int, schedule: Schedule) -> float:
+    """Linear warm-up, then a cosine down to ``schedule.final``."""
+    if step < schedule.warmup:
+        return (step + 1) / schedule.warmup
+    progress = min(1.0, (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup))
+    return schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class LiftingModule(L.LightningModule):
+    """Trains ``lifter`` on the weighted sum of the objectives' terms.
+
+    Args:
+        lifter: the lifter; its weights' moving average is `averaged`.
+        objectives: (weight, objective) pairs.
+        schedule: see `Schedule`.
+    """
+
+    def __init__(self, lifter: Lifter, objectives: list[tuple[float, Objective]], schedule: Schedule) -> None:
+        super().__init__()
+        self.lifter = lifter
+        self.objectives = torch.nn.ModuleList(objective for _, objective in objectives)
+        self.weights = [weight for weight, _ in objectives]
+        self.schedule = schedule
+        self.average: AveragedModel | None = None
+        if schedule.average > 0:
+            self.average = AveragedModel(lifter, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
+        self._clock: float | None = None
+
+    @property
+    def averaged(self) -> Lifter:
+        """The lifter to save: the moving average if there is one."""
+        return self.lifter if self.average is None else self.average.module  # type: ignore[return-value]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device) if isinstance(batch, Observations) else batch
+
+    def terms(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        """Weighted loss terms by name."""
+        terms: dict[str, Tensor] = {}
+        for weight, objective in zip(self.weights, self.objectives, strict=True):
+            for name, value in objective(lifter, observations).items():
+                terms[name] = terms.get(name, 0.0) + weight * value
+        return terms
+
+    def training_step(self, batch: Observations, batch_index: int) -> Tensor:
+        terms = self.terms(self.lifter, batch)
+        loss = torch.stack(list(terms.values())).sum()
+        if not bool(loss.isfinite()):
+            shown = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
+            raise InputError(
+                f"training stopped at step {self.global_step}: the loss is not finite ({shown}); lower "
+                "schedule.learning_rate or schedule.clip, and check the data with `poseterior data inspect`"
+            )
+        self.log_dict({name: value.detach() for name, value in terms.items()}, prog_bar=True)
+        now = time.perf_counter()
+        if self._clock is not None:
+            self.log("poses/s", float(len(batch.pose) / (now - self._clock)), prog_bar=True)
+        self._clock = now
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update_parameters(self.lifter)
+
+    def validation_step(self, batch: Observations, batch_index: int) -> None:
+        lifter = self.averaged
+        training = lifter.training
+        lifter.eval()
+        loss = torch.stack(list(self.terms(lifter, batch).values())).sum()
+        lifter.train(training)
+        self.log("validation", loss, prog_bar=True, batch_size=len(batch.pose), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        matrices = [p for p in self.lifter.parameters() if p.ndim > 1]
+        vectors = [p for p in self.lifter.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.schedule.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.schedule))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,176 @@
+"""Recipes: YAML files that name lifter + objectives + data + simulator + schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data.simulator import SimulatorConfig
+from ..errors import InputError
+
+__all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: observations a step and process.
+        learning_rate: peak of the schedule (linear warm-up, then a cosine to ``final`` times the peak).
+        warmup: steps of warm-up.
+        final: last learning rate over the peak.
+        weight_decay: AdamW's, on matrices only.
+        clip: largest norm of the gradient.
+        average: decay of the moving average of the weights that is saved (0 turns it off).
+        seed: of initialisation and data.
+        log_every: steps between logged losses.
+        save_every: steps between checkpoints.
+        validate_every: steps between validations (0: never).
+    """
+
+    steps: int = 10_000
+    batch: int = 512
+    learning_rate: float = 1e-3
+    warmup: int = 300
+    final: float = 0.01
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.999
+    seed: int = 0
+    log_every: int = 50
+    save_every: int = 500
+    validate_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"schedule.{name}: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All of a training run.
+
+    Attributes:
+        name: of the recipe.
+        lifter: ``{"method": NAME, **config}``.
+        objectives: ``[{"name": NAME, "weight": 1.0, **settings}, ...]``; terms are summed by weight.
+        stores: folders of pose stores.
+        fps: frame rate to which clips are thinned.
+        validation: share of the clips held out to watch the loss.
+        simulator: ranges, see `SimulatorConfig`.
+        schedule: see `Schedule`.
+    """
+
+    name: str
+    lifter: dict[str, Any]
+    objectives: list[dict[str, Any]]
+    stores: tuple[str, ...]
+    fps: float
+    validation: float
+    simulator: SimulatorConfig
+    schedule: Schedule
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for YAML and cards."""
+        values = dataclasses.asdict(self)
+        values["data"] = {key: values.pop(key) for key in ("stores", "fps", "validation")}
+        values["data"]["stores"] = list(self.stores)
+        values["simulator"] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values["simulator"].items()
+        }
+        return values
+
+
+def shipped_recipes() -> dict[str, str]:
+    """Name -> first comment line of the recipes that ship with the package."""
+    found = {}
+    for item in sorted(resources.files("poseterior.recipes").iterdir(), key=lambda p: p.name):
+        if item.name.endswith(".yaml"):
+            found[item.name.removesuffix(".yaml")] = item.read_text().splitlines()[0].lstrip("# ")
+    return found
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply ``a.b=VALUE`` (VALUE in YAML) to nested dictionaries."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise InputError(f"{assignment!r}: expected key=value, for example schedule.steps=2000")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"{assignment!r}: the value is not YAML") from None
+    *path, last = {"data": "data.stores", "steps": "schedule.steps", "init": "lifter.init"}.get(key, key).split(".")
+    place: Any = values
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise InputError(f"{assignment!r}: {part!r} holds no further settings")
+    place[last] = value
+
+
+def _section(values: dict[str, Any], name: str, known: Sequence[str]) -> dict[str, Any]:
+    section = values.get(name) or {}
+    if not isinstance(section, dict):
+        raise InputError(f"{name}: expected a mapping")
+    for key in section:
+        if key not in known:
+            raise InputError(f"{name}: unknown setting {key!r}; known: {', '.join(known)}")
+    return section
+
+
+def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """A shipped recipe by name, or a YAML file, with ``key=value`` changes applied.
+
+    ``data=STORE`` (or ``data=[A, B]``) and ``steps=N`` are short for ``data.stores`` and ``schedule.steps``.
+
+    Raises:
+        InputError: unknown recipe, not YAML, or an unknown setting; names the section and the known settings.
+    """
+    shipped = shipped_recipes()
+    if str(name_or_path) in shipped:
+        text = resources.files("poseterior.recipes").joinpath(f"{name_or_path}.yaml").read_text()
+    else:
+        try:
+            text = Path(name_or_path).read_text()
+        except (OSError, UnicodeDecodeError):
+            known = ", ".join(shipped)
+            raise InputError(f"{name_or_path}: neither a file nor a shipped recipe; shipped: {known}") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{name_or_path}: not YAML ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{name_or_path}: expected a mapping with lifter, objectives, data, simulator, schedule")
+    for change in changes:
+        _assign(values, change)
+    sections = ("name", "lifter", "objectives", "data", "simulator", "schedule")
+    for key in values:
+        if key not in sections:
+            raise InputError(f"{name_or_path}: unknown section {key!r}; known: {', '.join(sections)}")
+    lifter = values.get("lifter")
+    if not isinstance(lifter, dict) or "method" not in lifter:
+        raise InputError(f"{name_or_path}: lifter: expected a mapping with 'method'")
+    objectives = values.get("objectives")
+    if not isinstance(objectives, list) or not all(isinstance(o, dict) and "name" in o for o in objectives):
+        raise InputError(f"{name_or_path}: objectives: expected a list of mappings with 'name'")
+    data = _section(values, "data", ("stores", "fps", "validation"))
+    stores = data.get("stores") or ()
+    schedule = _section(values, "schedule", [f.name for f in dataclasses.fields(Schedule)])
+    return Recipe(
+        name=str(values.get("name", Path(str(name_or_path)).stem)),
+        lifter=lifter,
+        objectives=objectives,
+        stores=(str(stores),) if isinstance(stores, str) else tuple(str(s) for s in stores),
+        fps=float(data.get("fps", 30.0)),
+        validation=float(data.get("validation", 0.1)),
+        simulator=SimulatorConfig.from_dict(values.get("simulator") or {}),
+        schedule=Schedule(**schedule),
+    )

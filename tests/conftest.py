@@ -1,0 +1,65 @@
+"""Shared fixtures: a plausible body, random poses, and a small mocap made from nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from poseterior.skeletons import SKELETONS
+
+STANDING = {
+    "pelvis": (0.0, 0.0, 0.0), "right_hip": (-0.1, 0.0, 0.0), "right_knee": (-0.11, 0.43, -0.02),
+    "right_ankle": (-0.12, 0.85, 0.02), "left_hip": (0.1, 0.0, 0.0), "left_knee": (0.11, 0.43, -0.02),
+    "left_ankle": (0.12, 0.85, 0.02), "spine": (0.0, -0.23, 0.02), "thorax": (0.0, -0.48, 0.0),
+    "neck_nose": (0.0, -0.58, -0.04), "head_top": (0.0, -0.7, 0.0), "left_shoulder": (0.17, -0.43, 0.0),
+    "left_elbow": (0.25, -0.16, 0.03), "left_wrist": (0.27, 0.07, -0.05), "right_shoulder": (-0.17, -0.43, 0.0),
+    "right_elbow": (-0.25, -0.16, 0.03), "right_wrist": (-0.27, 0.07, -0.05),
+}  # fmt: skip
+
+
+@pytest.fixture
+def standing() -> torch.Tensor:
+    """A standing person seen from the back: h36m17, metres, camera axes, (17, 3)."""
+    return torch.tensor([STANDING[joint] for joint in SKELETONS["h36m17"].joints])
+
+
+@pytest.fixture
+def people(standing: torch.Tensor) -> torch.Tensor:
+    """32 people: the standing one, disturbed (32, 17, 3)."""
+    noise = 0.08 * torch.randn(32, 17, 3, generator=torch.Generator().manual_seed(3))
+    poses = standing + noise
+    return poses - poses[:, :1]
+
+
+def made_up_mocap(frames: int = 400, clips: int = 8, seed: int = 0):
+    """Mocap in the store's layout: a standing body with limbs swinging, h36m17 and smpl22 rotations."""
+    import roma
+
+    from poseterior.data.store import Mocap
+
+    generator = torch.Generator().manual_seed(seed)
+    pose = torch.tensor([STANDING[joint] for joint in SKELETONS["h36m17"].joints])
+    pose = pose * torch.tensor([1.0, -1.0, -1.0])  # world axes: y up
+    swing = 0.06 * torch.randn(frames, 17, 3, generator=generator)
+    swing[:, 0] = 0
+    yaw = torch.zeros(frames, 3)
+    yaw[:, 1] = 6.28 * torch.rand(frames, generator=generator)
+    turn = roma.rotvec_to_rotmat(yaw)
+    world = (pose + swing) @ turn.transpose(-1, -2) + torch.tensor([0.0, 0.9, 0.0])
+    rotations = np.zeros((frames, 22, 4), np.float32)
+    rotations[..., 3] = 1.0
+    rotations[:, 0] = roma.rotvec_to_unitquat(yaw).numpy()
+    clip = np.arange(frames) * clips // frames
+    return Mocap(
+        positions=np.zeros((frames, 22, 3), np.float32),
+        rotations=rotations,
+        h36m17=world.numpy().astype(np.float32),
+        clip=clip,
+        frame=np.arange(frames),
+        clip_names=tuple(f"clip{i}" for i in range(clips)),
+        subject=tuple("somebody" for _ in range(clips)),
+        action=tuple(("walk", "jump")[i % 2] for i in range(clips)),
+        source_names=tuple("made-up" for _ in range(clips)),
+        fps=np.full(clips, 30.0, np.float32),
+    )
