@@ -15,6 +15,7 @@ from torch import Tensor
 from .skeletons import Skeleton, get_skeleton
 
 __all__ = [
+    "ANKLE_HEIGHT",
     "body_height",
     "bone_lengths",
     "bones_to_pose",

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from ..cameras import project
 from ..errors import InputError
 from ..keypoints import Keypoints2D
-from ..kinematics import body_height, bones_to_pose
+from ..kinematics import ANKLE_HEIGHT, body_height, bones_to_pose
 from ..skeletons import SKELETONS
 from .store import Mocap
 
@@ -132,8 +132,9 @@ class SimulatorConfig:
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, list):
-                object.__setattr__(self, f.name, tuple(value))
-            if isinstance(value, list | tuple) and len(value) == 2 and not value[0] <= value[1]:
+                value = tuple(value)
+                object.__setattr__(self, f.name, value)
+            if isinstance(value, tuple) and len(value) == 2 and not value[0] <= value[1]:
                 raise InputError(f"simulator.{f.name}: expected (low, high) with low <= high, got {value}")
         unknown = set(self.missing) - set(MISSING_PATTERNS)
         if unknown:
@@ -267,7 +268,8 @@ class Simulator:
         new = new + self._definition_offsets(n, generator)
         height = _uniform(*self.config.body_height, (n,), generator)
         current = body_height(bones_to_pose(new, _BODY))
-        new = new * (height / current)[:, None, None]
+        # The ankle's height over the floor does not scale with the bones.
+        new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
         return torch.where(changed[:, None, None], new, bones)
 
     def _definition_offsets(self, n: int, generator: Generator) -> Tensor:

@@ -1,0 +1,7 @@
+"""Files that other programs read: results as npz, Parquet or JSON."""
+
+from __future__ import annotations
+
+from .results import LiftResult, load_result, save_result
+
+__all__ = ["LiftResult", "load_result", "save_result"]

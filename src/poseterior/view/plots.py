@@ -1,0 +1,262 @@
+"""Summary figure of a result. matplotlib is imported when a figure is made, not with this module."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..export.results import LiftResult, atomic_write
+from .scene import CHI2_90_2D, SIDE_COLOURS, Photos, check_photos, keypoint_box, read_photo
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["save_summary", "summary_figure"]
+
+_COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
+#: The three projections: title, column of each plot axis in the pose, sign of the vertical axis, axis labels.
+_VIEWS = (
+    ("from the camera", (0, 1), "x, right (m)", "y, down (m)"),
+    ("from the side", (2, 1), "z, away from the camera (m)", ""),
+    ("from above", (0, 2), "x, right (m)", "z, away from the camera (m)"),
+)
+
+
+def summary_figure(
+    result: LiftResult,
+    max_poses: int = 5,
+    *,
+    photos: Photos = None,
+    hypotheses: int = 40,
+) -> Figure:
+    """Picture of some poses: one row each with the 2D evidence, three views of the hypotheses, the radii.
+
+    Columns: the 2D keypoints as used with their 1-sigma ellipses (px); hypotheses, mean and 90 % ellipses
+    seen from the camera, from the side and from above (m); for each joint the radius around the mean that
+    holds 90 % of the hypotheses (mm). The person's left is blue, right is red.
+
+    Args:
+        result: what to draw.
+        max_poses: rows at most; of more poses, evenly spaced ones are drawn.
+        photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
+        hypotheses: samples drawn a pose.
+
+    Returns:
+        a matplotlib ``Figure`` of its own (no pyplot state); ``figure.savefig(...)`` writes it.
+
+    Raises:
+        InputError: no poses, or a photo that cannot be read.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    if not len(result):
+        raise InputError("the result has no poses; nothing to draw")
+    if max_poses < 1:
+        raise InputError(f"max_poses: expected a whole number from 1, got {max_poses}")
+    check_photos(photos, result.file.tolist())
+    chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
+    radii = 1000 * result[chosen].radius(0.9)
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(17.0, 3.9 * len(chosen) + 0.9), layout=layout)
+    axes = figure.subplots(len(chosen), 5, squeeze=False, gridspec_kw={"width_ratios": [1.0, 1.0, 1.0, 1.0, 1.15]})
+    limit = 1.12 * float(radii.max(initial=1.0))
+    for row, index in enumerate(chosen):
+        photo = read_photo(photos, str(result.file[index]))
+        _draw_keypoints(axes[row, 0], result, int(index), photo)
+        for column, view in enumerate(_VIEWS, start=1):
+            _draw_view(axes[row, column], result, int(index), view, hypotheses)
+        _draw_radii(axes[row, 4], result, int(index), radii[row], limit)
+    _explain(figure, result, min(hypotheses, result.samples.shape[1]))
+    return figure
+
+
+def save_summary(
+    result: LiftResult,
+    path: str | os.PathLike[str],
+    max_poses: int = 5,
+    *,
+    photos: Photos = None,
+    hypotheses: int = 40,
+    dpi: int = 110,
+) -> None:
+    """Write `summary_figure` to a file that appears only when it is complete.
+
+    Args:
+        path: ``.png``, ``.pdf`` or ``.svg``.
+        dpi: dots an inch of a PNG; the figure is 17 inches wide.
+
+    Raises:
+        InputError: as `summary_figure`; another extension; a path that cannot be written to.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{path}: unknown extension {suffix!r}; use one of: .png, .pdf, .svg")
+    figure = summary_figure(result, max_poses, photos=photos, hypotheses=hypotheses)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
+
+
+def _draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray | None) -> None:
+    points, visible = result.keypoints[index], result.visible[index]
+    low, high = keypoint_box(points[visible], None if photo is None else photo.shape[:2], margin=0.18)
+    if photo is not None:
+        height, width = photo.shape[:2]
+        axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
+    shown = np.where(visible[:, None], points, np.nan)
+    _draw_skeleton(axes, shown, result, width=2.2, outline=photo is not None)
+    for joint in np.flatnonzero(visible).tolist():
+        _draw_ellipse(axes, shown[joint], result.keypoint_covariance[index, joint], 1.0, result, joint)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(high[1], low[1])
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_xlabel("x, right (px)")
+    axes.set_ylabel("y, down (px)")
+    name = Path(str(result.file[index])).name or "pose"
+    name = name if len(name) <= 28 else f"…{name[-27:]}"
+    title = f"{name}\nframe {result.frame[index]}, person {result.person[index]}"
+    axes.set_title(_literal(title), fontsize=10, fontweight="bold")
+    hidden = [n.replace("_", " ") for n, v in zip(result.joint_names, visible, strict=True) if not v]
+    if hidden:
+        text = ", ".join(hidden[:5]) + (f" and {len(hidden) - 5} more" if len(hidden) > 5 else "")
+        axes.set_xlabel("x, right (px)\n" + _wrap(f"missing: {text}"))
+    _tidy(axes)
+
+
+def _draw_view(
+    axes: Axes, result: LiftResult, index: int, view: tuple[str, tuple[int, int], str, str], hypotheses: int
+) -> None:
+    from matplotlib.collections import LineCollection
+
+    title, columns, x_label, y_label = view
+    picked = list(columns)
+    samples = result.samples[index, :hypotheses][..., picked]
+    mean = result.mean[index][:, picked]
+    covariance = result.covariance[index][:, picked][:, :, picked]
+    bones = np.asarray(result.tree.bones, int).reshape(-1, 2)
+    sides = result.tree.sides
+    if len(samples) and len(bones):
+        segments = samples[:, bones].reshape(-1, 2, 2)
+        colours = [_COLOURS[sides[child]] for child, _ in bones] * len(samples)
+        alpha = float(np.clip(8.0 / len(samples), 0.15, 0.5))
+        axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=0.7, alpha=alpha, zorder=1))
+    for joint in range(len(mean)):
+        _draw_ellipse(axes, mean[joint], covariance[joint], CHI2_90_2D, result, joint)
+    _draw_skeleton(axes, mean, result, width=2.2)
+    # one extent for all three views, so that the eye can compare them
+    cloud = np.concatenate([result.samples[index, :hypotheses].reshape(-1, 3), result.mean[index]])
+    low, high = cloud.min(0), cloud.max(0)
+    half = 0.54 * float((high - low).max())
+    centre = ((low + high) / 2)[picked]
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    # y points down; z points away, which from above is up
+    up = columns[1] != 1
+    axes.set_ylim(centre[1] - half if up else centre[1] + half, centre[1] + half if up else centre[1] - half)
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(color="0.92", linewidth=0.8)
+    _tidy(axes)
+
+
+def _draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, limit: float) -> None:
+    places = list(range(len(radii)))
+    for place, radius in enumerate(radii.tolist()):
+        colour = _COLOURS[result.tree.sides[place]]
+        visible = bool(result.visible[index, place])
+        axes.barh(
+            place, radius, height=0.72, color=colour if visible else "white", edgecolor=colour,
+            hatch="" if visible else "/////", linewidth=0.8,
+        )  # fmt: skip
+        text = f"{radius:.0f}" + ("" if visible else "  missing")
+        inside = radius > 0.75 * limit and visible
+        axes.text(
+            radius - 0.01 * limit if inside else radius + 0.01 * limit, place, text, va="center",
+            ha="right" if inside else "left", fontsize=7.5, color="white" if inside else "0.2",
+        )  # fmt: skip
+    axes.set_yticks(places, [name.replace("_", " ") for name in result.joint_names], fontsize=8)
+    axes.set_ylim(len(radii) - 0.4, -0.6)
+    axes.set_xlim(0, 1.12 * limit)
+    axes.set_xlabel("90 % radius (mm)")
+    axes.set_title("uncertainty a joint", fontsize=10)
+    _tidy(axes)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_skeleton(axes: Axes, points: np.ndarray, result: LiftResult, width: float, outline: bool = False) -> None:
+    from matplotlib.patheffects import Normal, Stroke
+
+    # a white rim keeps red on red cloth legible
+    effects = [Stroke(linewidth=width + 2.0, foreground="white"), Normal()] if outline else []
+    skeleton = result.tree
+    for child, parent in skeleton.bones:
+        segment = points[[parent, child]]
+        colour = _COLOURS[skeleton.sides[child]]
+        axes.plot(*segment.T, color=colour, linewidth=width, solid_capstyle="round", zorder=4, path_effects=effects)
+    colours = [_COLOURS[side] for side in skeleton.sides]
+    axes.scatter(points[:, 0], points[:, 1], s=16, c=colours, edgecolors="white", linewidths=0.6, zorder=5)
+
+
+def _draw_ellipse(
+    axes: Axes, centre: np.ndarray, covariance: np.ndarray, quantile: float, result: LiftResult, joint: int
+) -> None:
+    from matplotlib.patches import Ellipse
+
+    if not np.isfinite(covariance).all():
+        return
+    variances, vectors = np.linalg.eigh(covariance.astype(np.float64))
+    width, height = 2 * np.sqrt(quantile * np.clip(variances, 0.0, None))
+    angle = float(np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0])))
+    colour = _COLOURS[result.tree.sides[joint]]
+    ellipse = Ellipse(
+        (float(centre[0]), float(centre[1])), width, height, angle=angle, linewidth=0.8, zorder=3,
+        edgecolor=(*colour, 0.65), facecolor=(*colour, 0.13),
+    )  # fmt: skip
+    axes.add_patch(ellipse)
+
+
+def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Ellipse
+
+    handles: list[Line2D | Ellipse] = [
+        Line2D([], [], color=_COLOURS[side], linewidth=2.5, label=label)
+        for side, label in (("left", "person's left"), ("right", "person's right"), ("middle", "middle"))
+    ]
+    handles.append(Line2D([], [], color="0.5", linewidth=0.8, label=f"{hypotheses} hypotheses (thin), mean (thick)"))
+    handles.append(
+        Line2D([], [], marker="o", linestyle="", markersize=9, markerfacecolor="0.9", markeredgecolor="0.5",
+               label="ellipses: 1 sigma in 2D, 90 % in 3D")
+    )  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
+    lifter = f"lifter {result.lifter}, " if result.lifter else ""
+    count = f"{len(result)} pose{'s' * (len(result) != 1)}"
+    figure.suptitle(_literal(f"{lifter}{count}; {result.units}, relative to the {result.origin}"), fontsize=12)
+
+
+def _literal(text: str) -> str:
+    """Text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _wrap(text: str, width: int = 38) -> str:
+    import textwrap
+
+    return textwrap.fill(text, width)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.tick_params(labelsize=8, color="0.6")
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("0.7")

@@ -1,0 +1,625 @@
+"""The 3D scene of a result, for the offline page here and the live server in `server`.
+
+A scene has *tracks* side by side, one for each person of each file, and *steps* in time, one for each frame
+number; people of files with a single frame (photos) are shown at every step. A track shows, from left to
+right, the 2D keypoints on a panel and the 3D hypotheses with the mean and the 90 % ellipsoid of each joint.
+Coordinates are the camera's (x right, y down, z forward); the viewer's up direction is -y, so people stand
+upright.
+
+viser is imported when a scene is made, not with this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..export.results import LiftResult, atomic_write
+
+if TYPE_CHECKING:
+    from viser import ViserServer
+
+__all__ = [
+    "CHI2_90_2D",
+    "CHI2_90_3D",
+    "SIDE_COLOURS",
+    "PoseScene",
+    "SceneOptions",
+    "read_photo",
+    "write_html",
+]
+
+#: 90 % quantiles of chi-square with 2 and 3 degrees of freedom: squared Mahalanobis radii of the ellipses.
+CHI2_90_2D = 4.605
+CHI2_90_3D = 6.251
+
+#: RGB 0-255; the person's own left is blue, right is red.
+SIDE_COLOURS: dict[str, tuple[int, int, int]] = {
+    "left": (31, 105, 214),
+    "right": (214, 45, 48),
+    "middle": (95, 99, 108),
+}
+
+Photo = str | os.PathLike[str] | np.ndarray
+Photos = Photo | Mapping[str, Photo] | None
+
+#: Metres in the scene.
+_HYPOTHESIS_RADIUS = 0.006
+_MEAN_RADIUS = 0.014
+_JOINT_RADIUS = 0.022
+_PANEL_HEIGHT = 1.9
+_PANEL_GAP = 0.7
+_TRACK_GAP = 0.5
+#: Seconds; frame numbers may be far apart, e.g. those of a few pictures of a data set.
+_LONGEST_PAUSE = 1.0
+#: An instance that is not shown keeps its place in the batch with this scale: batches keep their length.
+_HIDDEN_SCALE = 1e-6
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What is drawn.
+
+    Attributes:
+        hypotheses: number of samples shown.
+        mean, ellipsoids, keypoints: show the mean skeleton, the 90 % ellipsoids, the 2D panel.
+        max_tracks: people side by side at most; further ones are left out, and a label says so.
+        max_steps: frames at most; more are thinned evenly.
+        opacity: of one hypothesis.
+    """
+
+    hypotheses: int = 20
+    mean: bool = True
+    ellipsoids: bool = True
+    keypoints: bool = True
+    max_tracks: int = 8
+    max_steps: int = 300
+    opacity: float = 0.18
+
+    def __post_init__(self) -> None:
+        for name, least in (("hypotheses", 0), ("max_tracks", 1), ("max_steps", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: expected a whole number from {least}, got {getattr(self, name)}")
+
+
+# -- data ----------------------------------------------------------------------------------------------
+
+
+def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
+    """RGB pixels of the photo that belongs to a pose, turned as its EXIF says.
+
+    Args:
+        photos: a path or (height, width, 3) uint8 array for all poses; a mapping from a result's ``file``
+            to one; a folder, in which the photo has the name of the pose's ``file`` or that name with the
+            extension of an image; None for none.
+        file: the pose's ``file``.
+
+    Returns:
+        (height, width, 3) uint8, or None where there is no photo.
+
+    Raises:
+        InputError: the file cannot be read as an image, or the array is not an RGB image.
+    """
+    photo = photos.get(file) if isinstance(photos, Mapping) else photos
+    if isinstance(photo, (str, os.PathLike)) and Path(photo).is_dir():
+        photo = _photo_in_folder(Path(photo), file)
+    if photo is None:
+        return None
+    if isinstance(photo, np.ndarray):
+        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+            raise InputError(f"photo: expected a (height, width, 3) uint8 array, got {photo.shape} {photo.dtype}")
+        return photo
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(photo) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{os.fspath(photo)}: cannot be read as an image ({error}); use a JPEG or PNG") from None
+
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def _photo_in_folder(folder: Path, file: str) -> Path | None:
+    # only the last part of the name counts: a result file cannot point outside the folder
+    name = Path(file).name
+    stem = Path(name).stem.removesuffix("_keypoints")
+    wanted = {name.lower(), *(stem.lower() + suffix for suffix in _IMAGE_SUFFIXES)}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _IMAGE_SUFFIXES and path.name.lower() in wanted:
+            return path
+    return None
+
+
+def check_photos(photos: Photos, files: Iterable[str]) -> None:
+    """Make sure that a folder of photos has one for at least one of a result's files.
+
+    Raises:
+        InputError: it has none; the message says what a photo would have to be called.
+    """
+    names = list(dict.fromkeys(files))
+    if isinstance(photos, (str, os.PathLike)) and Path(photos).is_dir() and names:
+        folder = Path(photos)
+        if not any(_photo_in_folder(folder, name) for name in names):
+            stem = Path(Path(names[0]).name).stem
+            raise InputError(f"{folder}: no photo belongs to any pose; one of {names[0]!r} would be called {stem}.jpg")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person of one file: the pose of each frame.
+
+    Attributes:
+        label: what is written below.
+        file: the pose's ``file``.
+        poses: frame number -> index of the pose in the result.
+        still: the file has one frame only, so its people are shown at every step.
+    """
+
+    label: str
+    file: str
+    poses: dict[int, int]
+    still: bool
+
+    def at(self, frame: int) -> int | None:
+        """Index of the pose to show at a frame, None where the person is not there."""
+        return next(iter(self.poses.values())) if self.still else self.poses.get(frame)
+
+
+def tracks_of(result: LiftResult) -> list[Track]:
+    """The tracks of a result, in order of appearance; a repeated frame of a person starts another track."""
+    found: dict[tuple[str, int, int], dict[int, int]] = {}
+    repeats: Counter[tuple[str, int, int]] = Counter()
+    people: dict[str, set[int]] = {}
+    frames: dict[str, set[int]] = {}
+    keys = zip(result.file.tolist(), result.frame.tolist(), result.person.tolist(), strict=True)
+    for index, (file, frame, person) in enumerate(keys):
+        repeat = repeats[file, frame, person]
+        repeats[file, frame, person] += 1
+        found.setdefault((file, person, repeat), {})[frame] = index
+        people.setdefault(file, set()).add(person)
+        frames.setdefault(file, set()).add(frame)
+    tracks = []
+    for (file, person, repeat), poses in found.items():
+        parts = [Path(file).name or "poses"]
+        parts += [f"person {person}"] * (len(people[file]) > 1) + [f"({repeat + 1})"] * (repeat > 0)
+        tracks.append(Track(" · ".join(parts), file, poses, still=len(frames[file]) == 1))
+    return tracks
+
+
+def steps_of(tracks: list[Track], limit: int) -> list[int]:
+    """Frame numbers to show, thinned evenly to at most ``limit``; one step where there are only stills."""
+    frames = sorted({frame for track in tracks for frame in track.poses if not track.still})
+    if not frames:
+        return [0]
+    if len(frames) <= limit:
+        return frames
+    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, limit).round().astype(int))]
+
+
+# -- geometry ------------------------------------------------------------------------------------------
+
+
+def segment_transforms(start: np.ndarray, end: np.ndarray, radius: float) -> tuple[np.ndarray, ...]:
+    """Place a unit cylinder (radius 1, from z = 0 to 1) on each segment.
+
+    Args:
+        start, end: (segments, 3) metres; a segment with a NaN is hidden.
+        radius: metres.
+
+    Returns:
+        positions (segments, 3), quaternions wxyz (segments, 4), scales (segments, 3).
+    """
+    shown = np.isfinite(start).all(-1) & np.isfinite(end).all(-1)
+    start = np.where(shown[:, None], start, 0.0)
+    vector = np.where(shown[:, None], end, 0.0) - start
+    length = np.linalg.norm(vector, axis=-1)
+    shown &= length > 1e-9
+    direction = np.where(shown[:, None], vector, (0.0, 0.0, 1.0)) / np.where(shown, length, 1.0)[:, None]
+    x, y, z = direction.T
+    # the rotation that takes z to the direction; opposite directions need any axis across, here x
+    quaternion = np.stack([1 + z, -y, x, np.zeros_like(x)], -1)
+    quaternion[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)
+    quaternion /= np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    scales = np.stack([np.full_like(length, radius), np.full_like(length, radius), length], -1)
+    return start, quaternion, np.where(shown[:, None], scales, _HIDDEN_SCALE)
+
+
+def ellipsoid_transforms(centre: np.ndarray, covariance: np.ndarray, quantile: float) -> tuple[np.ndarray, ...]:
+    """Place a unit sphere as the ellipsoid of each joint's normal distribution.
+
+    Args:
+        centre: (joints, 3) metres; a joint with a NaN is hidden.
+        covariance: (joints, 3, 3) m².
+        quantile: squared Mahalanobis radius, e.g. `CHI2_90_3D`.
+
+    Returns:
+        positions (joints, 3), quaternions wxyz (joints, 4), scales (joints, 3).
+    """
+    from viser import transforms
+
+    shown = np.isfinite(centre).all(-1) & np.isfinite(covariance).all((-1, -2))
+    covariance = np.where(shown[:, None, None], covariance, np.eye(3)).astype(np.float64)
+    variances, axes = np.linalg.eigh(covariance)
+    # eigenvectors may form a reflection, which no quaternion can express
+    axes[..., 0] *= np.sign(np.linalg.det(axes))[:, None]
+    scales = np.maximum(np.sqrt(quantile * np.clip(variances, 0.0, None)), 1e-4)
+    quaternion = np.asarray(transforms.SO3.from_matrix(axes).wxyz)
+    return (
+        np.where(shown[:, None], centre, 0.0),
+        quaternion,
+        np.where(shown[:, None], scales, _HIDDEN_SCALE),
+    )
+
+
+# -- drawing -------------------------------------------------------------------------------------------
+
+
+class _Batch:
+    """Many copies of one mesh whose places change from step to step."""
+
+    def __init__(
+        self, server: ViserServer, name: str, mesh: tuple[np.ndarray, np.ndarray], colours: np.ndarray,
+        opacity: float | None, shadow: bool,
+    ) -> None:  # fmt: skip
+        self.count = len(colours)
+        if not self.count:
+            return
+        self.handle = server.scene.add_batched_meshes_simple(
+            name, *mesh,
+            batched_wxyzs=np.tile([1.0, 0.0, 0.0, 0.0], (self.count, 1)),
+            batched_positions=np.zeros((self.count, 3)),
+            batched_scales=np.full((self.count, 3), _HIDDEN_SCALE),
+            batched_colors=colours.astype(np.uint8),
+            opacity=opacity, lod="off", cast_shadow=shadow, receive_shadow=False,
+        )  # fmt: skip
+
+    def place(self, transforms: tuple[np.ndarray, ...], *, visible: bool = True) -> None:
+        if not self.count:
+            return
+        positions, quaternions, scales = transforms
+        self.handle.visible = visible
+        self.handle.batched_positions = positions.astype(np.float32)
+        self.handle.batched_wxyzs = quaternions.astype(np.float32)
+        self.handle.batched_scales = scales.astype(np.float32)
+
+
+class _TrackView:
+    """Draws one track at a place of the scene."""
+
+    def __init__(
+        self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, floor: float,
+        options: SceneOptions, photo: np.ndarray | None,
+    ) -> None:  # fmt: skip
+        self.result, self.track, self.x, self.options = result, track, x, options
+        skeleton = result.tree
+        self.bones = np.asarray(skeleton.bones, int).reshape(-1, 2)
+        joint_colours = np.asarray([SIDE_COLOURS[side] for side in skeleton.sides])
+        bone_colours = joint_colours[self.bones[:, 0]]
+        tube, sphere = _meshes()
+        self.drawn = min(options.hypotheses, result.samples.shape[1])
+        repeated = np.tile(bone_colours, (self.drawn, 1))
+        self.hypotheses = _Batch(server, f"{name}/hypotheses", tube, repeated, options.opacity, False)
+        self.mean_bones = _Batch(server, f"{name}/mean/bones", tube, bone_colours, None, True)
+        self.mean_joints = _Batch(server, f"{name}/mean/joints", sphere, joint_colours, None, True)
+        self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, False)
+        self.panel = _Panel(server, result, track, f"{name}/keypoints", x, floor, photo)
+        self.caption = server.scene.add_label(
+            f"{name}/caption", track.label, position=(x, floor + 0.16, 0.0), anchor="top-center",
+            font_size_mode="scene", font_scene_height=0.09,
+        )  # fmt: skip
+
+    def show(self, frame: int, options: SceneOptions) -> None:
+        """Draw the pose of that frame, or nothing where the track has none."""
+        index = self.track.at(frame)
+        joints = len(self.result.joint_names)
+        here = np.asarray([self.x, 0.0, 0.0], np.float32)
+        nothing = np.full((joints, 3), np.nan, np.float32)
+        mean = nothing if index is None else self.result.mean[index] + here
+        covariance = np.full((joints, 3, 3), np.nan) if index is None else self.result.covariance[index]
+        samples = np.full((self.drawn, joints, 3), np.nan, np.float32)
+        if index is not None:
+            shown = min(options.hypotheses, self.drawn)
+            samples[:shown] = self.result.samples[index, :shown] + here
+        child, parent = self.bones.T
+        self.hypotheses.place(
+            segment_transforms(samples[:, parent].reshape(-1, 3), samples[:, child].reshape(-1, 3), _HYPOTHESIS_RADIUS)
+        )
+        self.mean_bones.place(segment_transforms(mean[parent], mean[child], _MEAN_RADIUS), visible=options.mean)
+        ball = np.tile(np.eye(3) * _JOINT_RADIUS**2, (joints, 1, 1))
+        self.mean_joints.place(ellipsoid_transforms(mean, ball, 1.0), visible=options.mean)
+        self.ellipsoids.place(ellipsoid_transforms(mean, covariance, CHI2_90_3D), visible=options.ellipsoids)
+        self.panel.show(index, visible=options.keypoints)
+        self.caption.text = self._caption(frame, index)
+
+    def _caption(self, frame: int, index: int | None) -> str:
+        text = self.track.label
+        if not self.track.still:
+            text += f" · frame {frame}"
+        if index is None:
+            return text + " · not there"
+        hidden = [n for n, v in zip(self.result.joint_names, self.result.visible[index], strict=True) if not v]
+        if hidden:
+            names = ", ".join(name.replace("_", " ") for name in hidden[:3])
+            text += f" · hidden: {names}" + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
+        return text
+
+
+class _Panel:
+    """The 2D keypoints on an upright sheet to the left of the person, over the photo where there is one."""
+
+    def __init__(
+        self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, floor: float,
+        photo: np.ndarray | None,
+    ) -> None:  # fmt: skip
+        self.result = result
+        indices = np.asarray(list(track.poses.values()))
+        low, high = keypoint_box(result.keypoints[indices], None if photo is None else photo.shape[:2])
+        size = high - low
+        self.scale = _PANEL_HEIGHT / size[1]
+        self.low = low
+        width = float(size[0] * self.scale)
+        self.corner = np.asarray([x - _PANEL_GAP - width, floor - _PANEL_HEIGHT, 0.0])
+        centre = self.corner + np.asarray([width / 2, _PANEL_HEIGHT / 2, 0.01])
+        image = _sheet(photo, low, high)
+        # viser draws images with x right and y down when not rotated: just our axes
+        self.sheet = server.scene.add_image(
+            f"{name}/sheet", image, width, _PANEL_HEIGHT, position=tuple(centre),
+            format="jpeg" if photo is not None else "png", cast_shadow=False, receive_shadow=False,
+        )  # fmt: skip
+        skeleton = result.tree
+        self.bones = np.asarray(skeleton.bones, int).reshape(-1, 2)
+        colours = np.asarray([SIDE_COLOURS[side] for side in skeleton.sides])
+        tube, sphere = _meshes()
+        self.lines = _Batch(server, f"{name}/lines", tube, colours[self.bones[:, 0]], None, False)
+        self.dots = _Batch(server, f"{name}/dots", sphere, colours, None, False)
+        self.ellipses = _Batch(server, f"{name}/ellipses", sphere, colours, 0.3, False)
+
+    def show(self, index: int | None, *, visible: bool) -> None:
+        joints = len(self.result.joint_names)
+        points = np.full((joints, 3), np.nan)
+        covariance = np.zeros((joints, 3, 3))
+        if index is not None:
+            points[:, :2] = (self.result.keypoints[index] - self.low) * self.scale
+            points[:, 2] = 0.0
+            points += self.corner
+            points[~self.result.visible[index]] = np.nan
+            covariance[:, :2, :2] = self.result.keypoint_covariance[index] * self.scale**2
+            covariance[:, 2, 2] = 1e-7
+        child, parent = self.bones.T
+        self.sheet.visible = visible
+        self.lines.place(segment_transforms(points[parent], points[child], 0.008), visible=visible)
+        dot = np.tile(np.diag([0.016**2, 0.016**2, 0.009**2]), (joints, 1, 1))
+        self.dots.place(ellipsoid_transforms(points, dot, 1.0), visible=visible)
+        self.ellipses.place(ellipsoid_transforms(points, covariance, CHI2_90_2D), visible=visible)
+
+
+def keypoint_box(
+    keypoints: np.ndarray, photo_shape: tuple[int, int] | tuple[int, ...] | None = None, margin: float = 0.12
+) -> tuple[np.ndarray, np.ndarray]:
+    """Box around keypoints with a margin, px.
+
+    Args:
+        keypoints: (..., 2) px; NaN is ignored.
+        photo_shape: (height, width) px; the box is kept inside the photo where the two overlap.
+        margin: fraction of the larger side.
+
+    Returns:
+        upper left and lower right corner, (2,) each; at least a pixel wide and not narrower than 0.4 of
+        its height (nor flatter than 0.4 of its width).
+    """
+    points = keypoints.reshape(-1, 2)
+    points = points[np.isfinite(points).all(-1)].astype(np.float64)
+    if not len(points):
+        points = np.asarray([[0.0, 0.0], [1.0, 1.0]])
+    low, high = points.min(0), points.max(0)
+    side = max(float((high - low).max()), 1.0)
+    low, high = low - margin * side, high + margin * side
+    lacking = np.maximum(0.4 * (high - low).max() - (high - low), 0.0)
+    low, high = low - lacking / 2, high + lacking / 2
+    if photo_shape is not None:
+        inner_low = np.maximum(low, 0.0)
+        inner_high = np.minimum(high, [photo_shape[1], photo_shape[0]])
+        if (inner_high - inner_low > 1.0).all():
+            low, high = inner_low, inner_high
+    return low, high
+
+
+def _sheet(photo: np.ndarray | None, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The part of the photo inside the box, at most 1,024 px high; plain paper without a photo."""
+    if photo is None:
+        return np.full((64, 64, 3), 246, np.uint8)
+    from PIL import Image
+
+    left, top = (int(c) for c in np.floor(low))
+    right, bottom = (int(c) for c in np.ceil(high))
+    image = Image.fromarray(photo).crop((left, top, right, bottom))
+    image.thumbnail((1024, 1024))
+    return np.asarray(image)
+
+
+def _meshes() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Unit tube (radius 1, z from 0 to 1) and unit sphere: vertices and faces."""
+    import trimesh
+
+    tube = trimesh.creation.cylinder(radius=1.0, height=1.0, sections=10)
+    sphere = trimesh.creation.icosphere(subdivisions=2)
+    lifted = np.asarray(tube.vertices) + np.asarray([0.0, 0.0, 0.5])
+    return (lifted, np.asarray(tube.faces)), (np.asarray(sphere.vertices), np.asarray(sphere.faces))
+
+
+class PoseScene:
+    """A result drawn on a viser server: `show` moves it to a step.
+
+    Args:
+        server: where to draw.
+        result: what to draw.
+        options: see `SceneOptions`.
+        photos: see `read_photo`.
+        room_right: metres to leave free on the right of the first view, for a control panel.
+
+    Attributes:
+        tracks: the people that are shown, side by side.
+        frames: the frame number of each step.
+
+    Raises:
+        InputError: the result has no poses, or a photo cannot be read.
+    """
+
+    def __init__(
+        self,
+        server: ViserServer,
+        result: LiftResult,
+        options: SceneOptions | None = None,
+        photos: Photos = None,
+        room_right: float = 0.0,
+    ) -> None:
+        if not len(result):
+            raise InputError("the result has no poses; nothing to show")
+        self.options = options or SceneOptions()
+        everyone = tracks_of(result)
+        self.tracks = everyone[: self.options.max_tracks]
+        self.frames = steps_of(self.tracks, self.options.max_steps)
+        self.result = result
+        shown = result.mean[[i for track in self.tracks for i in track.poses.values()]]
+        floor = float(shown[..., 1].max()) + 0.03
+        check_photos(photos, result.file.tolist())
+        read = {file: read_photo(photos, file) for file in {track.file for track in self.tracks}}
+        widths = [self._width(track, read[track.file]) for track in self.tracks]
+        server.scene.set_up_direction("-y")
+        server.scene.world_axes.visible = False
+        self.views = []
+        x = 0.0
+        for number, (track, width) in enumerate(zip(self.tracks, widths, strict=True)):
+            x += width + _PANEL_GAP
+            name = f"/track_{number}"
+            view = _TrackView(server, result, track, name, x, floor, self.options, read[track.file])
+            self.views.append(view)
+            x += _PANEL_GAP + _TRACK_GAP * (number + 1 < len(self.tracks))
+        total = x
+        middle = total / 2
+        server.scene.add_grid(
+            "/floor", width=math.ceil(total) + 2.0, height=4.0, plane="xz", cell_size=0.25, section_size=1.0,
+            position=(middle, floor, 0.0), cell_color=(214, 217, 222), section_color=(176, 181, 189),
+        )  # fmt: skip
+        if len(everyone) > len(self.tracks):
+            server.scene.add_label(
+                "/left_out", f"{len(self.tracks)} of {len(everyone)} people shown",
+                position=(middle, floor + 0.35, 0.0), anchor="top-center",
+            )  # fmt: skip
+        self._aim(server, (total + room_right) / 2, total + room_right, floor)
+        self.show(0)
+
+    def _width(self, track: Track, photo: np.ndarray | None) -> float:
+        box = self.result.keypoints[list(track.poses.values())]
+        low, high = keypoint_box(box, None if photo is None else photo.shape[:2])
+        return float((high - low)[0] / (high - low)[1] * _PANEL_HEIGHT)
+
+    def _aim(self, server: ViserServer, middle: float, total: float, floor: float) -> None:
+        """Start where everybody is in the picture: in front, a little to the side and above."""
+        fov = math.radians(40)
+        # a window of 4:3 at the narrowest, and the height of a person with some room
+        distance = max(total / 2 / (math.tan(fov / 2) * 4 / 3), 1.3 / math.tan(fov / 2)) + 0.5
+        yaw, pitch = math.radians(18 if len(self.views) == 1 else 10), math.radians(9)
+        target = np.asarray([middle, floor - 0.85, 0.0])
+        back = np.asarray([math.sin(yaw) * math.cos(pitch), -math.sin(pitch), -math.cos(yaw) * math.cos(pitch)])
+        server.initial_camera.fov = fov
+        server.initial_camera.up = (0.0, -1.0, 0.0)
+        server.initial_camera.look_at = tuple(target)
+        server.initial_camera.position = tuple(target + distance * back)
+
+    def show(self, step: int, options: SceneOptions | None = None) -> None:
+        """Draw the poses of a step.
+
+        Args:
+            step: position in ``frames``.
+            options: what to show from now on; more hypotheses than at the start are not drawn.
+        """
+        self.options = options or self.options
+        for view in self.views:
+            view.show(self.frames[step], self.options)
+
+
+def start_server(host: str, port: int, label: str) -> ViserServer:
+    """A quiet viser server.
+
+    Raises:
+        InputError: the address cannot be used.
+    """
+    import socket
+
+    # viser would try a thousand ports in turn for a host that does not exist, and then wait for ever
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen on {host!r} ({error}); use 127.0.0.1") from None
+    import viser
+
+    # its banner would get between the lines that our caller prints
+    with contextlib.redirect_stdout(io.StringIO()):
+        server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
+    server.gui.configure_theme(show_logo=False, show_share_button=False)
+    return server
+
+
+def stop_server(server: ViserServer) -> None:
+    """Stop it without its last words, which would get between the lines that our caller prints."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        server.stop()
+
+
+def _gaps(frames: list[int]) -> list[int]:
+    """How long each step lasts, in frames; nothing to play for a single step."""
+    gaps = [after - before for before, after in itertools.pairwise(frames)]
+    return [*gaps, gaps[-1]] if gaps else []
+
+
+def write_html(
+    result: LiftResult,
+    path: str | os.PathLike[str],
+    *,
+    photos: Photos = None,
+    fps: float = 10.0,
+    options: SceneOptions | None = None,
+) -> None:
+    """Write the scene as one HTML file that needs neither network nor server.
+
+    Sequences get a playback bar. The file appears only when it is complete.
+
+    Args:
+        result: what to draw.
+        path: the HTML file.
+        photos: the picture(s) that the keypoints come from, see `read_photo`.
+        fps: frames a second of the playback; frame numbers that are missing are waited for, up to a second.
+        options: see `SceneOptions`.
+
+    Raises:
+        InputError: no poses, an unreadable photo, or a path that cannot be written to.
+    """
+    if not fps > 0:
+        raise InputError(f"fps: expected frames a second above 0, got {fps}")
+    with atomic_write(path) as file:
+        server = start_server("127.0.0.1", 0, "poseterior")
+        try:
+            scene = PoseScene(server, result, options, photos)
+            recording = server.get_scene_serializer()
+            for step, frames in enumerate(_gaps(scene.frames)):
+                scene.show(step)
+                recording.insert_sleep(min(frames / fps, _LONGEST_PAUSE))
+            file.write(recording.as_html().encode())
+        finally:
+            stop_server(server)
