@@ -160,7 +160,9 @@ class MixturePoseDistribution(PoseDistribution):
                 factor = factor * observed.repeat_interleave(3, -1)[..., None, :, None]
             rank = factor.shape[-1]
             capacitance = factor.transpose(-1, -2) @ factor + torch.eye(rank, dtype=flat.dtype, device=flat.device)
-            chol = torch.linalg.cholesky(capacitance)
+            # The plain version raises where the network has diverged; the loss must become NaN there.
+            chol, failed = torch.linalg.cholesky_ex(capacitance)
+            chol = torch.where(failed[..., None, None] == 0, chol, float("nan"))
             projected = torch.einsum("...kd,...kdr->...kr", flat, factor)
             solved = torch.linalg.solve_triangular(
                 chol.expand(*projected.shape[:-1], rank, rank), projected.unsqueeze(-1), upper=False

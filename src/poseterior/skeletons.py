@@ -332,9 +332,9 @@ def skeleton_map(source: str | Skeleton, target: str | Skeleton) -> SkeletonMap:
                 continue
             parts = [(w, resolve(name, seen | {joint})) for name, w in rule.weights.items()]
             if all(part is not None for _, part in parts):
-                row = sum(w * part[0] for w, part in parts if part is not None)
+                row = np.sum([w * part[0] for w, part in parts if part is not None], axis=0)
                 spread = rule.spread**2 + sum((w * part[1]) ** 2 for w, part in parts if part is not None)
-                return np.asarray(row), float(spread) ** 0.5
+                return row, float(spread) ** 0.5
         return None
 
     weights = np.zeros((len(target), len(source)))

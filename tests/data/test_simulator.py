@@ -3,8 +3,8 @@ import math
 
 import pytest
 import torch
-from conftest import made_up_mocap
 
+from conftest import made_up_mocap
 from poseterior.data.protocols import PROTOCOLS, load_observations, save_observations, simulate
 from poseterior.data.simulator import MISSING_PATTERNS, Simulator, SimulatorConfig
 from poseterior.data.store import PoseStore

@@ -215,7 +215,7 @@ def test_save_and_load(lifter, keypoints, tmp_path):
 def test_registry():
     assert "mdn" in method_names()
     assert method("mdn") is MixtureDensityLifter
-    with pytest.raises(InputError, match="unknown lifter method 'nothing'; known: .*mdn"):
+    with pytest.raises(InputError, match=r"unknown lifter method 'nothing'; known: .*mdn"):
         method("nothing")
 
 
@@ -235,7 +235,7 @@ def test_broken_weights_are_refused(tmp_path):
     path.write_bytes(whole)
     config = tmp_path / "w" / "config.json"
     config.write_text(config.read_text().replace('"width": 32', '"width": 16'))
-    with pytest.raises(InputError, match="has shape .* expected"):
+    with pytest.raises(InputError, match=r"has shape .* expected"):
         load(tmp_path / "w")
     config.write_text("{")
     with pytest.raises(InputError, match="not readable as JSON"):

@@ -111,7 +111,7 @@ def test_registry():
     assert make_objective("likelihood", {"dirichlet": 1.0}).dirichlet == 1.0
     with pytest.raises(InputError, match="unknown objective 'wishes'; known: "):
         make_objective("wishes")
-    with pytest.raises(InputError, match="objective 'likelihood': .*strength"):
+    with pytest.raises(InputError, match=r"objective 'likelihood': .*strength"):
         make_objective("likelihood", {"strength": 1.0})
 
 

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"poseterior {__version__}")
         return 0
     command: Any = tyro.cli(
-        _Command,  # type: ignore[arg-type]
+        _Command,
         args=given or ["--help"],
         prog="poseterior",
         description=_DESCRIPTION,

@@ -193,8 +193,15 @@ def load_observations(path: str | Path) -> ObservationSet:
         flat = column.flatten() if shape else column
         values[name] = torch.from_numpy(flat.to_numpy(zero_copy_only=False).copy()).reshape(-1, *shape)
     ids = [PoseId(c, f, 0) for c, f in zip(table["clip"].to_pylist(), table["frame"].to_pylist(), strict=True)]
-    names = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
-    keypoints = Keypoints2D(**{name: values[name] for name in names}, ids=ids)
+    keypoints = Keypoints2D(
+        values["xy"],
+        values["covariance"],
+        values["visible"],
+        values["image_size"],
+        intrinsics=values["intrinsics"],
+        height=values["height"],
+        ids=ids,
+    )
     index = torch.arange(len(ids))
     observations = Observations(keypoints, values["pose"], values["observed"], values["root"], index)
     return ObservationSet(

@@ -129,6 +129,10 @@ class MixtureDensityLifter(Lifter):
 
     config: MixtureConfig
     config_class = MixtureConfig
+    input_mean: Tensor
+    input_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
 
     def __init__(self, config: MixtureConfig | None = None) -> None:
         super().__init__(config or MixtureConfig())

@@ -69,6 +69,7 @@ class LiftingModule(L.LightningModule):
         self.average: AveragedModel | None = None
         if schedule.average > 0:
             self.average = AveragedModel(lifter, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
+            self.average.requires_grad_(False)
         self._clock: float | None = None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,15 @@ import yaml
 
 from ..data.simulator import SimulatorConfig
 from ..errors import InputError
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, and 1e-3 is a number (YAML 1.1 takes it for text)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
 
@@ -49,6 +59,12 @@ class Schedule:
     validate_every: int = 1000
 
     def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            whole = f.type in (int, "int")
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                kind = "a whole number" if whole else "a number"
+                raise InputError(f"schedule.{f.name}: expected {kind}, got {value!r}")
         for name in ("steps", "batch", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"schedule.{name}: expected at least 1, got {getattr(self, name)}")
@@ -104,7 +120,7 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     if not equals or not key:
         raise InputError(f"{assignment!r}: expected key=value, for example schedule.steps=2000")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise InputError(f"{assignment!r}: the value is not YAML") from None
     *path, last = {"data": "data.stores", "steps": "schedule.steps", "init": "lifter.init"}.get(key, key).split(".")
@@ -144,7 +160,7 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
             known = ", ".join(shipped)
             raise InputError(f"{name_or_path}: neither a file nor a shipped recipe; shipped: {known}") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise InputError(f"{name_or_path}: not YAML ({error})") from None
     if not isinstance(values, dict):

@@ -135,6 +135,11 @@ def _last_checkpoint(folder: Path) -> Path:
     return path
 
 
+def _process(devices: int) -> int:
+    """Number of this process among all that train together (Lightning starts the others with these variables)."""
+    return int(os.environ.get("NODE_RANK", "0")) * devices + int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def _accelerator(device: str) -> str:
     known = ("auto", "cpu", "cuda", "gpu", "mps")
     if device not in known:
@@ -153,7 +158,8 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     """
     schedule = recipe.schedule
     out = Path(options.out)
-    if (out / "recipe.yaml").exists() and not options.resume:
+    process = _process(options.devices)
+    if process == 0 and (out / "recipe.yaml").exists() and not options.resume:
         raise InputError(f"{out}: holds a run already; go on with --resume, or choose another --out")
     checkpoint = _last_checkpoint(out) if options.resume else None
     mocap = load_mocap(recipe.stores, recipe.fps)
@@ -174,14 +180,14 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     start = 0
     if checkpoint is not None:
         start = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe.as_dict(), sort_keys=False))
-    process = int(os.environ.get("LOCAL_RANK", "0"))
+    if process == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "recipe.yaml").write_text(yaml.safe_dump(recipe.as_dict(), sort_keys=False))
     batches = SimulatedBatches(simulator, schedule, start, process)
-    validation = None
+    validation: DataLoader[Any] | None = None
     if held is not None and schedule.validate_every:
         fixed = Simulator(held, recipe.simulator)(2048, batch_generator(schedule.seed, 20_000_000))
-        validation = DataLoader([fixed], batch_size=None)
+        validation = DataLoader([fixed], batch_size=None)  # type: ignore[arg-type]
     callbacks: list[Callback] = [
         ModelCheckpoint(
             dirpath=out / "checkpoints",

@@ -1,0 +1,1 @@
+"""Mocap in, labelled observations out: importers, the pose store, the simulator."""

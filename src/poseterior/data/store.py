@@ -1,0 +1,441 @@
+"""The pose store: a folder of Parquet files, one row a frame, that any Parquet reader opens.
+
+Columns: ``clip`` (string), ``frame`` (int32, from 0), ``subject``, ``action``, ``source`` (strings), ``fps`` (float),
+``positions`` (fixed_size_list<float>[66]: 22 smpl22 joints x 3, metres, world, y up, absolute), ``rotations``
+(fixed_size_list<float>[88]: 22 unit quaternions xyzw, relative to the parent; the pelvis' is the global
+orientation; the identity is the T-pose facing +z with the left at +x), ``h36m17`` (fixed_size_list<float>[51]:
+17 joints x 3, metres; NaN where the source has no such joint). The schema metadata say the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..skeletons import SKELETONS
+
+__all__ = ["Mocap", "PoseStore", "StoreWriter"]
+
+FORMAT = "poseterior-pose-store/1"
+_ARRAYS = {"positions": (22, 3), "rotations": (22, 4), "h36m17": (17, 3)}
+_TEXT = ("clip", "subject", "action", "source")
+_ROWS_A_GROUP = 32_768
+
+_METADATA = {
+    "format": FORMAT,
+    "units": "positions and h36m17 in metres",
+    "axes": "world, right-handed, y up; absolute positions",
+    "quaternion_order": "x, y, z, w; unit; relative to the parent joint, the pelvis' to the world",
+    "t_pose": "identity rotations: facing +z, y up, arms along +-x with the left at +x, legs straight down",
+    "positions_joints": json.dumps(SKELETONS["smpl22"].joints),
+    "rotations_joints": json.dumps(SKELETONS["smpl22"].joints),
+    "parents": json.dumps(SKELETONS["smpl22"].parents),
+    "h36m17_joints": json.dumps(SKELETONS["h36m17"].joints),
+    "missing": "h36m17 joints that the source has not are NaN",
+}
+
+
+def _schema(licences: Sequence[str] = ()) -> pa.Schema:
+    columns: list[tuple[str, pa.DataType]] = [
+        ("clip", pa.string()), ("frame", pa.int32()), ("subject", pa.string()), ("action", pa.string()),
+        ("source", pa.string()), ("fps", pa.float32()),
+    ]  # fmt: skip
+    columns += [(name, pa.list_(pa.float32(), int(np.prod(shape)))) for name, shape in _ARRAYS.items()]
+    return pa.schema(columns, metadata=_METADATA | {"licence": "\n".join(licences)})
+
+
+@dataclass(frozen=True)
+class Mocap:
+    """Frames of a store as arrays.
+
+    Attributes:
+        positions: ``(n, 22, 3)`` float32, smpl22 joints, metres, absolute, y up.
+        rotations: ``(n, 22, 4)`` float32, unit quaternions xyzw relative to the parent (see the module).
+        h36m17: ``(n, 17, 3)`` float32, metres, absolute; NaN where the source has no such joint.
+        clip: ``(n,)`` int64, index into the clips.
+        frame: ``(n,)`` int32, frame number within the clip as stored (before any thinning).
+        clip_names, subject, action, source_names: one string a clip.
+        fps: ``(clips,)`` float32, frames a second of these rows, after thinning.
+    """
+
+    positions: NDArray[np.float32]
+    rotations: NDArray[np.float32]
+    h36m17: NDArray[np.float32]
+    clip: NDArray[np.int64]
+    frame: NDArray[np.int32]
+    clip_names: tuple[str, ...]
+    subject: tuple[str, ...]
+    action: tuple[str, ...]
+    source_names: tuple[str, ...]
+    fps: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.clip)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Mocap:
+        """The given rows (mask, indices or slice); the table of clips stays whole, so indices keep their meaning."""
+        return Mocap(
+            self.positions[rows], self.rotations[rows], self.h36m17[rows], self.clip[rows], self.frame[rows],
+            self.clip_names, self.subject, self.action, self.source_names, self.fps,
+        )  # fmt: skip
+
+    @staticmethod
+    def cat(parts: Sequence[Mocap]) -> Mocap:
+        """Join several; equal clip names of different parts stay different clips.
+
+        Raises:
+            InputError: nothing to join.
+        """
+        if not parts:
+            raise InputError("no mocap to join")
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *(len(part.clip_names) for part in parts)])
+        return Mocap(
+            np.concatenate([part.positions for part in parts]),
+            np.concatenate([part.rotations for part in parts]),
+            np.concatenate([part.h36m17 for part in parts]),
+            np.concatenate([part.clip + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part.frame for part in parts]),
+            tuple(name for part in parts for name in part.clip_names),
+            tuple(name for part in parts for name in part.subject),
+            tuple(name for part in parts for name in part.action),
+            tuple(name for part in parts for name in part.source_names),
+            np.concatenate([part.fps for part in parts]),
+        )
+
+
+class PoseStore:
+    """A folder of poses on disk, see the module's docstring for its columns.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        InputError: no such folder, no Parquet file in it, or files of another kind.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            what = "is a file" if self.path.exists() else "does not exist"
+            raise InputError(
+                f"{self.path}: a pose store is a folder, but this {what}; "
+                "make one with `poseterior data import FORMAT PATH… --out STORE`"
+            )
+        self.files = tuple(sorted(self.path.glob("*.parquet")))
+        if not self.files:
+            raise InputError(f"{self.path}: no Parquet file in it; not a pose store")
+        expected = _schema()
+        for file in self.files:
+            try:
+                schema = pq.read_schema(file)
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(f"{file}: not a readable Parquet file ({error})") from None
+            for column in expected:
+                found = schema.field(column.name).type if column.name in schema.names else None
+                if found is None or not _same_type(found, column.type):
+                    raise InputError(
+                        f"{file}: not part of a pose store: column {column.name!r} is "
+                        f"{'missing' if found is None else found}, expected {column.type}"
+                    )
+            version = (schema.metadata or {}).get(b"format", FORMAT.encode()).decode()
+            if version != FORMAT:
+                raise InputError(f"{file}: format {version!r}; this version of poseterior reads {FORMAT!r}")
+
+    def __repr__(self) -> str:
+        return f"PoseStore({str(self.path)!r})"
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The schema's metadata: units, axes, joint orders, licences."""
+        found: dict[str, str] = {}
+        licences: list[str] = []
+        for file in self.files:
+            raw = {k.decode(): v.decode() for k, v in (pq.read_schema(file).metadata or {}).items()}
+            licences += [text for text in raw.pop("licence", "").split("\n") if text and text not in licences]
+            found |= {key: value for key, value in raw.items() if key in _METADATA}
+        return found | {"licence": "\n".join(licences)}
+
+    @cached_property
+    def clips(self) -> pa.Table:
+        """One row a clip in stored order: ``clip``, ``frames``, ``subject``, ``action``, ``source``, ``fps``."""
+        columns = ["clip", "subject", "action", "source", "fps"]
+        tables = [pq.read_table(file, columns=columns) for file in self.files]
+        table = pa.concat_tables([t.cast(pa.schema([_schema().field(c) for c in columns])) for t in tables])
+        grouped = table.group_by("clip", use_threads=False).aggregate(
+            [
+                ("clip", "count"),
+                ("subject", "first"),
+                ("action", "first"),
+                ("source", "first"),
+                ("fps", "first"),
+            ]
+        )
+        names = {"clip_count": "frames", "subject_first": "subject", "action_first": "action",
+                 "source_first": "source", "fps_first": "fps"}  # fmt: skip
+        grouped = grouped.rename_columns([names.get(name, name) for name in grouped.column_names])
+        return grouped.select(["clip", "frames", "subject", "action", "source", "fps"])
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in stored order, some ten thousand at a time."""
+        for file in self.files:
+            with pq.ParquetFile(file) as reader:
+                yield from reader.iter_batches(batch_size=_ROWS_A_GROUP, columns=columns)
+
+    def load(self, fps: float | None = None, clips: Sequence[str] | None = None) -> Mocap:
+        """Read frames into memory.
+
+        Args:
+            fps: thin each clip to the highest rate not above this that keeping every k-th frame gives (a 120 Hz
+                clip at ``fps=50`` becomes 40 Hz; 0.2 % above counts as equal); None keeps all. A clip that is
+                slower stays as it is.
+            clips: names of the clips to read; None for all.
+
+        Raises:
+            InputError: an unknown clip, or a rate that is not positive.
+        """
+        if fps is not None and not fps > 0:
+            raise InputError(f"fps is {fps}; expected a positive number")
+        table = self.clips.to_pydict()
+        order = list(range(len(table["clip"])))
+        if clips is not None:
+            unknown = sorted(set(clips) - set(table["clip"]))
+            if unknown:
+                raise InputError(f"{self.path}: no clip {unknown[0]!r}; `poseterior data inspect` lists the clips")
+            wanted = set(clips)
+            order = [i for i in order if table["clip"][i] in wanted]
+        names = [table["clip"][i] for i in order]
+        rate = np.array([table["fps"][i] for i in order], dtype=np.float64)
+        # 0.2 % of slack: asked for 29.97, a 30 Hz clip stays whole
+        keep = np.ones(len(order), dtype=np.int64)
+        if fps is not None:
+            keep = np.maximum(1, np.ceil(rate / fps * 0.998)).astype(np.int64)
+        index_of = {name: i for i, name in enumerate(names)}
+
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in (*_ARRAYS, "clip", "frame")}
+        for batch in self.batches(["clip", "frame", *_ARRAYS]):
+            encoded = batch.column("clip").dictionary_encode()
+            lookup = np.array([index_of.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
+            clip = lookup[encoded.indices.to_numpy()]
+            frame = batch.column("frame").to_numpy()
+            rows = clip >= 0
+            rows[rows] = frame[rows] % keep[clip[rows]] == 0
+            for name, shape in _ARRAYS.items():
+                parts[name].append(_floats(batch.column(name), shape)[rows])
+            parts["clip"].append(clip[rows])
+            parts["frame"].append(frame[rows])
+        joined = {name: np.concatenate(values) for name, values in parts.items()}
+        subject, action, source = (tuple(table[label][i] for i in order) for label in ("subject", "action", "source"))
+        return Mocap(
+            joined["positions"],
+            joined["rotations"],
+            joined["h36m17"],
+            joined["clip"],
+            joined["frame"],
+            tuple(names),
+            subject,
+            action,
+            source,
+            (rate / keep).astype(np.float32),
+        )
+
+    @staticmethod
+    def create(path: str | Path, *, overwrite: bool = False, append: bool = False) -> StoreWriter:
+        """Begin to write a store; use the result as a context manager.
+
+        Raises:
+            InputError: the folder exists and neither ``overwrite`` nor ``append`` is set, or is no pose store.
+        """
+        return StoreWriter(path, overwrite=overwrite, append=append)
+
+
+def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
+    if pa.types.is_fixed_size_list(expected):
+        return (
+            pa.types.is_fixed_size_list(found)
+            and found.list_size == expected.list_size
+            and found.value_type == expected.value_type
+        )
+    if pa.types.is_string(expected):
+        return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_dictionary(found)
+    return found == expected
+
+
+def _floats(column: pa.Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), *shape)
+
+
+class StoreWriter:
+    """Writes a store into a temporary folder beside the target and renames it when all went well.
+
+    Leaving the ``with`` block by an exception leaves the target as it was. See `PoseStore.create`.
+    """
+
+    def __init__(self, path: str | Path, *, overwrite: bool = False, append: bool = False) -> None:
+        self.path = Path(path)
+        self.append = append and self.path.exists()
+        if self.path.exists():
+            if not (overwrite or append):
+                raise InputError(f"{self.path}: exists already; choose another folder, or ask to overwrite or append")
+            existing = PoseStore(self.path)  # never replace a folder that is no store
+        self._clips: set[str] = set(existing.clips["clip"].to_pylist()) if self.append else set()
+        self._licences: list[str] = []
+        self._rows: list[pa.Table] = []
+        self._pending = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._folder: Path | None = None
+        self.frames = 0
+
+    def __enter__(self) -> StoreWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.partial-", dir=self.path.parent))
+        os.chmod(self._folder, 0o755)
+        if self.append:
+            for file in PoseStore(self.path).files:
+                _link(file, self._folder / file.name)
+        return self
+
+    def add(
+        self,
+        clip: str,
+        positions: NDArray[np.float32],
+        rotations: NDArray[np.float32],
+        h36m17: NDArray[np.float32],
+        *,
+        fps: float,
+        subject: str = "",
+        action: str = "",
+        source: str = "",
+        licence: str = "",
+    ) -> None:
+        """Add one clip.
+
+        Args:
+            clip: its name, not used before in this store.
+            positions: ``(frames, 22, 3)`` metres, see `PoseStore`.
+            rotations: ``(frames, 22, 4)`` unit quaternions xyzw.
+            h36m17: ``(frames, 17, 3)`` metres, NaN where missing.
+            fps: frames a second.
+            subject, action, source: labels, may be empty.
+            licence: terms of the data; kept in the metadata.
+
+        Raises:
+            InputError: a name used before, wrong shapes, no frames, positions or rotations that are not finite,
+                quaternions that are not unit.
+        """
+        frames = len(positions)
+        arrays = {"positions": positions, "rotations": rotations, "h36m17": h36m17}
+        if clip in self._clips:
+            raise InputError(f"clip {clip!r} is in the store already; clips need distinct names")
+        for name, value in arrays.items():
+            if value.shape != (frames, *_ARRAYS[name]) or not frames:
+                raise InputError(f"clip {clip!r}: {name} has shape {value.shape}; expected (frames, {_ARRAYS[name]})")
+            bad = ~np.isfinite(value).reshape(frames, -1).all(1)
+            if name != "h36m17" and bad.any():
+                raise InputError(f"clip {clip!r}: {name} of frame {int(bad.argmax())} is not finite")
+        if np.abs(np.linalg.norm(rotations, axis=-1) - 1.0).max() > 1e-4:
+            raise InputError(f"clip {clip!r}: rotations are not unit quaternions")
+        if not (np.isfinite(fps) and fps > 0):
+            raise InputError(f"clip {clip!r}: fps is {fps}; expected a positive number")
+        self._clips.add(clip)
+        if licence and licence not in self._licences:
+            if self._writer is not None:  # a part's schema, which names the licences, is written at its begin
+                self._flush()
+                self._close_part()
+            self._licences.append(licence)
+        text = dict(zip(_TEXT, (clip, subject, action, source), strict=True))
+        columns: dict[str, pa.Array] = {name: pa.repeat(value, frames) for name, value in text.items()}
+        columns["frame"] = pa.array(np.arange(frames, dtype=np.int32))
+        columns["fps"] = pa.array(np.full(frames, fps, dtype=np.float32))
+        for name, value in arrays.items():
+            flat = pa.array(np.ascontiguousarray(value, dtype=np.float32).reshape(-1))
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(_ARRAYS[name])))
+        schema = _schema().remove_metadata()
+        self._rows.append(pa.table([columns[name] for name in schema.names], schema=schema))
+        self._pending += frames
+        self.frames += frames
+        if self._pending >= _ROWS_A_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._folder is None:
+            raise RuntimeError("StoreWriter is used outside its `with` block")
+        if self._writer is None:
+            number = len(list(self._folder.glob("*.parquet")))
+            leaves = [f"{name}.list.element" for name in _ARRAYS]
+            self._writer = pq.ParquetWriter(
+                self._folder / f"part-{number:05d}.parquet", _schema(self._licences), compression="zstd",
+                use_dictionary=list(_TEXT), column_encoding=dict.fromkeys([*leaves, "fps"], "BYTE_STREAM_SPLIT"),
+                write_statistics=["clip", "frame", "subject", "action", "source", "fps"],
+            )  # fmt: skip
+        rows = pa.concat_tables(self._rows).replace_schema_metadata(self._writer.schema.metadata)
+        self._writer.write_table(rows, row_group_size=_ROWS_A_GROUP)
+        self._rows, self._pending = [], 0
+
+    def _close_part(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._licences = None, []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        folder = self._folder
+        if folder is None:
+            return
+        try:
+            if kind is not None:
+                return
+            self._flush()
+            if not self.frames:
+                raise InputError(f"{self.path}: no clip was added; nothing to store")
+            self._close_part()
+            _replace_folder(folder, self.path)
+        finally:
+            if self._writer is not None:
+                with contextlib.suppress(OSError, pa.ArrowException):
+                    self._writer.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    if not target.exists():
+        os.replace(new, target)
+        return
+    old = new.with_name(new.name + "-old")  # a folder that is not empty cannot be replaced in one step
+    os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
