@@ -79,7 +79,8 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
         title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}"
         table = Table(title=title, title_justify="left", caption_justify="left")
         table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
-        table.add_column("joint")
+        table.add_column("joint", no_wrap=True)
+        table.add_column("seen")
         for axis in ("x", "y", "z"):
             table.add_column(f"mean {axis} (m)", justify="right")
         table.add_column("90 % radius (mm)", justify="right")
@@ -87,9 +88,9 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
             if joint == result.origin:
                 continue
             seen = result.visible[i, j]
-            name = joint if seen else f"{joint} (missing)"
             table.add_row(
-                name,
+                joint,
+                "yes" if seen else "no",
                 *(f"{v:+.3f}" for v in result.mean[i, j]),
                 f"{radius[i, j]:.0f}",
                 style=None if seen else "yellow",

@@ -106,11 +106,13 @@ class Lifter(nn.Module):
         target = Path(directory)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
         try:
             config = {"method": self.name, "config": dataclasses.asdict(self.config)}
             (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
             tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
             save_file(tensors, partial / "model.safetensors")
+            (partial / "model.safetensors").chmod(0o644)
             (partial / "card.json").write_text(json.dumps(card or self.card, indent=2) + "\n")
             if target.exists():
                 shutil.rmtree(target)
