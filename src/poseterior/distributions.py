@@ -165,10 +165,7 @@ class MixturePoseDistribution(PoseDistribution):
             chol = torch.where(failed[..., None, None] == 0, chol, float("nan"))
             eye = torch.eye(rank, dtype=flat.dtype, device=flat.device).expand_as(chol)
             half = factor @ torch.linalg.solve_triangular(chol, eye, upper=False).transpose(-1, -2)
-            if half.shape[-3] == 1:
-                projected = flat @ half.squeeze(-3)
-            else:
-                projected = (flat.unsqueeze(-2) @ half).squeeze(-2)
+            projected = flat @ half.squeeze(-3) if half.shape[-3] == 1 else (flat.unsqueeze(-2) @ half).squeeze(-2)
             squared = squared - projected.square().sum(-1)
             log_det = log_det + 2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (squared + log_det + dims * math.log(2 * math.pi))

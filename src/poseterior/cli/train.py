@@ -43,10 +43,12 @@ class Train:
         from ..training.recipes import read_recipe
 
         recipe = read_recipe(self.recipe, self.changes)
-        # Lightning's hints (tips, litlogger, worker counts) are about its own settings, not the user's.
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", module="lightning.*")
         from ..training.run import TrainingOptions, train
+
+        # Lightning's hints (tips, litlogger, worker counts) are about its own settings, not the user's.
+        for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module="lightning.*")
 
         options = TrainingOptions(
             out=self.out or Path("runs") / recipe.name,
