@@ -18,6 +18,13 @@ STANDING = {
 }  # fmt: skip
 
 
+#: Changes to the recipe "mdn" that make a run of seconds.
+SMALL = [
+    "lifter.width=16", "lifter.blocks=1", "lifter.kernels=2", "lifter.rank=1", "schedule.batch=16",
+    "schedule.log_every=1", "schedule.save_every=4", "schedule.validate_every=5", "schedule.warmup=3",
+]  # fmt: skip
+
+
 @pytest.fixture
 def standing() -> torch.Tensor:
     """A standing person seen from the back: h36m17, metres, camera axes, (17, 3)."""

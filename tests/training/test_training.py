@@ -10,16 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import made_up_mocap
+from conftest import SMALL, made_up_mocap
 from poseterior.data.store import PoseStore
 from poseterior.errors import InputError
 from poseterior.lifters import load
 from poseterior.training.recipes import Schedule, read_recipe, shipped_recipes
-
-SMALL = [
-    "lifter.width=16", "lifter.blocks=1", "lifter.kernels=2", "lifter.rank=1", "schedule.batch=16",
-    "schedule.log_every=1", "schedule.save_every=4", "schedule.validate_every=5", "schedule.warmup=3",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -76,14 +76,14 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
     ]
     for i in range(min(poses, len(result.mean))):
         missing = [j for j, seen in zip(result.joint_names, result.visible[i], strict=True) if not seen]
-        title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}"
+        title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}: mean position"
         table = Table(title=title, title_justify="left", caption_justify="left")
         table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
         table.add_column("joint", no_wrap=True)
         table.add_column("seen")
         for axis in ("x", "y", "z"):
-            table.add_column(f"mean {axis} (m)", justify="right")
-        table.add_column("90 % radius (mm)", justify="right")
+            table.add_column(f"{axis} (m)", justify="right")
+        table.add_column("90 % radius (mm)", justify="right", no_wrap=True)
         for j, joint in enumerate(result.joint_names):
             if joint == result.origin:
                 continue

@@ -220,7 +220,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    begun = time.time()
+    begun, commit = time.time(), _commit()
     trainer.fit(
         module,
         train_dataloaders=DataLoader(batches, batch_size=None, num_workers=min(options.workers, 1)),
@@ -235,7 +235,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         card = {
             "name": recipe.name,
             "version": __version__,
-            "commit": _commit(),
+            "commit": commit,
             "recipe": recipe.as_dict() | {"data": recipe.as_dict()["data"] | {"stores": _names(recipe.stores)}},
             "data": {
                 "clips": len(np.unique(mocap.clip)),
