@@ -114,9 +114,8 @@ def evaluate(
         picked = [i for i in range(len(truth)) if (start + i) % every == 0]
         if picked and mode_poses:
             _point_scores(found, "mode", lifter(keypoints[torch.tensor(picked)]).mode, truth[picked], valid[picked])
-        bones = [i for i, (child, parent) in enumerate(skeleton.bones)]
         both = torch.stack([valid[:, child] & valid[:, parent] for child, parent in skeleton.bones], -1)
-        gap = (bone_lengths(drawn, skeleton) - bone_lengths(truth, skeleton)).abs().mean(0)[:, bones]
+        gap = (bone_lengths(drawn, skeleton) - bone_lengths(target, skeleton)).abs().mean(0)
         found.add("sample bone error", 1000 * (gap * both).sum(-1) / both.sum(-1).clamp(min=1))
         found.add("ranks", coverage_ranks(drawn, target, generator))
         radius = (drawn - drawn.median(0).values).norm(dim=-1).quantile(0.9, dim=0)

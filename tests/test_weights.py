@@ -1,0 +1,118 @@
+"""The shipped weights: cards, size, and sane answers. The bars on real mocap are slow tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from poseterior.cameras import project
+from poseterior.keypoints import Keypoints2D
+from poseterior.kinematics import body_height
+from poseterior.lifters import list_shipped, load, read_card
+from poseterior.metrics.accuracy import p_mpjpe
+from poseterior.skeletons import SKELETONS
+
+SHARED = Path(os.environ.get("POSETERIOR_SHARED", Path(__file__).resolve().parents[1] / "../shared"))
+BODY = SKELETONS["h36m17"]
+INTRINSICS = torch.tensor([1000.0, 1000.0, 500.0, 500.0])
+
+
+@pytest.fixture(scope="module")
+def lifter():
+    return load("mdn")
+
+
+def seen(pose: torch.Tensor, **kwargs) -> Keypoints2D:
+    return Keypoints2D(project(pose + torch.tensor([0.1, 0.0, 4.0]), INTRINSICS), intrinsics=INTRINSICS, **kwargs)
+
+
+def test_all_weights_together_are_small():
+    total = sum(p.stat().st_size for folder in list_shipped().values() for p in folder.iterdir())
+    assert total < 40e6
+
+
+@pytest.mark.parametrize("name", list(list_shipped()))
+def test_cards_are_complete(name):
+    card = read_card(name)
+    for field in ("name", "description", "version", "commit", "recipe", "data", "licence", "metrics", "in short"):
+        assert card.get(field), f"{name}: the card lacks {field!r}"
+    assert set(card["data"]["sources"]) <= {"cmu-bvh", "cmu-asf"}
+    assert card["recipe"]["schedule"]["seed"] is not None
+    for result in card["metrics"].values():
+        assert result["command"].startswith("poseterior evaluate ")
+
+
+def test_a_standing_person_is_lifted(lifter, standing):
+    poses = lifter(seen(standing))
+    assert 1000 * float(p_mpjpe(poses.mean, standing)) < 60
+    assert poses.mean[BODY.index("head_top"), 1] < -0.4
+    assert poses.mean[BODY.index("left_ankle"), 1] > 0.5
+    assert poses.mean[BODY.index("left_hip"), 0] > poses.mean[BODY.index("right_hip"), 0]
+
+
+def test_depth_is_less_certain_than_the_picture_plane(lifter, standing):
+    poses = lifter(seen(standing, height=1.7))
+    wrist = poses.stddev[BODY.index("left_wrist")]
+    assert wrist[2] > 1.5 * wrist[:2].max()
+
+
+@pytest.mark.parametrize("limb", list(BODY.limbs))
+def test_missing_limbs_have_wider_error_bars(lifter, standing, limb):
+    mask = torch.ones(17, dtype=torch.bool)
+    mask[list(BODY.limbs[limb])] = False
+    whole, cut = lifter(seen(standing)), lifter(seen(standing, visible=mask))
+    end = BODY.limbs[limb][-1]
+    assert cut.stddev[end].norm() > 1.5 * whole.stddev[end].norm()
+
+
+def test_samples_agree_with_the_picture(lifter, standing):
+    """Samples, placed where they fit, project onto sharp keypoints: median error below 15 px of a 425 px person."""
+    keypoints = seen(standing, covariance=torch.full((17,), 1.0))
+    samples = lifter(keypoints).sample((200,), seed=0)
+    root = torch.tensor([0.1, 0.0, 4.0])
+    # The size is unknown, so each sample may stand nearer or farther: fit its distance on a grid.
+    scales = torch.linspace(0.7, 1.4, 71)[:, None, None, None]
+    error = (project(samples + scales * root, INTRINSICS) - keypoints.xy).norm(dim=-1).mean(-1).amin(0)
+    assert float(error.median()) < 15.0
+
+
+def test_height_is_believed(lifter, standing):
+    for tall in (1.5, 1.9):
+        samples = lifter(seen(standing, height=tall)).sample((200,), seed=0)
+        assert float(body_height(samples).median()) == pytest.approx(tall, rel=0.05)
+
+
+def test_nothing_visible_is_the_prior(lifter):
+    poses = lifter(Keypoints2D(torch.zeros(17, 2), visible=torch.zeros(17, dtype=torch.bool)))
+    samples = poses.sample((200,), seed=0)
+    assert 1.3 < float(body_height(samples).median()) < 2.2
+    assert float(poses.stddev[BODY.index("left_wrist")].norm()) > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["cmu-test", "cmu-occluded", "bandai-cross"])
+def test_bars(lifter, tmp_path, protocol):
+    """The accuracy and calibration the project promises, on the development mocap (a few minutes)."""
+    from poseterior.benchmark import evaluate
+    from poseterior.data.importing import import_mocap
+    from poseterior.data.protocols import simulate
+
+    source = "bandai_namco/dataset-1" if protocol == "bandai-cross" else "cmu/bvh/test"
+    folder = SHARED / "data" / "mocap" / source
+    if not folder.is_dir():
+        pytest.skip(f"the development mocap is not here: {folder}")
+    import_mocap(folder, tmp_path / "store", "bvh")
+    result = evaluate(lifter, simulate(tmp_path / "store", protocol), mode_poses=0)
+    metrics, calibration = result["metrics"], result["calibration"]
+    if protocol == "cmu-test":
+        assert metrics["mean P-MPJPE"] <= 30
+        assert metrics["best MPJPE"] <= 0.9 * metrics["mean MPJPE"]
+        assert calibration["visible"]["mean"] <= 0.04
+        assert calibration["missing"]["mean"] <= 0.08
+    elif protocol == "cmu-occluded":
+        assert result["error bar"]["ratio"] >= 3
+        assert calibration["all"]["mean"] <= 0.10
+    else:
+        assert abs(calibration["all"]["signed limbs"]) <= 0.12
+        assert metrics["mean P-MPJPE"] <= 50
