@@ -85,6 +85,9 @@ class Lifter(nn.Module):
     def fit_constants(self, observations: Any) -> None:
         """Set normalisation constants from training observations, before the first step (default: none)."""
 
+    def calibrate(self, observations: Any) -> None:
+        """Fit what is left to fit on held-out observations, after the last step (default: nothing)."""
+
     def forward(self, keypoints: Keypoints2D) -> PoseDistribution:
         """Lift keypoints of any skeleton: one distribution with the keypoints' batch shape.
 

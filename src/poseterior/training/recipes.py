@@ -82,6 +82,8 @@ class Recipe:
         fps: frame rate to which clips are thinned.
         validation: share of the clips held out to watch the loss.
         simulator: ranges, see `SimulatorConfig`.
+        calibrate: changes to the simulator's ranges for the held-out observations on which `Lifter.calibrate`
+            is called after the last step; None: it is not called.
         schedule: see `Schedule`.
     """
 
@@ -92,6 +94,7 @@ class Recipe:
     fps: float
     validation: float
     simulator: SimulatorConfig
+    calibrate: SimulatorConfig | None
     schedule: Schedule
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,9 +102,9 @@ class Recipe:
         values = dataclasses.asdict(self)
         values["data"] = {key: values.pop(key) for key in ("stores", "fps", "validation")}
         values["data"]["stores"] = list(self.stores)
-        values["simulator"] = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in values["simulator"].items()
-        }
+        for section in ("simulator", "calibrate"):
+            if values[section] is not None:
+                values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in values[section].items()}
         return values
 
 
@@ -167,7 +170,7 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         raise InputError(f"{name_or_path}: expected a mapping with lifter, objectives, data, simulator, schedule")
     for change in changes:
         _assign(values, change)
-    sections = ("name", "lifter", "objectives", "data", "simulator", "schedule")
+    sections = ("name", "lifter", "objectives", "data", "simulator", "calibrate", "schedule")
     for key in values:
         if key not in sections:
             raise InputError(f"{name_or_path}: unknown section {key!r}; known: {', '.join(sections)}")
@@ -179,6 +182,8 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         raise InputError(f"{name_or_path}: objectives: expected a list of mappings with 'name'")
     data = _section(values, "data", ("stores", "fps", "validation"))
     stores = data.get("stores") or ()
+    simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
+    changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])
     schedule = _section(values, "schedule", [f.name for f in dataclasses.fields(Schedule)])
     return Recipe(
         name=str(values.get("name", Path(str(name_or_path)).stem)),
@@ -187,6 +192,7 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         stores=(str(stores),) if isinstance(stores, str) else tuple(str(s) for s in stores),
         fps=float(data.get("fps", 30.0)),
         validation=float(data.get("validation", 0.1)),
-        simulator=SimulatorConfig.from_dict(values.get("simulator") or {}),
+        simulator=SimulatorConfig.from_dict(simulator),
+        calibrate=None if values.get("calibrate") is None else SimulatorConfig.from_dict(simulator | changed),
         schedule=Schedule(**schedule),
     )

@@ -232,6 +232,12 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         raise KeyboardInterrupt
     weights = out / "weights"
     if trainer.is_global_zero:
+        averaged = module.averaged.cpu().eval()
+        if recipe.calibrate is not None:
+            if held is None:
+                raise InputError("calibrate: needs held-out clips; raise data.validation")
+            natural = Simulator(held, recipe.calibrate)(8192, batch_generator(schedule.seed, 30_000_000))
+            averaged.calibrate(natural)
         card = {
             "name": recipe.name,
             "version": __version__,
@@ -251,7 +257,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
             },
             "metrics": {},
         }
-        module.averaged.cpu().eval().save_pretrained(weights, card)
+        averaged.save_pretrained(weights, card)
         (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     return weights
 
