@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .data.protocols import ObservationSet
+from .errors import InputError
 from .kinematics import bone_lengths
 from .lifters import Lifter
 from .metrics import accuracy
@@ -46,11 +47,12 @@ def _calibration(ranks: Tensor, counted: Tensor, joints: list[int], limbs: list[
     seen = [j for j in joints if c.count[j] > 0]
     if not seen:
         return {}
+    limb_value = c.mean_signed([j for j in limbs if c.count[j] > 0]) if any(c.count[j] > 0 for j in limbs) else None
     return {
         "mean": round(c.mean(seen), 4),
         "worst": round(float(c.error[seen].max()), 4),
         "signed": round(c.mean_signed(seen), 4),
-        "signed limbs": round(c.mean_signed([j for j in limbs if c.count[j] > 0]), 4),
+        "signed limbs": None if limb_value is None else round(limb_value, 4),
         "observations": int(c.count[seen].sum()),
     }
 
@@ -68,7 +70,7 @@ def evaluate(
     """Measure a lifter on fixed observations.
 
     Args:
-        lifter: in evaluation mode.
+        lifter: moved to ``device`` and put into evaluation mode.
         data: from `poseterior.data.protocols`.
         samples: hypotheses a pose (N of best-of-N).
         seed: of the samples and of the randomised ranks.
@@ -80,6 +82,12 @@ def evaluate(
         A JSON-ready dictionary. Errors in mm; ``calibration`` split by visible and missing joints, the signed
         value positive for over-confidence; ``error bar`` is the median 90 % radius in mm.
     """
+    if samples < 2:
+        raise InputError(f"samples: expected at least 2, got {samples}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
+    if lifter.skeleton.name != "h36m17":
+        raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
     lifter = lifter.to(device).eval()
     skeleton = lifter.skeleton
     joints = [j for j in range(len(skeleton)) if j != skeleton.root]
@@ -87,7 +95,7 @@ def evaluate(
     generator = torch.Generator(device=device).manual_seed(seed)
     found = _Collector()
     everything = data.observations
-    every = max(1, len(data) // max(1, mode_poses))
+    every = -(-len(data) // max(1, mode_poses))
     for start in range(0, len(data), chunk):
         part = slice(start, start + chunk)
         keypoints = everything.keypoints[part].to(device)
@@ -126,12 +134,9 @@ def evaluate(
     ranks, valid, visible = found["ranks"], found["valid"], found["visible"]
     radius = found["radius"]
     per_pose = [n for n in found.names() if n not in ("ranks", "radius", "visible", "valid")]
-    bars = {
-        "visible": float(radius[:, joints][(visible & valid)[:, joints]].median()),
-    }
-    missing = (~visible & valid)[:, joints]
-    if missing.any():
-        bars["missing"] = float(radius[:, joints][missing].median())
+    groups = {"visible": (visible & valid)[:, joints], "missing": (~visible & valid)[:, joints]}
+    bars = {name: float(radius[:, joints][group].median()) for name, group in groups.items() if group.any()}
+    if len(bars) == 2:
         bars["ratio"] = bars["missing"] / bars["visible"]
     actions = sorted(set(data.action))
     label = torch.tensor([actions.index(a) for a in data.action])

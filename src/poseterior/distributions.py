@@ -35,7 +35,7 @@ class PoseDistribution(Distribution):
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
-    support = constraints.real_vector
+    support = constraints.independent(constraints.real, 2)
     has_density = True
     units = "metres"
     axes = "x right, y down, z forward (camera)"
@@ -201,6 +201,8 @@ class MixturePoseDistribution(PoseDistribution):
         shape = torch.Size(sample_shape)
         count, batch = shape.numel(), self.batch_shape.numel()
         k, joints = self.loc.shape[-3:-1]
+        if batch == 0:
+            return self.loc.new_zeros(*shape, *self.batch_shape, *self.event_shape)
         weights = self.log_weights.exp().reshape(batch, k)
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)  # (batch, count)
         row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
@@ -266,6 +268,8 @@ class MixturePoseDistribution(PoseDistribution):
         Fixed-point iteration for Gaussian mixtures (Carreira-Perpinan 2000, as recommended by Bishop 1994):
         it climbs from every mean and keeps the best.
         """
+        if self.loc.numel() == 0:
+            return self.mean
         k, joints = self.loc.shape[-3:-1]
         dims = joints * 3
         loc = self.loc.reshape(-1, k, dims).double()

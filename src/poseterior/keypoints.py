@@ -119,10 +119,7 @@ class Keypoints2D:
         ids: Sequence[PoseId] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        try:
-            self.skeleton = get_skeleton(skeleton)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        self.skeleton = get_skeleton(skeleton)
         xy = _tensor(xy, "xy", device)
         joints = len(self.skeleton)
         if xy.ndim < 2 or xy.shape[-2:] != (joints, 2):
@@ -262,6 +259,7 @@ class Keypoints2D:
         if not self.batch_shape:
             raise IndexError("these keypoints have no batch dimension")
         batch = len(self.batch_shape)
+        index = index.cpu() if isinstance(index, Tensor) else index
         picked = torch.arange(len(self)).reshape(self.batch_shape)[index]
         return self._map(
             lambda t: t.reshape(len(self), *t.shape[batch:])[picked.to(t.device)],

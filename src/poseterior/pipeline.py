@@ -45,7 +45,7 @@ def lift(
     """Lift keypoints and draw samples.
 
     Args:
-        lifter: from `poseterior.load`.
+        lifter: from `poseterior.load`; moved to ``device`` and put into evaluation mode.
         keypoints: any skeleton, any batch shape (flattened to poses).
         samples: hypotheses a pose.
         seed: of the samples; the same seed gives the same result on the same machine.
@@ -58,6 +58,8 @@ def lift(
     Raises:
         InputError: no poses, or fewer than one sample.
     """
+    if not 0 <= seed < 2**62:
+        raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
     if samples < 1:
         raise InputError(f"samples: expected at least 1, got {samples}")
     if len(keypoints) == 0:

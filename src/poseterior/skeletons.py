@@ -15,6 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from .errors import InputError
+
 __all__ = [
     "RULES",
     "SKELETONS",
@@ -241,14 +243,14 @@ def get_skeleton(skeleton: str | Skeleton) -> Skeleton:
     """The skeleton of that name (a `Skeleton` passes through).
 
     Raises:
-        ValueError: unknown name; the message lists the known ones.
+        InputError: (a ValueError) unknown name; the message lists the known ones.
     """
     if isinstance(skeleton, Skeleton):
         return skeleton
     try:
         return SKELETONS[skeleton]
     except KeyError:
-        raise ValueError(f"unknown skeleton {skeleton!r}; known: {', '.join(SKELETONS)}") from None
+        raise InputError(f"unknown skeleton {skeleton!r}; known: {', '.join(SKELETONS)}") from None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ def check_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "meta":
+        raise InputError("--device meta: holds no numbers; use --device cpu")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -38,6 +40,7 @@ def check_device(device: str) -> str:
 def camera_file(path: Path) -> list[float]:
     """Intrinsics from a JSON file: ``{"fx": .., "fy": .., "cx": .., "cy": ..}`` or a 3x3 ``"K"``."""
     import json
+    import math
 
     from ..errors import InputError
 
@@ -50,9 +53,13 @@ def camera_file(path: Path) -> list[float]:
     try:
         if "K" in values:
             k = values["K"]
-            return [float(k[0][0]), float(k[1][1]), float(k[0][2]), float(k[1][2])]
-        return [float(values[name]) for name in ("fx", "fy", "cx", "cy")]
-    except (KeyError, TypeError, ValueError, IndexError):
+            numbers = [float(k[0][0]), float(k[1][1]), float(k[0][2]), float(k[1][2])]
+        else:
+            numbers = [float(values[name]) for name in ("fx", "fy", "cx", "cy")]
+        if not all(math.isfinite(n) for n in numbers):
+            raise ValueError
+        return numbers
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise InputError(
             f'--camera {path}: expected {{"fx": .., "fy": .., "cx": .., "cy": ..}} in pixels, or a 3x3 "K"'
         ) from None

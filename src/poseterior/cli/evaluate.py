@@ -27,7 +27,7 @@ def _tables(result: dict[str, Any]) -> Any:
     for name, row in result["calibration"].items():
         if row:
             bar = result["error bar"].get(name)
-            values = [f"{row[k]:.3f}" for k in ("mean", "worst", "signed", "signed limbs")]
+            values = ["" if row[k] is None else f"{row[k]:.3f}" for k in ("mean", "worst", "signed", "signed limbs")]
             calibration.add_row(name, *values, "" if bar is None else f"{bar:.0f}")
     return Group(metrics, calibration)
 

@@ -63,6 +63,11 @@ class Lift:
         from ..lifters import load
         from ..pipeline import lift
 
+        for name, value in (("--focal", self.focal), ("--height", self.height)):
+            if value is not None and not np.isfinite(value):
+                raise InputError(f"{name}: expected a finite number, got {value}")
+        if self.focal is not None and not 1.0 <= self.focal <= 1e7:
+            raise InputError(f"--focal: expected 1 to 1e7 pixels, got {self.focal:g}")
         if self.focal is not None and self.camera is not None:
             raise InputError("--focal and --camera: give one of the two")
         lifter = load(self.lifter)

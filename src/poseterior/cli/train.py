@@ -18,7 +18,7 @@ class Train:
     recipe: tyro.conf.Positional[str]
     """A shipped recipe (mdn, mdn-published) or a YAML file."""
     changes: tyro.conf.Positional[tuple[str, ...]] = ()
-    """key=value changes, e.g. data=STORE, schedule.batch=256, simulator.recombine=0."""
+    """key=value changes, right after the recipe, e.g. data=STORE schedule.batch=256 simulator.recombine=0."""
     out: Path | None = None
     """Folder of the run (default runs/RECIPE): checkpoints, logs, weights/."""
     resume: bool = False
@@ -32,7 +32,7 @@ class Train:
     precision: str = "32-true"
     """32-true, bf16-mixed or 16-mixed (mixed precision pays on GPUs only)."""
     workers: int = 0
-    """1 simulates observations in a process beside the training."""
+    """0, or 1 to simulate observations in a process beside the training."""
     quiet: bool = False
     """No progress bar."""
 

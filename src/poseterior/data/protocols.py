@@ -113,6 +113,8 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
     Raises:
         InputError: unknown protocol, or a folder that is no store.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit: expected at least 1, got {limit}")
     if isinstance(protocol, str):
         if protocol not in PROTOCOLS:
             raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
@@ -188,6 +190,11 @@ def load_observations(path: str | Path) -> ObservationSet:
     if metadata.get("format") != _FORMAT:
         raise InputError(f"{path}: not an observation file; make one with `poseterior data simulate`")
     values = {}
+    absent = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name not in table.column_names]
+    if absent:
+        raise InputError(
+            f"{path}: the column {absent[0]!r} is missing; make the file anew with `poseterior data simulate`"
+        )
     for name, shape in _COLUMNS.items():
         column = table[name].combine_chunks()
         flat = column.flatten() if shape else column

@@ -65,8 +65,29 @@ _DEFINITION = {
     "head_top": 0.025, "shoulder": 0.02, "elbow": 0.01, "wrist": 0.012,
 }  # fmt: skip
 
+#: Bone lengths in metres that count for a person's height where the source lacks the joint.
+_NOMINAL_LENGTHS = torch.tensor(
+    [{"spine": 0.23, "thorax": 0.25, "neck_nose": 0.12, "head_top": 0.115}.get(name, 0.0) for name in _BODY.joints]
+)
+
 #: Ways in which joints go missing.
 MISSING_PATTERNS = ("none", "scattered", "limb", "lower", "upper", "side", "few", "all")
+
+
+_RANGES = (
+    "body_height", "yaw", "pitch", "roll", "distance", "field_of_view", "aspect", "noise", "noise_joint",
+    "noise_ratio", "scattered",
+)  # fmt: skip
+
+
+def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
+    """``count`` finite numbers from a recipe."""
+    listed = list(values) if isinstance(values, list | tuple) else [values]
+    fine = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in listed)
+    if len(listed) != count or not fine:
+        wanted = "a finite number" if count == 1 else f"{count} finite numbers"
+        raise InputError(f"simulator.{name}: expected {wanted}, got {values if count > 1 else listed[0]!r}")
+    return tuple(float(v) for v in listed)
 
 
 @dataclass(frozen=True)
@@ -130,15 +151,31 @@ class SimulatorConfig:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, list):
-                value = tuple(value)
-                object.__setattr__(self, f.name, value)
-            if isinstance(value, tuple) and len(value) == 2 and not value[0] <= value[1]:
-                raise InputError(f"simulator.{f.name}: expected (low, high) with low <= high, got {value}")
+            if isinstance(f.default, tuple):
+                object.__setattr__(self, f.name, _numbers(f.name, getattr(self, f.name), len(f.default)))
+            elif isinstance(f.default, float):
+                object.__setattr__(self, f.name, _numbers(f.name, [getattr(self, f.name)], 1)[0])
+        for name in _RANGES:
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise InputError(f"simulator.{name}: expected (low, high) with low <= high, got {(low, high)}")
+        for name in ("distance", "aspect", "noise", "noise_joint", "noise_ratio", "field_of_view", "body_height"):
+            if not getattr(self, name)[0] > 0:
+                raise InputError(f"simulator.{name}: expected values above 0, got {getattr(self, name)}")
+        if not self.field_of_view[1] < 180:
+            raise InputError(f"simulator.field_of_view: expected less than 180 degrees, got {self.field_of_view}")
+        for name in ("mirror", "recombine", "own_body", "body_spread", "truncate", "height_known"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"simulator.{name}: expected 0 to 1, got {getattr(self, name)}")
+        if not isinstance(self.missing, Mapping):
+            raise InputError(f"simulator.missing: expected pattern: weight pairs, got {self.missing!r}")
         unknown = set(self.missing) - set(MISSING_PATTERNS)
         if unknown:
             raise InputError(f"simulator.missing: unknown pattern {sorted(unknown)}; known: {MISSING_PATTERNS}")
+        patterns = _numbers("missing", list(self.missing.values()), len(self.missing))
+        for name, weights in (("missing", patterns), ("camera_knowledge", self.camera_knowledge)):
+            if min(weights, default=0) < 0 or not sum(weights) > 0:
+                raise InputError(f"simulator.{name}: expected weights from 0 with a sum above 0, got {weights}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SimulatorConfig:
@@ -195,6 +232,12 @@ def _axis_rotation(degrees: Tensor, axis: int) -> Tensor:
     matrix[..., j, i] = angle.sin()
     matrix[..., i, j] = -angle.sin()
     return matrix
+
+
+def _with_lengths(bones: Tensor, like: Tensor) -> Tensor:
+    """``bones`` with the lengths of ``like`` (unchanged where either has none)."""
+    own, wanted = bones.norm(dim=-1, keepdim=True), like.norm(dim=-1, keepdim=True)
+    return torch.where((own > 1e-6) & (wanted > 1e-6), bones * wanted / own.clamp(min=1e-6), bones)
 
 
 def _fill_missing_joints(pose: Tensor) -> Tensor:
@@ -254,7 +297,7 @@ class Simulator:
                 source[:, _J[name]] = torch.where(take, donor, source[:, _J[name]])
         return source
 
-    def _bodies(self, bones: Tensor, generator: Generator) -> Tensor:
+    def _bodies(self, bones: Tensor, base: Tensor, generator: Generator) -> Tensor:
         """Give each person (of the share that does not keep the recorded one) a body: bones in local frames."""
         n = len(bones)
         changed = torch.rand(n, generator=generator) >= self.config.own_body
@@ -267,7 +310,8 @@ class Simulator:
         new = bones * factor.unsqueeze(-1)
         new = new + self._definition_offsets(n, generator)
         height = _uniform(*self.config.body_height, (n,), generator)
-        current = body_height(bones_to_pose(new, _BODY))
+        absent = torch.where(self.observed[base], 0.0, _NOMINAL_LENGTHS).sum(-1)
+        current = body_height(bones_to_pose(new, _BODY)) + absent
         # The ankle's height over the floor does not scale with the bones.
         new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
         return torch.where(changed[:, None, None], new, bones)
@@ -303,18 +347,21 @@ class Simulator:
                 out[:, joint] = (turned[joint] @ bones[:, joint, :, None]).squeeze(-1)
         return out
 
-    def people(self, base: Tensor, generator: Generator) -> Tensor:
-        """Poses in world axes (y up), pelvis at the origin: ``(n, 17, 3)`` metres."""
+    def people(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Poses in world axes (y up), pelvis at the origin ``(n, 17, 3)`` metres; joints that exist ``(n, 17)``."""
         source = self._recombined(base, generator)
         bones = self.local_bones[source, torch.arange(len(_BODY))]
-        bones = self._bodies(self._jittered(bones, generator), generator)
+        bones = _with_lengths(bones, self.local_bones[base])
+        bones = self._bodies(self._jittered(bones, generator), base, generator)
         pelvis = self.pelvis[base]
         chest = pelvis @ self.chest_in_pelvis[base]
         in_pelvis = torch.tensor([j in _PELVIS_FRAME for j in range(len(_BODY))])
         bones = torch.where(in_pelvis[:, None], bones @ pelvis.transpose(-1, -2), bones @ chest.transpose(-1, -2))
         mirrored = bones[:, _BODY.mirror] * torch.tensor([-1.0, 1.0, 1.0])
         flip = torch.rand(len(base), generator=generator) < self.config.mirror
-        return bones_to_pose(torch.where(flip[:, None, None], mirrored, bones), _BODY)
+        observed = self.observed[source, torch.arange(len(_BODY))] & self.observed[base]
+        observed = torch.where(flip[:, None], observed[:, _BODY.mirror], observed)
+        return bones_to_pose(torch.where(flip[:, None, None], mirrored, bones), _BODY), observed
 
     # -- the camera ----------------------------------------------------------------------------------------
 
@@ -348,7 +395,8 @@ class Simulator:
         ratio = _log_uniform(*c.noise_ratio, (n, joints), generator).sqrt()
         angle = _uniform(0, math.pi, (n, joints), generator)
         axis = torch.stack([angle.cos(), angle.sin()], -1)
-        along, across = (sigma * ratio).square(), (sigma / ratio).square()
+        low, high = (1e-3 * bound for bound in c.noise)
+        along, across = (sigma * ratio).clamp(max=high).square(), (sigma / ratio).clamp(min=low).square()
         outer = axis.unsqueeze(-1) * axis.unsqueeze(-2)
         return across[..., None, None] * torch.eye(2) + (along - across)[..., None, None] * outer
 
@@ -385,7 +433,7 @@ class Simulator:
         """Draw ``n`` observations, of random frames or of the given ones. Same generator state, same result."""
         c = self.config
         base = torch.randint(len(self), (n,), generator=generator) if index is None else index
-        world = self.people(base, generator)
+        world, observed = self.people(base, generator)
         rotation, root, intrinsics, image_size = self._cameras(n, generator)
         pose = world @ rotation.transpose(-1, -2)
         # Nobody is photographed from inside: keep the nearest joint at least 0.3 m in front of the camera.
@@ -395,7 +443,8 @@ class Simulator:
         exact = project(absolute, intrinsics)
 
         metric = self._detector_covariance(n, generator)
-        pixels_per_metre = intrinsics[:, None, 0] / absolute[..., 2]
+        # The person's distance, not each joint's: the reported uncertainty must not give the depth away.
+        pixels_per_metre = intrinsics[:, :1] / root[:, 2:]
         covariance = metric * pixels_per_metre.square()[..., None, None]
         noise = torch.randn(n, len(_BODY), 2, generator=generator)
         moved = (torch.linalg.cholesky(covariance) @ noise.unsqueeze(-1)).squeeze(-1)
@@ -403,10 +452,9 @@ class Simulator:
 
         outside = ((xy < 0) | (xy > image_size.unsqueeze(1))).any(-1)
         cut = torch.rand(n, 1, generator=generator) < c.truncate
-        observed = self.observed[base]
         visible = observed & ~self._hidden(n, generator) & ~(outside & cut)
 
-        weights = torch.tensor(c.camera_knowledge)
+        weights = torch.tensor(c.camera_knowledge, dtype=torch.float32)
         knowledge = torch.multinomial(weights, n, replacement=True, generator=generator).unsqueeze(-1)
         unknown = torch.tensor(float("nan"))
         tall = body_height(pose) * (1 + 0.01 * torch.randn(n, generator=generator))

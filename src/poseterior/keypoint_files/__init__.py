@@ -102,10 +102,7 @@ def read_keypoints(
         raise InputError("no keypoint file is given")
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    try:
-        order = None if skeleton is None else get_skeleton(skeleton)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    order = None if skeleton is None else get_skeleton(skeleton)
     size = None if image_size is None else size_pair(list(image_size), "image_size")
 
     parts: list[Keypoints2D] = []

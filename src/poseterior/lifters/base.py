@@ -103,10 +103,17 @@ class Lifter(nn.Module):
     # -- files ---------------------------------------------------------------------------------------------
 
     def save_pretrained(self, directory: str | Path, card: dict[str, Any] | None = None) -> None:
-        """Write ``config.json``, ``model.safetensors`` and ``card.json``; the folder appears whole or not at all."""
+        """Write ``config.json``, ``model.safetensors`` and ``card.json``; the folder appears whole or not at all.
+
+        Raises:
+            InputError: the folder exists and holds anything but a saved lifter.
+        """
         from safetensors.torch import save_file
 
-        target = Path(directory)
+        target = Path(directory).resolve()
+        ours = {"config.json", "model.safetensors", "card.json"}
+        if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - ours):
+            raise InputError(f"{directory}: exists and holds other files; choose a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
@@ -257,4 +264,4 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter
     _fitting(tensors, lifter, path)
     lifter.load_state_dict(tensors)
     lifter.card = _read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
-    return lifter.to(device).eval()
+    return lifter.to(device).eval().requires_grad_(False)

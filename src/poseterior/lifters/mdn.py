@@ -56,11 +56,14 @@ class MixtureConfig(LifterConfig):
     def __post_init__(self) -> None:
         if self.network not in ("ours", "published"):
             raise InputError(f"lifter.network: expected 'ours' or 'published', got {self.network!r}")
-        if not self.temperature > 0:
-            raise InputError(f"lifter.temperature: expected a number above 0, got {self.temperature}")
-        for name in ("kernels", "width", "blocks"):
-            if getattr(self, name) < 1:
-                raise InputError(f"lifter.{name}: expected at least 1, got {getattr(self, name)}")
+        for name, least in (("kernels", 1), ("width", 1), ("blocks", 1), ("rank", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
+        for name, low, high in (("dropout", 0.0, 0.99), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise InputError(f"lifter.{name}: expected a number from {low} to {high}, got {value!r}")
 
     @classmethod
     def published(cls) -> MixtureConfig:
@@ -166,10 +169,13 @@ class MixtureDensityLifter(Lifter):
     # -- ours ----------------------------------------------------------------------------------------------
 
     def _ours(self, keypoints: Keypoints2D) -> MixturePoseDistribution:
-        view = canonical_view(keypoints)
-        hidden = self.network(evidence_features(view))
+        # Mixed precision is for the network alone: geometry and densities need full precision.
+        with torch.autocast(keypoints.device.type, enabled=False):
+            view = canonical_view(keypoints)
+            features = evidence_features(view)
+        hidden = self.network(features)
         k, joints = self.config.kernels, len(self.others)
-        parts = self.head(hidden).unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
+        parts = self.head(hidden).float().unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
         raw = dict(zip(self.sizes, parts, strict=True))
         # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
         size = 0.45 * raw["size"].clamp(-3.0, 3.0).exp()
@@ -188,7 +194,7 @@ class MixtureDensityLifter(Lifter):
         scale_tril = self.config.temperature * scale_tril
         factor = None
         if self.tie is not None:
-            factor = self.tie(hidden).unflatten(-1, (1, 3 * joints, self.config.rank))
+            factor = self.tie(hidden).float().unflatten(-1, (1, 3 * joints, self.config.rank))
         return MixturePoseDistribution(raw["logit"].squeeze(-1), loc, scale_tril, factor, view.rotation, self.skeleton)
 
     @torch.no_grad()
@@ -232,7 +238,7 @@ class MixtureDensityLifter(Lifter):
         visible = keypoints.visible[..., self.others].repeat_interleave(2, -1)
         scored = (self._inputs(keypoints) - self.input_mean) / self.input_std
         scored = torch.where(visible, scored, 0.0)
-        mu, sigma, logits = self.network(scored.reshape(-1, scored.shape[-1]))
+        mu, sigma, logits = (part.float() for part in self.network(scored.reshape(-1, scored.shape[-1])))
         loc = (mu * self.output_std[:, None] + self.output_mean[:, None]).transpose(-1, -2)
         scale = sigma.unsqueeze(-1) * self.output_std
         joints = len(self.others)

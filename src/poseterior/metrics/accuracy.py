@@ -109,7 +109,7 @@ def correct_pose_score(
     return (e.unsqueeze(-1) < steps).sum(-1) - 0.5 * (e < 1).float() - 0.5 * (e < 300).float()
 
 
-def crps(samples: Float[Tensor, samples * batch], truth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def crps(samples: Float[Tensor, "samples *batch"], truth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Continuous ranked probability score of one coordinate, unbiased in the number of samples.
 
     ``E|X - y| - E|X - X'| / 2`` (Gneiting & Raftery 2007, eq. 21), pairs from order statistics.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -36,6 +37,9 @@ class Likelihood(Objective):
 
     def __init__(self, per_dimension: bool = True, dirichlet: float = 0.0, concentration: float = 2.0) -> None:
         super().__init__()
+        for name, value in (("dirichlet", dirichlet), ("concentration", concentration)):
+            if not isinstance(value, int | float):
+                raise InputError(f"objective 'likelihood': {name}: expected a number, got {value!r}")
         self.per_dimension = per_dimension
         self.dirichlet = dirichlet
         self.concentration = concentration
@@ -48,7 +52,8 @@ class Likelihood(Objective):
         if observed is not None and not isinstance(posterior, MixturePoseDistribution):
             raise InputError("some poses lack joints: only mixtures can marginalise them")
         kwargs = {} if observed is None else {"observed": observed}
-        nll = -posterior.log_prob(observations.pose, **kwargs)
+        with torch.autocast(observations.pose.device.type, enabled=False):
+            nll = -posterior.log_prob(observations.pose, **kwargs)
         if self.per_dimension:
             root = lifter.skeleton.root
             seen = observations.observed.sum(-1) - observations.observed[..., root].long()

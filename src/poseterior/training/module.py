@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import IterableDataset
 
 from ..data.simulator import Observations, Simulator
@@ -28,7 +28,7 @@ __all__ = ["LiftingModule", "SimulatedBatches", "batch_generator", "learning_rat
 
 def batch_generator(seed: int, step: int, process: int = 0) -> torch.Generator:
     """The generator of one training batch."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 4096 + process)
+    return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 4096 + process) % 2**63)
 
 
 class SimulatedBatches(IterableDataset):
@@ -68,9 +68,16 @@ class LiftingModule(L.LightningModule):
         self.schedule = schedule
         self.average: AveragedModel | None = None
         if schedule.average > 0:
-            self.average = AveragedModel(lifter, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
+            self.average = AveragedModel(lifter, avg_fn=self._averaged_value, use_buffers=True)
             self.average.requires_grad_(False)
         self._clock: float | None = None
+
+    def _averaged_value(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        """Moving average whose memory grows with the run, so that short runs do not keep their first weights."""
+        if not average.is_floating_point():
+            return current
+        decay = min(self.schedule.average, (1.0 + int(count)) / (10.0 + int(count)))
+        return torch.lerp(current, average, decay)
 
     @property
     def averaged(self) -> Lifter:
@@ -88,10 +95,15 @@ class LiftingModule(L.LightningModule):
                 terms[name] = terms.get(name, 0.0) + weight * value
         return terms
 
+    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        # Dropout and samples draw from torch's global generator: it is set by the step, so that runs resume exactly.
+        seed = (self.schedule.seed * 1_000_003 + self.global_step) * 4096 + 2048 + self.global_rank
+        torch.manual_seed(seed % 2**63)
+
     def training_step(self, batch: Observations, batch_index: int) -> Tensor:
         terms = self.terms(self.lifter, batch)
         loss = torch.stack(list(terms.values())).sum()
-        if not bool(loss.isfinite()):
+        if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
             shown = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
             raise InputError(
                 f"training stopped at step {self.global_step}: the loss is not finite ({shown}); lower "
@@ -120,6 +132,8 @@ class LiftingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.lifter.parameters() if p.ndim > 1]
         vectors = [p for p in self.lifter.parameters() if p.ndim <= 1]
+        # An objective's own networks (critics, scalers) learn beside the lifter unless it trains them itself.
+        vectors += [p for p in self.objectives.parameters() if p.requires_grad]
         groups = [
             {"params": matrices, "weight_decay": self.schedule.weight_decay},
             {"params": vectors, "weight_decay": 0.0},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -65,9 +66,17 @@ class Schedule:
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
                 kind = "a whole number" if whole else "a number"
                 raise InputError(f"schedule.{f.name}: expected {kind}, got {value!r}")
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"schedule.{f.name}: expected a finite number from 0, got {value!r}")
         for name in ("steps", "batch", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"schedule.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.batch < 2:
+            raise InputError(f"schedule.batch: expected at least 2, got {self.batch}")
+        if not self.average < 1:
+            raise InputError(f"schedule.average: expected less than 1, got {self.average}")
+        if self.seed >= 2**32:
+            raise InputError(f"schedule.seed: expected less than 2^32, got {self.seed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,9 +187,21 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
     if not isinstance(lifter, dict) or "method" not in lifter:
         raise InputError(f"{name_or_path}: lifter: expected a mapping with 'method'")
     objectives = values.get("objectives")
-    if not isinstance(objectives, list) or not all(isinstance(o, dict) and "name" in o for o in objectives):
+    if (
+        not isinstance(objectives, list)
+        or not objectives
+        or not all(isinstance(o, dict) and "name" in o for o in objectives)
+    ):
         raise InputError(f"{name_or_path}: objectives: expected a list of mappings with 'name'")
+    for o in objectives:
+        if not isinstance(o.get("weight", 1.0), int | float):
+            raise InputError(f"objectives: {o['name']}: weight: expected a number, got {o['weight']!r}")
     data = _section(values, "data", ("stores", "fps", "validation"))
+    fps, validation = data.get("fps", 30.0), data.get("validation", 0.1)
+    if not isinstance(fps, int | float) or not fps > 0:
+        raise InputError(f"data.fps: expected a number above 0, got {fps!r}")
+    if not isinstance(validation, int | float) or not 0 <= validation < 1:
+        raise InputError(f"data.validation: expected 0 to below 1, got {validation!r}")
     stores = data.get("stores") or ()
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])
@@ -190,8 +211,8 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         lifter=lifter,
         objectives=objectives,
         stores=(str(stores),) if isinstance(stores, str) else tuple(str(s) for s in stores),
-        fps=float(data.get("fps", 30.0)),
-        validation=float(data.get("validation", 0.1)),
+        fps=float(fps),
+        validation=float(validation),
         simulator=SimulatorConfig.from_dict(simulator),
         calibrate=None if values.get("calibrate") is None else SimulatorConfig.from_dict(simulator | changed),
         schedule=Schedule(**schedule),

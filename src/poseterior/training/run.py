@@ -24,6 +24,7 @@ from .. import __version__
 from ..data.simulator import Simulator
 from ..data.store import Mocap, PoseStore
 from ..errors import InputError
+from ..export.results import atomic_write
 from ..lifters import Lifter, load, method
 from ..objectives import make_objective
 from .module import LiftingModule, SimulatedBatches, batch_generator
@@ -84,9 +85,12 @@ def build_lifter(settings: dict[str, Any]) -> Lifter:
     values = dict(settings)
     start = values.pop("init", None)
     cls = method(values.pop("method"))
-    if start is not None:
-        return load(start).train()
-    return cls(cls.config_class.from_dict(values))
+    if start is None:
+        return cls(cls.config_class.from_dict(values))
+    lifter = load(start).requires_grad_(True).train()
+    if not isinstance(lifter, cls):
+        raise InputError(f"lifter.init: {start} holds a {lifter.name!r} lifter, the recipe names {cls.name!r}")
+    return lifter
 
 
 class _LossTable(Callback):
@@ -123,21 +127,75 @@ class _LossTable(Callback):
 
 
 def _commit() -> str:
-    here = Path(__file__).resolve().parent
-    answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    """The commit of this checkout, or "unknown" (installed as a package, or no git)."""
+    checkout = Path(__file__).resolve().parents[3]
+    if not (checkout / ".git").exists():
+        return "unknown"
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
     return answer.stdout.strip() or "unknown"
 
 
-def _last_checkpoint(folder: Path) -> Path:
-    path = folder / "checkpoints" / "last.ckpt"
+#: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
+_FREE_TO_CHANGE = ("data.stores", "calibrate", "schedule.log_every", "schedule.save_every")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _check_same_run(recipe: Recipe, folder: Path) -> None:
+    """Refuse to resume a run under another recipe."""
+    path = folder / "recipe.yaml"
     if not path.is_file():
-        raise InputError(f"{folder}: nothing to resume: {path} does not exist")
-    return path
+        raise InputError(f"{folder}: nothing to resume: it holds no run")
+    try:
+        stored, asked = _flat(yaml.safe_load(path.read_text())), _flat(yaml.safe_load(yaml.safe_dump(recipe.as_dict())))
+    except (yaml.YAMLError, AttributeError):
+        raise InputError(f"{path}: not a recipe; start anew in another folder") from None
+    for name in sorted(set(stored) | set(asked)):
+        if stored.get(name) != asked.get(name) and not name.startswith(_FREE_TO_CHANGE):
+            raise InputError(
+                f"{folder}: {name} was {stored.get(name)!r} and is {asked.get(name)!r} now: a resumed run keeps its "
+                "recipe; drop the change, or start anew in another folder"
+            )
+
+
+def _read_step(checkpoint: Path) -> int:
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:  # torch raises many kinds for a broken file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{checkpoint}: not a readable checkpoint ({reason}); start anew in another folder") from None
+
+
+def _licences(stores: tuple[str, ...]) -> str:
+    found = {PoseStore(store).metadata.get("licence", "") for store in stores}
+    return "; ".join(sorted(text for text in found if text)) or "not stated by the data"
+
+
+def _check_options(options: TrainingOptions) -> None:
+    for name, value, known in (
+        ("--precision", options.precision, ("32-true", "bf16-mixed", "16-mixed")),
+        ("--strategy", options.strategy, ("auto", "ddp")),
+        ("--workers", options.workers, (0, 1)),
+    ):
+        if value not in known:
+            raise InputError(f"{name}: expected one of {', '.join(map(str, known))}, got {value!r}")
+    if options.devices < 1:
+        raise InputError(f"--devices: expected at least 1, got {options.devices}")
 
 
 def _process(devices: int) -> int:
     """Number of this process among all that train together (Lightning starts the others with these variables)."""
-    return int(os.environ.get("NODE_RANK", "0")) * devices + int(os.environ.get("LOCAL_RANK", "0"))
+    node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
+    return int(node) * devices + int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _accelerator(device: str) -> str:
@@ -158,10 +216,16 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     """
     schedule = recipe.schedule
     out = Path(options.out)
+    _check_options(options)
+    accelerator = _accelerator(options.device)
     process = _process(options.devices)
-    if process == 0 and (out / "recipe.yaml").exists() and not options.resume:
+    if options.resume:
+        _check_same_run(recipe, out)
+    elif process == 0 and (out / "recipe.yaml").exists():
         raise InputError(f"{out}: holds a run already; go on with --resume, or choose another --out")
-    checkpoint = _last_checkpoint(out) if options.resume else None
+    last = out / "checkpoints" / "last.ckpt"
+    # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
+    checkpoint = last if options.resume and last.is_file() else None
     mocap = load_mocap(recipe.stores, recipe.fps)
     training, held = split_clips(mocap, recipe.validation, schedule.seed)
     L.seed_everything(schedule.seed, verbose=False)
@@ -173,16 +237,18 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         )
         for o in recipe.objectives
     ]
+    if lifter.skeleton.name != "h36m17":
+        raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     simulator = Simulator(training, recipe.simulator)
-    lifter.fit_constants(simulator(20_000, batch_generator(schedule.seed, 10_000_000)))
+    if "init" not in recipe.lifter:
+        lifter.fit_constants(simulator(20_000, batch_generator(schedule.seed, 10_000_000)))
     module = LiftingModule(lifter, objectives, schedule)
 
-    start = 0
-    if checkpoint is not None:
-        start = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    start = 0 if checkpoint is None else _read_step(checkpoint)
     if process == 0:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.yaml").write_text(yaml.safe_dump(recipe.as_dict(), sort_keys=False))
+        with atomic_write(out / "recipe.yaml") as file:
+            file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
     batches = SimulatedBatches(simulator, schedule, start, process)
     validation: DataLoader[Any] | None = None
     if held is not None and schedule.validate_every:
@@ -202,7 +268,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     if options.progress:
         callbacks.append(RichProgressBar())
     trainer = L.Trainer(
-        accelerator=_accelerator(options.device),
+        accelerator=accelerator,
         devices=options.devices,
         strategy=options.strategy,
         precision=options.precision,  # type: ignore[arg-type]
@@ -221,13 +287,17 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         use_distributed_sampler=False,
     )
     begun, commit = time.time(), _commit()
-    trainer.fit(
-        module,
-        train_dataloaders=DataLoader(batches, batch_size=None, num_workers=min(options.workers, 1)),
-        val_dataloaders=validation,
-        ckpt_path=str(checkpoint) if checkpoint else None,
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            module,
+            train_dataloaders=DataLoader(batches, batch_size=None, num_workers=options.workers),
+            val_dataloaders=validation,
+            ckpt_path=str(checkpoint) if checkpoint else None,
+            weights_only=True,
+        )
+    except SystemExit as stop:
+        # Lightning leaves on Ctrl-C and SIGTERM by itself, the latter with an exit code that says success.
+        raise KeyboardInterrupt from stop
     if trainer.interrupted:
         raise KeyboardInterrupt
     weights = out / "weights"
@@ -242,13 +312,14 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
             "name": recipe.name,
             "version": __version__,
             "commit": commit,
-            "recipe": recipe.as_dict() | {"data": recipe.as_dict()["data"] | {"stores": _names(recipe.stores)}},
+            "recipe": _without_paths(recipe),
             "data": {
                 "clips": len(np.unique(mocap.clip)),
                 "frames": len(mocap.clip),
                 "sources": sorted({str(s) for s in mocap.source_names}),
             },
-            "licence": "",
+            "licence of the data": _licences(recipe.stores),
+            "licence": "see the licence of the data",
             "training": {
                 "seconds": round(time.time() - begun, 1),
                 "resumed_at_step": start,
@@ -262,5 +333,10 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     return weights
 
 
-def _names(stores: tuple[str, ...]) -> list[str]:
-    return [Path(store).name for store in stores]
+def _without_paths(recipe: Recipe) -> dict[str, Any]:
+    """The recipe for a card: folders by their names only."""
+    values = recipe.as_dict()
+    values["data"]["stores"] = [Path(store).name for store in recipe.stores]
+    if "init" in values["lifter"]:
+        values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
+    return values
