@@ -583,6 +583,69 @@ def test_other_kinds_of_file(content: bytes, message: str, tmp_path: Path) -> No
         read_keypoints(path)
 
 
+def test_an_unknown_joint_far_from_all_gets_a_short_list(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.json", changed(LSP, "joints", 3, to="qqqqq"))
+    with pytest.raises(InputError) as caught:
+        read_keypoints(path)
+    message = str(caught.value).removeprefix(str(path))
+    assert message.startswith(": file.joints: unknown joint 'qqqqq'; known: head_top, neck_nose, nose, pelvis, spine")
+    assert "left_/right_ankle" in message
+    assert message.endswith("and the joints of smpl22, mpi17, lsp14, body25, halpe26, mediapipe33")
+    assert len(message) < 350
+    save(path, changed(LSP, "joints", 3, to="lfemurr"))  # cmu31's lfemur is no joint of a detector
+    with pytest.raises(InputError, match="unknown joint 'lfemurr'") as caught:
+        read_keypoints(path)
+    assert "'lfemur'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["json", "npz", "parquet"])
+def test_our_own_results_are_not_keypoints(
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.test_results import make_result
+
+    from poseterior.export import save_result
+
+    path = tmp_path / f"poses.{suffix}"
+    save_result(make_result(), path)
+    for form in ("auto", "plain"):
+        with pytest.raises(InputError) as caught:
+            read_keypoints(path, form if suffix == "json" else "auto")
+        message = f"{path}: is a result of poseterior, not keypoints; open it with `poseterior view`"
+        assert str(caught.value) == message
+    # beside the keypoints that it was made from, it is left out
+    save(tmp_path / "keypoints.json", [result()])
+    with caplog.at_level(logging.WARNING):
+        assert len(read_keypoints(tmp_path)) == 1
+    assert suffix == "parquet" or "is a result of poseterior" in caplog.text
+
+
+def test_other_fields_called_schema_are_no_hindrance(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", keypoints=np.zeros((2, 25, 2)), schema=np.arange(3))
+    np.savez(tmp_path / "b.npz", keypoints=np.zeros((2, 25, 2)), schema="v1", note=np.array([{}], object))
+    save(tmp_path / "c.json", {**LSP, "schema": "poses/1"})
+    assert len(read_keypoints([tmp_path / "a.npz", tmp_path / "b.npz"])) == 4
+    assert len(read_keypoints(tmp_path / "c.json")) == 1
+
+
+@pytest.mark.parametrize(
+    "document", [[result()], [[instance()]], body25(0), {"keypoints": points(14)}, coco([annotation()])]
+)
+def test_a_skeleton_that_does_not_fit_one_file_of_a_folder(document: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((1, 22, 2)))
+    path = save(tmp_path / "b.json", document)
+    remedy = "skeleton 'smpl22' does not fit this file: drop --skeleton, or lift this file apart"
+    if document == body25(0):
+        read_keypoints(tmp_path, skeleton="smpl22")  # tells its joints by their number
+        return
+    with pytest.raises(InputError) as caught:
+        read_keypoints(tmp_path, skeleton="smpl22")
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).endswith(remedy)
+    with pytest.raises(InputError, match=re.escape("skeleton 'lsp14' has 14; " + remedy.replace("smpl22", "lsp14"))):
+        read_keypoints(tmp_path / "a.npy", skeleton="lsp14")
+
+
 def npy(array: Any, **header: Any) -> bytes:
     """npy bytes, with a forged header where given."""
     stream = io.BytesIO()

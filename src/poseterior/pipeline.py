@@ -13,6 +13,9 @@ from .lifters import Lifter
 
 __all__ = ["lift"]
 
+#: Bytes of samples that one result may hold.
+_MEMORY = 16e9
+
 
 def _settings(keypoints: Keypoints2D) -> dict[str, str]:
     """What was known and what was assumed, in words."""
@@ -56,7 +59,7 @@ def lift(
         A `LiftResult` (metres, camera axes, relative to the pelvis).
 
     Raises:
-        InputError: no poses, or fewer than one sample.
+        InputError: no poses, fewer than one sample, more samples than fit in memory, or a seed out of range.
     """
     if not 0 <= seed < 2**62:
         raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
@@ -64,6 +67,12 @@ def lift(
         raise InputError(f"samples: expected at least 1, got {samples}")
     if len(keypoints) == 0:
         raise InputError("no poses to lift")
+    wanted = 4 * 3 * len(keypoints) * samples * len(lifter.skeleton)
+    if wanted > _MEMORY:
+        raise InputError(
+            f"samples: {samples} samples of {len(keypoints)} poses take {wanted / 1e9:,.0f} GB; "
+            "ask for fewer, or lift the files one by one"
+        )
     used = keypoints.as_skeleton(lifter.skeleton).flatten()
     lifter = lifter.to(device).eval()
     drawn, means, covariances, densities = [], [], [], []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -168,6 +169,29 @@ def test_progress_shows_throughput(folder, tmp_path, capsys):
     assert "frames/s" in shown
 
 
+def test_progress_fits_eighty_columns_and_vanishes_before_an_error(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    import_mocap(folder, tmp_path / "s", "bvh", progress=True)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "import bvh" in line]
+    assert len(line) <= 80
+    assert re.search(r"import bvh ━+ \d+\.\d/\d+\.\d kB \d.* frames/s \d:\d\d:\d\d", line), "nothing is cut or wrapped"
+    (folder / "broken.bvh").write_text(cmu_bvh(frames=2)[:-100])
+    with pytest.raises(InputError, match=r"broken\.bvh"):
+        import_mocap(folder / "broken.bvh", tmp_path / "t", "bvh", progress=True)
+    assert "import" not in capsys.readouterr().out
+
+
+def test_an_existing_store_names_both_ways(folder, tmp_path):
+    import_mocap(folder, tmp_path / "s", "bvh")
+    message = (
+        f"{tmp_path / 's'}: exists already; pass --overwrite or --append (overwrite=True or append=True in Python), "
+        "or choose another folder"
+    )
+    with pytest.raises(InputError) as caught:
+        import_mocap(folder, tmp_path / "s", "bvh")
+    assert str(caught.value) == message
+
+
 def test_amass_folders_skip_files_without_motion(tmp_path):
     folder = tmp_path / "CMU/01"
     folder.mkdir(parents=True)
@@ -208,8 +232,33 @@ def test_inspection(folder, tmp_path):
     assert len(figure.axes) == 5
     path = save_figure(figure, tmp_path / "poses.png")
     assert path.read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(InputError, match="poses is 0; expected at least 1"):
-        inspect_store(tmp_path / "store", poses=0)
+    for poses in (0, 61):
+        with pytest.raises(InputError, match=rf"poses is {poses}; expected 1 to 60, which is what a picture can show"):
+            inspect_store(tmp_path / "store", poses=poses)
+    with pytest.raises(InputError, match=r"store: is a folder; give the name of a file"):
+        save_figure(figure, tmp_path / "store")
+    with pytest.raises(InputError, match=r"poses\.png/b\.png: cannot be written"):
+        save_figure(figure, tmp_path / "poses.png/b.png")
+
+
+@pytest.mark.parametrize("poses", [1, 7, 12])
+def test_titles_of_the_picture_overlap_nothing(folder, tmp_path, poses):
+    """Panels, their titles and the heading stand apart, and the people fill their panels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    (folder / "walking_2.BVH").rename(folder / "a_very_long_name_of_a_clip_that_is_wider_than_its_panel_2.bvh")
+    import_mocap(folder, tmp_path / "store", "bvh")
+    _, figure = inspect_store(tmp_path / "store", poses=poses)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    boxes += [axes.title.get_window_extent() for axes in figure.axes] + [figure._suptitle.get_window_extent()]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 <= box.y1 <= figure.bbox.y1
+    heights = [np.ptp(np.concatenate([line.get_ydata() for line in axes.get_lines()])) for axes in figure.axes]
+    assert max(heights) > 0.75 * np.ptp(figure.axes[0].get_ylim())
 
 
 def test_left_is_blue_and_right_is_red(folder, tmp_path):

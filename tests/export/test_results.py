@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from poseterior.errors import InputError
-from poseterior.export import LiftResult, load_result, save_result
+from poseterior.export import LiftResult, check_writable, load_result, save_result
 from poseterior.skeletons import get_skeleton
 
 FORMATS = ("npz", "parquet", "json")
@@ -235,10 +235,36 @@ def test_wrong_fields_are_named(changes: dict, message: str) -> None:
 def test_wrong_paths_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unknown extension '.txt'; use one of: .npz, .parquet, .json"):
         save_result(make_result(), tmp_path / "r.txt")
-    with pytest.raises(InputError, match="does not exist; create it first"):
+    with pytest.raises(InputError, match=r"no/r\.npz: the folder .*no does not exist; make it first"):
         save_result(make_result(), tmp_path / "no" / "r.npz")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(InputError, match=r"folder\.npz: is a folder; give the name of a file"):
+        save_result(make_result(), tmp_path / "folder.npz")
     with pytest.raises(InputError, match="no such file"):
         load_result(tmp_path / "r.npz")
+
+
+def test_check_writable_refuses_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_writable("new.npz")
+    (tmp_path / "old.npz").write_text("kept")
+    check_writable("old.npz")
+    assert os.listdir(tmp_path) == ["old.npz"]
+    assert (tmp_path / "old.npz").read_text() == "kept"
+    for path, message in {
+        "out/none/x.npz": "out/none/x.npz: the folder out/none does not exist; make it first",
+        "old.npz/x.npz": "old.npz/x.npz: old.npz is a file, not a folder; choose another path",
+        ".": ".: is a folder; give the name of a file",
+        os.devnull: f"{os.devnull}: is not a plain file; choose another name",
+    }.items():
+        with pytest.raises(InputError) as caught:
+            check_writable(path)
+        assert str(caught.value) == message
+    with pytest.raises(InputError, match=r"x+\.npz: cannot be written \(File name too long\)"):
+        check_writable("x" * 300 + ".npz")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # also where the tests run as root
+    with pytest.raises(InputError, match=r"new\.npz: no permission to write in the folder \.; choose another one"):
+        check_writable("new.npz")
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +291,27 @@ def test_radius_of_a_normal_distribution() -> None:
         mean=np.zeros((2, 17, 3)),
         covariance=np.tile(np.eye(3) * 0.02**2, (2, 17, 1, 1)),
     )
-    few = make_result(2, 3, mean=result.mean, covariance=result.covariance)
+    none = make_result(2, 0, mean=result.mean, covariance=result.covariance)
     np.testing.assert_allclose(result.radius(), 0.02 * 2.5003, rtol=0.05)
-    np.testing.assert_allclose(few.radius(), 0.02 * 2.5003, rtol=0.02)
+    np.testing.assert_allclose(none.radius(), 0.02 * 2.5003, rtol=0.02)
+
+
+@pytest.mark.parametrize("drawn", [1, 9, 200])
+def test_radius_is_that_of_the_ball_around_the_samples_median(drawn: int) -> None:
+    """Whatever the stored mean and covariance are: the one definition of README and the console table."""
+    rng = np.random.default_rng(0)
+    samples = 0.05 * rng.exponential(size=(2, drawn, 17, 3)).astype(np.float32)
+    result = make_result(2, drawn, samples=samples, mean=np.full((2, 17, 3), 5.0))
+    distance = np.linalg.norm(samples - np.median(samples, axis=1, keepdims=True), axis=-1)
+    for level in (0.5, 0.9):
+        np.testing.assert_allclose(result.radius(level), np.quantile(distance, level, axis=1), rtol=1e-6)
+    if drawn == 200:
+        assert ((distance <= result.radius(0.9)[:, None]).sum(1) == 180).all()
+
+
+def test_repr_is_short() -> None:
+    assert repr(make_result(5, 200)) == "LiftResult(5 poses, 200 samples, h36m17, lifter='mdn')"
+    assert repr(make_result(1, 1, lifter="")) == "LiftResult(1 pose, 1 sample, h36m17, lifter='')"
 
 
 def test_selection_of_poses() -> None:

@@ -246,8 +246,43 @@ def test_broken_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"network": "huge"}, "lifter.network"), ({"kernels": 0}, "lifter.kernels")]
+    ("change", "message"),
+    [
+        ({"network": "huge"}, "lifter.network: expected 'ours' or 'published', got 'huge'"),
+        ({"kernels": 0}, "lifter.kernels: expected a whole number, at least 1, got 0"),
+        ({"kernels": "abc"}, "lifter.kernels: expected a whole number, at least 1, got 'abc'"),
+        ({"width": 1.5}, "lifter.width: expected a whole number"),
+        ({"rank": -1}, "lifter.rank: expected a whole number, at least 0"),
+        ({"dropout": 2}, "lifter.dropout: expected a number from 0.0 to 0.99, got 2"),
+        ({"skeleton": "cat"}, "unknown skeleton 'cat'; known: h36m17"),
+    ],
 )
 def test_bad_configurations(change, message):
     with pytest.raises(InputError, match=message):
-        MixtureConfig(**change)
+        MixtureDensityLifter(MixtureConfig(**change))
+
+
+def test_saving_never_deletes_other_files(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="exists and holds other files; choose a new folder"):
+        MixtureDensityLifter(SMALL).save_pretrained(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_loaded_lifters_need_no_detach(lifter, keypoints, tmp_path):
+    lifter.save_pretrained(tmp_path / "w")
+    assert load(tmp_path / "w")(keypoints).mean.numpy().shape == (32, 17, 3)
+
+
+def test_empty_batch(lifter):
+    poses = lifter(Keypoints2D(torch.zeros(0, 17, 2)))
+    assert poses.sample((3,)).shape == (3, 0, 17, 3)
+    assert poses.mode.shape == poses.mean.shape == (0, 17, 3)
+
+
+def test_temperature_scales_the_error_bars(keypoints):
+    torch.manual_seed(0)
+    lifter = MixtureDensityLifter(dataclasses.replace(SMALL, kernels=1)).eval()
+    before = lifter(keypoints).stddev.detach()
+    lifter.config = dataclasses.replace(lifter.config, temperature=0.5)
+    torch.testing.assert_close(lifter(keypoints).stddev.detach(), 0.5 * before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import socket
 import subprocess
 import sys
@@ -23,12 +24,16 @@ from poseterior.skeletons import get_skeleton
 from poseterior.view import save_summary, serve, summary_figure, write_html
 from poseterior.view.scene import (
     CHI2_90_3D,
+    PoseScene,
     SceneOptions,
     ellipsoid_transforms,
     keypoint_box,
     read_photo,
+    rows_of,
     segment_transforms,
+    start_server,
     steps_of,
+    stop_server,
     tracks_of,
 )
 
@@ -110,7 +115,9 @@ def test_summary_shows_evidence_hypotheses_and_radii(tmp_path: Path) -> None:
     assert first[1].get_ylim()[0] > first[1].get_ylim()[1]
     assert first[3].get_ylim()[0] < first[3].get_ylim()[1]
     radii = [bar.get_width() for bar in first[4].patches]
-    np.testing.assert_allclose(radii, 1000 * result.radius()[0], rtol=1e-5)
+    np.testing.assert_allclose(radii, 1000 * result.radius()[0, 1:], rtol=1e-5)
+    names = [label.get_text() for label in first[4].get_yticklabels()]
+    assert names == [name.replace("_", " ") for name in result.joint_names if name != "pelvis"]
     # evenly spaced poses: the first, the middle and the last
     titles = [axes.get_title() for axes in figure.axes[::5]]
     assert [title.split("\n")[1].split(",")[0] for title in titles] == ["frame 0", "frame 3", "frame 6"]
@@ -211,7 +218,11 @@ def test_bad_photos_and_paths_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "scene.html").exists()
     with pytest.raises(InputError, match=r"photo: expected a \(height, width, 3\) uint8 array"):
         summary_figure(standing_result(), photos=np.zeros((5, 5)))
-    with pytest.raises(InputError, match="does not exist; create it first"):
+    for photos in ("nope.jpg", {"clips/standing.json": "nope.jpg"}):
+        with pytest.raises(InputError) as caught:
+            summary_figure(standing_result(), photos=photos)
+        assert str(caught.value) == "nope.jpg: no such file"
+    with pytest.raises(InputError, match="does not exist; make it first"):
         write_html(standing_result(), tmp_path / "no" / "scene.html")
     with pytest.raises(InputError, match="no poses; nothing to show"):
         write_html(standing_result()[:0], tmp_path / "scene.html")
@@ -344,6 +355,57 @@ def test_live_controls_change_the_scene() -> None:
         assert "frame 2" in viewer.text.content
         radius = 1000 * result.radius()[2, 2]
         assert f"| right knee | {radius:.0f} | hidden |" in viewer.text.content
+        assert "| pelvis |" not in viewer.text.content
+
+
+@pytest.mark.parametrize("people", [1, 3, 4, 5, 8])
+def test_everybody_is_in_the_first_view_and_fills_it(people: int) -> None:
+    """Joints and panels projected by the initial camera into a window of 16:10."""
+    from viser import transforms
+
+    with contextlib.ExitStack() as stack:
+        server = start_server("127.0.0.1", 0, "test")
+        stack.callback(stop_server, server)
+        scene = PoseScene(server, standing_result(people, people=True))
+        camera = server.initial_camera
+        back = np.subtract(camera.position, camera.look_at)
+        assert back[2] < 0, "in front of people who face the camera"
+        forward = -back / np.linalg.norm(back)
+        right = np.cross(forward, camera.up)
+        right /= np.linalg.norm(right)
+        corners = []
+        for view in scene.views:
+            corners.append(view.mean_joints.handle.batched_positions)
+            sheet = view.panel.sheet
+            for x, y in itertools.product((-0.5, 0.5), repeat=2):
+                offset = transforms.SO3(sheet.wxyz).apply(
+                    np.asarray([x * sheet.render_width, y * sheet.render_height, 0.0])
+                )
+                corners.append((np.asarray(sheet.position) + offset)[None])
+        rays = np.concatenate(corners) - camera.position
+        depth = rays @ forward
+        across = rays @ right / depth / np.tan(camera.fov / 2) / 1.6
+        upward = rays @ np.cross(right, forward) / depth / np.tan(camera.fov / 2)
+        assert depth.min() > 0
+        assert np.abs(across).max() < 1
+        assert np.abs(upward).max() < 1
+        # the larger of the two decides; a strip of five people filled a fifth of the height
+        assert max(np.ptp(across), np.ptp(upward)) > 1.4
+        if people != 3:
+            assert np.ptp(upward) > 1.0
+
+
+def test_more_than_three_people_stand_in_two_rows() -> None:
+    assert [[len(row) for row in rows_of(n)] for n in (1, 3, 4, 5, 8)] == [[1], [3], [2, 2], [3, 2], [4, 4]]
+    server = start_server("127.0.0.1", 0, "test")
+    try:
+        views = PoseScene(server, standing_result(5, people=True)).views
+        assert [view.y > 1.9 for view in views] == [False, False, False, True, True]
+        for row in (views[:3], views[3:]):
+            gaps = np.diff([view.x for view in row])
+            assert (gaps > 1.5).all(), "nobody stands in the neighbour's panel"
+    finally:
+        stop_server(server)
 
 
 def test_wrong_addresses_are_refused() -> None:

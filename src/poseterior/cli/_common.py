@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..export import LiftResult
 
-__all__ = ["camera_file", "check_device", "check_extension", "summary_table"]
+__all__ = ["camera_file", "check_device", "check_extension", "photo_size", "summary_table"]
 
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
@@ -35,6 +35,24 @@ def check_device(device: str) -> str:
         reason = str(error).splitlines()[0]
         raise InputError(f"--device {device}: not usable here ({reason}); use --device cpu") from None
     return device
+
+
+def photo_size(path: Path) -> tuple[float, float] | None:
+    """Width and height of a photograph in pixels; None for a folder."""
+    from PIL import Image, ImageOps
+
+    from ..errors import InputError
+
+    if path.is_dir():
+        return None
+    try:
+        with Image.open(path) as image:
+            width, height = ImageOps.exif_transpose(image).size
+    except FileNotFoundError:
+        raise InputError(f"--photo {path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"--photo {path}: not a readable picture ({error})") from None
+    return float(width), float(height)
 
 
 def camera_file(path: Path) -> list[float]:
@@ -67,13 +85,11 @@ def camera_file(path: Path) -> list[float]:
 
 def summary_table(result: LiftResult, poses: int = 3) -> Any:
     """A rich group: for the first poses, mean position and 90 % radius a joint; hidden joints are marked."""
-    import numpy as np
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    centre = np.median(result.samples, axis=1, keepdims=True)
-    radius = 1000 * np.quantile(np.linalg.norm(result.samples - centre, axis=-1), 0.9, axis=1)
+    radius = 1000 * result.radius(0.9)
     parts: list[Any] = [
         Text(
             f"{len(result.mean)} poses x {result.samples.shape[1]} samples, lifter {result.lifter}, "
@@ -84,7 +100,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
     for i in range(min(poses, len(result.mean))):
         missing = [j for j, seen in zip(result.joint_names, result.visible[i], strict=True) if not seen]
         title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}: mean position"
-        table = Table(title=title, title_justify="left", caption_justify="left")
+        table = Table(caption_justify="left")
         table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
         table.add_column("joint", no_wrap=True)
         table.add_column("seen")
@@ -102,7 +118,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
                 f"{radius[i, j]:.0f}",
                 style=None if seen else "yellow",
             )
-        parts.append(table)
+        parts += [Text(title, style="bold", no_wrap=True, overflow="ellipsis"), table]
     if len(result.mean) > poses:
         parts.append(Text(f"... and {len(result.mean) - poses} more poses"))
     for name, text in result.settings.items():

@@ -47,4 +47,5 @@ class Demo:
             "\n\nnext, your own keypoints:  poseterior lift keypoints.json --out poses.parquet --view scene.html"
             f"\nor look closer:            poseterior view {results}",
             highlight=False,
+            soft_wrap=True,
         )

@@ -17,7 +17,7 @@ class Lift:
     AlphaPose/Halpe-26, MMPose, MediaPipe, plain JSON, npy and npz.
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
     """Keypoint files or folders."""
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
@@ -45,15 +45,16 @@ class Lift:
     view: Path | None = None
     """Write an offline 3D page: .html."""
     photo: Path | None = None
-    """Photograph, or folder of photographs, shown beside the poses in the page."""
+    """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
     def run(self) -> None:
         import numpy as np
+        import torch
         from rich.console import Console
 
-        from ._common import camera_file, check_device, check_extension, summary_table
+        from ._common import camera_file, check_device, check_extension, photo_size, summary_table
 
         check_extension(self.out, "--out", (".parquet", ".npz", ".json"))
         check_extension(self.view, "--view", (".html",))
@@ -72,28 +73,32 @@ class Lift:
             raise InputError("--focal and --camera: give one of the two")
         lifter = load(self.lifter)
         keypoints = read_keypoints(self.files, self.format, self.skeleton, self.image_size)
-        if self.image_size is not None:
-            keypoints = keypoints.with_camera(image_size=self.image_size)
+        size = self.image_size or (None if self.photo is None else photo_size(self.photo))
+        if size is not None:
+            known = keypoints.image_size.isfinite()
+            keypoints = keypoints.with_camera(image_size=torch.where(known, keypoints.image_size, torch.tensor(size)))
         intrinsics: object = None
         if self.camera is not None:
             intrinsics = camera_file(self.camera)
         elif self.focal is not None:
-            size = keypoints.image_size.numpy()
-            if not np.isfinite(size).all():
+            sizes = keypoints.image_size.numpy()
+            if not np.isfinite(sizes).all():
                 raise InputError("--focal: the image size is not known; pass --image-size WIDTH HEIGHT too")
-            focal = np.full((len(size), 1), self.focal)
-            intrinsics = np.concatenate([focal, focal, size / 2], -1)
+            focal = np.full((len(sizes), 1), self.focal)
+            intrinsics = np.concatenate([focal, focal, sizes / 2], -1)
         keypoints = keypoints.with_camera(intrinsics=intrinsics, height=self.height)
         result = lift(lifter, keypoints, self.samples, self.seed, device=check_device(self.device))
         console = Console()
         console.print(summary_table(result))
         if self.out is not None:
             save_result(result, self.out, samples=True if self.json_samples else None)
-            console.print(f"wrote {self.out}", highlight=False)
+            console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
         if self.view is not None:
             from ..view import write_html
 
             write_html(result, self.view, photos=self.photo)
-            console.print(f"wrote {self.view}: open it in a browser", highlight=False)
+            console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.out is None and self.view is None:
-            console.print("nothing written: add --out poses.parquet or --view scene.html", highlight=False)
+            console.print(
+                "nothing written: add --out poses.parquet or --view scene.html", highlight=False, soft_wrap=True
+            )

@@ -23,7 +23,7 @@ class Lifters:
             measured = "\n".join(f"{key}: {value}" for key, value in card.get("in short", {}).items())
             size = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
             data = card.get("data", {})
-            trained = f"{', '.join(data.get('sources', []))}: {data.get('frames', '?')} frames"
+            trained = f"{', '.join(data['sources'])}: {data['frames']} frames" if data.get("sources") else "-"
             table.add_row(
                 name,
                 card.get("description", ""),

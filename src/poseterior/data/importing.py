@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,13 +209,18 @@ def import_mocap(
         raise InputError(f"up is {up!r}; expected y or z, and nothing for amass, whose axes are known")
     if fps is not None and (format != "asfamc" or not fps > 0):
         raise InputError(f"fps is {fps}; give a positive rate, and only for asfamc: other files say theirs")
+    if Path(out).exists() and not (overwrite or append):
+        raise InputError(
+            f"{out}: exists already; pass --overwrite or --append (overwrite=True or append=True in Python), or "
+            "choose another folder"
+        )
     files = find_files(paths, format)
     sizes = [file.stat().st_size for file, _ in files]
     began = time.perf_counter()
     clips, megabytes, skipped = 0, 0.0, []
     writer = PoseStore.create(out, overwrite=overwrite, append=append)
     with writer, _bar(progress) as bar:
-        task = bar.add_task(f"import {format}", total=sum(sizes), frames="", file="")
+        task = bar.add_task(f"import {format}", total=sum(sizes), frames="")
         for (file, name), size in zip(files, sizes, strict=True):
             try:
                 motion = _turn_up(_read(file, format, fps), up or "y")
@@ -235,7 +241,7 @@ def import_mocap(
                     raise error if str(file) in str(error) else InputError(f"{file}: {error}") from None
                 skipped.append((file, str(error)))
             rate = writer.frames / max(time.perf_counter() - began, 1e-9)
-            bar.update(task, advance=size, frames=f"{rate:,.0f} frames/s", file=name)
+            bar.update(task, advance=size, frames=f"{rate:,.0f} frames/s")
         if not clips:
             raise InputError(f"{out}: none of {len(files)} file(s) could be read; the first: {skipped[0][1]}")
     seconds = time.perf_counter() - began
@@ -259,7 +265,9 @@ def _scale(units: str | float | None) -> float | None:
     return float(units)
 
 
-def _bar(show: bool) -> Progress:
+@contextmanager
+def _bar(show: bool) -> Iterator[Progress]:
+    """A progress bar that fits 80 columns; it vanishes when an error ends the work."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -269,13 +277,18 @@ def _bar(show: bool) -> Progress:
         TransferSpeedColumn,
     )
 
-    return Progress(
+    progress = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         DownloadColumn(),
         TransferSpeedColumn(),
         TextColumn("{task.fields[frames]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[file]}", style="dim"),
         disable=not show,
     )
+    with progress:
+        try:
+            yield progress
+        except Exception:
+            progress.live.transient = True
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ BONES: dict[str, tuple[str, str]] = {
     "hips": ("left_hip", "right_hip"), "shoulders": ("left_shoulder", "right_shoulder"),
     "pelvis to neck": ("pelvis", "neck"),
 }  # fmt: skip
+
+#: Poses in the picture: more are too small to see, and take long to draw.
+MOST_POSES = 60
 
 _COLOURS = {"left": "tab:blue", "right": "tab:red", "middle": "dimgrey"}
 
@@ -151,21 +155,34 @@ def _picture(store: PoseStore, summary: StoreSummary, poses: int, seed: int) -> 
     skeleton = SKELETONS["smpl22"]
     columns = min(6, len(picked))
     lines = -(-len(picked) // columns)
-    figure = Figure(figsize=(2.6 * columns, 3.0 * lines), layout="constrained")
-    for number, row in enumerate(picked):
-        pose = np.asarray(row["positions"], dtype=np.float64).reshape(22, 3)
-        pose = pose - pose[skeleton.root]
-        axes: Any = figure.add_subplot(lines, columns, number + 1, projection="3d")
+    drawn = [_seen(np.asarray(row["positions"], dtype=np.float64).reshape(22, 3), skeleton.root) for row in picked]
+    # one box for all, as tight as the widest and the tallest allow: sizes can be compared
+    low, high = np.min([pose.min(0) for pose in drawn], 0) - 0.06, np.max([pose.max(0) for pose in drawn], 0) + 0.06
+    width, height = 2.6 * np.clip((high - low) / (high - low)[1], 0.45, 1.4)
+    size = (max(width * columns, 3.6), (height + 0.45) * lines + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    for number, (row, pose) in enumerate(zip(picked, drawn, strict=True)):
+        axes: Any = figure.add_subplot(lines, columns, number + 1, aspect="equal")
         for child, parent in skeleton.bones:
-            # matplotlib's vertical axis is z: (x, y, z) with y up is shown as (x, -z, y)
-            x, y, z = pose[[parent, child]].T
-            axes.plot(x, -z, y, color=_COLOURS[skeleton.sides[child]], linewidth=2)
-        axes.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-1.0, 1.0), xticks=[], yticks=[], zticks=[])
-        axes.set_box_aspect((1.6, 1.6, 2.0), zoom=1.35)
-        axes.view_init(elev=10, azim=-70)
-        axes.set_title(f"{row['clip']}\nframe {row['frame']}", fontsize=7)
-    figure.suptitle(f"{store.path.name}: random poses, the person's left blue, right red", fontsize=9)
+            axes.plot(*pose[[parent, child]].T, color=_COLOURS[skeleton.sides[child]], linewidth=2)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+        axes.spines[:].set_color("0.85")
+        axes.set_title(f"{_short(row['clip'])}\nframe {row['frame']}", fontsize=8)
+    figure.suptitle(f"{store.path.name}: random poses\nthe person's left blue, right red", fontsize=9)
     return figure
+
+
+def _seen(pose: NDArray[np.float64], root: int) -> NDArray[np.float64]:
+    """``(joints, 2)`` right and up in metres from the root, seen from the world's front, 20 degrees to the side."""
+    yaw, pitch = np.radians(20), np.radians(10)
+    x, y, z = (pose - pose[root]).T
+    right, depth = x * np.cos(yaw) - z * np.sin(yaw), x * np.sin(yaw) + z * np.cos(yaw)
+    return np.stack([right, y * np.cos(pitch) - depth * np.sin(pitch)], -1)
+
+
+def _short(name: str, limit: int = 24) -> str:
+    """The end of a clip's name, where it differs from its neighbours'; no mathematics."""
+    return (name if len(name) <= limit else f"…{name[1 - limit :]}").replace("$", r"\$")
 
 
 def inspect_store(path: str | Path | PoseStore, poses: int = 12, seed: int = 0) -> tuple[list[Table], Figure]:
@@ -173,7 +190,7 @@ def inspect_store(path: str | Path | PoseStore, poses: int = 12, seed: int = 0) 
 
     Args:
         path: a store or its folder.
-        poses: how many random poses to draw.
+        poses: how many random poses to draw, 1 to 60.
         seed: which.
 
     Returns:
@@ -181,23 +198,33 @@ def inspect_store(path: str | Path | PoseStore, poses: int = 12, seed: int = 0) 
         poses seen from the world's front; save it with `save_figure`.
 
     Raises:
-        InputError: a folder that is no store, or no pose asked for.
+        InputError: a folder that is no store, or too few or too many poses asked for.
     """
-    if poses < 1:
-        raise InputError(f"poses is {poses}; expected at least 1")
+    if not 1 <= poses <= MOST_POSES:
+        raise InputError(f"poses is {poses}; expected 1 to {MOST_POSES}, which is what a picture can show")
     store = path if isinstance(path, PoseStore) else PoseStore(path)
     summary = summarise_store(store)
     return _tables(store, summary), _picture(store, summary, poses, seed)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, in one step; returns the path."""
+    """Write a figure as PNG, in one step, and its folder where there is none; returns the path.
+
+    Raises:
+        InputError: the path is a folder, or cannot be written to.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; give the name of a file")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(partial, dpi=120, format="png")
         os.replace(partial, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     finally:
-        partial.unlink(missing_ok=True)
+        # the folder may be a file, or not be ours
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return target

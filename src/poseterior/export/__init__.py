@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .results import LiftResult, load_result, save_result
+from .results import LiftResult, check_writable, load_result, save_result
 
-__all__ = ["LiftResult", "load_result", "save_result"]
+__all__ = ["LiftResult", "check_writable", "load_result", "save_result"]

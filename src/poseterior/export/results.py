@@ -55,7 +55,17 @@ from .. import __version__
 from ..errors import InputError
 from ..skeletons import SKELETONS, Skeleton, get_skeleton
 
-__all__ = ["AXES", "ORIGIN", "SCHEMA", "UNITS", "LiftResult", "atomic_write", "load_result", "save_result"]
+__all__ = [
+    "AXES",
+    "ORIGIN",
+    "SCHEMA",
+    "UNITS",
+    "LiftResult",
+    "atomic_write",
+    "check_writable",
+    "load_result",
+    "save_result",
+]
 
 #: Name and version of the layout; the number grows when a reader of the old layout would go wrong.
 SCHEMA = "poseterior.result/1"
@@ -192,6 +202,11 @@ class LiftResult:
         """Number of poses."""
         return len(self.file)
 
+    def __repr__(self) -> str:
+        poses, drawn = self.samples.shape[:2]
+        counts = f"{poses} pose{'s' * (poses != 1)}, {drawn} sample{'s' * (drawn != 1)}"
+        return f"LiftResult({counts}, {self.skeleton}, lifter={self.lifter!r})"
+
     def __getitem__(self, index: slice | np.ndarray | list[int]) -> LiftResult:
         """Some of the poses, by slice, mask or indices."""
         parts = {name: getattr(self, name)[index] for name in (*_ARRAYS, "file")}
@@ -205,21 +220,22 @@ class LiftResult:
         return Skeleton(self.skeleton, self.joint_names, (-1,) * len(self.joint_names))
 
     def radius(self, level: float = 0.9) -> np.ndarray:
-        """Distance from the mean within which ``level`` of the hypotheses of a joint lie.
+        """Radius of the ball around the samples' coordinate-wise median that holds ``level`` of a joint's samples.
 
-        The quantile of the samples' distances; of a normal distribution with the stored covariance if there
-        are fewer than 20 samples (JSON files usually carry none).
+        Of a normal distribution with the stored covariance, around its mean, where there are no samples (JSON
+        files usually carry none).
 
         Args:
-            level: share of the hypotheses, between 0 and 1.
+            level: share of the samples, between 0 and 1.
 
         Returns:
             (poses, joints), metres.
         """
         if not 0 < level < 1:
             raise InputError(f"level: expected a share between 0 and 1, got {level}")
-        if self.samples.shape[1] >= 20:
-            distance = np.linalg.norm(self.samples - self.mean[:, None], axis=-1)
+        if self.samples.shape[1]:
+            centre = np.median(self.samples, axis=1, keepdims=True)
+            distance = np.linalg.norm(self.samples - centre, axis=-1)
             return np.quantile(distance, level, axis=1).astype(np.float32)
         variances = np.clip(np.linalg.eigvalsh(self.covariance), 0.0, None)
         draws = np.random.default_rng(0).standard_normal((4096, 3)) ** 2
@@ -247,18 +263,40 @@ def _strings(value: Any) -> np.ndarray:
 # -- writing -------------------------------------------------------------------------------------------
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Make sure that a file can be written, before any work is done for it; nothing is created.
+
+    Raises:
+        InputError: the folder does not exist, is a file or may not be written to; or the path is a folder or
+            a device. The message names the path and the remedy.
+    """
+    path = Path(path)
+    folder = path.parent
+    try:
+        if not folder.exists():
+            raise InputError(f"{path}: the folder {folder} does not exist; make it first")
+        if not folder.is_dir():
+            raise InputError(f"{path}: {folder} is a file, not a folder; choose another path")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of a file")
+        # the rename at the end would put a file in the place of a device or a pipe
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is not a plain file; choose another name")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"{path}: no permission to write in the folder {folder}; choose another one")
+    except OSError as error:  # a name too long, a parent that may not be entered
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a binary file that appears under ``path`` only when it is complete.
 
     Raises:
-        InputError: the folder does not exist, or cannot be written to.
+        InputError: as `check_writable`; or writing fails.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {str(path.parent)!r} does not exist; create it first")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give the name of a file")
+    check_writable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -18,7 +18,17 @@ from typing import Any
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..skeletons import Skeleton, get_skeleton
-from ._common import Detections, Options, as_list, describe, naming, size_pair
+from ._common import (
+    RESULT,
+    Detections,
+    Options,
+    UnknownContent,
+    as_list,
+    describe,
+    is_result_schema,
+    naming,
+    size_pair,
+)
 from .arrays import NPY_MAGIC, ZIP_MAGIC, read_arrays
 from .coco import read_alphapose, read_coco_annotations, read_coco_results
 from .mediapipe import LANDMARK_FIELDS, is_landmark, read_mediapipe
@@ -58,15 +68,10 @@ _OPENPOSE_NAME = "_keypoints.json"
 
 #: How other files begin, and what to tell who passes one.
 _STRANGERS = {
-    b"PAR1": "is a Parquet file, not keypoints; `poseterior view` opens results",
     b"\x80": "is a Python pickle, which is never loaded; save the keypoints as .npy, .npz or JSON",
     b"\xff\xd8\xff": "is a photo; run a 2D keypoint detector on it and pass what that writes",
     b"\x89PNG": "is a photo; run a 2D keypoint detector on it and pass what that writes",
 }
-
-
-class _UnknownContent(InputError):
-    """The content is of none of the formats: a folder skips such files."""
 
 
 def read_keypoints(
@@ -159,7 +164,7 @@ def _read_folder(folder: Path, format: str, options: Options) -> list[Detections
         with naming(str(folder)):
             return read_openpose_frames(((str(p), _openpose_frame(p)) for p in clip), options)
     found: list[Detections] = []
-    unknown: list[_UnknownContent] = []
+    unknown: list[UnknownContent] = []
     for path in files:
         own = Options(str(path), options.skeleton, options.image_size)
         try:
@@ -168,7 +173,7 @@ def _read_folder(folder: Path, format: str, options: Options) -> list[Detections
             for part in parts:
                 part.sources = part.sources or [str(path)] * len(part.ids)
             found += parts
-        except _UnknownContent as error:
+        except UnknownContent as error:
             unknown.append(error)
     if len(unknown) == len(files):
         raise InputError(f"{folder}: no keypoint file in this folder; the first: {unknown[0]}")
@@ -185,6 +190,8 @@ def _openpose_frame(path: Path) -> Any:
 def _read_file(path: Path, format: str, options: Options) -> list[Detections]:
     start = _read_bytes(path, 8)
     binary = start.startswith((NPY_MAGIC, *ZIP_MAGIC))
+    if start.startswith(b"PAR1"):
+        raise UnknownContent(RESULT if _is_parquet_result(path) else "is a Parquet file, not keypoints")
     if format == "numpy" and not binary:
         raise InputError("not an npy or npz file")
     if format not in ("auto", "numpy") and binary:
@@ -192,8 +199,21 @@ def _read_file(path: Path, format: str, options: Options) -> list[Detections]:
     if binary:
         return read_arrays(path, options)
     data = _parse_json(_read_bytes(path))
+    if isinstance(data, dict) and is_result_schema(data.get("schema")):
+        raise UnknownContent(RESULT)
     name = detect_format(data) if format == "auto" else format
     return _JSON_READERS[name](data, options)
+
+
+def _is_parquet_result(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        about = json.loads((pq.read_schema(path).metadata or {}).get(b"poseterior", b"null"))
+    except (pa.ArrowException, OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and is_result_schema(about.get("schema"))
 
 
 def _read_bytes(path: Path, count: int = -1) -> bytes:
@@ -222,7 +242,7 @@ def _parse_json(content: bytes) -> Any:
     """
     for start, message in _STRANGERS.items():
         if content.startswith(start):
-            raise _UnknownContent(message)
+            raise UnknownContent(message)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -300,7 +320,7 @@ def _refuse(data: Any) -> str:
     found = describe(data)
     if isinstance(data, list) and data:
         found += f" that starts with {describe(data[0])}"
-    raise _UnknownContent(
+    raise UnknownContent(
         f"of no keypoint format that we know (found {found}); known: {', '.join(FORMATS)}. Bare numbers need "
         'joint names: {"joints": [names], "keypoints": [[x, y], ...]}, or save them as .npy'
     )

@@ -26,6 +26,19 @@ UNNAMED: dict[int, str] = {17: "coco17", 26: "halpe26", 133: "coco17", 136: "hal
 # cmu31's names (root, thorax, head) mean other things than those of the keypoint skeletons.
 _NAMED_LAYOUTS = tuple(s for s in SKELETONS.values() if s.name != "cmu31")
 _KNOWN_JOINTS = frozenset(chain.from_iterable(s.joints for s in SKELETONS.values()))
+_USUAL_JOINTS = sorted(set(chain.from_iterable(s.joints for s in _NAMED_LAYOUTS)))
+
+RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
+_RESULT_SCHEMA = "poseterior.result"
+
+
+class UnknownContent(InputError):
+    """The content is of none of the formats: a folder skips such files."""
+
+
+def is_result_schema(schema: Any) -> bool:
+    """Whether a file's ``schema`` field says that it is one of our result files."""
+    return isinstance(schema, str) and schema.startswith(_RESULT_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -257,6 +270,13 @@ def unnamed_layout(options: Options) -> dict[int, Skeleton]:
     return {count: get_skeleton(name) for count, name in UNNAMED.items()}
 
 
+def skeleton_remedy(options: Options, unset: str = "") -> str:
+    """What to do about a number of joints that does not fit; ``unset`` where no skeleton was asked for."""
+    if options.skeleton is None:
+        return unset
+    return f"; skeleton {options.skeleton.name!r} does not fit this file: drop --skeleton, or lift this file apart"
+
+
 def resolve_names(names: Any, what: str, skeleton: Skeleton | None = None) -> list[str | None]:
     """Our spelling of a file's joint names; None for those that no skeleton knows.
 
@@ -285,10 +305,19 @@ def refuse_unknown(names: Sequence[str], known: Sequence[str | None], what: str)
     """``known`` if every joint is, else an `InputError` with the nearest joint name."""
     for name, joint in zip(names, known, strict=True):
         if joint is None:
-            near = difflib.get_close_matches(canonical_joint_name(name), sorted(_KNOWN_JOINTS), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(_KNOWN_JOINTS))}"
+            near = difflib.get_close_matches(canonical_joint_name(name), _USUAL_JOINTS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {_usual_names()}"
             raise InputError(f"{what}: unknown joint {describe(name)}; {hint}")
     return [joint for joint in known if joint is not None]
+
+
+def _usual_names() -> str:
+    """The joints of h36m17 and coco17, both sides in one, and the names of the other skeletons."""
+    joints = sorted({*get_skeleton("h36m17").joints, *get_skeleton("coco17").joints})
+    middle = [joint for joint in joints if not joint.startswith(("left_", "right_"))]
+    paired = [f"left_/right_{joint.removeprefix('left_')}" for joint in joints if joint.startswith("left_")]
+    others = [s.name for s in _NAMED_LAYOUTS if s.name not in ("h36m17", "coco17")]
+    return f"{', '.join(middle + paired)}, and the joints of {', '.join(others)}"
 
 
 def covering_skeleton(joints: Sequence[str], skeleton: Skeleton | None) -> Skeleton:

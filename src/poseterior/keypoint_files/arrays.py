@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..keypoints import PoseId
 from ..skeletons import SKELETONS, Skeleton, get_skeleton
-from ._common import Array, Detections, Options
+from ._common import RESULT, Array, Detections, Options, UnknownContent, is_result_schema, skeleton_remedy
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
@@ -52,7 +52,7 @@ def read_arrays(path: Path, options: Options) -> list[Detections]:
     with path.open("rb") as stream:
         start = stream.read(6)
     arrays = {"keypoints": _load_npy(path)} if start == NPY_MAGIC else _load_npz(path)
-    xy, confidence, skeleton = _poses(arrays["keypoints"], options.skeleton)
+    xy, confidence, skeleton = _poses(arrays["keypoints"], options)
     count, joints = xy.shape[:2]
 
     def field(name: str, *shapes: tuple[int, ...]) -> Array | None:
@@ -90,7 +90,7 @@ def read_arrays(path: Path, options: Options) -> list[Detections]:
 # -- shapes --------------------------------------------------------------------------------------------
 
 
-def _poses(array: Array, skeleton: Skeleton | None) -> tuple[Array, Array, Skeleton]:
+def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
     """xy (frames, joints, 2), confidence (frames, joints) and the joint order of an array."""
     shape = array.shape
     if array.ndim == 2 and shape[1] in (2, 3):
@@ -101,17 +101,19 @@ def _poses(array: Array, skeleton: Skeleton | None) -> tuple[Array, Array, Skele
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
         )
-    skeleton = _skeleton_of(array.shape[1], shape, skeleton)
+    skeleton = _skeleton_of(array.shape[1], shape, options)
     values = array.astype(np.float64)
     confidence = values[..., 2] if values.shape[2] == 3 else np.ones(values.shape[:2])
     return values[..., :2], confidence, skeleton
 
 
-def _skeleton_of(joints: int, shape: tuple[int, ...], skeleton: Skeleton | None) -> Skeleton:
+def _skeleton_of(joints: int, shape: tuple[int, ...], options: Options) -> Skeleton:
+    skeleton = options.skeleton
     if skeleton is not None:
         if len(skeleton) != joints:
             raise InputError(
                 f"array of shape {shape} has {joints} joints; skeleton {skeleton.name!r} has {len(skeleton)}"
+                f"{skeleton_remedy(options)}"
             )
         return skeleton
     fitting = [s.name for s in SKELETONS.values() if len(s) == joints]
@@ -167,6 +169,8 @@ def _load_npz(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if "schema" in entries and _is_result(archive, entries["schema"]):
+                raise UnknownContent(RESULT)
             if "keypoints" not in entries:
                 others = [name for name in entries if name not in NPZ_FIELDS]
                 if len(others) != 1:
@@ -189,6 +193,17 @@ def _load_npz(path: Path) -> dict[str, Array]:
         UnicodeError,
     ) as error:
         raise InputError(f"npz: not a readable archive ({error}); is it truncated?") from None
+
+
+def _is_result(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Whether this is the ``schema`` of one of our results; an array of that name may hold anything."""
+    if info.file_size > 4096:
+        return False
+    try:
+        array = _load_entry(archive, info, "U")
+    except InputError:
+        return False
+    return array.ndim == 0 and is_result_schema(array.item())
 
 
 def _load_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> Array:

@@ -22,6 +22,7 @@ from ._common import (
     number,
     resolve_names,
     size_pair,
+    skeleton_remedy,
     temporary_skeleton,
     triples,
     unnamed_layout,
@@ -51,7 +52,7 @@ class _Frames:
 
 def _read_results(data: Any, options: Options) -> list[Detections]:
     layout = unnamed_layout(options)
-    remedy = "; name other joint orders with --skeleton" if options.skeleton is None else ""
+    remedy = skeleton_remedy(options, "; name other joint orders with --skeleton")
     frames = _Frames()
     groups: dict[Skeleton, list[Person]] = {}
     for i, entry in enumerate(as_list(data, "file")):
@@ -110,7 +111,8 @@ def read_coco_annotations(data: Any, options: Options) -> list[Detections]:
         category = note.get("category_id")
         joints = names.get(category) if isinstance(category, (int, str)) else None
         counts = tuple(layout) if joints is None else (len(joints),)
-        xy, labels = triples(note["keypoints"], f"{what}.keypoints", counts)
+        remedy = skeleton_remedy(options) if joints is None else ""
+        xy, labels = triples(note["keypoints"], f"{what}.keypoints", counts, remedy)
         confidence = _label_confidence(labels, what)
         if not (confidence > 0).any():
             skipped += 1

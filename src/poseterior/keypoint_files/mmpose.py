@@ -21,6 +21,7 @@ from ._common import (
     numbers,
     points,
     resolve_names,
+    skeleton_remedy,
     temporary_skeleton,
     unnamed_layout,
 )
@@ -53,7 +54,7 @@ def read_mmpose(data: Any, options: Options) -> list[Detections]:
             counts = [len(named)] if named is not None else list(layout)
             if len(xy) not in counts:
                 expected = " or ".join(map(str, counts))
-                remedy = "; name other joint orders with --skeleton" if named is None else ""
+                remedy = "" if named else skeleton_remedy(options, "; name other joint orders with --skeleton")
                 raise InputError(f"{what}.keypoints: {len(xy)} joints; expected {expected}{remedy}")
             person = as_index(as_object(instance, what).get("track_id"), j)
             groups.setdefault(len(xy), []).append(Person(index, person, xy, confidence))

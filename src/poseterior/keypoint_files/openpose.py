@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..skeletons import Skeleton, get_skeleton
-from ._common import Detections, Options, Person, as_index, as_list, as_object, temporary_skeleton, triples
+from ._common import (
+    Detections,
+    Options,
+    Person,
+    as_index,
+    as_list,
+    as_object,
+    skeleton_remedy,
+    temporary_skeleton,
+    triples,
+)
 
 #: OpenPose's COCO model: BODY_25 without the mid-hip and the feet.
 COCO18 = (
@@ -32,6 +42,7 @@ def read_openpose_frames(frames: Iterable[tuple[str, Any]], options: Options) ->
     layout: dict[int, Skeleton] = {25: body25, 18: temporary_skeleton(COCO18)}
     if options.skeleton is not None:
         layout[len(options.skeleton)] = options.skeleton
+    remedy = skeleton_remedy(options)
     groups: dict[int, list[Person]] = {}
     for frame, (source, content) in enumerate(frames):
         prefix = "" if source == options.file else f"{source}: "
@@ -41,7 +52,7 @@ def read_openpose_frames(frames: Iterable[tuple[str, Any]], options: Options) ->
             entry = as_object(entry, what, "pose_keypoints_2d")
             if entry["pose_keypoints_2d"] == []:  # hands or a face alone
                 continue
-            xy, confidence = triples(entry["pose_keypoints_2d"], f"{what}.pose_keypoints_2d", tuple(layout))
+            xy, confidence = triples(entry["pose_keypoints_2d"], f"{what}.pose_keypoints_2d", tuple(layout), remedy)
             person = as_index(entry.get("person_id"), i)
             groups.setdefault(len(xy), []).append(Person(frame, person, xy, confidence, source=source))
     found = [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]

@@ -25,6 +25,7 @@ from ._common import (
     refuse_unknown,
     resolve_names,
     size_pair,
+    skeleton_remedy,
     temporary_skeleton,
 )
 
@@ -85,7 +86,11 @@ def _join(parts: list[Detections]) -> Detections:
 def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detections:
     entry = as_object(entry, what, "keypoints")
     joints = _joints(entry, what, options)
-    xy, confidence = _frames(entry["keypoints"], f"{what}.keypoints", len(joints))
+    named = f"'joints' names {len(joints)}"
+    if entry.get("joints") is None:
+        remedy = skeleton_remedy(options) if entry.get("skeleton") is None else ""
+        named = f"the skeleton has {len(joints)}{remedy}"
+    xy, confidence = _frames(entry["keypoints"], f"{what}.keypoints", len(joints), named)
     count = len(xy)
     size = options.image_size
     if entry.get("image_size") is not None:
@@ -132,7 +137,7 @@ def as_name(value: Any, what: str) -> str:
     return value
 
 
-def _frames(value: Any, what: str, joints: int) -> tuple[Array, Array]:
+def _frames(value: Any, what: str, joints: int, named: str) -> tuple[Array, Array]:
     """(frames, joints, 2) and (frames, joints) from one pose or a list of poses."""
     rows = as_list(value, what)
     first = next((row for row in rows if row), None)
@@ -143,7 +148,7 @@ def _frames(value: Any, what: str, joints: int) -> tuple[Array, Array]:
     for i, (xy, _) in enumerate(poses):
         if len(xy) != joints:
             place = f"{what}[{i}]" if several else what
-            raise InputError(f"{place}: {len(xy)} joints; 'joints' names {joints}")
+            raise InputError(f"{place}: {len(xy)} joints; {named}")
     return np.stack([xy for xy, _ in poses]), np.stack([confidence for _, confidence in poses])
 
 

@@ -238,13 +238,13 @@ class MixtureDensityLifter(Lifter):
         visible = keypoints.visible[..., self.others].repeat_interleave(2, -1)
         scored = (self._inputs(keypoints) - self.input_mean) / self.input_std
         scored = torch.where(visible, scored, 0.0)
-        mu, sigma, logits = (part.float() for part in self.network(scored.reshape(-1, scored.shape[-1])))
+        mu, sigma, logits = (part.float() for part in self.network(scored.reshape(batch.numel(), scored.shape[-1])))
         loc = (mu * self.output_std[:, None] + self.output_mean[:, None]).transpose(-1, -2)
         scale = sigma.unsqueeze(-1) * self.output_std
-        joints = len(self.others)
+        k, joints = self.config.kernels, len(self.others)
         return MixturePoseDistribution(
-            logits.reshape(*batch, -1),
-            loc.reshape(*batch, -1, joints, 3),
-            torch.diag_embed(scale.reshape(*batch, -1, joints, 3)),
+            logits.reshape(*batch, k),
+            loc.reshape(*batch, k, joints, 3),
+            torch.diag_embed(scale.reshape(*batch, k, joints, 3)),
             skeleton=self.skeleton,
         )

@@ -7,7 +7,6 @@ the batches that an unbroken one would have seen.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +69,6 @@ class LiftingModule(L.LightningModule):
         if schedule.average > 0:
             self.average = AveragedModel(lifter, avg_fn=self._averaged_value, use_buffers=True)
             self.average.requires_grad_(False)
-        self._clock: float | None = None
 
     def _averaged_value(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         """Moving average whose memory grows with the run, so that short runs do not keep their first weights."""
@@ -109,11 +107,7 @@ class LiftingModule(L.LightningModule):
                 f"training stopped at step {self.global_step}: the loss is not finite ({shown}); lower "
                 "schedule.learning_rate or schedule.clip, and check the data with `poseterior data inspect`"
             )
-        self.log_dict({name: value.detach() for name, value in terms.items()}, prog_bar=True)
-        now = time.perf_counter()
-        if self._clock is not None:
-            self.log("poses/s", float(len(batch.pose) / (now - self._clock)), prog_bar=True)
-        self._clock = now
+        self.log_dict({name: value.detach() for name, value in terms.items()})
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -127,7 +121,7 @@ class LiftingModule(L.LightningModule):
         lifter.eval()
         loss = torch.stack(list(self.terms(lifter, batch).values())).sum()
         lifter.train(training)
-        self.log("validation", loss, prog_bar=True, batch_size=len(batch.pose), sync_dist=True)
+        self.log("validation", loss, batch_size=len(batch.pose), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.lifter.parameters() if p.ndim > 1]

@@ -16,7 +16,7 @@ import lightning as L
 import numpy as np
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -28,6 +28,7 @@ from ..export.results import atomic_write
 from ..lifters import Lifter, load, method
 from ..objectives import make_objective
 from .module import LiftingModule, SimulatedBatches, batch_generator
+from .progress import StepProgress
 from .recipes import Recipe
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
@@ -116,8 +117,7 @@ class _LossTable(Callback):
         step = trainer.global_step
         if not trainer.is_global_zero or step % self.every:
             return
-        skip = ("poses/s", "validation")
-        terms = {k: float(v) for k, v in trainer.callback_metrics.items() if k not in skip}
+        terms = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "validation"}
         fresh = self.path.stat().st_size == 0
         with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
@@ -266,7 +266,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         _LossTable(out / "losses.csv", schedule.log_every),
     ]
     if options.progress:
-        callbacks.append(RichProgressBar())
+        callbacks.append(StepProgress(schedule.steps, schedule.batch))
     trainer = L.Trainer(
         accelerator=accelerator,
         devices=options.devices,
@@ -282,7 +282,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         limit_val_batches=1 if validation is not None else 0,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        enable_progress_bar=options.progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )

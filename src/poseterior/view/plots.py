@@ -36,9 +36,9 @@ def summary_figure(
 ) -> Figure:
     """Picture of some poses: one row each with the 2D evidence, three views of the hypotheses, the radii.
 
-    Columns: the 2D keypoints as used with their 1-sigma ellipses (px); hypotheses, mean and 90 % ellipses
-    seen from the camera, from the side and from above (m); for each joint the radius around the mean that
-    holds 90 % of the hypotheses (mm). The person's left is blue, right is red.
+    Columns: the 2D keypoints as used with their 1-sigma ellipses (px); hypotheses, mean and the covariance's
+    90 % ellipses seen from the camera, from the side and from above (m); for each joint but the origin the 90 %
+    radius, as `LiftResult.radius` defines it (mm). The person's left is blue, right is red.
 
     Args:
         result: what to draw.
@@ -166,10 +166,12 @@ def _draw_view(
 
 
 def _draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, limit: float) -> None:
-    places = list(range(len(radii)))
-    for place, radius in enumerate(radii.tolist()):
-        colour = _COLOURS[result.tree.sides[place]]
-        visible = bool(result.visible[index, place])
+    # the origin is where it is by definition: its bar would say nothing
+    joints = [j for j, name in enumerate(result.joint_names) if name != result.origin]
+    for place, joint in enumerate(joints):
+        radius = float(radii[joint])
+        colour = _COLOURS[result.tree.sides[joint]]
+        visible = bool(result.visible[index, joint])
         axes.barh(
             place, radius, height=0.72, color=colour if visible else "white", edgecolor=colour,
             hatch="" if visible else "/////", linewidth=0.8,
@@ -180,8 +182,9 @@ def _draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, l
             radius - 0.01 * limit if inside else radius + 0.01 * limit, place, text, va="center",
             ha="right" if inside else "left", fontsize=7.5, color="white" if inside else "0.2",
         )  # fmt: skip
-    axes.set_yticks(places, [name.replace("_", " ") for name in result.joint_names], fontsize=8)
-    axes.set_ylim(len(radii) - 0.4, -0.6)
+    names = [result.joint_names[joint].replace("_", " ") for joint in joints]
+    axes.set_yticks(range(len(joints)), names, fontsize=8)
+    axes.set_ylim(len(joints) - 0.4, -0.6)
     axes.set_xlim(0, 1.12 * limit)
     axes.set_xlabel("90 % radius (mm)")
     axes.set_title("uncertainty a joint", fontsize=10)
@@ -232,7 +235,7 @@ def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
     handles.append(Line2D([], [], color="0.5", linewidth=0.8, label=f"{hypotheses} hypotheses (thin), mean (thick)"))
     handles.append(
         Line2D([], [], marker="o", linestyle="", markersize=9, markerfacecolor="0.9", markeredgecolor="0.5",
-               label="ellipses: 1 sigma in 2D, 90 % in 3D")
+               label="ellipses of the covariance: 1 sigma in 2D, 90 % in 3D")
     )  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     lifter = f"lifter {result.lifter}, " if result.lifter else ""

@@ -1,8 +1,9 @@
 """The 3D scene of a result, for the offline page here and the live server in `server`.
 
-A scene has *tracks* side by side, one for each person of each file, and *steps* in time, one for each frame
-number; people of files with a single frame (photos) are shown at every step. A track shows, from left to
-right, the 2D keypoints on a panel and the 3D hypotheses with the mean and the 90 % ellipsoid of each joint.
+A scene has *tracks* side by side, one for each person of each file (more than three in two rows), and *steps*
+in time, one for each frame number; people of files with a single frame (photos) are shown at every step. A track
+shows, from left to right, the 2D keypoints on a panel and the 3D hypotheses with the mean and, of the covariance,
+the 90 % ellipsoid of each joint.
 Coordinates are the camera's (x right, y down, z forward); the viewer's up direction is -y, so people stand
 upright.
 
@@ -59,8 +60,14 @@ _HYPOTHESIS_RADIUS = 0.006
 _MEAN_RADIUS = 0.014
 _JOINT_RADIUS = 0.022
 _PANEL_HEIGHT = 1.9
-_PANEL_GAP = 0.7
-_TRACK_GAP = 0.5
+_PANEL_GAP = 0.12
+_TRACK_GAP = 0.35
+#: Below the feet of a row: its caption, and air above the heads of the next row.
+_ROW_GAP = 0.6
+#: As many people stand in one row; more stand in two.
+_ONE_ROW = 3
+#: Width to height of the window for which the first view is chosen.
+_WINDOW = 1.45
 #: Seconds; frame numbers may be far apart, e.g. those of a few pictures of a data set.
 _LONGEST_PAUSE = 1.0
 #: An instance that is not shown keeps its place in the batch with this scale: batches keep their length.
@@ -73,8 +80,8 @@ class SceneOptions:
 
     Attributes:
         hypotheses: number of samples shown.
-        mean, ellipsoids, keypoints: show the mean skeleton, the 90 % ellipsoids, the 2D panel.
-        max_tracks: people side by side at most; further ones are left out, and a label says so.
+        mean, ellipsoids, keypoints: show the mean skeleton, the covariance's 90 % ellipsoids, the 2D panel.
+        max_tracks: people at most; further ones are left out, and a label says so.
         max_steps: frames at most; more are thinned evenly.
         opacity: of one hypothesis.
     """
@@ -109,7 +116,7 @@ def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
         (height, width, 3) uint8, or None where there is no photo.
 
     Raises:
-        InputError: the file cannot be read as an image, or the array is not an RGB image.
+        InputError: no such file, it cannot be read as an image, or the array is not an RGB image.
     """
     photo = photos.get(file) if isinstance(photos, Mapping) else photos
     if isinstance(photo, (str, os.PathLike)) and Path(photo).is_dir():
@@ -125,6 +132,8 @@ def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
     try:
         with Image.open(photo) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{os.fspath(photo)}: no such file") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{os.fspath(photo)}: cannot be read as an image ({error}); use a JPEG or PNG") from None
 
@@ -144,12 +153,14 @@ def _photo_in_folder(folder: Path, file: str) -> Path | None:
 
 
 def check_photos(photos: Photos, files: Iterable[str]) -> None:
-    """Make sure that a folder of photos has one for at least one of a result's files.
+    """Make sure that a photo exists, or that a folder has one for at least one of a result's files.
 
     Raises:
-        InputError: it has none; the message says what a photo would have to be called.
+        InputError: it does not, or has none; the message says what a photo would have to be called.
     """
     names = list(dict.fromkeys(files))
+    if isinstance(photos, (str, os.PathLike)) and not Path(photos).exists():
+        raise InputError(f"{os.fspath(photos)}: no such file")
     if isinstance(photos, (str, os.PathLike)) and Path(photos).is_dir() and names:
         folder = Path(photos)
         if not any(_photo_in_folder(folder, name) for name in names):
@@ -300,10 +311,10 @@ class _TrackView:
     """Draws one track at a place of the scene."""
 
     def __init__(
-        self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, floor: float,
-        options: SceneOptions, photo: np.ndarray | None,
+        self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, y: float, left: float,
+        floor: float, options: SceneOptions, photo: np.ndarray | None,
     ) -> None:  # fmt: skip
-        self.result, self.track, self.x, self.options = result, track, x, options
+        self.result, self.track, self.x, self.y, self.options = result, track, x, y, options
         skeleton = result.tree
         self.bones = np.asarray(skeleton.bones, int).reshape(-1, 2)
         joint_colours = np.asarray([SIDE_COLOURS[side] for side in skeleton.sides])
@@ -315,7 +326,7 @@ class _TrackView:
         self.mean_bones = _Batch(server, f"{name}/mean/bones", tube, bone_colours, None, True)
         self.mean_joints = _Batch(server, f"{name}/mean/joints", sphere, joint_colours, None, True)
         self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, False)
-        self.panel = _Panel(server, result, track, f"{name}/keypoints", x, floor, photo)
+        self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
         self.caption = server.scene.add_label(
             f"{name}/caption", track.label, position=(x, floor + 0.16, 0.0), anchor="top-center",
             font_size_mode="scene", font_scene_height=0.09,
@@ -325,7 +336,7 @@ class _TrackView:
         """Draw the pose of that frame, or nothing where the track has none."""
         index = self.track.at(frame)
         joints = len(self.result.joint_names)
-        here = np.asarray([self.x, 0.0, 0.0], np.float32)
+        here = np.asarray([self.x, self.y, 0.0], np.float32)
         nothing = np.full((joints, 3), np.nan, np.float32)
         mean = nothing if index is None else self.result.mean[index] + here
         covariance = np.full((joints, 3, 3), np.nan) if index is None else self.result.covariance[index]
@@ -361,7 +372,7 @@ class _Panel:
     """The 2D keypoints on an upright sheet to the left of the person, over the photo where there is one."""
 
     def __init__(
-        self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, floor: float,
+        self, server: ViserServer, result: LiftResult, track: Track, name: str, left: float, floor: float,
         photo: np.ndarray | None,
     ) -> None:  # fmt: skip
         self.result = result
@@ -371,7 +382,7 @@ class _Panel:
         self.scale = _PANEL_HEIGHT / size[1]
         self.low = low
         width = float(size[0] * self.scale)
-        self.corner = np.asarray([x - _PANEL_GAP - width, floor - _PANEL_HEIGHT, 0.0])
+        self.corner = np.asarray([left, floor - _PANEL_HEIGHT, 0.0])
         centre = self.corner + np.asarray([width / 2, _PANEL_HEIGHT / 2, 0.01])
         image = _sheet(photo, low, high)
         # viser draws images with x right and y down when not rotated: just our axes
@@ -460,6 +471,44 @@ def _meshes() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarr
     return (lifted, np.asarray(tube.faces)), (np.asarray(sphere.vertices), np.asarray(sphere.faces))
 
 
+@dataclass(frozen=True)
+class _Room:
+    """What a track takes, metres: the panel's width, and the person's reach to the left and right of its origin."""
+
+    panel: float
+    left: float
+    right: float
+
+    @property
+    def width(self) -> float:
+        return self.panel + _PANEL_GAP + self.left + self.right
+
+
+def room_of(result: LiftResult, track: Track, photo: np.ndarray | None, hypotheses: int) -> _Room:
+    """The room of a track, through all its poses; a few far hypotheses may stand out of it."""
+    indices = list(track.poses.values())
+    low, high = keypoint_box(result.keypoints[indices], None if photo is None else photo.shape[:2])
+    x = result.mean[indices][..., 0]
+    drawn = result.samples[indices, :hypotheses, :, 0]
+    reach = [float(x.min()), float(x.max())]
+    if drawn.size:
+        reach = [min(reach[0], float(np.quantile(drawn, 0.02))), max(reach[1], float(np.quantile(drawn, 0.98)))]
+    left, right = (float(np.clip(side, 0.3, 1.2)) for side in (-reach[0], reach[1]))
+    return _Room(float((high - low)[0] / (high - low)[1] * _PANEL_HEIGHT), left, right)
+
+
+def rows_of(count: int) -> list[range]:
+    """The tracks of each row: one row up to three tracks, else two of nearly the same length.
+
+    >>> rows_of(3), rows_of(5)
+    ([range(0, 3)], [range(0, 3), range(3, 5)])
+    """
+    if count <= _ONE_ROW:
+        return [range(count)]
+    half = -(-count // 2)
+    return [range(half), range(half, count)]
+
+
 class PoseScene:
     """A result drawn on a viser server: `show` moves it to a step.
 
@@ -471,7 +520,7 @@ class PoseScene:
         room_right: metres to leave free on the right of the first view, for a control panel.
 
     Attributes:
-        tracks: the people that are shown, side by side.
+        tracks: the people that are shown, row by row.
         frames: the frame number of each step.
 
     Raises:
@@ -493,47 +542,52 @@ class PoseScene:
         self.tracks = everyone[: self.options.max_tracks]
         self.frames = steps_of(self.tracks, self.options.max_steps)
         self.result = result
-        shown = result.mean[[i for track in self.tracks for i in track.poses.values()]]
-        floor = float(shown[..., 1].max()) + 0.03
+        shown = result.mean[[i for track in self.tracks for i in track.poses.values()]][..., 1]
+        floor = float(shown.max()) + 0.03
         check_photos(photos, result.file.tolist())
         read = {file: read_photo(photos, file) for file in {track.file for track in self.tracks}}
-        widths = [self._width(track, read[track.file]) for track in self.tracks]
+        rooms = [room_of(result, track, read[track.file], self.options.hypotheses) for track in self.tracks]
+        rows = rows_of(len(self.tracks))
+        pitch = max(_PANEL_HEIGHT, floor - float(shown.min())) + _ROW_GAP
+        lengths = [sum(rooms[i].width for i in row) + _TRACK_GAP * (len(row) - 1) for row in rows]
+        total = max(lengths)
         server.scene.set_up_direction("-y")
         server.scene.world_axes.visible = False
         self.views = []
-        x = 0.0
-        for number, (track, width) in enumerate(zip(self.tracks, widths, strict=True)):
-            x += width + _PANEL_GAP
-            name = f"/track_{number}"
-            view = _TrackView(server, result, track, name, x, floor, self.options, read[track.file])
-            self.views.append(view)
-            x += _PANEL_GAP + _TRACK_GAP * (number + 1 < len(self.tracks))
-        total = x
-        middle = total / 2
-        server.scene.add_grid(
-            "/floor", width=math.ceil(total) + 2.0, height=4.0, plane="xz", cell_size=0.25, section_size=1.0,
-            position=(middle, floor, 0.0), cell_color=(214, 217, 222), section_color=(176, 181, 189),
-        )  # fmt: skip
+        for number, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            y, left = number * pitch, (total - length) / 2
+            for i in row:
+                room, track = rooms[i], self.tracks[i]
+                x = left + room.panel + _PANEL_GAP + room.left
+                view = _TrackView(
+                    server, result, track, f"/track_{i}", x, y, left, floor + y, self.options, read[track.file]
+                )
+                self.views.append(view)
+                left += room.width + _TRACK_GAP
+            # of two floors one above the other, the upper one must not hide the people below
+            server.scene.add_grid(
+                f"/floor_{number}", width=math.ceil(total) + 1.0, height=4.0 if len(rows) == 1 else 2.0, plane="xz",
+                cell_size=0.25, section_size=1.0, position=(total / 2, floor + y, 0.0),
+                cell_color=(214, 217, 222), section_color=(176, 181, 189),
+            )  # fmt: skip
+        lowest = floor + pitch * (len(rows) - 1)
         if len(everyone) > len(self.tracks):
             server.scene.add_label(
                 "/left_out", f"{len(self.tracks)} of {len(everyone)} people shown",
-                position=(middle, floor + 0.35, 0.0), anchor="top-center",
+                position=(total / 2, lowest + 0.35, 0.0), anchor="top-center",
             )  # fmt: skip
-        self._aim(server, (total + room_right) / 2, total + room_right, floor)
+        self._aim(server, total + room_right, floor - pitch + _ROW_GAP, lowest + _ROW_GAP / 2)
         self.show(0)
 
-    def _width(self, track: Track, photo: np.ndarray | None) -> float:
-        box = self.result.keypoints[list(track.poses.values())]
-        low, high = keypoint_box(box, None if photo is None else photo.shape[:2])
-        return float((high - low)[0] / (high - low)[1] * _PANEL_HEIGHT)
-
-    def _aim(self, server: ViserServer, middle: float, total: float, floor: float) -> None:
-        """Start where everybody is in the picture: in front, a little to the side and above."""
+    def _aim(self, server: ViserServer, width: float, top: float, bottom: float) -> None:
+        """Start where everybody just fits into the picture: in front, a little to the side and above."""
         fov = math.radians(40)
-        # a window of 4:3 at the narrowest, and the height of a person with some room
-        distance = max(total / 2 / (math.tan(fov / 2) * 4 / 3), 1.3 / math.tan(fov / 2)) + 0.5
-        yaw, pitch = math.radians(18 if len(self.views) == 1 else 10), math.radians(9)
-        target = np.asarray([middle, floor - 0.85, 0.0])
+        yaw, pitch = math.radians(18 if len(self.views) == 1 else 8), math.radians(9)
+        half = math.tan(fov / 2)
+        # seen from the side, one end of the row is nearer than the middle
+        across = width / 2 * (math.cos(yaw) / (half * _WINDOW) + math.sin(yaw))
+        distance = max(across, (bottom - top) / 2 / half) + 0.6
+        target = np.asarray([width / 2, (top + bottom) / 2, 0.0])
         back = np.asarray([math.sin(yaw) * math.cos(pitch), -math.sin(pitch), -math.cos(yaw) * math.cos(pitch)])
         server.initial_camera.fov = fov
         server.initial_camera.up = (0.0, -1.0, 0.0)

@@ -22,10 +22,12 @@ _MOST_HYPOTHESES = 100
 
 
 def radius_table(result: LiftResult, index: int, level: float = 0.9) -> str:
-    """Markdown table of the radius within which ``level`` of the hypotheses of each joint lie, in mm."""
+    """Markdown table of `LiftResult.radius` for each joint but the origin, in mm."""
     radii = 1000 * result[index : index + 1].radius(level)[0]
-    lines = ["| joint | 90 % radius, mm | |", "| :-- | --: | :-- |"]
+    lines = [f"| joint | {100 * level:g} % radius, mm | |", "| :-- | --: | :-- |"]
     for name, radius, visible in zip(result.joint_names, radii, result.visible[index], strict=True):
+        if name == result.origin:
+            continue
         lines.append(f"| {name.replace('_', ' ')} | {radius:.0f} | {'' if visible else 'hidden'} |")
     return "\n".join(lines)
 
@@ -59,7 +61,7 @@ class Viewer:
         with gui.add_folder("Show"):
             self.hypotheses = gui.add_slider("hypotheses", 0, most, 1, start)
             self.mean = gui.add_checkbox("mean", options.mean)
-            self.ellipsoids = gui.add_checkbox("90 % ellipsoids", options.ellipsoids)
+            self.ellipsoids = gui.add_checkbox("90 % ellipsoids (covariance)", options.ellipsoids)
             self.keypoints = gui.add_checkbox("2D keypoints" + (" and photo" * (photos is not None)), options.keypoints)
         with gui.add_folder("Pose"):
             labels = [f"{i + 1}: {track.label}" for i, track in enumerate(self.scene.tracks)]
