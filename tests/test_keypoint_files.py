@@ -590,7 +590,8 @@ def test_an_unknown_joint_far_from_all_gets_a_short_list(tmp_path: Path) -> None
     message = str(caught.value).removeprefix(str(path))
     assert message.startswith(": file.joints: unknown joint 'qqqqq'; known: head_top, neck_nose, nose, pelvis, spine")
     assert "left_/right_ankle" in message
-    assert message.endswith("and the joints of smpl22, mpi17, lsp14, body25, halpe26, mediapipe33")
+    assert re.search(r", and the joints of smpl22, .*mediapipe33", message)
+    assert "cmu31" not in message
     assert len(message) < 350
     save(path, changed(LSP, "joints", 3, to="lfemurr"))  # cmu31's lfemur is no joint of a detector
     with pytest.raises(InputError, match="unknown joint 'lfemurr'") as caught:
@@ -599,11 +600,8 @@ def test_an_unknown_joint_far_from_all_gets_a_short_list(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("suffix", ["json", "npz", "parquet"])
-def test_our_own_results_are_not_keypoints(
-    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_own_results_are_not_keypoints(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from export.test_results import make_result
-
     from poseterior.export import save_result
 
     path = tmp_path / f"poses.{suffix}"

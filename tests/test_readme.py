@@ -32,7 +32,7 @@ def test_snippets_run(index, tmp_path, monkeypatch, capsys):
         assert names["hypotheses"].shape[-3:] == (8, 17, 3)
     else:
         assert names["mean"].shape[1:] == (17, 3)
-        assert names["samples"].shape == (len(names["mean"]), 3, 17, 3) or names["samples"].shape[1] == 3 * 1
+        assert names["samples"].shape == (len(names["mean"]), 3, 17, 3)
         assert len(names["result"].mean) == len(names["mean"])
 
 

@@ -246,8 +246,14 @@ def test_titles_of_the_picture_overlap_nothing(folder, tmp_path, poses):
     """Panels, their titles and the heading stand apart, and the people fill their panels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    (folder / "walking_2.BVH").rename(folder / "a_very_long_name_of_a_clip_that_is_wider_than_its_panel_2.bvh")
-    import_mocap(folder, tmp_path / "store", "bvh")
+    for file in [path for path in folder.rglob("*") if path.suffix.lower() == ".bvh"]:
+        file.rename(folder / f"a_very_long_name_of_a_clip_that_is_wider_than_its_panel_{file.stem}.bvh")
+    mocap = import_mocap(folder, tmp_path / "wide", "bvh").store.load()
+    with PoseStore.create(tmp_path / "store") as writer:  # people as narrow as those who stand
+        for clip, name in enumerate(mocap.clip_names):
+            rows = mocap.clip == clip
+            narrow = (mocap.positions[rows] * [0.3, 1.0, 0.3]).astype(np.float32)
+            writer.add(name, narrow, mocap.rotations[rows], mocap.h36m17[rows], fps=60.0)
     _, figure = inspect_store(tmp_path / "store", poses=poses)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -158,7 +158,11 @@ def _picture(store: PoseStore, summary: StoreSummary, poses: int, seed: int) -> 
     drawn = [_seen(np.asarray(row["positions"], dtype=np.float64).reshape(22, 3), skeleton.root) for row in picked]
     # one box for all, as tight as the widest and the tallest allow: sizes can be compared
     low, high = np.min([pose.min(0) for pose in drawn], 0) - 0.06, np.max([pose.max(0) for pose in drawn], 0) + 0.06
-    width, height = 2.6 * np.clip((high - low) / (high - low)[1], 0.45, 1.4)
+    lacking = max(0.6 * (high - low)[1] - (high - low)[0], 0.0)  # a title needs some width
+    low[0], high[0] = low[0] - lacking / 2, high[0] + lacking / 2
+    height = 2.6
+    width = height * min((high - low)[0] / (high - low)[1], 1.4)
+    letters = int(width / 0.078)
     size = (max(width * columns, 3.6), (height + 0.45) * lines + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     for number, (row, pose) in enumerate(zip(picked, drawn, strict=True)):
@@ -167,7 +171,7 @@ def _picture(store: PoseStore, summary: StoreSummary, poses: int, seed: int) -> 
             axes.plot(*pose[[parent, child]].T, color=_COLOURS[skeleton.sides[child]], linewidth=2)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
         axes.spines[:].set_color("0.85")
-        axes.set_title(f"{_short(row['clip'])}\nframe {row['frame']}", fontsize=8)
+        axes.set_title(f"{_short(row['clip'], letters)}\nframe {row['frame']}", fontsize=8)
     figure.suptitle(f"{store.path.name}: random poses\nthe person's left blue, right red", fontsize=9)
     return figure
 
@@ -180,7 +184,7 @@ def _seen(pose: NDArray[np.float64], root: int) -> NDArray[np.float64]:
     return np.stack([right, y * np.cos(pitch) - depth * np.sin(pitch)], -1)
 
 
-def _short(name: str, limit: int = 24) -> str:
+def _short(name: str, limit: int) -> str:
     """The end of a clip's name, where it differs from its neighbours'; no mathematics."""
     return (name if len(name) <= limit else f"…{name[1 - limit :]}").replace("$", r"\$")
 

@@ -312,7 +312,7 @@ class _TrackView:
 
     def __init__(
         self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, y: float, left: float,
-        floor: float, options: SceneOptions, photo: np.ndarray | None,
+        width: float, floor: float, options: SceneOptions, photo: np.ndarray | None,
     ) -> None:  # fmt: skip
         self.result, self.track, self.x, self.y, self.options = result, track, x, y, options
         skeleton = result.tree
@@ -328,7 +328,7 @@ class _TrackView:
         self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, False)
         self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
         self.caption = server.scene.add_label(
-            f"{name}/caption", track.label, position=(x, floor + 0.16, 0.0), anchor="top-center",
+            f"{name}/caption", track.label, position=(left + width / 2, floor + 0.12, 0.0), anchor="top-center",
             font_size_mode="scene", font_scene_height=0.09,
         )  # fmt: skip
 
@@ -364,7 +364,7 @@ class _TrackView:
         hidden = [n for n, v in zip(self.result.joint_names, self.result.visible[index], strict=True) if not v]
         if hidden:
             names = ", ".join(name.replace("_", " ") for name in hidden[:3])
-            text += f" · hidden: {names}" + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
+            text += f"\nhidden: {names}" + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
         return text
 
 
@@ -484,16 +484,13 @@ class _Room:
         return self.panel + _PANEL_GAP + self.left + self.right
 
 
-def room_of(result: LiftResult, track: Track, photo: np.ndarray | None, hypotheses: int) -> _Room:
-    """The room of a track, through all its poses; a few far hypotheses may stand out of it."""
+def room_of(result: LiftResult, track: Track, photo: np.ndarray | None) -> _Room:
+    """The room of a track, through all its poses; the far ends of wide distributions may stand out of it."""
     indices = list(track.poses.values())
     low, high = keypoint_box(result.keypoints[indices], None if photo is None else photo.shape[:2])
     x = result.mean[indices][..., 0]
-    drawn = result.samples[indices, :hypotheses, :, 0]
-    reach = [float(x.min()), float(x.max())]
-    if drawn.size:
-        reach = [min(reach[0], float(np.quantile(drawn, 0.02))), max(reach[1], float(np.quantile(drawn, 0.98)))]
-    left, right = (float(np.clip(side, 0.3, 1.2)) for side in (-reach[0], reach[1]))
+    spread = 2.0 * np.sqrt(np.clip(result.covariance[indices][..., 0, 0], 0.0, None))
+    left, right = (float(np.clip(side.max(), 0.35, 1.1)) for side in (spread - x, spread + x))
     return _Room(float((high - low)[0] / (high - low)[1] * _PANEL_HEIGHT), left, right)
 
 
@@ -546,7 +543,7 @@ class PoseScene:
         floor = float(shown.max()) + 0.03
         check_photos(photos, result.file.tolist())
         read = {file: read_photo(photos, file) for file in {track.file for track in self.tracks}}
-        rooms = [room_of(result, track, read[track.file], self.options.hypotheses) for track in self.tracks]
+        rooms = [room_of(result, track, read[track.file]) for track in self.tracks]
         rows = rows_of(len(self.tracks))
         pitch = max(_PANEL_HEIGHT, floor - float(shown.min())) + _ROW_GAP
         lengths = [sum(rooms[i].width for i in row) + _TRACK_GAP * (len(row) - 1) for row in rows]
@@ -557,10 +554,20 @@ class PoseScene:
         for number, (row, length) in enumerate(zip(rows, lengths, strict=True)):
             y, left = number * pitch, (total - length) / 2
             for i in row:
-                room, track = rooms[i], self.tracks[i]
+                room, track, photo = rooms[i], self.tracks[i], read[self.tracks[i].file]
                 x = left + room.panel + _PANEL_GAP + room.left
                 view = _TrackView(
-                    server, result, track, f"/track_{i}", x, y, left, floor + y, self.options, read[track.file]
+                    server,
+                    result,
+                    track,
+                    f"/track_{i}",
+                    x,
+                    y,
+                    left,
+                    room.width,
+                    floor + y,
+                    self.options,
+                    read[track.file],
                 )
                 self.views.append(view)
                 left += room.width + _TRACK_GAP
