@@ -8,15 +8,12 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
-import pkgutil
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +21,7 @@ from torch import Tensor, nn
 from ..distributions import PoseDistribution
 from ..errors import InputError
 from ..keypoints import Keypoints2D
+from ..registry import Registry
 from ..skeletons import get_skeleton
 
 __all__ = [
@@ -38,8 +36,6 @@ __all__ = [
 ]
 
 _WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-_METHODS: dict[str, type[Lifter]] = {}
-_L = TypeVar("_L", bound="type[Lifter]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,27 +141,14 @@ class Lifter(nn.Module):
         return lifter
 
 
-def register(name: str) -> Callable[[_L], _L]:
-    """Class decorator that makes a lifter known under a method name."""
-
-    def decorate(cls: _L) -> _L:
-        cls.name = name
-        _METHODS[name] = cls
-        return cls
-
-    return decorate
-
-
-def _discover() -> None:
-    package = importlib.import_module("poseterior.lifters")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"poseterior.lifters.{module.name}")
+_METHODS: Registry[Lifter] = Registry("poseterior.lifters", "lifter method")
+#: Class decorator that makes a lifter known under a method name.
+register = _METHODS.register
 
 
 def method_names() -> tuple[str, ...]:
     """Names of all methods (one a file in lifters/)."""
-    _discover()
-    return tuple(sorted(_METHODS))
+    return _METHODS.names()
 
 
 def method(name: str) -> type[Lifter]:
@@ -174,9 +157,6 @@ def method(name: str) -> type[Lifter]:
     Raises:
         InputError: unknown name; lists the known ones.
     """
-    _discover()
-    if name not in _METHODS:
-        raise InputError(f"unknown lifter method {name!r}; known: {', '.join(sorted(_METHODS))}")
     return _METHODS[name]
 
 

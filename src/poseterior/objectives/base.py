@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from ..data.simulator import Observations
 from ..errors import InputError
 from ..lifters import Lifter
+from ..registry import Registry
 
 __all__ = ["Objective", "make_objective", "objective_names", "register_objective"]
-
-_OBJECTIVES: dict[str, type[Objective]] = {}
-_O = TypeVar("_O", bound="type[Objective]")
 
 
 class Objective(nn.Module):
@@ -29,23 +25,14 @@ class Objective(nn.Module):
         raise NotImplementedError
 
 
-def register_objective(name: str) -> Callable[[_O], _O]:
-    """Class decorator that makes an objective known under a name."""
-
-    def decorate(cls: _O) -> _O:
-        cls.name = name
-        _OBJECTIVES[name] = cls
-        return cls
-
-    return decorate
+_OBJECTIVES: Registry[Objective] = Registry("poseterior.objectives", "objective")
+#: Class decorator that makes an objective known under a name.
+register_objective = _OBJECTIVES.register
 
 
 def objective_names() -> tuple[str, ...]:
     """Names of all objectives (one a file in objectives/)."""
-    package = importlib.import_module("poseterior.objectives")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"poseterior.objectives.{module.name}")
-    return tuple(sorted(_OBJECTIVES))
+    return _OBJECTIVES.names()
 
 
 def make_objective(name: str, settings: Mapping[str, Any] | None = None) -> Objective:
@@ -54,9 +41,8 @@ def make_objective(name: str, settings: Mapping[str, Any] | None = None) -> Obje
     Raises:
         InputError: unknown name or setting.
     """
-    if name not in objective_names():
-        raise InputError(f"unknown objective {name!r}; known: {', '.join(objective_names())}")
+    cls = _OBJECTIVES[name]
     try:
-        return _OBJECTIVES[name](**(settings or {}))
+        return cls(**(settings or {}))
     except TypeError as error:
         raise InputError(f"objective {name!r}: {error}") from None

@@ -557,17 +557,7 @@ class PoseScene:
                 room, track, photo = rooms[i], self.tracks[i], read[self.tracks[i].file]
                 x = left + room.panel + _PANEL_GAP + room.left
                 view = _TrackView(
-                    server,
-                    result,
-                    track,
-                    f"/track_{i}",
-                    x,
-                    y,
-                    left,
-                    room.width,
-                    floor + y,
-                    self.options,
-                    read[track.file],
+                    server, result, track, f"/track_{i}", x, y, left, room.width, floor + y, self.options, photo
                 )
                 self.views.append(view)
                 left += room.width + _TRACK_GAP
