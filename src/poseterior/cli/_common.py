@@ -12,11 +12,15 @@ __all__ = ["camera_file", "check_device", "check_extension", "photo_size", "summ
 
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a file name before any work is done."""
+    """Refuse a file that could not be written, before any work is done."""
     from ..errors import InputError
+    from ..export.results import check_writable
 
-    if path is not None and path.suffix.lower() not in allowed:
+    if path is None:
+        return
+    if path.suffix.lower() not in allowed:
         raise InputError(f"{option} {path}: unknown extension {path.suffix!r}; use one of: {', '.join(allowed)}")
+    check_writable(path)
 
 
 def check_device(device: str) -> str:

@@ -24,6 +24,7 @@ class Demo:
 
         from rich.console import Console
 
+        from ..errors import InputError
         from ..export import save_result
         from ..keypoint_files import example_keypoints
         from ..lifters import load
@@ -32,6 +33,8 @@ class Demo:
         from ._common import summary_table
 
         console = Console()
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out {self.out}: is a file; give a folder")
         result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed)
         console.print(summary_table(result))
         self.out.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,7 @@ class View:
         from ._common import check_extension
 
         check_extension(self.html, "--html", (".html",))
+        check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
         from ..export import load_result
         from ..view import save_summary, serve, write_html
         from ..view.scene import SceneOptions
