@@ -21,7 +21,7 @@ STANDING = {
 #: Changes to the recipe "mdn" that make a run of seconds.
 SMALL = [
     "lifter.width=16", "lifter.blocks=1", "lifter.kernels=2", "lifter.rank=1", "schedule.batch=16",
-    "schedule.log_every=1", "schedule.save_every=4", "schedule.validate_every=5", "schedule.warmup=3",
+    "schedule.log_every=1", "schedule.save_every=4", "schedule.validate_every=5", "schedule.warmup=3", "calibrate=null",
 ]  # fmt: skip
 
 

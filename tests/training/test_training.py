@@ -197,6 +197,12 @@ def test_fine_tuning_starts_from_trained_weights(store, tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_calibration_without_held_out_clips_is_refused_before_training(store, tmp_path):
+    with pytest.raises(InputError, match="calibrate: needs held-out clips"):
+        run(store, tmp_path / "run", "data.validation=0", "calibrate={recombine: 0.0}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_nan_stops_the_run_clearly(store, tmp_path):
     with pytest.raises(InputError, match=r"training stopped at step \d+: the loss is not finite \(nll nan\)"):
         run(store, tmp_path / "run", "steps=30", "schedule.learning_rate=1e20", "schedule.clip=1e20")

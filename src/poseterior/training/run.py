@@ -71,11 +71,11 @@ def load_mocap(stores: tuple[str, ...], fps: float) -> Mocap:
 
 
 def split_clips(mocap: Mocap, share: float, seed: int = 0) -> tuple[Mocap, Mocap | None]:
-    """Hold out a share of the clips (whole clips, so that no neighbouring frame leaks)."""
+    """Hold out a share of the clips, at least one (whole clips, so that no neighbouring frame leaks)."""
     clips = np.unique(mocap.clip)
-    held = round(share * len(clips))
-    if held == 0 or held >= len(clips):
+    if share == 0 or len(clips) < 2:
         return mocap, None
+    held = min(max(1, round(share * len(clips))), len(clips) - 1)
     out = np.random.default_rng(seed).permutation(clips)[:held]
     mask = np.isin(mocap.clip, out)
     return mocap.select(~mask), mocap.select(mask)
@@ -228,6 +228,10 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     checkpoint = last if options.resume and last.is_file() else None
     mocap = load_mocap(recipe.stores, recipe.fps)
     training, held = split_clips(mocap, recipe.validation, schedule.seed)
+    if recipe.calibrate is not None and held is None:
+        raise InputError(
+            "calibrate: needs held-out clips: import at least two, with data.validation above 0, or pass calibrate=null"
+        )
     L.seed_everything(schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter)
     objectives = [
@@ -304,8 +308,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     if trainer.is_global_zero:
         averaged = module.averaged.cpu().eval()
         if recipe.calibrate is not None:
-            if held is None:
-                raise InputError("calibrate: needs held-out clips; raise data.validation")
+            assert held is not None
             natural = Simulator(held, recipe.calibrate)(8192, batch_generator(schedule.seed, 30_000_000))
             averaged.calibrate(natural)
         card = {
