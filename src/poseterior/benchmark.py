@@ -138,6 +138,7 @@ def evaluate(
     bars = {name: float(radius[:, joints][group].median()) for name, group in groups.items() if group.any()}
     if len(bars) == 2:
         bars["ratio"] = bars["missing"] / bars["visible"]
+    overall = calibration_error(ranks, valid)
     actions = sorted(set(data.action))
     label = torch.tensor([actions.index(a) for a in data.action])
     shown = ("mean MPJPE", "mean P-MPJPE", "best MPJPE", "best P-MPJPE")
@@ -159,8 +160,8 @@ def evaluate(
         },
         "per joint": {
             skeleton.joints[j]: {
-                "calibration": round(float(calibration_error(ranks, valid).error[j]), 4),
-                "signed": round(float(calibration_error(ranks, valid).signed[j]), 4),
+                "calibration": round(float(overall.error[j]), 4),
+                "signed": round(float(overall.signed[j]), 4),
                 "error bar": round(float(radius[valid[:, j], j].median()), 2),
             }
             for j in joints

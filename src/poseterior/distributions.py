@@ -256,10 +256,8 @@ class MixturePoseDistribution(PoseDistribution):
         weights, order = self.log_weights.exp().sort(-1, descending=True)
         index = order[..., None, None].expand(self.loc.shape)
         means = self.loc.gather(-3, index)
-        turned = means.flatten(-3, -2) if self.rotation is None else means.flatten(-3, -2) @ self.rotation
-        full = means.new_zeros(*means.shape[:-2], len(self.skeleton), 3)
-        full[..., self._others, :] = turned.unflatten(-2, means.shape[-3:-1])
-        return full, weights
+        # Kernels go in front, where samples are, for the turn.
+        return self._to_camera(means.movedim(-3, 0)).movedim(0, -3), weights
 
     @property
     def mode(self) -> Tensor:

@@ -36,6 +36,10 @@ MAXIMUM_COORDINATE = 1e7
 MINIMUM_SPREAD_PX = 0.5
 
 
+#: Attributes of `Keypoints2D` that have one entry a pose.
+_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
+
+
 class PoseId(NamedTuple):
     """Where a pose came from."""
 
@@ -246,8 +250,7 @@ class Keypoints2D:
         return Keypoints2D(**(values | changes))
 
     def _map(self, change: Any, ids: Sequence[PoseId]) -> Keypoints2D:
-        names = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
-        return self._replace(ids=ids, **{name: change(getattr(self, name)) for name in names})
+        return self._replace(ids=ids, **{name: change(getattr(self, name)) for name in _PER_POSE})
 
     def flatten(self) -> Keypoints2D:
         """The same poses with one batch dimension."""
@@ -288,8 +291,7 @@ class Keypoints2D:
         if len(skeletons) > 1:
             raise InputError(f"cannot join keypoints of different skeletons: {', '.join(sorted(skeletons))}")
         flat = [part.flatten() for part in parts]
-        names = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
-        joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in flat]) for name in names}
+        joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in flat]) for name in _PER_POSE}
         return Keypoints2D(**joined, skeleton=flat[0].skeleton, ids=[i for part in flat for i in part.ids])
 
     # -- skeletons -------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ import torch
 from torch import Generator, Tensor
 
 from ..cameras import project
-from ..errors import InputError
+from ..errors import InputError, check_settings
 from ..keypoints import Keypoints2D
-from ..kinematics import ANKLE_HEIGHT, body_height, bones_to_pose
+from ..kinematics import ANKLE_HEIGHT, body_height, bones_to_pose, pose_to_bones
 from ..skeletons import SKELETONS
 from .store import Mocap
 
@@ -184,10 +184,7 @@ class SimulatorConfig:
         Raises:
             InputError: a name that is no field; lists those that are.
         """
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"simulator: unknown setting {name!r}; known: {', '.join(known)}")
+        check_settings("simulator", values, [f.name for f in fields(cls)])
         return cls(**values)
 
 
@@ -272,8 +269,7 @@ class Simulator:
             chest = chest @ local[:, _SMPL.index(joint)]
         self.observed = ~pose.isnan().any(-1)
         filled = _fill_missing_joints(pose)
-        parents = [max(parent, 0) for parent in _BODY.parents]
-        bones = filled - filled[:, parents]
+        bones = pose_to_bones(filled, _BODY)
         frames = torch.stack([pelvis if j in _PELVIS_FRAME else chest for j in range(len(_BODY))], 1)
         #: bone vectors in the trunk's frames (n, 17, 3); the trunk's global and inner rotation (n, 3, 3)
         self.local_bones = (frames.transpose(-1, -2) @ bones.unsqueeze(-1)).squeeze(-1)
@@ -326,8 +322,7 @@ class Simulator:
             shared[:, right] = shared[:, left] * torch.tensor([-1.0, 1.0, 1.0])
         own = torch.randn(n, len(_BODY), 3, generator=generator)
         moved = (shared + 0.3 * own) * sigma[:, None] * self.config.definition_spread
-        parents = [max(parent, 0) for parent in _BODY.parents]
-        return moved - moved[:, parents]
+        return pose_to_bones(moved, _BODY)
 
     def _jittered(self, bones: Tensor, generator: Generator) -> Tensor:
         """Turn each limb segment, with all below it, by a small random rotation."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import PoseDistribution
-from ..errors import InputError
+from ..errors import InputError, check_settings
 from ..keypoints import Keypoints2D
 from ..registry import Registry
 from ..skeletons import get_skeleton
@@ -51,10 +51,7 @@ class LifterConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Any:
         """Raises `InputError` for a name that is no field; the message lists those that are."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"lifter: unknown setting {name!r} for {cls.__name__}; known: {', '.join(known)}")
+        check_settings("lifter", values, [f.name for f in dataclasses.fields(cls)], f" for {cls.__name__}")
         return cls(**values)
 
 

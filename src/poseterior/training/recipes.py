@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ..data.simulator import SimulatorConfig
-from ..errors import InputError
+from ..errors import InputError, check_settings
 
 
 class _Loader(yaml.SafeLoader):
@@ -148,9 +148,7 @@ def _section(values: dict[str, Any], name: str, known: Sequence[str]) -> dict[st
     section = values.get(name) or {}
     if not isinstance(section, dict):
         raise InputError(f"{name}: expected a mapping")
-    for key in section:
-        if key not in known:
-            raise InputError(f"{name}: unknown setting {key!r}; known: {', '.join(known)}")
+    check_settings(name, section, known)
     return section
 
 

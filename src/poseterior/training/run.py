@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import os
 import platform
 import subprocess
@@ -332,7 +331,6 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
             "metrics": {},
         }
         averaged.save_pretrained(weights, card)
-        (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     return weights
 
 
