@@ -16,7 +16,7 @@ from torch.distributions import Distribution, constraints
 
 from .skeletons import Skeleton, get_skeleton
 
-__all__ = ["MixturePoseDistribution", "PoseDistribution", "seeded"]
+__all__ = ["FlowPoseDistribution", "MixturePoseDistribution", "PoseDistribution", "seeded"]
 
 
 def seeded(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
@@ -32,11 +32,14 @@ class PoseDistribution(Distribution):
         units: ``"metres"``.
         axes: ``"x right, y down, z forward (camera)"``.
         origin: name of the root joint, which is at zero in every pose.
+        has_density: whether `log_prob` exists.
+        can_marginalise: whether `log_prob` takes ``observed``, i.e. integrates joints out exactly.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
     support = constraints.independent(constraints.real, 2)
     has_density = True
+    can_marginalise = False
     units = "metres"
     axes = "x right, y down, z forward (camera)"
 
@@ -72,10 +75,27 @@ class PoseDistribution(Distribution):
     def variance(self) -> Float[Tensor, "*batch joints 3"]:
         return self.covariance.diagonal(dim1=-2, dim2=-1)
 
+    def cluster(
+        self, k: int = 10, samples: int = 200, *, seed: int = 0
+    ) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k"]]:
+        """Reduce drawn poses to ``k`` representatives by k-means, likeliest first, with their probabilities.
+
+        Args:
+            k: number of representatives.
+            samples: number of poses drawn.
+            seed: of the poses and of the starts of k-means.
+
+        Raises:
+            InputError: more representatives than samples.
+        """
+        from .clustering import cluster
+
+        return cluster(self.sample((samples,), seed=seed), k, seed=seed)
+
     @property
     def hypotheses(self) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k"]]:
-        """A few representative poses and their probabilities."""
-        raise NotImplementedError
+        """A few representative poses and their probabilities, likeliest first (default: `cluster` of 8)."""
+        return self.cluster(8)
 
     def no_density(self) -> NotImplementedError:
         """The error that `log_prob` raises where a density does not exist."""
@@ -108,6 +128,8 @@ class MixturePoseDistribution(PoseDistribution):
         rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes, or None for the identity.
         skeleton: joint order.
     """
+
+    can_marginalise = True
 
     def __init__(
         self,
@@ -302,3 +324,164 @@ class MixturePoseDistribution(PoseDistribution):
         best = log_responsibility(points).logsumexp(-1).argmax(-1)
         mode = points[torch.arange(len(points), device=loc.device), best].to(self.loc.dtype)
         return self._to_camera(mode.reshape(*self.batch_shape, joints, 3))
+
+
+class FlowPoseDistribution(PoseDistribution):
+    """A normalizing flow over the joints other than the root: an invertible map of poses to Gaussian latents.
+
+    The map acts on turned axes (see `MixturePoseDistribution`). What belongs to one pose's evidence is inside
+    ``transform``, so that many samples of the same pose cost only what differs between them.
+
+    Mean and covariance have no closed form: they are those of 256 draws in antithetic pairs (latents z and -z)
+    under a fixed seed, computed once.
+
+    Args:
+        transform: from ``(*samples, *batch, (joints - 1) * 3)`` metres to latents of the same shape, with
+            ``call_and_ladj`` and ``inv`` as in zuko.
+        batch_shape: of the evidence.
+        latent_scale: standard deviation of the latents.
+        rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes, or None for the identity.
+        skeleton: joint order.
+        like: a tensor whose dtype and device the samples have.
+    """
+
+    has_rsample = True
+    summary_draws = 256
+
+    def __init__(
+        self,
+        transform: Any,
+        batch_shape: torch.Size,
+        latent_scale: float = 1.0,
+        rotation: Float[Tensor, "*batch 3 3"] | None = None,
+        skeleton: str | Skeleton = "h36m17",
+        like: Tensor | None = None,
+    ) -> None:
+        super().__init__(torch.Size(batch_shape), skeleton)
+        self.transform, self.latent_scale, self.rotation = transform, latent_scale, rotation
+        self._like = torch.zeros(()) if like is None else like
+        self._moments: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def _dims(self) -> int:
+        return 3 * (len(self.skeleton) - 1)
+
+    def from_latent(self, latent: Float[Tensor, "*samples_batch dims"]) -> Float[Tensor, "*samples_batch joints 3"]:
+        """The poses of these latents (unit scale: standard normal draws give samples)."""
+        return _with_root(self.transform.inv(self.latent_scale * latent), self.rotation, self.skeleton)
+
+    def log_prob(
+        self,
+        value: Float[Tensor, "*samples_batch joints 3"],
+        observed: Bool[Tensor, "*batch joints"] | None = None,
+    ) -> Float[Tensor, "*samples_batch"]:
+        """Exact log-density in nats, with respect to Lebesgue measure on the joints other than the root.
+
+        Raises:
+            NotImplementedError: ``observed`` leaves out joints: a flow cannot integrate them out.
+        """
+        if observed is not None and not bool(observed.all()):
+            raise NotImplementedError("a flow has no marginal densities: log_prob needs every joint of the pose")
+        latent, ladj = self.transform.call_and_ladj(_without_root(value, self.rotation, self.skeleton))
+        scaled = latent / self.latent_scale
+        constant = self._dims * (0.5 * math.log(2 * math.pi) + math.log(self.latent_scale))
+        return ladj - 0.5 * scaled.square().sum(-1) - constant
+
+    def _latent(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        full = (*shape, *self.batch_shape, self._dims)
+        return torch.randn(full, generator=generator, dtype=self._like.dtype, device=self._like.device)
+
+    def rsample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        """As `sample`, with gradients to the lifter's parameters."""
+        generator = seeded(seed, self._like.device) if generator is None else generator
+        return self.from_latent(self._latent(torch.Size(sample_shape), generator))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        return self.rsample(sample_shape, generator=generator, seed=seed)
+
+    @property
+    @torch.no_grad()
+    def z0(self) -> Float[Tensor, "*batch joints 3"]:
+        """The pose of the zero latent: the published single hypothesis (no mode, no mean)."""
+        return self.from_latent(torch.zeros_like(self._latent(torch.Size(), None)))
+
+    @torch.no_grad()
+    def _draw_moments(self) -> tuple[Tensor, Tensor]:
+        if self._moments is None:
+            half = self._latent(torch.Size((self.summary_draws // 2,)), seeded(0, self._like.device))
+            drawn = torch.cat([self.from_latent(half), self.from_latent(-half)])
+            mean = drawn.mean(0)
+            offset = drawn - mean
+            self._moments = mean, torch.einsum("s...i,s...j->...ij", offset, offset) / (len(drawn) - 1)
+        return self._moments
+
+    @property
+    def mean(self) -> Tensor:
+        return self._draw_moments()[0]
+
+    @property
+    def covariance(self) -> Tensor:
+        return self._draw_moments()[1]
+
+    @property
+    def mode(self) -> Tensor:
+        """The pose of highest density that gradient ascent finds ``(*batch, joints, 3)``.
+
+        Adam on the log-density from the best of 64 draws and z0; a local maximum, not proven to be the highest.
+        """
+        starts = torch.cat([self.sample((63,), seed=0), self.z0.unsqueeze(0)])
+        if starts.numel() == 0:
+            return self.mean
+        with torch.no_grad():
+            best = self.log_prob(starts).argmax(0)
+        index = best[None, ..., None, None].expand(1, *starts.shape[1:])
+        start = _without_root(starts.gather(0, index)[0], self.rotation, self.skeleton)
+        # Steps in units of each coordinate's spread: depth moves farther than what the picture shows.
+        spread = _without_root(starts, self.rotation, self.skeleton).std(0).clamp(min=1e-4)
+        with torch.enable_grad():
+            moved = torch.zeros_like(start, requires_grad=True)
+            optimiser = torch.optim.Adam([moved], lr=0.05)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 150)
+            height, found = torch.full_like(start[..., 0], -math.inf), start
+            for _ in range(150):
+                pose = _with_root(start + spread * moved, self.rotation, self.skeleton)
+                density = self.log_prob(pose)
+                higher = density.detach() > height
+                height = torch.where(higher, density.detach(), height)
+                found = torch.where(higher.unsqueeze(-1), (start + spread * moved).detach(), found)
+                (gradient,) = torch.autograd.grad(-density.sum(), moved)
+                moved.grad = gradient.nan_to_num(0.0)
+                optimiser.step()
+                schedule.step()
+        return _with_root(found, self.rotation, self.skeleton).detach()
+
+
+def _with_root(flat: Tensor, rotation: Tensor | None, skeleton: Skeleton) -> Tensor:
+    """Flattened poses in turned axes without the root -> camera axes with the root at zero."""
+    poses = flat.unflatten(-1, (-1, 3))
+    if rotation is not None:
+        poses = poses @ rotation
+    root = skeleton.root
+    return torch.cat([poses[..., :root, :], torch.zeros_like(poses[..., :1, :]), poses[..., root:, :]], -2)
+
+
+def _without_root(poses: Tensor, rotation: Tensor | None, skeleton: Skeleton) -> Tensor:
+    """Inverse of `_with_root`."""
+    root = skeleton.root
+    poses = torch.cat([poses[..., :root, :], poses[..., root + 1 :, :]], -2)
+    if rotation is not None:
+        poses = poses @ rotation.transpose(-1, -2)
+    return poses.flatten(-2)

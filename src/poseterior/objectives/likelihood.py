@@ -32,7 +32,7 @@ class Likelihood(Objective):
         dirichlet: weight of `dirichlet_penalty` on a mixture's weights; 0 turns it off.
         concentration: of that prior.
 
-    Joints that the data source lacks are marginalised out exactly.
+    Joints that the data source lacks are marginalised out exactly, where the distribution can (mixtures).
     """
 
     def __init__(self, per_dimension: bool = True, dirichlet: float = 0.0, concentration: float = 2.0) -> None:
@@ -49,8 +49,11 @@ class Likelihood(Objective):
         if not posterior.has_density:
             raise InputError(f"objective 'likelihood' needs a density; lifter {lifter.name!r} has none")
         observed = None if bool(observations.observed.all()) else observations.observed
-        if observed is not None and not isinstance(posterior, MixturePoseDistribution):
-            raise InputError("some poses lack joints: only mixtures can marginalise them")
+        if observed is not None and not posterior.can_marginalise:
+            raise InputError(
+                f"some poses lack joints, which lifter {lifter.name!r} cannot integrate out: "
+                "train it on data with all joints, or train a mixture (method mdn)"
+            )
         kwargs = {} if observed is None else {"observed": observed}
         with torch.autocast(observations.pose.device.type, enabled=False):
             nll = -posterior.log_prob(observations.pose, **kwargs)

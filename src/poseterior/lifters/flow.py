@@ -1,0 +1,193 @@
+"""Conditional normalizing flow (Wehrbein et al., ICCV 2021, arXiv 2107.13788).
+
+Two configurations:
+
+* ``FlowConfig()``: ours. A proper density: affine or rational-quadratic couplings over coordinates in which the
+  2D evidence is a fact (offsets along and across each joint's viewing ray, standardised by a predicted mean and
+  scale). Any camera, any joint missing, detector covariance in.
+* ``FlowConfig(network="published")``: the published network (`poseterior.nn.published_flow`), which has samples
+  but no density.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from zuko.transforms import ComposedTransform
+
+from ..cameras import canonical_view
+from ..distributions import FlowPoseDistribution, PoseDistribution
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform
+from ..nn.encoders import ResidualMLP, evidence_features, evidence_width
+from .base import Lifter, LifterConfig, register
+
+__all__ = ["FlowConfig", "FlowLifter"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowConfig(LifterConfig):
+    """Configuration of a conditional flow.
+
+    Attributes:
+        network: ``"ours"`` or ``"published"`` (whose sizes are fixed; the rest is for ours).
+        coupling: ``"affine"`` or ``"spline"``.
+        layers: number of couplings, each of which changes one half of the coordinates.
+        hidden: width of the couplings' two hidden layers.
+        context: features of the evidence that the couplings see.
+        rank: directions that tie the joints of the Gaussian that the couplings bend.
+        width: features of the encoder's hidden layers.
+        blocks: residual blocks of the encoder.
+        dropout: probability of dropping a feature in the encoder.
+        bins: of a spline.
+        minimum_scale: metres, smallest standard deviation of a joint given all others, before the couplings.
+        temperature: standard deviation of the latents, fitted after training by `calibrate`.
+    """
+
+    network: str = "ours"
+    coupling: str = "affine"
+    layers: int = 16
+    hidden: int = 192
+    context: int = 192
+    rank: int = 8
+    width: int = 512
+    blocks: int = 3
+    dropout: float = 0.0
+    bins: int = 8
+    minimum_scale: float = 0.002
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("network", ("ours", "published")), ("coupling", COUPLINGS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"lifter.{name}: expected {known[0]!r} or {known[1]!r}, got {getattr(self, name)!r}")
+        for name, least in (
+            ("layers", 1), ("hidden", 1), ("context", 1), ("rank", 0), ("width", 1), ("blocks", 1), ("bins", 2),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
+        for name, low, high in (("dropout", 0.0, 0.99), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise InputError(f"lifter.{name}: expected a number from {low} to {high}, got {value!r}")
+
+    @classmethod
+    def published(cls) -> FlowConfig:
+        """The published network."""
+        return cls(network="published")
+
+
+@register("flow")
+class FlowLifter(Lifter):
+    """2D keypoints to a normalizing flow over 3D poses.
+
+    Args:
+        config: `FlowConfig`; None for ours with default sizes.
+    """
+
+    config: FlowConfig
+    config_class = FlowConfig
+
+    def __init__(self, config: FlowConfig | None = None) -> None:
+        super().__init__(config or FlowConfig())
+        c = self.config
+        joints = len(self.skeleton)
+        self.others = [j for j in range(joints) if j != self.skeleton.root]
+        if c.network == "published":
+            from ..nn.published_flow import PublishedFlow
+
+            self.network: nn.Module = PublishedFlow()
+            return
+        n = len(self.others)
+        self.network = ResidualMLP(evidence_width(joints), c.width, c.blocks, c.dropout)
+        self.sizes = {"size": 2, "offset": 3 * n, "tril": 6 * n, "tie": 3 * n * c.rank}
+        self.head = nn.Linear(c.width, sum(self.sizes.values()))
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+        self.condition = nn.Linear(c.width, c.context)
+        self.couplings = ConditionalCouplings(3 * n, c.context, c.layers, (c.hidden, c.hidden), c.coupling, c.bins)
+
+    def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
+        if self.config.network == "published":
+            return self.network.distribution(keypoints)  # type: ignore[operator]
+        return self._ours(keypoints)
+
+    def _ours(self, keypoints: Keypoints2D) -> FlowPoseDistribution:
+        # Mixed precision is for the network alone: geometry and densities need full precision.
+        with torch.autocast(keypoints.device.type, enabled=False):
+            view = canonical_view(keypoints)
+            features = evidence_features(view)
+        dtype = self.head.weight.dtype  # float64 where someone checks densities
+        hidden = self.network(features.to(dtype))
+        context = nn.functional.silu(self.condition(hidden)).to(dtype)
+        parts = self.head(hidden).to(dtype).split(list(self.sizes.values()), -1)
+        raw = dict(zip(self.sizes, parts, strict=True))
+        joints, root = len(self.others), self.skeleton.root
+        # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
+        size = 0.45 * raw["size"][..., :1].clamp(-3.0, 3.0).exp()
+        seen = (view.visible[..., self.others] & view.visible[..., root : root + 1]).unsqueeze(-1)
+        lateral = view.points[..., self.others, :] - view.points[..., root : root + 1, :]
+        lateral = torch.where(seen, lateral, 0.0)
+        evidence = torch.cat([lateral, torch.zeros_like(lateral[..., :1])], -1)
+        loc = size.unsqueeze(-1) * (evidence + raw["offset"].unflatten(-1, (joints, 3)))
+        # Where nothing is known of the camera the picture is taken as distant: rays are parallel.
+        tangent = view.points[..., self.others, :] * view.scale[..., None, None]
+        near = (view.knowledge > 0)[..., None, None] & view.visible[..., self.others].unsqueeze(-1)
+        slope = torch.where(near, tangent, 0.0)
+        scale_tril = _lower_triangles(raw["tril"].unflatten(-1, (joints, 6)), self.config.minimum_scale)
+        factor = torch.cat(
+            [
+                raw["tie"].unflatten(-1, (3 * joints, self.config.rank)),
+                _size_direction(evidence, raw["size"], scale_tril),
+            ],
+            -1,
+        )
+        with torch.autocast(keypoints.device.type, enabled=False):
+            standardise = EvidenceTransform(loc, slope, scale_tril, factor)
+            transform = ComposedTransform(standardise, *self.couplings(context).transforms)
+        return FlowPoseDistribution(
+            transform, keypoints.batch_shape, self.config.temperature, view.rotation.to(dtype), self.skeleton, like=loc
+        )
+
+    @torch.no_grad()
+    def calibrate(self, observations: Any) -> None:
+        """Ours: the temperature of least negative log-likelihood on held-out observations (Guo et al. 2017)."""
+        if self.config.network != "ours":
+            return
+        complete = observations.observed.all(-1)
+        if not bool(complete.any()):
+            return
+        base = dataclasses.replace(self.config, temperature=1.0)
+        self.config = base
+        posterior = self.distribution(observations.keypoints[complete])
+        pose = observations.pose[complete]
+
+        def loss(temperature: float) -> float:
+            posterior.latent_scale = temperature
+            return -float(posterior.log_prob(pose).mean())
+
+        # One minimum, well inside: a grid, then finer around its best.
+        best = min((0.5 + 0.05 * i for i in range(31)), key=loss)
+        best = min((best + 0.01 * i for i in range(-4, 5)), key=loss)
+        self.config = dataclasses.replace(base, temperature=round(best, 2))
+
+
+def _lower_triangles(raw: Tensor, minimum: float) -> Tensor:
+    """Unconstrained ``(..., 6)`` to 3x3 lower triangles with diagonals above ``minimum`` (metres)."""
+    diagonal = minimum + 0.1 * nn.functional.softplus(raw[..., :3] - 1.0)
+    lower = torch.diag_embed(diagonal)
+    lower[..., [1, 2, 2], [0, 0, 1]] = 0.05 * raw[..., 3:]
+    return lower
+
+
+def _size_direction(evidence: Tensor, raw_size: Tensor, scale_tril: Tensor) -> Tensor:
+    """The direction in which all joints move when the person is larger and farther: ``(*batch, 3 joints, 1)``."""
+    diagonal = scale_tril.diagonal(dim1=-2, dim2=-1)
+    direction = (evidence / diagonal).flatten(-2)
+    direction = direction / direction.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    return (direction * nn.functional.softplus(raw_size[..., 1:] + 1.0).sqrt()).unsqueeze(-1)

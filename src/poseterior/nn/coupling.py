@@ -1,0 +1,220 @@
+"""Conditional couplings: invertible maps of a vector whose parameters come from a context.
+
+The context (features of the evidence) is the same for all samples of a pose, so what it contributes to a
+network is computed once a pose and broadcast (`FactoredMLP.prepare`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Transform, constraints
+from zuko.transforms import (
+    ComposedTransform,
+    CouplingTransform,
+    DependentTransform,
+    MonotonicAffineTransform,
+    MonotonicRQSTransform,
+    PermutationTransform,
+)
+
+__all__ = [
+    "COUPLINGS",
+    "ConditionalCouplings",
+    "EvidenceTransform",
+    "FactoredMLP",
+    "HalvesCoupling",
+]
+
+#: Univariate maps of a coupling.
+COUPLINGS = ("affine", "spline")
+
+
+class FactoredMLP(nn.Module):
+    """A multilayer perceptron of ``[inputs, context]`` whose context part is computed apart.
+
+    ``net(x, net.prepare(context))`` is what an MLP of the concatenation would give.
+
+    Args:
+        inputs: features that differ between samples.
+        context: features that all samples of a pose share.
+        hidden: widths of the hidden layers.
+        outputs: number of outputs.
+        activation: between the layers.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        context: int,
+        hidden: Sequence[int],
+        outputs: int,
+        activation: type[nn.Module] = nn.SiLU,
+    ) -> None:
+        super().__init__()
+        self.own = nn.Linear(inputs, hidden[0], bias=False)
+        self.shared = nn.Linear(context, hidden[0])
+        layers: list[nn.Module] = [activation()]
+        for before, after in zip(hidden, [*hidden[1:], outputs], strict=True):
+            layers += [nn.Linear(before, after), activation()]
+        self.rest = nn.Sequential(*layers[:-1])
+
+    def prepare(self, context: Float[Tensor, "*batch context"]) -> Float[Tensor, "*batch hidden"]:
+        """The context's part of the first layer, with its bias."""
+        return self.shared(context)
+
+    def forward(
+        self, inputs: Float[Tensor, "*samples_batch inputs"], prepared: Float[Tensor, "*batch hidden"]
+    ) -> Float[Tensor, "*samples_batch outputs"]:
+        return self.rest(self.own(inputs) + prepared)
+
+
+class HalvesCoupling(CouplingTransform):
+    """zuko's coupling with the first half constant, split by slices: gathers are slow on CPUs."""
+
+    def __init__(self, meta: Any, size: int) -> None:
+        super().__init__(meta, torch.arange(size) < size // 2)
+        self.half = size // 2
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[..., : self.half], x[..., self.half :]
+
+    def merge(self, x_a: Tensor, x_b: Tensor, shape: Any) -> Tensor:
+        return torch.cat([x_a, x_b], -1)
+
+
+class ConditionalCouplings(nn.Module):
+    """A stack of couplings with fixed permutations before each; a context gives the `Transform`.
+
+    Args:
+        size: length of the vector.
+        context: number of context features.
+        layers: number of couplings; each changes one half.
+        hidden: widths of each coupling's network.
+        coupling: ``"affine"`` or ``"spline"`` (rational-quadratic, identity outside [-bound, bound]).
+        bins: of a spline.
+        bound: of a spline.
+        seed: of the fixed permutations, which are stored in the weights.
+    """
+
+    orders: Tensor
+
+    def __init__(
+        self,
+        size: int,
+        context: int,
+        layers: int,
+        hidden: Sequence[int],
+        coupling: str = "affine",
+        bins: int = 8,
+        bound: float = 6.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.size, self.coupling, self.bins, self.bound = size, coupling, bins, bound
+        changed = size - size // 2
+        outputs = changed * (2 if coupling == "affine" else 3 * bins - 1)
+        self.nets = nn.ModuleList(FactoredMLP(size // 2, context, hidden, outputs) for _ in range(layers))
+        for net in self.nets:
+            # Start as the identity.
+            last = net.rest[-1]  # type: ignore[union-attr, index]
+            nn.init.zeros_(last.weight)  # type: ignore[union-attr, arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[union-attr, arg-type]
+        generator = torch.Generator().manual_seed(seed)
+        orders = torch.stack([torch.randperm(size, generator=generator) for _ in range(layers)])
+        self.register_buffer("orders", orders)
+
+    def _univariate(self, parameters: Tensor) -> Transform:
+        if self.coupling == "affine":
+            shift, scale = parameters.chunk(2, -1)
+            return DependentTransform(MonotonicAffineTransform(shift, scale), 1)
+        widths, heights, derivatives = parameters.unflatten(-1, (-1, 3 * self.bins - 1)).split(
+            [self.bins, self.bins, self.bins - 1], -1
+        )
+        return DependentTransform(MonotonicRQSTransform(widths, heights, derivatives, bound=self.bound), 1)
+
+    def forward(self, context: Float[Tensor, "*batch context"]) -> ComposedTransform:
+        """The map from the vector ``(*samples, *batch, size)`` to the latent, for these contexts."""
+        steps: list[Transform] = []
+        for net, order in zip(self.nets, self.orders, strict=True):
+            prepared = net.prepare(context)  # type: ignore[operator]
+            steps.append(PermutationTransform(order))
+            steps.append(HalvesCoupling(lambda half, n=net, p=prepared: self._univariate(n(half, p)), self.size))
+        return ComposedTransform(*steps)
+
+
+def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
+    """Solve ``lower @ x = right`` for 3x3 lower triangles; torch's batched solver is slow on tiny blocks."""
+    x = right[..., 0] / lower[..., 0, 0]
+    y = (right[..., 1] - lower[..., 1, 0] * x) / lower[..., 1, 1]
+    z = (right[..., 2] - lower[..., 2, 0] * x - lower[..., 2, 1] * y) / lower[..., 2, 2]
+    return torch.stack([x, y, z], -1)
+
+
+class EvidenceTransform(Transform):
+    """From poses to standardised coordinates in which the 2D evidence is a fact and depth is the question.
+
+    Per joint: the offset from its expected place, split along its viewing ray (depth) and across it, divided by
+    a 3x3 lower triangle; then all joints together are untied by ``(I + U Uᵀ)⁻¹``.
+
+    Args:
+        loc: ``(*batch, joints, 3)`` metres, expected places.
+        slope: ``(*batch, joints, 2)`` sideways metres a metre of depth along the joint's ray.
+        scale_tril: ``(*batch, joints, 3, 3)`` metres, positive diagonals.
+        factor: ``(*batch, joints * 3, rank)``, dimensionless.
+    """
+
+    domain = constraints.real_vector
+    codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, loc: Tensor, slope: Tensor, scale_tril: Tensor, factor: Tensor) -> None:
+        super().__init__()
+        self.loc, self.slope, self.scale_tril, self.factor = loc, slope, scale_tril, factor
+        eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+        # The plain version raises where the network has diverged; the loss must become NaN there.
+        chol, failed = torch.linalg.cholesky_ex(eye + factor.transpose(-1, -2) @ factor)
+        chol = torch.where(failed[..., None, None] == 0, chol, float("nan"))
+        log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum((-2, -1))
+        #: log-determinant of the standardising map, ``(*batch,)``
+        self.ladj = -log_det - 2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        half = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+        self.solved = factor @ (half.transpose(-1, -2) @ half)  # U (I + UᵀU)⁻¹
+
+    @staticmethod
+    def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+        return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+
+    def _tied(self, left: Tensor, right: Tensor, x: Tensor) -> Tensor:
+        """``left @ rightᵀ @ x`` for ``(*samples, *batch, d)``."""
+        batch = left.ndim - 2
+        if batch == 1 and x.ndim == 3:  # one batched product instead of one a sample
+            moved = x.transpose(0, 1)
+            return (moved @ right @ left.transpose(-1, -2)).transpose(0, 1)
+        return self._times(left, self._times(right.transpose(-1, -2), x))
+
+    def _call(self, x: Tensor) -> Tensor:
+        offset = x.unflatten(-1, (-1, 3)) - self.loc
+        lateral = offset[..., :2] - offset[..., 2:] * self.slope
+        white = _forward_substitution(self.scale_tril, torch.cat([lateral, offset[..., 2:]], -1)).flatten(-2)
+        return white - self._tied(self.solved, self.factor, white)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        white = (y + self._tied(self.factor, self.factor, y)).unflatten(-1, (-1, 3))
+        lower = self.scale_tril
+        u, v, depth = white.unbind(-1)
+        across = lower[..., 0, 0] * u
+        down = lower[..., 1, 0] * u + lower[..., 1, 1] * v
+        depth = lower[..., 2, 0] * u + lower[..., 2, 1] * v + lower[..., 2, 2] * depth
+        offset = torch.stack([across + depth * self.slope[..., 0], down + depth * self.slope[..., 1], depth], -1)
+        return (offset + self.loc).flatten(-2)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.ladj.expand(x.shape[:-1])
+
+    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._call(x), self.ladj.expand(x.shape[:-1])
