@@ -1,23 +1,49 @@
-"""Evaluation of a lifter on fixed observations: accuracy, scores, calibration."""
+"""Evaluation of a lifter on fixed observations: accuracy, scores, calibration, and the published tables.
+
+"Published" is the evaluation that papers on multiple hypotheses share (Li & Lee 2019, Sharma et al. 2019, Wehrbein
+et al. 2021): errors of the z0, best, median, mean and worst of N hypotheses under both protocols (P1 = MPJPE,
+P2 = P-MPJPE), averaged over the poses of each action and then, unweighted, over actions; on a hard subset.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import math
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
+from .clustering import cluster
 from .data.protocols import ObservationSet
+from .distributions import PoseDistribution
 from .errors import InputError
-from .kinematics import bone_lengths
+from .keypoints import Keypoints2D
+from .kinematics import bone_lengths, similarity_align
 from .lifters import Lifter
 from .metrics import accuracy
 from .metrics.calibration import Calibration, calibration_error, coverage_ranks
 
-__all__ = ["LIMB_JOINTS", "evaluate"]
+__all__ = [
+    "LIMB_JOINTS",
+    "NOT_IN_CPS",
+    "NOT_IN_PCK",
+    "best_of_counts",
+    "evaluate",
+    "hard_poses",
+    "listed_poses",
+    "select_poses",
+]
 
 #: Joints on which data sets agree best; the signed calibration error across data sets is read on these.
 LIMB_JOINTS = ("shoulder", "elbow", "wrist", "knee", "ankle")
+#: Joints left out of the published PCK (14 of 17 count) and of the published CPS (16 of 17 count).
+NOT_IN_PCK = ("pelvis", "spine", "neck_nose")
+NOT_IN_CPS = ("spine",)
 
 
 class _Collector:
@@ -40,6 +66,66 @@ def _point_scores(collector: _Collector, label: str, pose: Tensor, truth: Tensor
     collector.add(f"{label} MPJPE", 1000 * accuracy.mpjpe(pose, truth, valid))
     collector.add(f"{label} N-MPJPE", 1000 * accuracy.n_mpjpe(pose, truth, valid))
     collector.add(f"{label} P-MPJPE", 1000 * accuracy.p_mpjpe(pose, truth, valid))
+
+
+def best_of_counts(samples: int) -> list[int]:
+    """The N at which best-of-N is reported: 1, 2, 5, 10, 20, 50, ... and the number of samples itself."""
+    steps = (digit * 10**power for power in range(len(str(samples))) for digit in (1, 2, 5))
+    return sorted({n for n in steps if n < samples} | {samples})
+
+
+def _published_scores(
+    collector: _Collector, poses: Tensor, truth: Tensor, valid: Tensor, pck_joints: Tensor, cps_joints: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Collects the published numbers of hypotheses ``(n, batch, joints, 3)``; returns both protocols' errors in mm."""
+    aligned = similarity_align(poses, truth, valid)
+    p1, p2 = 1000 * accuracy.mpjpe(poses, truth, valid), 1000 * accuracy.mpjpe(aligned, truth, valid)
+    for protocol, errors in (("P1", p1), ("P2", p2)):
+        for name, value in accuracy.hypothesis_errors(errors).items():
+            collector.add(f"{protocol} {name}", value)
+    collector.add("PCK@150", 100 * accuracy.pck(poses, truth, valid & pck_joints).amax(0))
+    worst = accuracy.joint_errors(aligned, truth, valid & cps_joints).amax(-1)
+    collector.add("CPS", accuracy.correct_pose_area(worst.amin(0)))
+    return p1, p2
+
+
+def _over_actions(values: Tensor, label: Tensor, actions: int) -> Tensor:
+    """Mean over the poses of each action, then unweighted over actions; ``(poses, ...)`` to ``(...)``."""
+    return torch.stack([values[label == i].mean(0) for i in range(actions)]).mean(0)
+
+
+def _published_table(collector: _Collector, label: Tensor, actions: list[str]) -> dict[str, Any]:
+    """Averages over actions and over poses, and each action's, of what `_published_scores` collected."""
+
+    def rows(names: dict[str, str]) -> dict[str, Any]:
+        values = {short: collector[name] for short, name in names.items()}
+        return {
+            "average": {s: round(float(_over_actions(v, label, len(actions))), 2) for s, v in values.items()},
+            "all poses": {s: round(float(v.mean()), 2) for s, v in values.items()},
+            "per action": {
+                action: {s: round(float(v[label == i].mean()), 2) for s, v in values.items()}
+                for i, action in enumerate(actions)
+            },
+        }
+
+    known = collector.names()
+    order = ("z0", "best", "median", "mean", "worst")
+    errors = {p: {s: f"{p} {s}" for s in order if f"{p} {s}" in known} for p in ("P1", "P2")}
+    return {p: rows(names) for p, names in errors.items()} | {
+        "best hypothesis": rows({"PCK@150": "PCK@150", "CPS": "CPS"})
+    }
+
+
+def _nll(lifter: Lifter, posterior: PoseDistribution, keypoints: Keypoints2D, truth: Tensor, valid: Tensor) -> Tensor:
+    """Negative log-density in nats a dimension, of the poses that can be scored."""
+    dims = 3 * (valid.sum(-1) - 1)
+    whole = valid.all(-1)
+    if whole.all() or posterior.can_marginalise:
+        kwargs = {} if whole.all() else {"observed": valid}
+        return -posterior.log_prob(truth, **kwargs) / dims
+    if not whole.any():
+        return truth.new_empty(0)
+    return -lifter(keypoints[whole]).log_prob(truth[whole]) / dims[whole]
 
 
 def _calibration(ranks: Tensor, counted: Tensor, joints: list[int], limbs: list[int]) -> dict[str, Any]:
@@ -66,6 +152,7 @@ def evaluate(
     chunk: int = 256,
     mode_poses: int = 500,
     device: torch.device | str = "cpu",
+    clusters: int | None = None,
 ) -> dict[str, Any]:
     """Measure a lifter on fixed observations.
 
@@ -77,10 +164,26 @@ def evaluate(
         chunk: poses at a time.
         mode_poses: the mode (slow) is measured on the first so many poses of an even spread.
         device: where to run.
+        clusters: if given, the published numbers are also measured on so many representatives of the samples
+            (`poseterior.clustering.cluster`), under ``clustered``.
 
     Returns:
         A JSON-ready dictionary. Errors in mm; ``calibration`` split by visible and missing joints, the signed
         value positive for over-confidence; ``error bar`` is the median 90 % radius in mm.
+
+        ``published`` has, for P1 (MPJPE) and P2 (P-MPJPE), the ``average`` over actions, the mean over ``all
+        poses`` and each action's error of the z0 (only where the distribution has an attribute ``z0``: the
+        hypothesis of zero latent), best, median, mean and worst hypothesis; PCK@150 (%, 14 joints) and CPS (mm,
+        16 joints) of the best hypothesis likewise; and ``spread``, each joint's standard deviation over the
+        hypotheses along x, y and z in mm (mean over poses, then actions). ``best of N`` is the expected error of
+        the best of N of the samples. An average over actions is unweighted.
+
+        A distribution without density has no NLL, one without mode no such errors. One that cannot marginalise
+        is scored on the poses of which every joint is known; ``NLL poses`` says how many, if not all.
+
+    Raises:
+        InputError: no poses, fewer than two samples, a seed out of range, a lifter of another skeleton, more
+            clusters than samples.
     """
     if samples < 2:
         raise InputError(f"samples: expected at least 2, got {samples}")
@@ -88,12 +191,20 @@ def evaluate(
         raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
+    if not len(data):
+        raise InputError("no poses to evaluate")
+    if clusters is not None and not 1 <= clusters <= samples:
+        raise InputError(f"clusters: expected 1 to {samples} (the number of samples), got {clusters}")
     lifter = lifter.to(device).eval()
     skeleton = lifter.skeleton
     joints = [j for j in range(len(skeleton)) if j != skeleton.root]
     limbs = [j for j in joints if skeleton.joints[j].endswith(LIMB_JOINTS)]
+    in_pck = torch.tensor([name not in NOT_IN_PCK for name in skeleton.joints], device=device)
+    in_cps = torch.tensor([name not in NOT_IN_CPS for name in skeleton.joints], device=device)
+    counts = best_of_counts(samples)
     generator = torch.Generator(device=device).manual_seed(seed)
-    found = _Collector()
+    starts = torch.Generator(device=device).manual_seed(seed)  # of k-means: its draws leave the others as they are
+    found, published, clustered = _Collector(), _Collector(), _Collector()
     everything = data.observations
     every = -(-len(data) // max(1, mode_poses))
     for start in range(0, len(data), chunk):
@@ -106,8 +217,19 @@ def evaluate(
         _point_scores(found, "mean", mean, truth, valid)
         found.add("mean PCK@150", 100 * accuracy.pck(mean, truth, valid))
         found.add("mean AUC", 100 * accuracy.area_under_pck(mean, truth, valid))
-        found.add("best MPJPE", 1000 * accuracy.mpjpe(drawn, truth, valid).amin(0))
-        found.add("best P-MPJPE", 1000 * accuracy.p_mpjpe(drawn, truth, valid).amin(0))
+        p1, p2 = _published_scores(published, drawn, truth, valid, in_pck, in_cps)
+        found.add("best MPJPE", p1.amin(0))
+        found.add("best P-MPJPE", p2.amin(0))
+        published.add("best of N P1", accuracy.expected_best_of(p1, counts).T)
+        published.add("best of N P2", accuracy.expected_best_of(p2, counts).T)
+        published.add("spread", 1000 * drawn.std(0))
+        z0 = getattr(posterior, "z0", None)
+        if z0 is not None:
+            published.add("P1 z0", 1000 * accuracy.mpjpe(z0, truth, valid))
+            published.add("P2 z0", 1000 * accuracy.p_mpjpe(z0, truth, valid))
+        if clusters is not None:
+            few = cluster(drawn, clusters, generator=starts)[0].movedim(-3, 0)
+            _published_scores(clustered, few, truth, valid, in_pck, in_cps)
         found.add("best PCK@150", 100 * accuracy.pck(drawn, truth, valid).amax(0))
         target = torch.where(valid.unsqueeze(-1), truth, mean)
         crps = accuracy.crps(drawn, target).sum(-1)
@@ -116,12 +238,13 @@ def evaluate(
         found.add("CRPS", 1000 * (crps * weight).sum(-1))
         found.add("energy score", 1000 * (energy * weight).sum(-1))
         if posterior.has_density:
-            kwargs = {} if bool(valid.all()) else {"observed": valid}
-            dims = 3 * (valid.sum(-1) - 1)
-            found.add("NLL", -posterior.log_prob(truth, **kwargs) / dims)
+            found.add("NLL", _nll(lifter, posterior, keypoints, truth, valid))
         picked = [i for i in range(len(truth)) if (start + i) % every == 0]
         if picked and mode_poses:
-            _point_scores(found, "mode", lifter(keypoints[torch.tensor(picked)]).mode, truth[picked], valid[picked])
+            # Not every distribution has a mode that can be found.
+            with contextlib.suppress(NotImplementedError):
+                mode = lifter(keypoints[torch.tensor(picked)]).mode
+                _point_scores(found, "mode", mode, truth[picked], valid[picked])
         both = torch.stack([valid[:, child] & valid[:, parent] for child, parent in skeleton.bones], -1)
         gap = (bone_lengths(drawn, skeleton) - bone_lengths(target, skeleton)).abs().mean(0)
         found.add("sample bone error", 1000 * (gap * both).sum(-1) / both.sum(-1).clamp(min=1))
@@ -133,7 +256,7 @@ def evaluate(
 
     ranks, valid, visible = found["ranks"], found["valid"], found["visible"]
     radius = found["radius"]
-    per_pose = [n for n in found.names() if n not in ("ranks", "radius", "visible", "valid")]
+    per_pose = [n for n in found.names() if n not in ("ranks", "radius", "visible", "valid") and len(found[n])]
     groups = {"visible": (visible & valid)[:, joints], "missing": (~visible & valid)[:, joints]}
     bars = {name: float(radius[:, joints][group].median()) for name, group in groups.items() if group.any()}
     if len(bars) == 2:
@@ -142,7 +265,9 @@ def evaluate(
     actions = sorted(set(data.action))
     label = torch.tensor([actions.index(a) for a in data.action])
     shown = ("mean MPJPE", "mean P-MPJPE", "best MPJPE", "best P-MPJPE")
-    return {
+    spread = _over_actions(published["spread"], label, len(actions))
+    curves = {p: _over_actions(published[f"best of N {p}"], label, len(actions)) for p in ("P1", "P2")}
+    result: dict[str, Any] = {
         "protocol": data.protocol,
         "poses": len(data),
         "samples": samples,
@@ -168,3 +293,94 @@ def evaluate(
             if valid[:, j].any()
         },
     }
+    result["published"] = _published_table(published, label, actions) | {
+        "spread": {
+            "per joint": {name: _axes(row) for name, row in zip(skeleton.joints, spread, strict=True)},
+            "mean": _axes(spread.mean(0)),
+        }
+    }
+    result["best of N"] = {"N": counts} | {p: [round(float(v), 2) for v in curve] for p, curve in curves.items()}
+    if clusters is not None:
+        result["clustered"] = {"clusters": clusters} | _published_table(clustered, label, actions)
+    if "NLL" in found.names() and len(found["NLL"]) < len(data):
+        result["NLL poses"] = len(found["NLL"])
+    return result
+
+
+def _axes(values: Tensor) -> dict[str, float]:
+    return {axis: round(float(v), 2) for axis, v in zip("xyz", values, strict=True)}
+
+
+# -- subsets ---------------------------------------------------------------------------------------------------
+
+
+def hard_poses(data: ObservationSet, sigma: float) -> Bool[Tensor, " poses"]:
+    """Poses of which the detector is unsure: the published hard subset on any observations.
+
+    Args:
+        data: from `poseterior.data.protocols`.
+        sigma: a pose is hard if the standard deviation that the detector reports for any visible joint, along
+            the larger axis of its covariance, is above this many pixels. (Published: 5 px of heatmaps of 64 px.)
+
+    Raises:
+        InputError: ``sigma`` is not a number above 0.
+    """
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise InputError(f"hard sigma: expected a number of pixels above 0, got {sigma}")
+    keypoints = data.observations.keypoints
+    larger = torch.linalg.eigvalsh(keypoints.covariance)[..., -1].clamp(min=0.0).sqrt()
+    return ((larger > sigma) & keypoints.visible).any(-1)
+
+
+def listed_poses(data: ObservationSet, path: str | Path) -> Bool[Tensor, " poses"]:
+    """Poses that a list file names.
+
+    One pose a line: its row in the observation file (from 0), or ``CLIP:FRAME`` as in that file's columns
+    ``clip`` and ``frame``, e.g. ``basketball_1:18``. Empty lines and lines that start with # are skipped. A
+    frame that the observations do not hold is passed over: a list may be made for all frames of a data set.
+
+    Raises:
+        InputError: the file cannot be read, a line is neither of the two, or a row beyond the last; names the
+            line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable text file ({error})") from None
+    rows: dict[tuple[str, int], list[int]] = {}
+    for row, pose in enumerate(data.observations.keypoints.ids):
+        rows.setdefault((pose.file, pose.frame), []).append(row)
+    keep = torch.zeros(len(data), dtype=torch.bool)
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        clip, colon, frame = line.rpartition(":")
+        if not frame.isdecimal() or bool(clip) != bool(colon):
+            raise InputError(f"{path}, line {number}: expected a row number or CLIP:FRAME, got {line!r}")
+        if clip:
+            keep[rows.get((clip, int(frame)), [])] = True
+        elif int(frame) < len(data):
+            keep[int(frame)] = True
+        else:
+            raise InputError(f"{path}, line {number}: row {frame} is beyond the last of {len(data)} poses (from 0)")
+    return keep
+
+
+def select_poses(data: ObservationSet, keep: Bool[Tensor, " poses"]) -> ObservationSet:
+    """The poses where ``keep``.
+
+    Raises:
+        InputError: none is kept.
+    """
+    if not keep.any():
+        raise InputError(f"none of the {len(data)} poses is in the subset; loosen the threshold or check the list")
+    o = data.observations
+    kept = {name: getattr(o, name)[keep] for name in ("pose", "observed", "root", "index")}
+    return dataclasses.replace(
+        data,
+        observations=dataclasses.replace(o, keypoints=o.keypoints[keep], **kept),
+        action=tuple(compress(data.action, keep.tolist())),
+        subject=tuple(compress(data.subject, keep.tolist())),
+    )

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from .linalg import cholesky_or_nan, solve_lower_3x3
 from .skeletons import Skeleton, get_skeleton
 
 __all__ = ["FlowPoseDistribution", "MixturePoseDistribution", "PoseDistribution", "seeded"]
@@ -104,14 +105,6 @@ class PoseDistribution(Distribution):
         )
 
 
-def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
-    """Solve ``lower @ x = right`` for 3x3 lower triangles; torch's batched solver is slow on tiny blocks."""
-    x = right[..., 0] / lower[..., 0, 0]
-    y = (right[..., 1] - lower[..., 1, 0] * x) / lower[..., 1, 1]
-    z = (right[..., 2] - lower[..., 2, 0] * x - lower[..., 2, 1] * y) / lower[..., 2, 2]
-    return torch.stack([x, y, z], -1)
-
-
 class MixturePoseDistribution(PoseDistribution):
     """A mixture of Gaussians over the joints other than the root.
 
@@ -165,7 +158,7 @@ class MixturePoseDistribution(PoseDistribution):
 
     def _component_log_prob(self, poses: Tensor, observed: Tensor | None) -> Tensor:
         """Log-density of turned poses ``(..., joints - 1, 3)`` under every component: ``(..., k)``."""
-        whitened = _forward_substitution(self.scale_tril, poses.unsqueeze(-3) - self.loc)
+        whitened = solve_lower_3x3(self.scale_tril, poses.unsqueeze(-3) - self.loc)
         log_scale = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         dims: Tensor | float = 3.0 * len(self._others)
         if observed is not None:
@@ -182,9 +175,7 @@ class MixturePoseDistribution(PoseDistribution):
                 factor = factor * observed.repeat_interleave(3, -1)[..., None, :, None]
             rank = factor.shape[-1]
             capacitance = factor.transpose(-1, -2) @ factor + torch.eye(rank, dtype=flat.dtype, device=flat.device)
-            # The plain version raises where the network has diverged; the loss must become NaN there.
-            chol, failed = torch.linalg.cholesky_ex(capacitance)
-            chol = torch.where(failed[..., None, None] == 0, chol, float("nan"))
+            chol = cholesky_or_nan(capacitance)
             eye = torch.eye(rank, dtype=flat.dtype, device=flat.device).expand_as(chol)
             half = factor @ torch.linalg.solve_triangular(chol, eye, upper=False).transpose(-1, -2)
             projected = flat @ half.squeeze(-3) if half.shape[-3] == 1 else (flat.unsqueeze(-2) @ half).squeeze(-2)
@@ -416,7 +407,7 @@ class FlowPoseDistribution(PoseDistribution):
     @torch.no_grad()
     def z0(self) -> Float[Tensor, "*batch joints 3"]:
         """The pose of the zero latent: the published single hypothesis (no mode, no mean)."""
-        return self.from_latent(torch.zeros_like(self._latent(torch.Size(), None)))
+        return self.from_latent(self._like.new_zeros(*self.batch_shape, self._dims))
 
     @torch.no_grad()
     def _draw_moments(self) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ MINIMUM_SPREAD_PX = 0.5
 
 
 #: Attributes of `Keypoints2D` that have one entry a pose.
-_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height")
+_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude")
 
 
 class PoseId(NamedTuple):
@@ -93,10 +93,12 @@ class Keypoints2D:
         confidence: ``(*batch, joints)`` detector scores; scores above 1 count as 1; default 1.
         intrinsics: ``(fx, fy, cx, cy)`` px, one for all or ``(*batch, 4)``; unknown where None or NaN.
         height: the person's height in metres, one for all or ``(*batch,)``; unknown where None or NaN.
+        amplitude: ``(*batch, joints)`` height of the peak in the detector's heatmap; unknown where None or NaN.
         ids: a `PoseId` for each pose, in row-major batch order.
 
     Attributes:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
+        amplitude: ``(*batch, joints)``, NaN where unknown or not visible.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
 
     Raises:
@@ -120,6 +122,7 @@ class Keypoints2D:
         confidence: Any = None,
         intrinsics: Any = None,
         height: Any = None,
+        amplitude: Any = None,
         ids: Sequence[PoseId] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -176,6 +179,8 @@ class Keypoints2D:
         self.image_size = self._constant(image_size, batch, (2,), "image_size", device)
         self.intrinsics = self._constant(intrinsics, batch, (4,), "intrinsics", device)
         self.height = self._constant(height, batch, (), "height", device)
+        amplitude = self._constant(amplitude, batch, (joints,), "amplitude", device)
+        self.amplitude = torch.where(visible, amplitude, float("nan"))
         self._refuse_constant((self.image_size <= 0) | self.image_size.isinf(), "image_size", "(width, height) above 0")
         self._refuse_constant(self.intrinsics[..., :2] <= 0, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")
         self._refuse_constant((self.height < 0.3) | (self.height > 3.0), "height", "metres between 0.3 and 3")
@@ -245,6 +250,7 @@ class Keypoints2D:
             "skeleton": self.skeleton,
             "intrinsics": self.intrinsics,
             "height": self.height,
+            "amplitude": self.amplitude,
             "ids": self.ids,
         }
         return Keypoints2D(**(values | changes))
@@ -315,4 +321,7 @@ class Keypoints2D:
         covariance = torch.einsum("ts,...scd->...tcd", weights.square(), self.covariance)
         spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * self.size.unsqueeze(-1)
         covariance = covariance + spread.square()[..., None, None] * torch.eye(2, device=self.device)
-        return self._replace(xy=xy, covariance=covariance, visible=visible, skeleton=target)
+        unknown = torch.einsum("ts,...s->...t", needed, self.amplitude.isnan().to(self.xy.dtype)) > 0
+        amplitude = torch.einsum("ts,...s->...t", weights, self.amplitude.nan_to_num(0.0))
+        amplitude = torch.where(unknown, float("nan"), amplitude)
+        return self._replace(xy=xy, covariance=covariance, visible=visible, amplitude=amplitude, skeleton=target)

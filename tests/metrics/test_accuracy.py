@@ -1,11 +1,17 @@
+from itertools import combinations
+
 import pytest
 import torch
 
+from poseterior.errors import InputError
 from poseterior.metrics.accuracy import (
     area_under_pck,
+    correct_pose_area,
     correct_pose_score,
     crps,
     energy_score,
+    expected_best_of,
+    hypothesis_errors,
     mpjpe,
     n_mpjpe,
     p_mpjpe,
@@ -103,3 +109,67 @@ def test_energy_score_prefers_the_right_distribution():
     scores = {s: float(energy_score(s * right, truth).mean()) for s in (0.3, 1.0, 3.0)}
     assert scores[1.0] < scores[0.3]
     assert scores[1.0] < scores[3.0]
+
+
+def test_golden_summary_over_hypotheses(golden):
+    truth, poses = golden
+    summary = hypothesis_errors(1000 * mpjpe(poses, truth))
+    expected = {"best": 71.977575, "median": 155.951412, "mean": 175.945183, "worst": 299.906562}
+    assert {name: float(value) for name, value in summary.items()} == pytest.approx(expected, abs=1e-5)
+    # of an even number of hypotheses, the lower one in the middle
+    assert float(hypothesis_errors(1000 * p_mpjpe(poses[:2], truth))["median"]) == pytest.approx(68.913498, abs=1e-5)
+
+
+def test_golden_worst_joint_of_the_best_hypothesis(golden):
+    truth, poses = golden
+    from poseterior.kinematics import similarity_align
+
+    sixteen = [j for j in range(17) if j != 7]
+    worst = (similarity_align(poses, truth) - truth).norm(dim=-1)[:, sixteen].amax(-1).amin(0)
+    assert float(1000 * worst) == pytest.approx(90.184619, abs=1e-5)
+    assert float(correct_pose_area(worst)) == pytest.approx(209.5)
+
+
+@pytest.mark.parametrize(
+    ("millimetres", "area"), [(0.0, 299.0), (0.5, 299.0), (1.5, 298.5), (299.5, 0.5), (300.0, 0.0)]
+)
+def test_correct_pose_area_at_its_ends(millimetres, area):
+    assert float(correct_pose_area(torch.tensor(millimetres / 1000, dtype=torch.float64))) == area
+
+
+def test_correct_pose_score_ignores_missing_truth(golden):
+    truth, poses = golden
+    valid = torch.ones(17, dtype=torch.bool)
+    valid[[2, 10]] = False
+    kept = valid.nonzero().squeeze(-1)
+    holes = torch.where(valid.unsqueeze(-1), truth, float("nan"))
+    assert float(correct_pose_score(poses, holes, valid=valid)) == float(
+        correct_pose_score(poses[:, kept], truth[kept])
+    )
+
+
+def test_expected_best_of_is_the_mean_over_all_subsets():
+    errors = torch.rand(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    curve = expected_best_of(errors, range(1, 7))
+    for m in range(1, 7):
+        subsets = [errors[list(s)].amin(0) for s in combinations(range(6), m)]
+        torch.testing.assert_close(curve[m - 1], torch.stack(subsets).mean(0))
+
+
+def test_expected_best_of_falls_from_the_mean_to_the_smallest():
+    errors = torch.rand(1000, 5, generator=torch.Generator().manual_seed(1))
+    curve = expected_best_of(errors, [1, 2, 5, 10, 50, 200, 999, 1000])
+    torch.testing.assert_close(curve[0], errors.mean(0))
+    torch.testing.assert_close(curve[-1], errors.amin(0))
+    assert (curve.diff(dim=0) <= 0).all()
+    # uniform errors: the smallest of m is 1 / (m + 1) on average
+    many = torch.rand(2000, 200, generator=torch.Generator().manual_seed(2))
+    assert float(expected_best_of(many, [9]).mean()) == pytest.approx(0.1, abs=0.002)
+    torch.testing.assert_close(expected_best_of(errors.flip(0), [7]), expected_best_of(errors, [7]))
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_expected_best_of_needs_as_many_samples(count):
+    with pytest.raises(InputError) as caught:
+        expected_best_of(torch.ones(3, 2), [1, count])
+    assert str(caught.value) == f"counts: expected 1 to 3 (the number of samples), got {count}"

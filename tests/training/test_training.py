@@ -103,7 +103,7 @@ def test_scientific_notation_is_a_number():
 
 
 def test_unknown_recipe():
-    with pytest.raises(InputError, match="nothing: neither a file nor a shipped recipe; shipped: mdn"):
+    with pytest.raises(InputError, match="nothing: neither a file nor a shipped recipe; shipped: .*mdn"):
         read_recipe("nothing")
 
 

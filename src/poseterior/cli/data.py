@@ -11,17 +11,18 @@ import tyro
 
 @dataclass
 class Import:
-    """Import motion capture into a pose store (a folder of Parquet files).
+    """Import motion capture into a pose store (a folder of Parquet files); h36m into a file of observations.
 
-    Example: poseterior data import bvh mocap/walks --out stores/walks
+    Examples: poseterior data import bvh mocap/walks --out stores/walks;
+    poseterior data import h36m FOLDER --detections PICKLE --split train --out train.parquet
     """
 
-    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass"]]
+    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass", "h36m"]]
     """Format of the files."""
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Files, or folders that are searched below."""
+    """Files, or folders that are searched below; h36m: the folder that holds S1, S5 ..., or the merged pickle."""
     out: Path
-    """Folder of the store."""
+    """Folder of the store; h36m: Parquet file."""
     units: str | None = None
     """Length unit of the files: m, cm, mm, in or ft (default: what the source is known to use)."""
     up: Literal["y", "z"] | None = None
@@ -36,16 +37,59 @@ class Import:
     """Add to an existing store."""
     skip_bad: bool = False
     """Leave out files that cannot be read, and list them at the end."""
+    detections: Path | None = None
+    """h36m: pickle of the published 2D detections without 3D poses."""
+    split: Literal["train", "test", "test-hard"] | None = None
+    """h36m: S1, S5-S8; S9, S11; or those test frames on which the detector was unsure."""
 
     def run(self) -> None:
         from ..data.importing import import_mocap
 
+        if self.format == "h36m":
+            self._import_h36m()
+            return
+        self._refuse(("detections", "split"), f"{self.format} has none; it is for h36m")
         report = import_mocap(
             self.paths, self.out, self.format, units=self.units, up=self.up, fps=self.fps, subject=self.subject,
             overwrite=self.overwrite, append=self.append, skip_bad=self.skip_bad, progress=True,
         )  # fmt: skip
         print(report)
         print(f"next: poseterior data inspect {self.out}")
+
+    def _refuse(self, options: tuple[str, ...], reason: str) -> None:
+        from ..errors import InputError
+
+        for option in options:
+            if getattr(self, option) not in (None, False):
+                raise InputError(f"--{option.replace('_', '-')}: {reason}")
+
+    def _import_h36m(self) -> None:
+        from ..data.h36m import read_h36m
+        from ..data.protocols import save_observations
+        from ..errors import InputError
+        from ._common import check_extension
+
+        self._refuse(("units", "up", "fps", "subject", "append", "skip_bad"), "not for h36m, where it is fixed")
+        check_extension(self.out, "--out", (".parquet",))
+        if len(self.paths) != 1:
+            raise InputError("h36m: expected one path: the folder that holds S1, S5 ..., or the merged pickle")
+        if self.split is None:
+            raise InputError("--split: expected train, test or test-hard")
+        if self.out.exists() and not self.overwrite:
+            raise InputError(f"--out {self.out}: exists already; pass --overwrite, or choose another file")
+        path = self.paths[0]
+        if path.is_dir() and self.detections is None:
+            raise InputError(
+                f"{path}: the CDF files hold no 2D keypoints; pass the pickle of the detections as --detections"
+            )
+        if not path.is_dir() and self.detections is not None:
+            raise InputError(f"{path}: with --detections, name the folder of the CDF files that holds S1, S5 ...")
+        folder = None if self.detections is None else path
+        data = read_h36m(self.detections or path, folder, self.split)
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+        train = f"poseterior train flow-published-h36m data.observations={self.out}"
+        print(f"next: {train if self.split == 'train' else f'poseterior evaluate WEIGHTS --data {self.out}'}")
 
 
 @dataclass

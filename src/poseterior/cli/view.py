@@ -18,6 +18,12 @@ class View:
     """Write an offline page instead of starting the viewer."""
     png: Path | None = None
     """Write a summary picture instead of starting the viewer (.png, .pdf, .svg)."""
+    overlay: Path | None = None
+    """Write one pose's hypotheses drawn over each other, in 2D and 3D (.png, .pdf, .svg)."""
+    pose: int = 0
+    """Row of the result that the overlay shows."""
+    camera: Path | None = None
+    """Camera file for the overlay's 2D part; without it the field of view is taken as 55 degrees."""
     photo: Path | None = None
     """Photograph, or folder of photographs, that the keypoints come from."""
     hypotheses: int = 20
@@ -32,12 +38,13 @@ class View:
     """Port; the next free one is taken."""
 
     def run(self) -> None:
-        from ._common import check_extension
+        from ._common import camera_file, check_extension
 
         check_extension(self.html, "--html", (".html",))
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
+        check_extension(self.overlay, "--overlay", (".png", ".pdf", ".svg"))
         from ..export import load_result
-        from ..view import save_summary, serve, write_html
+        from ..view import save_hypotheses, save_summary, serve, write_html
         from ..view.scene import SceneOptions
 
         options = SceneOptions(hypotheses=self.hypotheses, ellipsoids=self.ellipsoids)
@@ -48,7 +55,11 @@ class View:
         if self.png is not None:
             save_summary(result, self.png, photos=self.photo)
             print(f"wrote {self.png}")
-        if self.html is None and self.png is None:
+        if self.overlay is not None:
+            intrinsics = None if self.camera is None else camera_file(self.camera)
+            save_hypotheses(result, self.overlay, self.pose, self.hypotheses, photos=self.photo, intrinsics=intrinsics)
+            print(f"wrote {self.overlay}")
+        if self.html is None and self.png is None and self.overlay is None:
             viewer = serve(result, self.host, self.port, photos=self.photo, fps=self.fps, options=options)
             print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
             viewer.wait()

@@ -139,7 +139,7 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
 
 _COLUMNS: dict[str, tuple[int, ...]] = {
     "xy": (17, 2), "covariance": (17, 2, 2), "visible": (17,), "image_size": (2,), "intrinsics": (4,),
-    "height": (), "pose": (17, 3), "observed": (17,), "root": (3,),
+    "height": (), "amplitude": (17,), "pose": (17, 3), "observed": (17,), "root": (3,),
 }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
     """Write one Parquet file: one row a pose, tensors flattened row-major; constants in the schema metadata."""
     o = data.observations
     tensors = {name: getattr(o.keypoints, name) for name in ("xy", "covariance", "visible", "image_size")}
-    tensors |= {"intrinsics": o.keypoints.intrinsics, "height": o.keypoints.height}
+    tensors |= {name: getattr(o.keypoints, name) for name in ("intrinsics", "height", "amplitude")}
     tensors |= {"pose": o.pose, "observed": o.observed, "root": o.root}
     columns: dict[str, Any] = {
         "clip": pa.array([i.file for i in o.keypoints.ids]),
@@ -189,13 +189,16 @@ def load_observations(path: str | Path) -> ObservationSet:
     metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     if metadata.get("format") != _FORMAT:
         raise InputError(f"{path}: not an observation file; make one with `poseterior data simulate`")
-    values = {}
-    absent = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name not in table.column_names]
+    values: dict[str, torch.Tensor] = {}
+    needed = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name != "amplitude"]
+    absent = [name for name in needed if name not in table.column_names]
     if absent:
         raise InputError(
             f"{path}: the column {absent[0]!r} is missing; make the file anew with `poseterior data simulate`"
         )
     for name, shape in _COLUMNS.items():
+        if name not in table.column_names:  # files from before there were amplitudes
+            continue
         column = table[name].combine_chunks()
         flat = column.flatten() if shape else column
         values[name] = torch.from_numpy(flat.to_numpy(zero_copy_only=False).copy()).reshape(-1, *shape)
@@ -207,6 +210,7 @@ def load_observations(path: str | Path) -> ObservationSet:
         values["image_size"],
         intrinsics=values["intrinsics"],
         height=values["height"],
+        amplitude=values.get("amplitude"),
         ids=ids,
     )
     index = torch.arange(len(ids))

@@ -23,7 +23,7 @@ from ..distributions import FlowPoseDistribution, PoseDistribution
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform
-from ..nn.encoders import ResidualMLP, evidence_features, evidence_width
+from ..nn.encoders import ResidualMLP, evidence_features, evidence_width, lateral_evidence, lower_triangles
 from .base import Lifter, LifterConfig, register
 
 __all__ = ["FlowConfig", "FlowLifter"]
@@ -130,16 +130,13 @@ class FlowLifter(Lifter):
         joints, root = len(self.others), self.skeleton.root
         # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
         size = 0.45 * raw["size"][..., :1].clamp(-3.0, 3.0).exp()
-        seen = (view.visible[..., self.others] & view.visible[..., root : root + 1]).unsqueeze(-1)
-        lateral = view.points[..., self.others, :] - view.points[..., root : root + 1, :]
-        lateral = torch.where(seen, lateral, 0.0)
-        evidence = torch.cat([lateral, torch.zeros_like(lateral[..., :1])], -1)
+        evidence = lateral_evidence(view, root)
         loc = size.unsqueeze(-1) * (evidence + raw["offset"].unflatten(-1, (joints, 3)))
         # Where nothing is known of the camera the picture is taken as distant: rays are parallel.
         tangent = view.points[..., self.others, :] * view.scale[..., None, None]
         near = (view.knowledge > 0)[..., None, None] & view.visible[..., self.others].unsqueeze(-1)
         slope = torch.where(near, tangent, 0.0)
-        scale_tril = _lower_triangles(raw["tril"].unflatten(-1, (joints, 6)), self.config.minimum_scale)
+        scale_tril = lower_triangles(raw["tril"].unflatten(-1, (joints, 6)), self.config.minimum_scale)
         factor = torch.cat(
             [
                 raw["tie"].unflatten(-1, (3 * joints, self.config.rank)),
@@ -150,8 +147,11 @@ class FlowLifter(Lifter):
         with torch.autocast(keypoints.device.type, enabled=False):
             standardise = EvidenceTransform(loc, slope, scale_tril, factor)
             transform = ComposedTransform(standardise, *self.couplings(context).transforms)
+        # Keypoints are float32: one Newton-Schulz step makes the turn a rotation to the precision of the densities.
+        turn = view.rotation.to(dtype)
+        turn = 1.5 * turn - 0.5 * turn @ turn.transpose(-1, -2) @ turn
         return FlowPoseDistribution(
-            transform, keypoints.batch_shape, self.config.temperature, view.rotation.to(dtype), self.skeleton, like=loc
+            transform, keypoints.batch_shape, self.config.temperature, turn, self.skeleton, like=loc
         )
 
     @torch.no_grad()
@@ -164,7 +164,7 @@ class FlowLifter(Lifter):
             return
         base = dataclasses.replace(self.config, temperature=1.0)
         self.config = base
-        posterior = self.distribution(observations.keypoints[complete])
+        posterior = self._ours(observations.keypoints[complete])
         pose = observations.pose[complete]
 
         def loss(temperature: float) -> float:
@@ -175,14 +175,6 @@ class FlowLifter(Lifter):
         best = min((0.5 + 0.05 * i for i in range(31)), key=loss)
         best = min((best + 0.01 * i for i in range(-4, 5)), key=loss)
         self.config = dataclasses.replace(base, temperature=round(best, 2))
-
-
-def _lower_triangles(raw: Tensor, minimum: float) -> Tensor:
-    """Unconstrained ``(..., 6)`` to 3x3 lower triangles with diagonals above ``minimum`` (metres)."""
-    diagonal = minimum + 0.1 * nn.functional.softplus(raw[..., :3] - 1.0)
-    lower = torch.diag_embed(diagonal)
-    lower[..., [1, 2, 2], [0, 0, 1]] = 0.05 * raw[..., 3:]
-    return lower
 
 
 def _size_direction(evidence: Tensor, raw_size: Tensor, scale_tril: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from ..cameras import canonical_view
 from ..distributions import MixturePoseDistribution
 from ..errors import InputError
 from ..keypoints import Keypoints2D
-from ..nn.encoders import ResidualMLP, evidence_features, evidence_width
+from ..nn.encoders import ResidualMLP, evidence_features, evidence_width, lateral_evidence, lower_triangles
 from .base import Lifter, LifterConfig, register
 
 __all__ = ["FrobeniusLinear", "MixtureConfig", "MixtureDensityLifter", "PublishedMixtureNetwork"]
@@ -179,19 +179,11 @@ class MixtureDensityLifter(Lifter):
         raw = dict(zip(self.sizes, parts, strict=True))
         # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
         size = 0.45 * raw["size"].clamp(-3.0, 3.0).exp()
-        root = self.skeleton.root
-        seen = view.visible[..., self.others] & view.visible[..., root : root + 1]
-        lateral = view.points[..., self.others, :] - view.points[..., root : root + 1, :]
-        lateral = torch.where(seen.unsqueeze(-1), lateral, 0.0)
-        evidence = torch.cat([lateral, torch.zeros_like(lateral[..., :1])], -1)
+        evidence = lateral_evidence(view, self.skeleton.root)
         offset = raw["offset"].unflatten(-1, (joints, 3))
         loc = size.unsqueeze(-1) * (evidence.unsqueeze(-3) + offset)
-        lower = raw["tril"].unflatten(-1, (joints, 6))
-        diagonal = self.config.minimum_scale + 0.1 * nn.functional.softplus(lower[..., :3] - 1.0)
-        scale_tril = torch.diag_embed(diagonal)
-        rows, columns = [1, 2, 2], [0, 0, 1]
-        scale_tril[..., rows, columns] = 0.05 * lower[..., 3:]
-        scale_tril = self.config.temperature * scale_tril
+        lower = lower_triangles(raw["tril"].unflatten(-1, (joints, 6)), self.config.minimum_scale)
+        scale_tril = self.config.temperature * lower
         factor = None
         if self.tie is not None:
             factor = self.tie(hidden).float().unflatten(-1, (1, 3 * joints, self.config.rank))

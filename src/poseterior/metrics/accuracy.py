@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..errors import InputError
 from ..kinematics import similarity_align
 
 __all__ = [
     "area_under_pck",
+    "correct_pose_area",
     "correct_pose_score",
     "crps",
     "energy_score",
+    "expected_best_of",
+    "hypothesis_errors",
     "joint_errors",
     "mpjpe",
     "n_mpjpe",
@@ -95,18 +101,60 @@ def correct_pose_score(
     hypotheses: Float[Tensor, "samples *batch joints 3"],
     truth: Float[Tensor, "*batch joints 3"],
     joints: list[int] | None = None,
+    valid: Bool[Tensor, "*batch joints"] | None = None,
 ) -> Float[Tensor, "*batch"]:
-    """CPS (Wandt et al. 2021) in mm, in closed form: the area over 1..300 mm under "some hypothesis is correct".
+    """CPS (Wandt et al. 2021) in mm: the area over thresholds 1..300 mm under "some hypothesis is correct".
 
-    A hypothesis is correct at t if all ``joints`` (default all) are within t after similarity alignment. With
-    e the smallest worst-joint error, the trapezoid sum is ``#{t : e < t} - [e < 1] / 2 - [e < 300] / 2``.
+    A hypothesis is correct at t if all ``joints`` (default all) are within t after similarity alignment, for
+    which all valid joints are used.
     """
-    error = joint_errors(similarity_align(hypotheses, truth), truth)
+    error = joint_errors(similarity_align(hypotheses, truth, valid), truth, valid)
     if joints is not None:
         error = error[..., joints]
-    e = 1000.0 * error.amax(-1).amin(0)
+    return correct_pose_area(error.amax(-1).amin(0))
+
+
+def correct_pose_area(worst: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """CPS in mm from each pose's worst joint error in metres, after alignment, under the best hypothesis.
+
+    The trapezoid sum over t = 1..300 mm of "e < t" in closed form: ``#{t : e < t} - [e < 1] / 2 - [e < 300] / 2``,
+    so 299 at most.
+    """
+    e = 1000.0 * worst
     steps = torch.arange(1, 301, device=e.device)
     return (e.unsqueeze(-1) < steps).sum(-1) - 0.5 * (e < 1).float() - 0.5 * (e < 300).float()
+
+
+def hypothesis_errors(errors: Float[Tensor, "samples *batch"]) -> dict[str, Float[Tensor, "*batch"]]:
+    """The published summary of each pose's errors over its hypotheses: ``best, median, mean, worst``.
+
+    The median of an even number of hypotheses is the lower one of the two in the middle.
+    """
+    return {"best": errors.amin(0), "median": errors.median(0).values, "mean": errors.mean(0), "worst": errors.amax(0)}
+
+
+def expected_best_of(errors: Float[Tensor, "samples *batch"], counts: Sequence[int]) -> Float[Tensor, "counts *batch"]:
+    """Expected error of the best of m hypotheses, for each m in ``counts``.
+
+    The expectation is over all subsets of m of the n samples, in closed form: the i-th smallest error is the
+    subset's best with probability ``C(n - i, m - 1) / C(n, m)``. So it does not depend on the samples' order
+    and never grows with m. It is the mean error at m = 1 and the smallest at m = n.
+
+    Raises:
+        InputError: a count below 1 or above the number of samples.
+    """
+    n = len(errors)
+    for m in counts:
+        if not 1 <= m <= n:
+            raise InputError(f"counts: expected 1 to {n} (the number of samples), got {m}")
+    above = torch.arange(n - 1, dtype=torch.float64, device=errors.device)  # i - 1 of the i-th smallest
+    rows = []
+    for m in counts:
+        # Ratio of each weight to the one before; binomial coefficients themselves overflow.
+        ratio = (n - m - above).clamp(min=0.0) / (n - 1 - above)
+        rows.append(m / n * torch.cat([ratio.new_ones(1), ratio.cumprod(0)]))
+    ordered = errors.sort(0).values
+    return torch.tensordot(torch.stack(rows).to(errors.dtype), ordered, dims=1)
 
 
 def crps(samples: Float[Tensor, "samples *batch"], truth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -22,6 +22,8 @@ from zuko.transforms import (
     PermutationTransform,
 )
 
+from ..linalg import cholesky_or_nan, solve_lower_3x3
+
 __all__ = [
     "COUPLINGS",
     "ConditionalCouplings",
@@ -62,6 +64,14 @@ class FactoredMLP(nn.Module):
         for before, after in zip(hidden, [*hidden[1:], outputs], strict=True):
             layers += [nn.Linear(before, after), activation()]
         self.rest = nn.Sequential(*layers[:-1])
+
+    def start_at_zero(self) -> FactoredMLP:
+        """Make all outputs zero until training moves them: couplings start as the identity."""
+        last = self.rest[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        return self
 
     def prepare(self, context: Float[Tensor, "*batch context"]) -> Float[Tensor, "*batch hidden"]:
         """The context's part of the first layer, with its bias."""
@@ -118,12 +128,8 @@ class ConditionalCouplings(nn.Module):
         self.size, self.coupling, self.bins, self.bound = size, coupling, bins, bound
         changed = size - size // 2
         outputs = changed * (2 if coupling == "affine" else 3 * bins - 1)
-        self.nets = nn.ModuleList(FactoredMLP(size // 2, context, hidden, outputs) for _ in range(layers))
-        for net in self.nets:
-            # Start as the identity.
-            last = net.rest[-1]  # type: ignore[union-attr, index]
-            nn.init.zeros_(last.weight)  # type: ignore[union-attr, arg-type]
-            nn.init.zeros_(last.bias)  # type: ignore[union-attr, arg-type]
+        nets = (FactoredMLP(size // 2, context, hidden, outputs).start_at_zero() for _ in range(layers))
+        self.nets = nn.ModuleList(nets)
         generator = torch.Generator().manual_seed(seed)
         orders = torch.stack([torch.randperm(size, generator=generator) for _ in range(layers)])
         self.register_buffer("orders", orders)
@@ -147,14 +153,6 @@ class ConditionalCouplings(nn.Module):
         return ComposedTransform(*steps)
 
 
-def _forward_substitution(lower: Tensor, right: Tensor) -> Tensor:
-    """Solve ``lower @ x = right`` for 3x3 lower triangles; torch's batched solver is slow on tiny blocks."""
-    x = right[..., 0] / lower[..., 0, 0]
-    y = (right[..., 1] - lower[..., 1, 0] * x) / lower[..., 1, 1]
-    z = (right[..., 2] - lower[..., 2, 0] * x - lower[..., 2, 1] * y) / lower[..., 2, 2]
-    return torch.stack([x, y, z], -1)
-
-
 class EvidenceTransform(Transform):
     """From poses to standardised coordinates in which the 2D evidence is a fact and depth is the question.
 
@@ -176,9 +174,7 @@ class EvidenceTransform(Transform):
         super().__init__()
         self.loc, self.slope, self.scale_tril, self.factor = loc, slope, scale_tril, factor
         eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-        # The plain version raises where the network has diverged; the loss must become NaN there.
-        chol, failed = torch.linalg.cholesky_ex(eye + factor.transpose(-1, -2) @ factor)
-        chol = torch.where(failed[..., None, None] == 0, chol, float("nan"))
+        chol = cholesky_or_nan(eye + factor.transpose(-1, -2) @ factor)
         log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum((-2, -1))
         #: log-determinant of the standardising map, ``(*batch,)``
         self.ladj = -log_det - 2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
@@ -200,7 +196,7 @@ class EvidenceTransform(Transform):
     def _call(self, x: Tensor) -> Tensor:
         offset = x.unflatten(-1, (-1, 3)) - self.loc
         lateral = offset[..., :2] - offset[..., 2:] * self.slope
-        white = _forward_substitution(self.scale_tril, torch.cat([lateral, offset[..., 2:]], -1)).flatten(-2)
+        white = solve_lower_3x3(self.scale_tril, torch.cat([lateral, offset[..., 2:]], -1)).flatten(-2)
         return white - self._tied(self.solved, self.factor, white)
 
     def _inverse(self, y: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..cameras import CAMERA_KNOWLEDGE, CanonicalView
 
-__all__ = ["ResidualMLP", "evidence_features", "evidence_width"]
+__all__ = ["ResidualMLP", "evidence_features", "evidence_width", "lateral_evidence", "lower_triangles"]
 
 _PER_JOINT = 6
 _GLOBAL = 1 + len(CAMERA_KNOWLEDGE) + 2
@@ -45,6 +45,26 @@ def evidence_features(view: CanonicalView) -> Float[Tensor, "*batch features"]:
     log_height = torch.where(known, (view.height.nan_to_num(1.0) / _TYPICAL_HEIGHT).log() * 5.0, 0.0)
     person = torch.stack([log_scale, known.to(joint.dtype), log_height], -1)
     return torch.cat([joint, person, knowledge], -1)
+
+
+def lateral_evidence(view: CanonicalView, root: int) -> Float[Tensor, "*batch nonroot 3"]:
+    """Where the picture puts each joint beside the root, in units of the apparent size; depth 0.
+
+    Zero where the joint or the root is hidden.
+    """
+    others = [j for j in range(view.visible.shape[-1]) if j != root]
+    seen = view.visible[..., others] & view.visible[..., root : root + 1]
+    offset = view.points[..., others, :] - view.points[..., root : root + 1, :]
+    offset = torch.where(seen.unsqueeze(-1), offset, 0.0)
+    return torch.cat([offset, torch.zeros_like(offset[..., :1])], -1)
+
+
+def lower_triangles(raw: Float[Tensor, "*batch 6"], minimum: float) -> Float[Tensor, "*batch 3 3"]:
+    """Unconstrained numbers to 3x3 lower triangles (metres) whose diagonals exceed ``minimum``."""
+    diagonal = minimum + 0.1 * nn.functional.softplus(raw[..., :3] - 1.0)
+    lower = torch.diag_embed(diagonal)
+    lower[..., [1, 2, 2], [0, 0, 1]] = 0.05 * raw[..., 3:]
+    return lower
 
 
 class ResidualMLP(nn.Module):

@@ -16,13 +16,28 @@ __all__ = ["Objective", "make_objective", "objective_names", "register_objective
 
 
 class Objective(nn.Module):
-    """A way of learning. Subclasses implement `forward` and may own auxiliary networks."""
+    """A way of learning. Subclasses implement `forward` and may own auxiliary networks.
+
+    Parameters of an objective that require gradients are trained with the lifter's, to minimise the same sum. A
+    network with a goal of its own (a critic) does not require gradients outside `update_auxiliary`, which trains
+    it; its optimiser belongs to the objective's state (``get_extra_state``), so that checkpoints hold it.
+    """
 
     name: ClassVar[str] = ""
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         """Named scalar loss terms, already weighted: their sum is minimised over the lifter's parameters."""
         raise NotImplementedError
+
+    def update_auxiliary(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        """Train the objective's own networks; called before `forward` in each training step (default: nothing).
+
+        The lifter stays as it is. Random draws come from torch's global generator, which the step has seeded.
+
+        Returns:
+            Named scalars to log beside the loss terms.
+        """
+        return {}
 
 
 _OBJECTIVES: Registry[Objective] = Registry("poseterior.objectives", "objective")

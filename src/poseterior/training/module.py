@@ -7,39 +7,25 @@ the batches that an unbroken one would have seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import IterableDataset
 
-from ..data.simulator import Observations, Simulator
+from ..data.simulator import Observations
 from ..errors import InputError
 from ..lifters import Lifter
 from ..objectives import Objective
 from .recipes import Schedule
 
-__all__ = ["LiftingModule", "SimulatedBatches", "batch_generator", "learning_rate_factor"]
+__all__ = ["LiftingModule", "batch_generator", "learning_rate_factor"]
 
 
 def batch_generator(seed: int, step: int, process: int = 0) -> torch.Generator:
     """The generator of one training batch."""
     return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 4096 + process) % 2**63)
-
-
-class SimulatedBatches(IterableDataset):
-    """Batches ``start, start + 1, ... steps - 1`` of a run."""
-
-    def __init__(self, simulator: Simulator, schedule: Schedule, start: int = 0, process: int = 0) -> None:
-        self.simulator, self.schedule, self.start, self.process = simulator, schedule, start, process
-
-    def __iter__(self) -> Iterator[Observations]:
-        for step in range(self.start, self.schedule.steps):
-            generator = batch_generator(self.schedule.seed, step, self.process)
-            yield self.simulator(self.schedule.batch, generator)
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
@@ -99,6 +85,10 @@ class LiftingModule(L.LightningModule):
         torch.manual_seed(seed % 2**63)
 
     def training_step(self, batch: Observations, batch_index: int) -> Tensor:
+        watched: dict[str, Tensor] = {}
+        for objective in self.objectives:
+            assert isinstance(objective, Objective)
+            watched |= objective.update_auxiliary(self.lifter, batch)
         terms = self.terms(self.lifter, batch)
         loss = torch.stack(list(terms.values())).sum()
         if not self.trainer.strategy.reduce_boolean_decision(bool(loss.isfinite())):
@@ -107,7 +97,7 @@ class LiftingModule(L.LightningModule):
                 f"training stopped at step {self.global_step}: the loss is not finite ({shown}); lower "
                 "schedule.learning_rate or schedule.clip, and check the data with `poseterior data inspect`"
             )
-        self.log_dict({name: value.detach() for name, value in terms.items()})
+        self.log_dict({name: value.detach() for name, value in (terms | watched).items()})
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -126,12 +116,13 @@ class LiftingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.lifter.parameters() if p.ndim > 1]
         vectors = [p for p in self.lifter.parameters() if p.ndim <= 1]
-        # An objective's own networks (critics, scalers) learn beside the lifter unless it trains them itself.
+        # An objective's own networks learn beside the lifter, but for those that it trains itself: these are frozen.
         vectors += [p for p in self.objectives.parameters() if p.requires_grad]
         groups = [
             {"params": matrices, "weight_decay": self.schedule.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate)
+        betas = (self.schedule.beta1, self.schedule.beta2)
+        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=betas)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

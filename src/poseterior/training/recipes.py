@@ -39,6 +39,7 @@ class Schedule:
         final: last learning rate over the peak.
         weight_decay: AdamW's, on matrices only.
         clip: largest norm of the gradient.
+        beta1, beta2: AdamW's, memory of the gradient's mean and of its square, below 1.
         average: decay of the moving average of the weights that is saved (0 turns it off).
         seed: of initialisation and data.
         log_every: steps between logged losses.
@@ -53,6 +54,8 @@ class Schedule:
     final: float = 0.01
     weight_decay: float = 0.01
     clip: float = 1.0
+    beta1: float = 0.9
+    beta2: float = 0.999
     average: float = 0.999
     seed: int = 0
     log_every: int = 50
@@ -73,8 +76,9 @@ class Schedule:
                 raise InputError(f"schedule.{name}: expected at least 1, got {getattr(self, name)}")
         if self.batch < 2:
             raise InputError(f"schedule.batch: expected at least 2, got {self.batch}")
-        if not self.average < 1:
-            raise InputError(f"schedule.average: expected less than 1, got {self.average}")
+        for name in ("average", "beta1", "beta2"):
+            if not getattr(self, name) < 1:
+                raise InputError(f"schedule.{name}: expected less than 1, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise InputError(f"schedule.seed: expected less than 2^32, got {self.seed}")
 
@@ -90,6 +94,8 @@ class Recipe:
         stores: folders of pose stores.
         fps: frame rate to which clips are thinned.
         validation: share of the clips held out to watch the loss.
+        observations: file of stored observations to learn from instead of simulating from ``stores`` (then
+            ``fps`` and ``simulator`` do not matter, and ``calibrate`` is on held-out observations as they are).
         simulator: ranges, see `SimulatorConfig`.
         calibrate: changes to the simulator's ranges for the held-out observations on which `Lifter.calibrate`
             is called after the last step; None: it is not called.
@@ -102,6 +108,7 @@ class Recipe:
     stores: tuple[str, ...]
     fps: float
     validation: float
+    observations: str | None
     simulator: SimulatorConfig
     calibrate: SimulatorConfig | None
     schedule: Schedule
@@ -109,7 +116,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for YAML and cards."""
         values = dataclasses.asdict(self)
-        values["data"] = {key: values.pop(key) for key in ("stores", "fps", "validation")}
+        values["data"] = {key: values.pop(key) for key in ("stores", "fps", "validation", "observations")}
         values["data"]["stores"] = list(self.stores)
         for section in ("simulator", "calibrate"):
             if values[section] is not None:
@@ -194,13 +201,17 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
     for o in objectives:
         if not isinstance(o.get("weight", 1.0), int | float):
             raise InputError(f"objectives: {o['name']}: weight: expected a number, got {o['weight']!r}")
-    data = _section(values, "data", ("stores", "fps", "validation"))
+    data = _section(values, "data", ("stores", "fps", "validation", "observations"))
     fps, validation = data.get("fps", 30.0), data.get("validation", 0.1)
     if not isinstance(fps, int | float) or not fps > 0:
         raise InputError(f"data.fps: expected a number above 0, got {fps!r}")
     if not isinstance(validation, int | float) or not 0 <= validation < 1:
         raise InputError(f"data.validation: expected 0 to below 1, got {validation!r}")
-    stores = data.get("stores") or ()
+    stores, observations = data.get("stores") or (), data.get("observations")
+    if observations is not None and not isinstance(observations, str):
+        raise InputError(f"data.observations: expected the path of one file, got {observations!r}")
+    if stores and observations is not None:
+        raise InputError("data: give stores to simulate from or observations as they are, not both")
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])
     schedule = _section(values, "schedule", [f.name for f in dataclasses.fields(Schedule)])
@@ -211,6 +222,7 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         stores=(str(stores),) if isinstance(stores, str) else tuple(str(s) for s in stores),
         fps=float(fps),
         validation=float(validation),
+        observations=observations,
         simulator=SimulatorConfig.from_dict(simulator),
         calibrate=None if values.get("calibrate") is None else SimulatorConfig.from_dict(simulator | changed),
         schedule=Schedule(**schedule),

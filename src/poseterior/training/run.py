@@ -20,15 +20,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from .. import __version__
+from ..data.protocols import load_observations
 from ..data.simulator import Simulator
 from ..data.store import Mocap, PoseStore
 from ..errors import InputError
 from ..export.results import atomic_write
 from ..lifters import Lifter, load, method
 from ..objectives import make_objective
-from .module import LiftingModule, SimulatedBatches, batch_generator
+from .batches import Batches, Draw, StoredObservations, split_observations
+from .module import LiftingModule, batch_generator
 from .progress import StepProgress
-from .recipes import Recipe
+from .recipes import Recipe, Schedule
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
 
@@ -65,7 +67,9 @@ def load_mocap(stores: tuple[str, ...], fps: float) -> Mocap:
         InputError: no store named, or a folder that is none.
     """
     if not stores:
-        raise InputError("no training data: pass data=STORE (made by `poseterior data import`)")
+        raise InputError(
+            "no training data: pass data=STORE (made by `poseterior data import`) or data.observations=FILE"
+        )
     return Mocap.cat([PoseStore(store).load(fps=fps) for store in stores])
 
 
@@ -78,6 +82,49 @@ def split_clips(mocap: Mocap, share: float, seed: int = 0) -> tuple[Mocap, Mocap
     out = np.random.default_rng(seed).permutation(clips)[:held]
     mask = np.isin(mocap.clip, out)
     return mocap.select(~mask), mocap.select(mask)
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainingData:
+    """What a run learns from.
+
+    Attributes:
+        training, held: observations to learn from, and of the held-out share (None: nothing is held out).
+        natural: held-out observations for `Lifter.calibrate`, where the recipe asks for it.
+        card: what the card says of the data.
+        licences: of the data.
+    """
+
+    training: Draw
+    held: Draw | None
+    natural: Draw | None
+    card: dict[str, Any]
+    licences: str
+
+
+def _training_data(recipe: Recipe) -> _TrainingData:
+    if recipe.observations is None:
+        mocap = load_mocap(recipe.stores, recipe.fps)
+        kept, left = split_clips(mocap, recipe.validation, recipe.schedule.seed)
+        clips, frames = len(np.unique(mocap.clip)), len(mocap.clip)
+        sources, licences = sorted({str(s) for s in mocap.source_names}), _licences(recipe.stores)
+        training: Draw = Simulator(kept, recipe.simulator)
+        held: Draw | None = None if left is None else Simulator(left, recipe.simulator)
+        natural: Draw | None = None
+        if left is not None and recipe.calibrate is not None:
+            natural = Simulator(left, recipe.calibrate)
+    else:
+        data = load_observations(recipe.observations)
+        stored, apart = split_observations(data, recipe.validation, recipe.schedule.seed)
+        clips, frames = len({i.file for i in data.observations.keypoints.ids}), len(data)
+        sources, licences = [data.protocol], "not stated by the data"
+        training = StoredObservations(stored)
+        held = natural = None if apart is None else StoredObservations(apart)
+    if recipe.calibrate is not None and held is None:
+        raise InputError(
+            "calibrate: needs held-out clips: import at least two, with data.validation above 0, or pass calibrate=null"
+        )
+    return _TrainingData(training, held, natural, {"clips": clips, "frames": frames, "sources": sources}, licences)
 
 
 def build_lifter(settings: dict[str, Any]) -> Lifter:
@@ -138,7 +185,7 @@ def _commit() -> str:
 
 
 #: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
-_FREE_TO_CHANGE = ("data.stores", "calibrate", "schedule.log_every", "schedule.save_every")
+_FREE_TO_CHANGE = ("data.stores", "data.observations", "calibrate", "schedule.log_every", "schedule.save_every")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -158,6 +205,8 @@ def _check_same_run(recipe: Recipe, folder: Path) -> None:
         stored, asked = _flat(yaml.safe_load(path.read_text())), _flat(yaml.safe_load(yaml.safe_dump(recipe.as_dict())))
     except (yaml.YAMLError, AttributeError):
         raise InputError(f"{path}: not a recipe; start anew in another folder") from None
+    # Runs begun before a setting existed had what is now its default.
+    stored = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)} | stored
     for name in sorted(set(stored) | set(asked)):
         if stored.get(name) != asked.get(name) and not name.startswith(_FREE_TO_CHANGE):
             raise InputError(
@@ -225,12 +274,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     last = out / "checkpoints" / "last.ckpt"
     # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
     checkpoint = last if options.resume and last.is_file() else None
-    mocap = load_mocap(recipe.stores, recipe.fps)
-    training, held = split_clips(mocap, recipe.validation, schedule.seed)
-    if recipe.calibrate is not None and held is None:
-        raise InputError(
-            "calibrate: needs held-out clips: import at least two, with data.validation above 0, or pass calibrate=null"
-        )
+    data = _training_data(recipe)
     L.seed_everything(schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter)
     objectives = [
@@ -242,9 +286,8 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     ]
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
-    simulator = Simulator(training, recipe.simulator)
     if "init" not in recipe.lifter:
-        lifter.fit_constants(simulator(20_000, batch_generator(schedule.seed, 10_000_000)))
+        lifter.fit_constants(data.training(20_000, batch_generator(schedule.seed, 10_000_000)))
     module = LiftingModule(lifter, objectives, schedule)
 
     start = 0 if checkpoint is None else _read_step(checkpoint)
@@ -252,10 +295,10 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / "recipe.yaml") as file:
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
-    batches = SimulatedBatches(simulator, schedule, start, process)
+    batches = Batches(data.training, schedule, start, process)
     validation: DataLoader[Any] | None = None
-    if held is not None and schedule.validate_every:
-        fixed = Simulator(held, recipe.simulator)(2048, batch_generator(schedule.seed, 20_000_000))
+    if data.held is not None and schedule.validate_every:
+        fixed = data.held(2048, batch_generator(schedule.seed, 20_000_000))
         validation = DataLoader([fixed], batch_size=None)  # type: ignore[arg-type]
     callbacks: list[Callback] = [
         ModelCheckpoint(
@@ -307,20 +350,15 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     if trainer.is_global_zero:
         averaged = module.averaged.cpu().eval()
         if recipe.calibrate is not None:
-            assert held is not None
-            natural = Simulator(held, recipe.calibrate)(8192, batch_generator(schedule.seed, 30_000_000))
-            averaged.calibrate(natural)
+            assert data.natural is not None
+            averaged.calibrate(data.natural(8192, batch_generator(schedule.seed, 30_000_000)))
         card = {
             "name": recipe.name,
             "version": __version__,
             "commit": commit,
             "recipe": _without_paths(recipe),
-            "data": {
-                "clips": len(np.unique(mocap.clip)),
-                "frames": len(mocap.clip),
-                "sources": sorted({str(s) for s in mocap.source_names}),
-            },
-            "licence of the data": _licences(recipe.stores),
+            "data": data.card,
+            "licence of the data": data.licences,
             "licence": "see the licence of the data",
             "training": {
                 "seconds": round(time.time() - begun, 1),
@@ -338,6 +376,8 @@ def _without_paths(recipe: Recipe) -> dict[str, Any]:
     """The recipe for a card: folders by their names only."""
     values = recipe.as_dict()
     values["data"]["stores"] = [Path(store).name for store in recipe.stores]
+    if recipe.observations is not None:
+        values["data"]["observations"] = Path(recipe.observations).name
     if "init" in values["lifter"]:
         values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
     return values

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from .plots import save_summary, summary_figure
+from .evaluation import best_of_figure, save_evaluation_figures, spread_figure
+from .plots import hypotheses_figure, save_hypotheses, save_summary, summary_figure
 from .scene import write_html
 from .server import serve
 
-__all__ = ["save_summary", "serve", "summary_figure", "write_html"]
+__all__ = [
+    "best_of_figure",
+    "hypotheses_figure",
+    "save_evaluation_figures",
+    "save_hypotheses",
+    "save_summary",
+    "serve",
+    "spread_figure",
+    "summary_figure",
+    "write_html",
+]

@@ -1,8 +1,12 @@
-"""Summary figure of a result. matplotlib is imported when a figure is made, not with this module."""
+"""Figures of a result: a summary of some poses, an overlay of the hypotheses of one.
+
+matplotlib is imported when a figure is made, not with this module.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +14,15 @@ import numpy as np
 
 from ..errors import InputError
 from ..export.results import LiftResult, atomic_write
+from ..skeletons import Skeleton
 from .scene import CHI2_90_2D, SIDE_COLOURS, Photos, check_photos, keypoint_box, read_photo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from mpl_toolkits.mplot3d import Axes3D
 
-__all__ = ["save_summary", "summary_figure"]
+__all__ = ["fit_root", "hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
 
 _COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
 #: The three projections: title, column of each plot axis in the pose, sign of the vertical axis, axis labels.
@@ -25,6 +31,14 @@ _VIEWS = (
     ("from the side", (2, 1), "z, away from the camera (m)", ""),
     ("from above", (0, 2), "x, right (m)", "z, away from the camera (m)"),
 )
+
+#: The published overlay (Wehrbein et al. 2021): the first hypothesis red, the others green; the view of the 3D axes.
+_FIRST, _OTHERS = "#d62728", "#2ca02c"
+_ELEVATION, _AZIMUTH = 6, -78
+#: The 2D skeleton of 16 joints lacks this one; what hangs on it hangs on its parent.
+_NOT_IN_2D = "neck_nose"
+#: Joints nearer to the camera than this (m) have no picture.
+_NEAREST = 0.1
 
 
 def summary_figure(
@@ -94,12 +108,226 @@ def save_summary(
     Raises:
         InputError: as `summary_figure`; another extension; a path that cannot be written to.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".png", ".pdf", ".svg"):
-        raise InputError(f"{path}: unknown extension {suffix!r}; use one of: .png, .pdf, .svg")
+    suffix = _picture_suffix(path)
     figure = summary_figure(result, max_poses, photos=photos, hypotheses=hypotheses)
     with atomic_write(path) as file:
         figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
+
+
+def hypotheses_figure(
+    result: LiftResult,
+    pose: int = 0,
+    count: int = 10,
+    *,
+    photos: Photos = None,
+    intrinsics: Sequence[float] | None = None,
+) -> Figure:
+    """Hypotheses of one pose laid over each other, as published: the first red, the others green.
+
+    Left, in 2D, a skeleton of 16 joints: the hypotheses seen by the camera, each put where it fits the keypoints
+    best (`fit_root`), over the photograph and the keypoints (black). Right, in 3D, all joints, in metres.
+
+    Args:
+        result: what to draw; the first ``count`` of its samples are the hypotheses.
+        pose: row of the result.
+        count: hypotheses at most.
+        photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
+        intrinsics: ``(fx, fy, cx, cy)`` px of the camera. Without them the field of view is taken as lifters do
+            that are not told (`poseterior.cameras.ASSUMED_FIELD_OF_VIEW`), or, where the image size is not known
+            either, only the keypoints are drawn in 2D; the figure says which.
+
+    Returns:
+        a matplotlib ``Figure`` of its own (no pyplot state).
+
+    Raises:
+        InputError: no such pose, a result without samples, intrinsics that are not, a photo that cannot be read.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    if not 0 <= pose < len(result):
+        raise InputError(f"pose: expected 0 to below {len(result)} (the number of poses), got {pose}")
+    if count < 1:
+        raise InputError(f"count: expected a whole number from 1, got {count}")
+    if not result.samples.shape[1]:
+        raise InputError("the result has no samples; keep them when lifting (.npz or .parquet)")
+    check_photos(photos, result.file.tolist())
+    samples = result.samples[pose, :count].astype(np.float64)
+    camera, known = _camera(result, pose, intrinsics)
+    figure = Figure(figsize=(11.0, 5.6), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
+    flat = figure.add_subplot(1, 2, 1)
+    _draw_hypotheses_2d(flat, result, pose, samples, camera, read_photo(photos, str(result.file[pose])))
+    flat.set_title(known, fontsize=10)
+    solid = figure.add_subplot(1, 2, 2, projection="3d")
+    _draw_hypotheses_3d(solid, result, samples)
+    _explain_hypotheses(figure, result, pose, len(samples))
+    return figure
+
+
+def save_hypotheses(
+    result: LiftResult,
+    path: str | os.PathLike[str],
+    pose: int = 0,
+    count: int = 10,
+    *,
+    photos: Photos = None,
+    intrinsics: Sequence[float] | None = None,
+    dpi: int = 110,
+) -> None:
+    """Write `hypotheses_figure` to a file that appears only when it is complete.
+
+    Args:
+        path: ``.png``, ``.pdf`` or ``.svg``.
+        dpi: dots an inch of a PNG; the figure is 11 inches wide.
+
+    Raises:
+        InputError: as `hypotheses_figure`; another extension; a path that cannot be written to.
+    """
+    suffix = _picture_suffix(path)
+    figure = hypotheses_figure(result, pose, count, photos=photos, intrinsics=intrinsics)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
+
+
+def fit_root(
+    poses: np.ndarray,
+    keypoints: np.ndarray,
+    covariance: np.ndarray,
+    visible: np.ndarray,
+    intrinsics: Sequence[float],
+) -> np.ndarray:
+    """Where in front of a camera each pose explains the keypoints best.
+
+    A joint at ``X`` from the root and a root at ``t`` are seen at pixel ``u`` if ``f (X + t)_xy = (u - c) (X + t)_z``:
+    linear in ``t``. The equations of the visible joints, each whitened by its keypoint's covariance, are solved
+    in least squares. Residuals are pixels times depth, so joints that are farther away count a little more than in
+    the reprojection error; where the pose fits exactly the two agree.
+
+    Args:
+        poses: ``(n, joints, 3)`` metres relative to the root, camera axes.
+        keypoints: ``(joints, 2)`` px; values of joints that are not visible are ignored.
+        covariance: ``(joints, 2, 2)`` px².
+        visible: ``(joints,)`` bool.
+        intrinsics: ``(fx, fy, cx, cy)`` px.
+
+    Returns:
+        ``(n, 3)`` metres; NaN where fewer than two joints are visible, which cannot tell the distance.
+    """
+    seen = np.flatnonzero(visible)
+    if len(seen) < 2:
+        return np.full((len(poses), 3), np.nan)
+    focal, centre = np.asarray(intrinsics[:2], np.float64), np.asarray(intrinsics[2:], np.float64)
+    camera = np.zeros((len(seen), 2, 3))
+    camera[:, [0, 1], [0, 1]] = focal
+    camera[:, :, 2] = centre - keypoints[seen]
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance[seen].astype(np.float64)))
+    camera = whiten @ camera  # (seen, 2, 3)
+    known = -np.einsum("jac,njc->nja", camera, poses[:, seen])
+    return np.linalg.lstsq(camera.reshape(-1, 3), known.reshape(len(poses), -1).T, rcond=None)[0].T
+
+
+def _camera(result: LiftResult, pose: int, intrinsics: Sequence[float] | None) -> tuple[np.ndarray | None, str]:
+    """The camera to project by (None: not known), and what to say about it."""
+    from ..cameras import ASSUMED_FIELD_OF_VIEW
+
+    if intrinsics is not None:
+        camera = np.asarray(intrinsics, np.float64)
+        if camera.shape != (4,) or not np.isfinite(camera).all() or (camera[:2] <= 0).any():
+            raise InputError(f"intrinsics: expected (fx, fy, cx, cy) in px with fx, fy above 0, got {intrinsics!r}")
+        return camera, "seen by the camera"
+    size = result.image_size[pose].astype(np.float64)
+    if not np.isfinite(size).all():
+        return None, "keypoints (camera not known: no hypotheses here)"
+    focal = 0.5 * size.max() / np.tan(np.radians(ASSUMED_FIELD_OF_VIEW) / 2)
+    return np.asarray([focal, focal, *size / 2]), f"seen by a camera of {ASSUMED_FIELD_OF_VIEW:g} degrees (assumed)"
+
+
+def _bones_2d(skeleton: Skeleton) -> list[tuple[int, int]]:
+    """(child, parent) of each bone of the 2D skeleton."""
+    bones = []
+    for child, parent in skeleton.bones:
+        if skeleton.joints[child] != _NOT_IN_2D:
+            bones.append((child, skeleton.parents[parent] if skeleton.joints[parent] == _NOT_IN_2D else parent))
+    return bones
+
+
+def _draw_hypotheses_2d(
+    axes: Axes, result: LiftResult, pose: int, samples: np.ndarray, camera: np.ndarray | None, photo: np.ndarray | None
+) -> None:
+    points, visible = result.keypoints[pose].astype(np.float64), result.visible[pose]
+    shown = visible & np.asarray([name != _NOT_IN_2D for name in result.joint_names])
+    box = [points[visible]]
+    if photo is not None:
+        height, width = photo.shape[:2]
+        axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
+    if camera is not None:
+        roots = fit_root(samples, points, result.keypoint_covariance[pose], visible, camera.tolist())
+        placed = samples + roots[:, None]
+        # a joint at or behind the camera has no picture; NaN also where no root could be found
+        placed = np.where(placed[..., 2:] > _NEAREST, placed, np.nan)
+        seen = placed[..., :2] / placed[..., 2:] * camera[:2] + camera[2:]
+        _draw_sticks(axes, seen, _bones_2d(result.tree))
+        box.append(seen.reshape(-1, 2))
+    for bone in _bones_2d(result.tree):
+        if shown[list(bone)].all():
+            axes.plot(*points[list(bone)].T, color="black", linewidth=0.9, alpha=0.7, zorder=3)
+    axes.scatter(points[shown, 0], points[shown, 1], s=22, c="black", edgecolors="white", linewidths=0.8, zorder=6)
+    low, high = keypoint_box(np.concatenate(box), None if photo is None else photo.shape[:2], margin=0.12)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(high[1], low[1])
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_xlabel("x, right (px)")
+    axes.set_ylabel("y, down (px)")
+    _tidy(axes)
+
+
+def _draw_hypotheses_3d(axes: Axes3D, result: LiftResult, samples: np.ndarray) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    # the plot's vertical axis is its third, and points up
+    turned = samples[..., [0, 2, 1]]
+    _draw_sticks(axes, turned, list(result.tree.bones))
+    low, high = turned.reshape(-1, 3).min(0), turned.reshape(-1, 3).max(0)
+    centre, half = (low + high) / 2, 0.54 * float((high - low).max())
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    axes.set_ylim(centre[1] - half, centre[1] + half)
+    axes.set_zlim(centre[2] + half, centre[2] - half)
+    axes.set_box_aspect((1, 1, 1), zoom=1.2)
+    axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
+    axes.set_xlabel("x, right (m)", fontsize=9)
+    # at this angle the depth axis is seen almost end on: few ticks, or they print over each other
+    for axis, ticks in ((axes.xaxis, 5), (axes.yaxis, 2), (axes.zaxis, 6)):
+        axis.set_major_locator(MaxNLocator(ticks))
+    axes.set_ylabel("z, away (m)", fontsize=9, labelpad=4)
+    axes.set_zlabel("y, down (m)", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.set_title("in 3D", fontsize=10)
+
+
+def _draw_sticks(axes: Axes | Axes3D, hypotheses: np.ndarray, bones: list[tuple[int, int]]) -> None:
+    """Stick figures ``(n, joints, 2 or 3)``, the first in red and on top."""
+    for number in reversed(range(len(hypotheses))):
+        first = number == 0
+        for child, parent in bones:
+            segment = hypotheses[number, [parent, child]]
+            axes.plot(
+                *segment.T, color=_FIRST if first else _OTHERS, linewidth=2.2 if first else 1.2,
+                alpha=1.0 if first else 0.6, solid_capstyle="round", zorder=5 if first else 4,
+            )  # fmt: skip
+
+
+def _explain_hypotheses(figure: Figure, result: LiftResult, pose: int, count: int) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=_FIRST, linewidth=2.2, label="first hypothesis")]
+    if count > 1:
+        others = f"{count - 1} other{'s' * (count > 2)}"
+        handles.append(Line2D([], [], color=_OTHERS, linewidth=1.2, label=others))
+    handles.append(Line2D([], [], marker="o", linewidth=0.9, color="black", markersize=5, label="keypoints"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
+    name = Path(str(result.file[pose])).name or "pose"
+    text = f"{name}, frame {result.frame[pose]}, person {result.person[pose]}"
+    figure.suptitle(_literal(text + (f"; lifter {result.lifter}" if result.lifter else "")), fontsize=12)
 
 
 def _draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray | None) -> None:
@@ -241,6 +469,13 @@ def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
     lifter = f"lifter {result.lifter}, " if result.lifter else ""
     count = f"{len(result)} pose{'s' * (len(result) != 1)}"
     figure.suptitle(_literal(f"{lifter}{count}; {result.units}, relative to the {result.origin}"), fontsize=12)
+
+
+def _picture_suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{path}: unknown extension {suffix!r}; use one of: .png, .pdf, .svg")
+    return suffix
 
 
 def _literal(text: str) -> str:
