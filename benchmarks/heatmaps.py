@@ -79,7 +79,7 @@ def main() -> None:
         theirs = np.abs(np.array([scipy_sigma(heatmap) for heatmap in some]) / long[: len(some)] - 1)
         baseline = len(some) / (time.perf_counter() - start)
         print(
-            f"noise {noise:g}: {rate:,.0f} heatmaps/s (bar 2,000), curve_fit {baseline:,.0f}/s:"
+            f"noise {noise:g}: {rate:,.0f} heatmaps/s, curve_fit {baseline:,.0f}/s:"
             f" {rate / baseline:.0f} x; median error of the longer sigma {100 * np.median(ours):.2f} %"
             f" and {100 * np.nanmedian(theirs):.2f} %,"
             f" failed {int(fits.failed.sum())} of {len(maps)}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +73,21 @@ def made_up_mocap(frames: int = 400, clips: int = 8, seed: int = 0):
         source_names=tuple("made-up" for _ in range(clips)),
         fps=np.full(clips, 30.0, np.float32),
     )
+
+
+def made_up_store(folder: Path) -> Path:
+    """`made_up_mocap` as a pose store in a new folder."""
+    from poseterior.data.store import PoseStore
+
+    mocap = made_up_mocap()
+    with PoseStore.create(folder) as writer:
+        for c, name in enumerate(mocap.clip_names):
+            rows = mocap.clip == c
+            writer.add(name, mocap.positions[rows], mocap.rotations[rows], mocap.h36m17[rows], fps=30.0, source="x")
+    return folder
+
+
+def losses(run: Path) -> list[list[str]]:
+    """The rows of a training run's ``losses.csv``."""
+    with (run / "losses.csv").open() as file:
+        return list(csv.reader(file))

@@ -264,6 +264,8 @@ def test_listed_poses_by_row_and_by_name(named, tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("# hard ones\n\n7\nS9/Walking:1:5 \nS9/Walking:0:5\nelsewhere:3\n7\n")
     assert listed_poses(named, path).nonzero().flatten().tolist() == [5, 7]
+    path.write_bytes(b"\xef\xbb\xbf3\r\n")  # as an editor on Windows writes it
+    assert listed_poses(named, path).nonzero().flatten().tolist() == [3]
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,20 @@
-import json
 import math
-import zipfile
 
 import numpy as np
 import pytest
 import torch
 
-from poseterior import read_keypoints
 from poseterior.errors import InputError
 from poseterior.heatmaps import (
-    CONDITION_JOINTS,
     MINIMUM_SIGMA,
     HeatmapGaussians,
     box_transform,
     fit_gaussians,
-    published_condition,
-    read_heatmaps,
-    save_keypoints,
 )
-from poseterior.skeletons import SKELETONS
+from poseterior.nn.normalise import CONDITION_JOINTS, published_condition
+from poseterior.skeletons import DETECTED_JOINTS, SKELETONS
 
-PUBLISHED_NAMES = ["RFoot", "RKnee", "RHip", "LHip", "LKnee", "LFoot", "Hip", "Thorax", "Neck", "HeadTop", "RWri",
-                   "RElb", "RSho", "LSho", "LElb", "LWri"]  # fmt: skip
+CONDITIONED = [0, 1, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15]
 
 
 def draw(amplitude, mean, sigma_x, theta, sigma_y, size=(64, 64)) -> torch.Tensor:
@@ -260,16 +253,19 @@ def test_golden_condition():
     assert float(condition.sum()) == pytest.approx(15.459106, abs=1e-5)
 
 
-def test_condition_joints_are_mpii_without_hips_and_pelvis():
-    joints = [SKELETONS["mpii16"].joints[j] for j in CONDITION_JOINTS]
-    assert set(SKELETONS["mpii16"].joints) - set(joints) == {"right_hip", "left_hip", "pelvis"}
+def test_condition_joints_are_the_detected_ones_without_hips_and_pelvis():
+    assert [DETECTED_JOINTS.index(joint) for joint in CONDITION_JOINTS] == CONDITIONED
+    assert set(SKELETONS["h36m17"].joints) - set(DETECTED_JOINTS) == {"neck_nose"}
+    shared = [joint for joint in SKELETONS["mpii16"].joints if joint not in ("thorax", "neck")]
+    assert [joint for joint in DETECTED_JOINTS if joint not in ("spine", "thorax")] == shared
 
 
 def test_condition_is_bounded_and_knows_turns_by_half_a_circle():
     amplitude, mean, sigma_x, theta, sigma_y = golden_input()
     turned = published_condition(amplitude, mean, sigma_x, theta + 3 * math.pi, sigma_y)
     torch.testing.assert_close(turned, published_condition(*golden_input()))
-    wild = published_condition(amplitude * 10, mean, sigma_x * 100, theta, -sigma_y)
+    torch.testing.assert_close(published_condition(amplitude, mean, sigma_x, theta, -sigma_y), turned)
+    wild = published_condition(amplitude * 10, mean, sigma_x * 100, theta, sigma_y / 100)
     assert wild[:, 0].max() == 1.2
     widths = torch.stack([wild[:, 3], wild[:, 4], wild[:, 4], wild[:, 5]], -1).unflatten(-1, (2, 2))
     torch.testing.assert_close(torch.linalg.eigvalsh(widths)[:, 0], torch.full((13,), 1e-4).double())
@@ -282,8 +278,8 @@ def test_condition_of_fits_is_that_of_the_true_parameters():
     expected = published_condition(amplitude, mean, sigma_x, theta, sigma_y)
     torch.testing.assert_close(fit.condition(), expected, rtol=1e-3, atol=1e-4)
     # y up: the covariance of the condition has the opposite sign of the image's
-    sure = (fit.axes[0] <= 2.1)[:, CONDITION_JOINTS]
-    off_diagonal = fit.covariance[:, CONDITION_JOINTS, 0, 1]
+    sure = (fit.axes[0] <= 2.1)[:, CONDITIONED]
+    off_diagonal = fit.covariance[:, CONDITIONED, 0, 1]
     torch.testing.assert_close(fit.condition()[..., 4][sure], -off_diagonal[sure] / 400)
 
 
@@ -297,7 +293,7 @@ def test_a_failed_joint_is_the_most_uncertain_one_in_the_condition():
 
 def test_bad_conditions():
     values = golden_input()
-    with pytest.raises(InputError, match=r"amplitude \(15,\), mean \(15, 2\): .* 16 joints of mpii16"):
+    with pytest.raises(InputError, match=r"amplitude \(15,\), mean \(15, 2\): .* 16 joints of the published detector"):
         published_condition(*(v[:15] for v in values))
     with pytest.raises(InputError, match="heatmaps of 32 x 48: the published condition is made for 64 x 64"):
         fit_gaussians(torch.zeros(16, 48, 32)).condition()
@@ -328,6 +324,7 @@ def test_keypoints_in_image_pixels(fits):
     torch.testing.assert_close(keypoints.covariance[seen], (stretch @ fits.covariance @ stretch)[seen])
     assert keypoints.image_size.tolist() == [[640.0, 480.0]] * 2
     torch.testing.assert_close(fits.keypoints("mpii16").covariance[seen], fits.covariance[seen])
+    torch.testing.assert_close(keypoints.amplitude[seen], fits.amplitude[seen])
 
 
 def test_the_training_target_can_be_taken_off():
@@ -370,142 +367,3 @@ def test_boxes():
         box_transform([[0, 0, 9, 9], [5, 0, 5, 9]], (64, 64))
     with pytest.raises(InputError, match=r"boxes has shape \(3,\); expected \(\.\.\., 4\)"):
         box_transform([1, 2, 3], (64, 64))
-
-
-# -- files -------------------------------------------------------------------------------------------------
-
-
-def write(path, **arrays):
-    arrays.setdefault("heatmaps", draw(*parameters(32)).reshape(2, 16, 64, 64).numpy().astype(np.float32))
-    np.savez_compressed(path, **arrays)
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".json"])
-def test_files_come_back_as_keypoints_with_covariance(tmp_path, suffix):
-    maps = draw(*parameters(32)).reshape(2, 16, 64, 64).numpy().astype(np.float32)
-    maps[1, 0] = 0.4
-    boxes = np.array([[0, 0, 256, 256], [50, 60, 306, 380]])
-    source = write(
-        tmp_path / "maps.npz", heatmaps=maps, joint_names=np.array(PUBLISHED_NAMES), boxes=boxes,
-        image_size=np.array([640, 480]),
-    )  # fmt: skip
-    file = read_heatmaps(source)
-    assert file.shape == (2, 16, 64, 64)
-    assert file.joints == file.target == SKELETONS["mpii16"]
-    fit = HeatmapGaussians.cat([fit_gaussians(block) for block in file.blocks()])
-    keypoints = file.keypoints(fit)
-    out = tmp_path / f"keypoints{suffix}"
-    save_keypoints(out, keypoints, fit, file.joints)
-
-    back = read_keypoints(out)
-    assert back.skeleton.name == "mpii16"
-    assert [i.frame for i in back.ids] == [0, 1]
-    assert (~back.visible).nonzero().tolist() == [[1, 0]]
-    for name in ("xy", "covariance", "image_size"):
-        torch.testing.assert_close(getattr(back, name), getattr(keypoints, name), msg=name)
-    torch.testing.assert_close(back.xy[1, 3], fit.mean[1, 3] * torch.tensor([4.0, 5.0]) + torch.tensor([52.0, 62.5]))
-    if suffix == ".npz":
-        with np.load(out) as saved:
-            assert saved["failed"].tolist() == fit.failed.tolist()
-            np.testing.assert_array_equal(saved["gaussian_covariance"], fit.covariance)
-            assert np.isnan(saved["keypoints"][1, 0]).all()
-
-
-def test_joints_in_any_order_are_mapped_by_name(tmp_path):
-    maps = draw(*parameters(17)).reshape(1, 17, 64, 64).numpy()
-    names = list(reversed(SKELETONS["coco17"].joints))
-    file = read_heatmaps(write(tmp_path / "maps.npz", heatmaps=maps, joint_names=np.array(names)))
-    fit = fit_gaussians(torch.cat(list(file.blocks())))
-    keypoints = file.keypoints(fit)
-    assert keypoints.skeleton.name == "coco17"
-    torch.testing.assert_close(keypoints.xy, fit.mean.flip(1))
-    torch.testing.assert_close(keypoints.covariance, fit.covariance.flip(1))
-    other = read_heatmaps(file.path, "h36m17").keypoints(fit)
-    torch.testing.assert_close(other.xy[0, 3], fit.mean[0, names.index("right_ankle")])
-
-
-def test_blocks_are_the_file(tmp_path, monkeypatch):
-    import poseterior.heatmaps as module
-
-    maps = draw(*parameters(80)).reshape(5, 16, 64, 64).numpy().astype(np.float16)
-    monkeypatch.setattr(module, "_BLOCK_PIXELS", 2 * 16 * 64 * 64)
-    blocks = list(read_heatmaps(write(tmp_path / "maps.npz", heatmaps=maps)).blocks())
-    assert [len(block) for block in blocks] == [2, 2, 1]
-    np.testing.assert_array_equal(torch.cat(blocks), maps.astype(np.float32))
-    monkeypatch.setattr(module, "_BLOCK_PIXELS", 1000)
-    with pytest.raises(InputError, match="heatmaps: 16 of 64 x 64 px a pose; at most 1000 px in all"):
-        read_heatmaps(tmp_path / "maps.npz")
-
-
-MAPS = np.zeros((2, 16, 8, 8), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"heatmaps": MAPS[0]}, r"heatmaps: array of shape \(16, 8, 8\); expected \(poses, joints, height, width\)"),
-        ({"heatmaps": np.asfortranarray(MAPS)}, "stored in Fortran order; save numpy.ascontiguousarray"),
-        ({"heatmaps": np.array([[None]])}, r"heatmaps: holds Python objects \(a pickle\), which are never loaded"),
-        ({"heatmaps": MAPS.astype(complex)}, "heatmaps: holds complex128; expected an array of numbers"),
-        ({"heatmaps": np.zeros((2, 17, 8, 8))}, r"17 joints may be h36m17 or coco17 or mpi17: pass --skeleton"),
-        ({"joint_names": np.array(["nose"])}, r"joint_names: array of shape \(1,\); expected \(16,\)"),
-        ({"joint_names": np.array([*PUBLISHED_NAMES[:15], "LWirst"])}, "unknown joint 'LWirst'; did you mean 'left_wr"),
-        ({"boxes": np.zeros((3, 4))}, r"boxes: array of shape \(3, 4\); expected \(4,\) or \(2, 4\)"),
-        ({"boxes": np.zeros((2, 4))}, r"boxes: box 0: \[0.0, 0.0, 0.0, 0.0\]; expected left < right"),
-        ({"boxes": np.ones(4), "offset": np.zeros(2)}, "boxes and offset: give boxes, or scale and offset, not both"),
-        ({"scale": np.zeros(2)}, "scale: expected image pixels a heatmap pixel, above 0"),
-        ({"image_size": np.zeros(3)}, r"image_size has shape \(3,\); expected \(2, 2\)"),
-    ],
-)
-def test_bad_files_are_refused_by_name(tmp_path, arrays, message):
-    path = write(tmp_path / "maps.npz", **({"heatmaps": MAPS} | arrays))
-
-    def keypoints():
-        file = read_heatmaps(path)
-        return file.keypoints(fit_gaussians(torch.cat(list(file.blocks()))))
-
-    with pytest.raises(InputError, match=message) as error:
-        keypoints()
-    assert str(error.value).startswith(f"{path}: ")
-
-
-def test_wrong_scale_names_pose_and_joint(tmp_path):
-    maps = MAPS.copy()
-    maps[1, 2, 3, 4] = 255
-    with pytest.raises(InputError, match="heatmaps: pose 1, joint 'right_hip' reaches 255; expected scores from 0 to"):
-        list(read_heatmaps(write(tmp_path / "maps.npz", heatmaps=maps)).blocks())
-
-
-def test_files_that_are_no_archives(tmp_path):
-    path = tmp_path / "maps.npz"
-    with pytest.raises(InputError, match=r"maps\.npz: no such file"):
-        read_heatmaps(path)
-    np.savez(path, other=MAPS)
-    with pytest.raises(InputError, match=r"no array named 'heatmaps'; the file holds 'other'"):
-        read_heatmaps(path)
-    path.write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(InputError, match="not a readable npz file"):
-        read_heatmaps(path)
-    write(path)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="is it truncated"):
-        read_heatmaps(path)
-
-
-def test_a_header_that_claims_too_much_is_refused(tmp_path):
-    path = tmp_path / "maps.npz"
-    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 16, 64, 64), }"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("heatmaps.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with pytest.raises(InputError, match=r"heatmaps: the header claims 26214400000 bytes .* the file holds 0"):
-        read_heatmaps(path)
-
-
-def test_the_json_is_plain_json(tmp_path, fits):
-    save_keypoints(tmp_path / "out.json", fits.keypoints("mpii16"), fits, SKELETONS["mpii16"])
-    entries = json.loads((tmp_path / "out.json").read_text())
-    assert [entry["frame"] for entry in entries] == [0, 1]
-    assert entries[1]["keypoints"][0] is None
-    with pytest.raises(InputError, match=r"unknown extension '.csv'; use one of: .npz, .json"):
-        save_keypoints(tmp_path / "out.csv", fits.keypoints("mpii16"), fits, SKELETONS["mpii16"])

@@ -307,6 +307,25 @@ def test_plain_frames_and_camera(tmp_path: Path) -> None:
     assert found.covariance[0, 0].tolist() == [[4, 0], [0, 4]]
 
 
+def test_plain_amplitudes(tmp_path):
+    joints = ["left_wrist", "nose"]
+    entries = [
+        {"joints": joints, "keypoints": points(2), "amplitude": [0.5, None]},
+        {"joints": joints, "keypoints": points(2)},
+    ]
+    found = read_keypoints(save(tmp_path / "a.json", entries), skeleton="coco17")
+    wrist, nose = (found.skeleton.index(joint) for joint in joints)
+    assert found.amplitude[0, wrist] == 0.5
+    assert found.amplitude[0, nose].isnan()
+    assert found.amplitude[1].isnan().all()
+    entries[0]["amplitude"] = [0.5]
+    with pytest.raises(InputError, match=r"entry 0\.amplitude: shape \(1,\); expected one of \(2,\), \(1, 2\)"):
+        read_keypoints(save(tmp_path / "a.json", entries))
+    entries[0]["amplitude"] = [math.inf, 0.5]
+    with pytest.raises(InputError, match=r"a\.json: amplitude: .*joint 'left_wrist' has inf; expected a finite number"):
+        read_keypoints(save(tmp_path / "a.json", entries))
+
+
 def test_plain_list_of_different_joints(tmp_path: Path) -> None:
     entries = [
         {"joints": ["left_hip", "right_hip"], "keypoints": points(2), "height": 1.7},

@@ -18,9 +18,9 @@ BODY = SKELETONS["h36m17"]
 INTRINSICS = torch.tensor([1000.0, 1000.0, 500.0, 500.0])
 
 
-@pytest.fixture(scope="module")
-def lifter():
-    return load("mdn")
+@pytest.fixture(scope="module", params=["mdn", "flow"])
+def lifter(request):
+    return load(request.param)
 
 
 def seen(pose: torch.Tensor, **kwargs) -> Keypoints2D:
@@ -90,10 +90,29 @@ def test_nothing_visible_is_the_prior(lifter):
     assert float(poses.stddev[BODY.index("left_wrist")].norm()) > 0.3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["cmu-test", "cmu-occluded", "bandai-cross"])
-def test_bars(lifter, tmp_path, protocol):
-    """The accuracy and calibration the project promises, on the development mocap (a few minutes)."""
+def test_widening_one_joint_widens_that_joint(standing):
+    """Ten times the covariance of one wrist: that wrist's posterior widens, all other joints' by less than 10 %."""
+    lifter = load("flow")
+    for name in ("left_wrist", "right_wrist"):
+        wrist = BODY.index(name)
+        covariance = torch.full((17,), 36.0)  # 6 px: 24 mm at the person
+        wide = covariance.clone()
+        wide[wrist] *= 10
+        narrow, widened = (
+            lifter(seen(standing, covariance=c[:, None, None] * torch.eye(2)))
+            .sample((4000,), seed=0)
+            .std(0)
+            .norm(dim=-1)
+            for c in (covariance, wide)
+        )
+        ratio = widened[1:] / narrow[1:]
+        assert ratio[wrist - 1] > 1.3
+        others = torch.cat([ratio[: wrist - 1], ratio[wrist:]])
+        assert float((others - 1).abs().max()) < 0.1
+
+
+def development_result(lifter, store, protocol):
+    """A lifter measured on the development mocap; skips where that is not."""
     from poseterior.benchmark import evaluate
     from poseterior.data.importing import import_mocap
     from poseterior.data.protocols import simulate
@@ -102,8 +121,15 @@ def test_bars(lifter, tmp_path, protocol):
     folder = SHARED / "data" / "mocap" / source
     if not folder.is_dir():
         pytest.skip(f"the development mocap is not here: {folder}")
-    import_mocap(folder, tmp_path / "store", "bvh")
-    result = evaluate(lifter, simulate(tmp_path / "store", protocol), mode_poses=0)
+    import_mocap(folder, store, "bvh")
+    return evaluate(lifter, simulate(store, protocol), mode_poses=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["cmu-test", "cmu-occluded", "bandai-cross"])
+def test_bars(lifter, tmp_path, protocol):
+    """The accuracy and calibration the project promises, on the development mocap (a few minutes)."""
+    result = development_result(lifter, tmp_path / "store", protocol)
     metrics, calibration = result["metrics"], result["calibration"]
     if protocol == "cmu-test":
         assert metrics["mean P-MPJPE"] <= 30
@@ -116,3 +142,18 @@ def test_bars(lifter, tmp_path, protocol):
     else:
         assert abs(calibration["all"]["signed limbs"]) <= 0.12
         assert metrics["mean P-MPJPE"] <= 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["cmu-test", "bandai-cross"])
+def test_flow_beats_the_mixture(tmp_path, protocol):
+    """In every score of the whole distribution on bodies it knows; no less calibrated on others."""
+    flow = development_result(load("flow"), tmp_path / "flow", protocol)
+    mixture = development_result(load("mdn"), tmp_path / "mdn", protocol)
+    if protocol == "cmu-test":
+        for score in ("energy score", "NLL", "best MPJPE"):
+            assert flow["metrics"][score] < mixture["metrics"][score]
+        assert flow["metrics"]["best MPJPE"] <= 26
+        assert flow["calibration"]["all"]["mean"] <= 0.04
+    else:
+        assert flow["calibration"]["all"]["mean"] <= mixture["calibration"]["all"]["mean"]

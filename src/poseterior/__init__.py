@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FlowPoseDistribution": "distributions",
     "InputError": "errors",
     "Keypoints2D": "keypoints",
     "LiftResult": "export",
@@ -28,6 +29,7 @@ _HOMES = {
     "Skeleton": "skeletons",
     "SKELETONS": "skeletons",
     "example_keypoints": "keypoint_files",
+    "fit_gaussians": "heatmaps",
     "lift": "pipeline",
     "list_shipped": "lifters",
     "load": "lifters",
@@ -37,15 +39,16 @@ _HOMES = {
 }
 
 __all__ = [
-    "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "MixturePoseDistribution", "PoseDistribution",
-    "PoseId", "Skeleton", "__version__", "example_keypoints", "lift", "list_shipped", "load", "load_result",
-    "read_keypoints", "save_result",
+    "SKELETONS", "FlowPoseDistribution", "InputError", "Keypoints2D", "LiftResult", "Lifter",
+    "MixturePoseDistribution", "PoseDistribution", "PoseId", "Skeleton", "__version__", "example_keypoints",
+    "fit_gaussians", "lift", "list_shipped", "load", "load_result", "read_keypoints", "save_result",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from .distributions import MixturePoseDistribution, PoseDistribution
+    from .distributions import FlowPoseDistribution, MixturePoseDistribution, PoseDistribution
     from .errors import InputError
     from .export import LiftResult, load_result, save_result
+    from .heatmaps import fit_gaussians
     from .keypoint_files import example_keypoints, read_keypoints
     from .keypoints import Keypoints2D, PoseId
     from .lifters import Lifter, list_shipped, load

@@ -344,7 +344,7 @@ def listed_poses(data: ObservationSet, path: str | Path) -> Bool[Tensor, " poses
             line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -376,11 +376,9 @@ def select_poses(data: ObservationSet, keep: Bool[Tensor, " poses"]) -> Observat
     """
     if not keep.any():
         raise InputError(f"none of the {len(data)} poses is in the subset; loosen the threshold or check the list")
-    o = data.observations
-    kept = {name: getattr(o, name)[keep] for name in ("pose", "observed", "root", "index")}
     return dataclasses.replace(
         data,
-        observations=dataclasses.replace(o, keypoints=o.keypoints[keep], **kept),
+        observations=data.observations[keep],
         action=tuple(compress(data.action, keep.tolist())),
         subject=tuple(compress(data.subject, keep.tolist())),
     )

@@ -17,7 +17,13 @@ from torch.distributions import Distribution, constraints
 from .linalg import cholesky_or_nan, solve_lower_3x3
 from .skeletons import Skeleton, get_skeleton
 
-__all__ = ["FlowPoseDistribution", "MixturePoseDistribution", "PoseDistribution", "seeded"]
+__all__ = [
+    "FlowPoseDistribution",
+    "MixturePoseDistribution",
+    "PoseDistribution",
+    "SampledPoseDistribution",
+    "seeded",
+]
 
 
 def seeded(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
@@ -317,14 +323,64 @@ class MixturePoseDistribution(PoseDistribution):
         return self._to_camera(mode.reshape(*self.batch_shape, joints, 3))
 
 
-class FlowPoseDistribution(PoseDistribution):
+class SampledPoseDistribution(PoseDistribution):
+    """A distribution known by its samples: mean and covariance are those of `summary_draws` fixed draws.
+
+    Subclasses implement `rsample`; the draws are made once, under seed 0 and without gradients.
+    """
+
+    has_rsample = True
+    summary_draws = 256
+    _moments: tuple[Tensor, Tensor] | None = None
+
+    def rsample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        """As `sample`, with gradients to the lifter's parameters."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        return self.rsample(sample_shape, generator=generator, seed=seed)
+
+    def _draw_for_summary(self) -> Tensor:
+        return self.sample((self.summary_draws,), seed=0)
+
+    @torch.no_grad()
+    def _mean_and_covariance(self) -> tuple[Tensor, Tensor]:
+        if self._moments is None:
+            drawn = self._draw_for_summary()
+            mean = drawn.mean(0)
+            offset = drawn - mean
+            self._moments = mean, torch.einsum("s...i,s...j->...ij", offset, offset) / (len(drawn) - 1)
+        return self._moments
+
+    @property
+    def mean(self) -> Tensor:
+        return self._mean_and_covariance()[0]
+
+    @property
+    def covariance(self) -> Tensor:
+        return self._mean_and_covariance()[1]
+
+
+class FlowPoseDistribution(SampledPoseDistribution):
     """A normalizing flow over the joints other than the root: an invertible map of poses to Gaussian latents.
 
     The map acts on turned axes (see `MixturePoseDistribution`). What belongs to one pose's evidence is inside
     ``transform``, so that many samples of the same pose cost only what differs between them.
 
-    Mean and covariance have no closed form: they are those of 256 draws in antithetic pairs (latents z and -z)
-    under a fixed seed, computed once.
+    Mean and covariance have no closed form: they are those of fixed draws in antithetic pairs (latents z and -z).
 
     Args:
         transform: from ``(*samples, *batch, (joints - 1) * 3)`` metres to latents of the same shape, with
@@ -335,9 +391,6 @@ class FlowPoseDistribution(PoseDistribution):
         skeleton: joint order.
         like: a tensor whose dtype and device the samples have.
     """
-
-    has_rsample = True
-    summary_draws = 256
 
     def __init__(
         self,
@@ -351,7 +404,6 @@ class FlowPoseDistribution(PoseDistribution):
         super().__init__(torch.Size(batch_shape), skeleton)
         self.transform, self.latent_scale, self.rotation = transform, latent_scale, rotation
         self._like = torch.zeros(()) if like is None else like
-        self._moments: tuple[Tensor, Tensor] | None = None
 
     @property
     def _dims(self) -> int:
@@ -389,19 +441,8 @@ class FlowPoseDistribution(PoseDistribution):
         generator: torch.Generator | None = None,
         seed: int | None = None,
     ) -> Tensor:
-        """As `sample`, with gradients to the lifter's parameters."""
         generator = seeded(seed, self._like.device) if generator is None else generator
         return self.from_latent(self._latent(torch.Size(sample_shape), generator))
-
-    @torch.no_grad()
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        return self.rsample(sample_shape, generator=generator, seed=seed)
 
     @property
     @torch.no_grad()
@@ -409,23 +450,9 @@ class FlowPoseDistribution(PoseDistribution):
         """The pose of the zero latent: the published single hypothesis (no mode, no mean)."""
         return self.from_latent(self._like.new_zeros(*self.batch_shape, self._dims))
 
-    @torch.no_grad()
-    def _draw_moments(self) -> tuple[Tensor, Tensor]:
-        if self._moments is None:
-            half = self._latent(torch.Size((self.summary_draws // 2,)), seeded(0, self._like.device))
-            drawn = torch.cat([self.from_latent(half), self.from_latent(-half)])
-            mean = drawn.mean(0)
-            offset = drawn - mean
-            self._moments = mean, torch.einsum("s...i,s...j->...ij", offset, offset) / (len(drawn) - 1)
-        return self._moments
-
-    @property
-    def mean(self) -> Tensor:
-        return self._draw_moments()[0]
-
-    @property
-    def covariance(self) -> Tensor:
-        return self._draw_moments()[1]
+    def _draw_for_summary(self) -> Tensor:
+        half = self._latent(torch.Size((self.summary_draws // 2,)), seeded(0, self._like.device))
+        return self.from_latent(torch.cat([half, -half]))
 
     @property
     def mode(self) -> Tensor:

@@ -8,16 +8,10 @@ is (0, 0).
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,32 +19,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .errors import InputError
-from .export.results import atomic_write
-from .keypoint_files._common import (
-    Array,
-    Options,
-    covering_skeleton,
-    naming,
-    refuse_unknown,
-    resolve_names,
-    temporary_skeleton,
-)
-from .keypoint_files.arrays import _check_header, _load_entry, _skeleton_of
 from .keypoints import MINIMUM_CONFIDENCE, Keypoints2D
-from .nn.normalise import standardise_keypoints
-from .skeletons import Skeleton, get_skeleton
+from .linalg import ellipse_axes, ellipse_covariance
+from .nn.normalise import CONDITION_SIDE, published_condition
+from .skeletons import Skeleton
 
 __all__ = [
-    "CONDITION_JOINTS",
     "MAXIMUM_VALUE",
     "MINIMUM_SIGMA",
-    "HeatmapFile",
     "HeatmapGaussians",
     "box_transform",
     "fit_gaussians",
-    "published_condition",
-    "read_heatmaps",
-    "save_keypoints",
+    "off_scale",
 ]
 
 #: No peak is narrower than this (heatmap px): less is more than the pixels can tell.
@@ -74,40 +54,6 @@ _MINIMUM_EXPLAINED = 0.05
 _ITERATIONS = 50
 #: Heatmaps fitted at once: what stays in a processor's cache.
 _CHUNK = 256
-
-#: Joints of the published condition among MPII's 16 (``mpii16``): all but the hips and the pelvis.
-CONDITION_JOINTS = (0, 1, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-# Its other constants, in pixels of 64 x 64 heatmaps; they define the numbers that its networks have learnt from.
-_CONDITION_SIDE = 64
-_CONDITION_AMPLITUDE = 1.2
-_CONDITION_SIGMA = (0.2, 10.0)
-#: A peak wider than the detector's training target (2 px) means doubt, which is emphasised twofold.
-_CONDITION_UNSURE = 2.1
-_CONDITION_SCALE = 20.0
-
-
-# -- ellipses ------------------------------------------------------------------------------------------
-
-
-def _principal_axes(covariance: Float[Tensor, "*batch 2 2"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Standard deviation along the long axis, the angle of that axis from x towards y, and the short one."""
-    xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
-    half = (xx - yy) / 2
-    long = (xx + yy) / 2 + torch.hypot(half, xy)
-    # not the difference of the two terms, which cancels for a thin ellipse
-    short = (xx * yy - xy.square()) / long
-    return long.sqrt(), torch.atan2(xy, half) / 2, short.sqrt()
-
-
-def _ellipse(
-    first: Float[Tensor, "*batch"], angle: Float[Tensor, "*batch"], second: Float[Tensor, "*batch"]
-) -> Float[Tensor, "*batch 2 2"]:
-    """Covariance with these standard deviations along and across the axis at this angle from x towards y."""
-    cos, sin = angle.cos(), angle.sin()
-    xy = cos * sin * (first.square() - second.square())
-    xx = (cos * first).square() + (sin * second).square()
-    yy = (sin * first).square() + (cos * second).square()
-    return torch.stack([xx, xy, xy, yy], -1).unflatten(-1, (2, 2))
 
 
 # -- the result ----------------------------------------------------------------------------------------
@@ -142,7 +88,7 @@ class HeatmapGaussians:
         ``sigma_x`` (px) is the longer axis, at ``theta`` radians in [0, pi) from x towards y *up*: the published
         angle runs against the image's y axis.
         """
-        long, angle, short = _principal_axes(self.covariance)
+        long, angle, short = ellipse_axes(self.covariance)
         return long, (-angle) % math.pi, short
 
     def keypoints(
@@ -181,17 +127,18 @@ class HeatmapGaussians:
             raise InputError(f"target_sigma: expected heatmap pixels, 0 or more, got {target_sigma}")
         covariance = self.covariance
         if target_sigma > 0:
-            long, angle, short = _principal_axes(covariance)
+            long, angle, short = ellipse_axes(covariance)
             long, short = (
                 (sigma.square() - target_sigma**2).clamp(min=MINIMUM_SIGMA**2).sqrt() for sigma in (long, short)
             )
-            covariance = _ellipse(long, angle, short)
+            covariance = ellipse_covariance(long, angle, short)
         return Keypoints2D(
             scale * self.mean + offset,
             scale[..., :, None] * covariance * scale[..., None, :],
             ~self.failed & (self.amplitude >= MINIMUM_CONFIDENCE),
             image_size,
             skeleton,
+            amplitude=self.amplitude,
         )
 
     def _per_joint(self, value: Any, name: str) -> Tensor:
@@ -208,19 +155,19 @@ class HeatmapGaussians:
         return per_pose.unsqueeze(-2).expand(self.mean.shape)
 
     def condition(self) -> Float[Tensor, "*poses 13 6"]:
-        """What the published lifter is told about the joints, see `published_condition`.
+        """What the published lifter is told about the joints, see `poseterior.nn.normalise.published_condition`.
 
-        The last batch dimension is the 16 joints of ``mpii16``. A failed joint has amplitude 0 and the largest
-        variance there is.
+        The last batch dimension is `poseterior.skeletons.DETECTED_JOINTS`. A failed joint has amplitude 0 and the
+        largest variance there is.
 
         Raises:
             InputError: other heatmaps than 64 x 64, for which the published constants are made; as
                 `published_condition`.
         """
-        if self.size != (_CONDITION_SIDE, _CONDITION_SIDE):
+        if self.size != (CONDITION_SIDE, CONDITION_SIDE):
             raise InputError(
                 f"heatmaps of {self.size[0]} x {self.size[1]}: the published condition is made for"
-                f" {_CONDITION_SIDE} x {_CONDITION_SIDE}; resize the heatmaps"
+                f" {CONDITION_SIDE} x {CONDITION_SIDE}; resize the heatmaps"
             )
         return published_condition(self.amplitude, self.mean, *self.axes)
 
@@ -295,9 +242,9 @@ def fit_gaussians(heatmaps: Any) -> HeatmapGaussians:
         )
     if maps.dtype != torch.float64:
         maps = maps.float()
-    large = _too_large(maps)
-    if large is not None:
-        raise InputError(f"heatmaps: heatmap {large} {_scale_remedy(maps[large])}")
+    wrong = off_scale(maps)
+    if wrong is not None:
+        raise InputError(f"heatmaps: heatmap {wrong[0]} {wrong[1]}")
     batch, (height, width) = maps.shape[:-2], maps.shape[-2:]
     chunks = maps.reshape(-1, height, width).split(_CHUNK)
     fitted = HeatmapGaussians.cat([_fit_chunk(chunk) for chunk in chunks])
@@ -315,15 +262,14 @@ def fit_gaussians(heatmaps: Any) -> HeatmapGaussians:
     )
 
 
-def _too_large(maps: Float[Tensor, "*batch height width"]) -> tuple[int, ...] | None:
-    """Index of the first finite heatmap beyond `MAXIMUM_VALUE`, None if there is none."""
+def off_scale(maps: Float[Tensor, "*batch height width"]) -> tuple[tuple[int, ...], str] | None:
+    """Index of the first finite heatmap beyond `MAXIMUM_VALUE` and what to do about it; None if there is none."""
     top = maps.amax((-2, -1))
     found = (top.isfinite() & (top > MAXIMUM_VALUE)).nonzero()
-    return tuple(found[0].tolist()) if len(found) else None
-
-
-def _scale_remedy(heatmap: Float[Tensor, "height width"]) -> str:
-    return f"reaches {float(heatmap.amax()):g}; expected scores from 0 to 1: divide by the detector's largest score"
+    if not len(found):
+        return None
+    index = tuple(found[0].tolist())
+    return index, f"reaches {float(top[index]):g}; expected scores from 0 to 1: divide by the detector's largest score"
 
 
 def _fit_chunk(maps: Float[Tensor, "maps height width"]) -> HeatmapGaussians:
@@ -341,8 +287,8 @@ def _fit_chunk(maps: Float[Tensor, "maps height width"]) -> HeatmapGaussians:
     amplitude, shift, covariance, loss = _least_squares(precision, peak, (width, height), offsets, near, use)
     mean = peak + shift
     amplitude = amplitude * unit
-    long, angle, short = _principal_axes(covariance)
-    covariance = _ellipse(long.clamp(min=MINIMUM_SIGMA), angle, short.clamp(min=MINIMUM_SIGMA))
+    long, angle, short = ellipse_axes(covariance)
+    covariance = ellipse_covariance(long.clamp(min=MINIMUM_SIGMA), angle, short.clamp(min=MINIMUM_SIGMA))
 
     misfit = (loss / use.sum(-1).clamp(min=1.0)).sqrt()
     residual = (values - _render(amplitude, mean, covariance, (width, height))).square().mean((-2, -1))
@@ -534,283 +480,3 @@ def _levenberg_marquardt(
             tensor[moving] for tensor in (rows, current, normal, gradient, cost, damping)
         )
     return best, loss
-
-
-# -- the published condition ---------------------------------------------------------------------------
-
-
-def published_condition(
-    amplitude: Float[Tensor, "*batch 16"],
-    mean: Float[Tensor, "*batch 16 2"],
-    sigma_x: Float[Tensor, "*batch 16"],
-    theta: Float[Tensor, "*batch 16"],
-    sigma_y: Float[Tensor, "*batch 16"],
-) -> Float[Tensor, "*batch 13 6"]:
-    """The condition of the published flow (Wehrbein et al. 2021) from Gaussians fitted to 64 x 64 heatmaps.
-
-    The amplitude is clipped to [0, 1.2]; means are clipped to the heatmap, then centred, turned y up and scaled by
-    `standardise_keypoints` over all 16 joints; standard deviations are clipped to [0.2, 10] px, doubled above
-    2.1 px and divided by 20. The hips and the pelvis are left out.
-
-    Args:
-        amplitude: height of the peak; joints in the order of ``mpii16``.
-        mean: heatmap px, x right, y down.
-        sigma_x, sigma_y: standard deviations (px) along and across the axis at ``theta``.
-        theta: radians from x towards y *up*, see `HeatmapGaussians.axes`.
-
-    Returns:
-        For each of `CONDITION_JOINTS`: amplitude, mean x and y, variance of x, covariance, variance of y; y up.
-
-    Raises:
-        InputError: another number of joints; means that all coincide, which cannot be scaled.
-    """
-    if amplitude.ndim < 1 or amplitude.shape[-1] != 16 or mean.shape != (*amplitude.shape, 2):
-        raise InputError(
-            f"amplitude {tuple(amplitude.shape)}, mean {tuple(mean.shape)}: the published condition needs"
-            " the 16 joints of mpii16, (..., 16) and (..., 16, 2)"
-        )
-    place = mean.clamp(0.0, _CONDITION_SIDE - 1.0)
-    coincide = (place == place[..., :1, :]).all(-1).all(-1)
-    if coincide.any():
-        pose = ", ".join(map(str, coincide.nonzero()[0].tolist()))
-        raise InputError(
-            f"mean: {f'pose {pose}: ' if pose else ''}all 16 joints are in one place (is no joint found?), so the"
-            " published condition is undefined; leave the pose out"
-        )
-    sigmas = torch.stack([sigma_x, sigma_y]).clamp(*_CONDITION_SIGMA)
-    along, across = torch.where(sigmas > _CONDITION_UNSURE, 2 * sigmas, sigmas) / _CONDITION_SCALE
-    covariance = _ellipse(along, theta, across)
-    parameters = [
-        amplitude.clamp(0.0, _CONDITION_AMPLITUDE),
-        *standardise_keypoints(place).unbind(-1),
-        covariance[..., 0, 0],
-        covariance[..., 0, 1],
-        covariance[..., 1, 1],
-    ]
-    return torch.stack(parameters, -1)[..., CONDITION_JOINTS, :]
-
-
-# -- files ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class HeatmapFile:
-    """An npz file of heatmaps, whose `blocks` are read one after the other: it may be larger than the memory.
-
-    Attributes:
-        path: the file.
-        shape: poses, joints, height, width.
-        joints: skeleton with the file's joint order.
-        target: skeleton that the keypoints are to be put into, by joint name.
-        scale, offset: from heatmap to image px, ``(2,)`` or ``(poses, 2)``; 1 and 0 where the file does not tell.
-        placed: whether the file tells.
-        image_size: ``(2,)`` or ``(poses, 2)`` px, None where the file does not tell.
-    """
-
-    path: Path
-    shape: tuple[int, int, int, int]
-    joints: Skeleton
-    target: Skeleton
-    scale: Any
-    offset: Any
-    placed: bool
-    image_size: Array | None
-
-    def blocks(self) -> Iterator[Float[Tensor, "poses joints height width"]]:
-        """The heatmaps in float32, some poses at a time.
-
-        Raises:
-            InputError: the file is damaged, or a heatmap's values have another scale.
-        """
-        with naming(str(self.path)), _archive(self.path) as archive, archive.open("heatmaps.npy") as stream:
-            _, _, dtype = _read_header(stream)
-            row = math.prod(self.shape[1:]) * dtype.itemsize
-            poses = max(1, _BLOCK_PIXELS // math.prod(self.shape[1:]))
-            for first in range(0, self.shape[0], poses):
-                count = min(poses, self.shape[0] - first)
-                values = np.frombuffer(_read_exactly(stream, count * row), dtype)
-                block = torch.from_numpy(values.astype(np.float32).reshape(count, *self.shape[1:]))
-                large = _too_large(block)
-                if large is not None:
-                    joint = self.joints.joints[large[1]]
-                    raise InputError(
-                        f"heatmaps: pose {first + large[0]}, joint {joint!r} {_scale_remedy(block[large])}"
-                    )
-                yield block
-
-    def keypoints(self, gaussians: HeatmapGaussians, target_sigma: float = 0.0) -> Keypoints2D:
-        """The fits as keypoints in image px, in the target skeleton; see `HeatmapGaussians.keypoints`.
-
-        Raises:
-            InputError: a scale, an offset or an image size that cannot be.
-        """
-        with naming(str(self.path)):
-            found = gaussians.keypoints(
-                self.joints, self.scale, self.offset, self.image_size, target_sigma=target_sigma
-            )
-            return found.as_skeleton(self.target)
-
-
-def read_heatmaps(path: str | os.PathLike[str], skeleton: str | Skeleton | None = None) -> HeatmapFile:
-    """Open an npz file of heatmaps.
-
-    It holds ``heatmaps`` (poses, joints, height, width), scores from 0 to 1; where they lie in the image, as
-    ``boxes`` (4,) or (poses, 4) (left, top, right, bottom of the crop, px) or as ``scale`` and ``offset``, each a
-    number, (2,) or (poses, 2) (see `HeatmapGaussians.keypoints`); ``image_size`` (2,) or (poses, 2); and
-    ``joint_names`` (joints,). All but the first are optional. Compressed files are read too.
-
-    Args:
-        path: the file.
-        skeleton: joint order where the file has no ``joint_names``, else the skeleton to put the keypoints into;
-            by default told from the names, or from the number of joints where only one skeleton has as many.
-
-    Raises:
-        InputError: a file that is missing, damaged or no npz; a missing, misshapen or pickled array; an unknown
-            joint name.
-    """
-    path = Path(path)
-    with naming(str(path)):
-        if not path.is_file():
-            raise InputError("no such file")
-        with _archive(path) as archive:
-            shape = _heatmap_shape(archive)
-            fields = {
-                name: _load_entry(archive, archive.getinfo(f"{name}.npy"), kinds)
-                for name, kinds in _FIELDS.items()
-                if f"{name}.npy" in archive.namelist()
-            }
-        order = None if skeleton is None else get_skeleton(skeleton)
-        joints, target = _joint_order(path, shape, fields.get("joint_names"), order)
-        return HeatmapFile(path, shape, joints, target, *_placement(shape, fields), fields.get("image_size"))
-
-
-#: Arrays beside ``heatmaps``, and the kinds (NumPy's dtype.kind) that they may hold.
-_FIELDS = {"joint_names": "U", "boxes": "fiu", "scale": "fiu", "offset": "fiu", "image_size": "fiu"}
-#: Pixels that are read at once; no pose's heatmaps have as many.
-_BLOCK_PIXELS = 2**24
-
-
-@contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The open npz file; what goes wrong while it is read becomes an `InputError`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError) as error:
-        raise InputError(f"not a readable npz file ({error}); is it truncated?") from None
-
-
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
-
-
-def _read_exactly(stream: IO[bytes], count: int) -> bytes:
-    content = stream.read(count)
-    if len(content) < count:
-        raise InputError("heatmaps: the array ends early; is the file truncated?")
-    return content
-
-
-def _heatmap_shape(archive: zipfile.ZipFile) -> tuple[int, int, int, int]:
-    if "heatmaps.npy" not in archive.namelist():
-        held = ", ".join(repr(name.removesuffix(".npy"))[:40] for name in archive.namelist()[:10]) or "nothing"
-        raise InputError(
-            f"no array named 'heatmaps'; the file holds {held}. Save it as numpy.savez(FILE, heatmaps=...)"
-        )
-    info = archive.getinfo("heatmaps.npy")
-    with archive.open(info) as stream:
-        _check_header(stream, info.file_size, "fiu", "heatmaps")
-    with archive.open(info) as stream:
-        shape, fortran, _ = _read_header(stream)
-    if len(shape) != 4 or 0 in shape[:2] or min(shape[2:]) < 4:
-        raise InputError(f"heatmaps: array of shape {shape}; expected (poses, joints, height, width), 4 x 4 px or more")
-    if math.prod(shape[1:]) > _BLOCK_PIXELS:
-        raise InputError(
-            f"heatmaps: {shape[1]} of {shape[2]} x {shape[3]} px a pose; at most {_BLOCK_PIXELS} px in all"
-        )
-    if fortran:
-        raise InputError("heatmaps: stored in Fortran order; save numpy.ascontiguousarray(heatmaps) instead")
-    poses, joints, height, width = shape
-    return poses, joints, height, width
-
-
-def _joint_order(
-    path: Path, shape: tuple[int, ...], names: Array | None, skeleton: Skeleton | None
-) -> tuple[Skeleton, Skeleton]:
-    """Skeletons of the heatmaps and of the keypoints to be."""
-    if names is None:
-        joints = _skeleton_of(shape[1], shape, Options(str(path), skeleton))
-        return joints, joints
-    if names.shape != (shape[1],):
-        raise InputError(f"joint_names: array of shape {names.shape}; expected ({shape[1]},), one a heatmap")
-    listed = names.tolist()
-    found = refuse_unknown(listed, resolve_names(listed, "joint_names", skeleton), "joint_names")
-    target = covering_skeleton(found, skeleton)
-    return (target if target.joints == tuple(found) else temporary_skeleton(found)), target
-
-
-def _placement(shape: tuple[int, int, int, int], fields: dict[str, Array]) -> tuple[Any, Any, bool]:
-    """Scale, offset, and whether the file tells them."""
-    given = [name for name in ("boxes", "scale", "offset") if name in fields]
-    if "boxes" in given and len(given) > 1:
-        raise InputError(f"boxes and {given[1]}: give boxes, or scale and offset, not both")
-    if "boxes" not in given:
-        return fields.get("scale", 1.0), fields.get("offset", 0.0), bool(given)
-    boxes = fields["boxes"]
-    if boxes.shape not in ((4,), (shape[0], 4)):
-        raise InputError(f"boxes: array of shape {boxes.shape}; expected (4,) or ({shape[0]}, 4)")
-    return *box_transform(boxes.astype(np.float32), (shape[3], shape[2])), True
-
-
-def save_keypoints(
-    path: str | os.PathLike[str], keypoints: Keypoints2D, gaussians: HeatmapGaussians, joints: Skeleton
-) -> None:
-    """Write keypoints so that `read_keypoints`, and with it ``poseterior lift``, takes them with their covariance.
-
-    Args:
-        path: ``.npz`` or ``.json``. The npz (format ``numpy``) also holds the fits in heatmap px: ``joint_names``
-            (heatmaps,), ``amplitude``, ``mean``, ``gaussian_covariance``, ``residual`` and ``failed``, each
-            (poses, heatmaps, ...). The JSON (format ``plain``) names its skeleton, so that lifting it needs
-            no ``--skeleton``.
-        keypoints: batch ``(poses,)``. A joint that is not visible is NaN in the npz and null in the JSON.
-        gaussians: what they were made from, batch ``(poses, heatmaps)``.
-        joints: skeleton of the heatmaps.
-
-    Raises:
-        InputError: another extension, or a file that cannot be written.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".npz", ".json"):
-        raise InputError(f"{path}: unknown extension {suffix!r}; use one of: .npz, .json")
-    visible = keypoints.visible.cpu().numpy()
-    xy = np.where(visible[..., None], keypoints.xy.cpu().numpy(), np.nan)
-    covariance = np.where(visible[..., None, None], keypoints.covariance.cpu().numpy(), np.nan)
-    size = keypoints.image_size.cpu().numpy()
-    with atomic_write(path) as file:
-        if suffix == ".json":
-            file.write(_plain_json(keypoints.skeleton, xy, covariance, size))
-            return
-        np.savez(
-            file, keypoints=xy, covariance=covariance, visible=visible, image_size=size,
-            joint_names=np.asarray(joints.joints), amplitude=gaussians.amplitude.cpu().numpy(),
-            mean=gaussians.mean.cpu().numpy(), gaussian_covariance=gaussians.covariance.cpu().numpy(),
-            residual=gaussians.residual.cpu().numpy(), failed=gaussians.failed.cpu().numpy(),
-        )  # fmt: skip
-
-
-def _plain_json(skeleton: Skeleton, xy: Array, covariance: Array, size: Array) -> bytes:
-    """One entry a pose in the ``plain`` format."""
-    unknown = np.eye(2).tolist()  # the format has no null there; a joint that is null is not read
-    entries = []
-    for pose, (points, spreads, extent) in enumerate(zip(xy.tolist(), covariance.tolist(), size.tolist(), strict=True)):
-        hidden = [math.isnan(point[0]) for point in points]
-        entry: dict[str, Any] = {"frame": pose, "skeleton": skeleton.name}
-        if all(map(math.isfinite, extent)):
-            entry["image_size"] = extent
-        entry["keypoints"] = [None if h else point for h, point in zip(hidden, points, strict=True)]
-        entry["covariance"] = [unknown if h else spread for h, spread in zip(hidden, spreads, strict=True)]
-        entries.append(json.dumps(entry))
-    return ("[\n" + ",\n".join(entries) + "\n]\n").encode()

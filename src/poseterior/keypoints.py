@@ -180,6 +180,7 @@ class Keypoints2D:
         self.intrinsics = self._constant(intrinsics, batch, (4,), "intrinsics", device)
         self.height = self._constant(height, batch, (), "height", device)
         amplitude = self._constant(amplitude, batch, (joints,), "amplitude", device)
+        self._refuse(visible & amplitude.isinf(), amplitude, "amplitude", "a finite number, or NaN where unknown")
         self.amplitude = torch.where(visible, amplitude, float("nan"))
         self._refuse_constant((self.image_size <= 0) | self.image_size.isinf(), "image_size", "(width, height) above 0")
         self._refuse_constant(self.intrinsics[..., :2] <= 0, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")

@@ -23,7 +23,6 @@ from conftest import SMALL
 from poseterior.cli import main
 from poseterior.data.h36m import (
     ACTIONS,
-    DETECTED_JOINTS,
     Recording,
     cdf_file,
     fitted_covariance,
@@ -37,6 +36,7 @@ from poseterior.data.restricted_pickle import read_pickle
 from poseterior.errors import InputError
 from poseterior.lifters import method_names
 from poseterior.objectives.base import objective_names
+from poseterior.skeletons import DETECTED_JOINTS
 from poseterior.training.batches import StoredObservations, split_observations
 
 DETECTED = [BODY.index(joint) for joint in DETECTED_JOINTS]
@@ -68,7 +68,7 @@ PLAIN = {
     "texts": np.array(["/S9/a.jpg", "b"]),
     "empty": np.zeros((0, 5)),
     "scalar": np.float64(2.5),
-    "rest": [1, (2, None), {"a": b"bytes"}, {3}, "ünï"],
+    "rest": [1, (2, None), {"a": b"bytes"}, "ünï"],
 }
 
 
@@ -158,6 +158,32 @@ def _bytes(path: Path, content: bytes) -> Path:
 def test_a_state_of_another_size_is_an_error(tmp_path):
     content = pickle.dumps(np.zeros(2), 2).replace(b"K\x02\x85", b"K\x63\x85")
     assert "not a whole pickle file (cannot reshape array of size 2" in refused(_bytes(tmp_path / "a", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\x80\x02]r" + (2**26).to_bytes(4, "little") + b".", "it numbers an object 67108864 after 2 instructions"),
+        (b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.", "it holds tuples nested more than 10 deep"),
+        (b"\x80\x02}K\x01" + b"2\x86" * 40 + b"K\x01s.", "it holds tuples nested more than 10 deep"),
+        (b"cbuiltins\nset\n(tR.", "it names builtins.set"),
+    ],
+    ids=["memo", "nested", "doubled", "sets"],
+)
+def test_what_exhausts_the_machine_is_refused(tmp_path, content, named):
+    """A gigabyte for nothing, a stack that overflows, a hash that takes years, copies of one list."""
+    assert f"refused, {named}" in refused(_bytes(tmp_path / "a.pickle", content))
+
+
+def test_contents_are_made_once(tmp_path):
+    """A long text that is remembered and made into bytes again and again."""
+    text = b"X" + (100_000).to_bytes(4, "little") + b"a" * 100_000
+    encoding = b"X" + (6).to_bytes(4, "little") + b"latin1"
+    start = b"\x80\x02](c_codecs\nencode\nq\x00" + text + b"q\x01" + encoding + b"q\x02\x86R"
+    twice = start + b"h\x00h\x01h\x02\x86R" + b"e."
+    assert read_pickle(_bytes(tmp_path / "a.pickle", twice)) == [b"a" * 100_000] * 2
+    often = start + 1000 * b"h\x00h\x01h\x02\x86R" + b"e."
+    assert "refused, it unpacks to more than it holds" in refused(_bytes(tmp_path / "a.pickle", often))
 
 
 def test_truncated_and_missing_files(tmp_path):
@@ -311,9 +337,8 @@ def test_cdf_folder_and_merged_pickle_agree(test_set, files):
 def test_the_published_condition_is_recovered(test_set):
     """What the published flow makes of the keypoints has the variances that its own preprocessing makes of the fits."""
     flow = pytest.importorskip("poseterior.nn.published_flow")
-    from poseterior.heatmaps import published_condition
+    from poseterior.nn.normalise import published_condition
 
-    assert flow.KEYPOINT_JOINTS == DETECTED_JOINTS
     cameras = release("test")["S9"]["Photo"]["0"].values()
     fits = np.concatenate([recording["gaussfit"].reshape(-1, 16, 7) for recording in cameras])
     fits = torch.from_numpy(fits).float()
@@ -420,6 +445,14 @@ def _changed(change) -> dict:
         (
             lambda d: d["S9"]["Photo"]["0"]["54138969"]["3d_gt"].__setitem__((0, 4), np.nan),
             "{path}: S9/Photo/0/54138969: joint 'left_hip' of pose 0 is not finite",
+        ),
+        (
+            lambda d: d["S9"]["Photo"]["0"]["54138969"]["2d_hrnet"].__setitem__((0, 9), 1e12),
+            "{path}: S9/Photo/0/54138969: xy: pose 0, joint 'head_top' has [",
+        ),
+        (
+            lambda d: d["S9"]["Photo"]["0"]["54138969"]["gaussfit"].__setitem__((0, 0), np.inf),
+            "{path}: S9/Photo/0/54138969: amplitude: pose 0, joint 'right_ankle' has inf; expected a finite number",
         ),
         (lambda d: d["S9"].update(Photo=[1]), "{path}: S9/Photo is no dictionary by take but list"),
         (

@@ -4,9 +4,8 @@ import torch
 
 from poseterior.errors import InputError
 from poseterior.keypoints import Keypoints2D
+from poseterior.nn.normalise import CONDITION_JOINTS
 from poseterior.nn.published_flow import (
-    CONDITION_JOINTS,
-    KEYPOINT_JOINTS,
     POSE_JOINTS,
     PublishedFlow,
     PublishedFlowPoses,
@@ -16,10 +15,10 @@ from poseterior.nn.published_flow import (
     soft_clamp,
     vector_to_pose,
 )
-from poseterior.skeletons import SKELETONS
+from poseterior.skeletons import DETECTED_JOINTS, SKELETONS
 
 BODY = SKELETONS["h36m17"]
-SIXTEEN = [BODY.index(joint) for joint in KEYPOINT_JOINTS]
+SIXTEEN = [BODY.index(joint) for joint in DETECTED_JOINTS]
 PERMUTATIONS = [
     [29, 4, 26, 30, 32, 37, 34, 40], [33, 23, 38, 36, 2, 3, 31, 26], [23, 12, 42, 16, 35, 43, 46, 13],
     [12, 38, 9, 45, 31, 28, 13, 46], [6, 47, 11, 4, 12, 31, 7, 25], [29, 32, 6, 17, 19, 26, 2, 42],
@@ -128,7 +127,7 @@ def test_samples_of_a_broadcast_context_are_those_of_a_repeated_one(flow):
 def test_joints_of_the_condition():
     matched = [POSE_JOINTS.index(joint) for joint in CONDITION_JOINTS]
     assert matched == [2, 1, 4, 5, 6, 7, 9, 15, 14, 13, 10, 11, 12]
-    assert set(KEYPOINT_JOINTS) == set(BODY.joints) - {"neck_nose"}
+    assert set(DETECTED_JOINTS) == set(BODY.joints) - {"neck_nose"}
 
 
 def test_golden_3d_norm():
@@ -167,7 +166,7 @@ def test_condition_has_the_standardised_keypoints_as_means(people):
     assert condition.shape == (32, 13, 6)
     assert (condition[..., 0] == 1).all()
     vector = keypoints_to_vector(keypoints).unflatten(-1, (2, 16)).transpose(-1, -2)
-    conditioned = [KEYPOINT_JOINTS.index(joint) for joint in CONDITION_JOINTS]
+    conditioned = [DETECTED_JOINTS.index(joint) for joint in CONDITION_JOINTS]
     torch.testing.assert_close(condition[..., 1:3], vector[:, conditioned], rtol=0, atol=1e-5)
 
 
@@ -245,6 +244,17 @@ def test_samples(flow, people):
     assert (drawn[..., 0, :] == 0).all()
     hips = drawn[..., [BODY.index("right_hip"), BODY.index("left_hip")], :].mean(-2)
     assert hips.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2, 1, 3), (0,), (2, 0)])
+def test_batches_of_any_shape(flow, people, batch):
+    keypoints = seen(people[0].expand(*batch, 17, 3))
+    assert keypoint_condition(keypoints).shape == (*batch, 13, 6)
+    posterior = flow.distribution(keypoints)
+    assert posterior.sample((2, 3), seed=0).shape == (2, 3, *batch, 17, 3)
+    assert posterior.z0.shape == posterior.mean.shape == posterior.stddev.shape == (*batch, 17, 3)
+    representatives, weights = posterior.hypotheses
+    assert (representatives.shape, weights.shape) == ((*batch, 8, 17, 3), (*batch, 8))
 
 
 def test_samples_are_the_inverse_map_of_normal_latents(flow, people):

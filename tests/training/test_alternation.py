@@ -1,6 +1,5 @@
 """An objective with a network of its own (a critic) trains it beside the lifter; runs resume exactly."""
 
-import csv
 import os
 import subprocess
 import sys
@@ -9,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import made_up_mocap
-from poseterior.data.store import PoseStore
+from conftest import losses, made_up_store
 from poseterior.errors import InputError
 from poseterior.lifters import load
 from poseterior.training.recipes import Recipe, read_recipe
@@ -23,13 +21,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "store"
-    mocap = made_up_mocap()
-    with PoseStore.create(folder) as writer:
-        for c, name in enumerate(mocap.clip_names):
-            rows = mocap.clip == c
-            writer.add(name, mocap.positions[rows], mocap.rotations[rows], mocap.h36m17[rows], fps=30.0, source="x")
-    return folder
+    return made_up_store(tmp_path_factory.mktemp("data") / "store")
 
 
 def recipe(store: Path, *changes: str) -> Recipe:
@@ -40,11 +32,6 @@ def run(store: Path, out: Path, *changes: str, resume: bool = False) -> Path:
     from poseterior.training.run import TrainingOptions, train
 
     return train(recipe(store, *changes), TrainingOptions(out=out, resume=resume, device="cpu", progress=False))
-
-
-def losses(out: Path) -> list[list[str]]:
-    with (out / "losses.csv").open() as file:
-        return list(csv.reader(file))
 
 
 def last_state(out: Path) -> dict:

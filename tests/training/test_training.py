@@ -1,4 +1,3 @@
-import csv
 import itertools
 import os
 import shutil
@@ -11,8 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import SMALL, made_up_mocap
-from poseterior.data.store import PoseStore
+from conftest import SMALL, losses, made_up_mocap, made_up_store
 from poseterior.errors import InputError
 from poseterior.lifters import load
 from poseterior.training.recipes import Schedule, read_recipe, shipped_recipes
@@ -20,13 +18,7 @@ from poseterior.training.recipes import Schedule, read_recipe, shipped_recipes
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "store"
-    mocap = made_up_mocap()
-    with PoseStore.create(folder) as writer:
-        for c, name in enumerate(mocap.clip_names):
-            rows = mocap.clip == c
-            writer.add(name, mocap.positions[rows], mocap.rotations[rows], mocap.h36m17[rows], fps=30.0, source="x")
-    return folder
+    return made_up_store(tmp_path_factory.mktemp("data") / "store")
 
 
 def recipe(store: Path, *changes: str):
@@ -37,11 +29,6 @@ def run(store: Path, out: Path, *changes: str, resume: bool = False) -> Path:
     from poseterior.training.run import TrainingOptions, train
 
     return train(recipe(store, *changes), TrainingOptions(out=out, resume=resume, device="cpu", progress=False))
-
-
-def losses(out: Path) -> list[list[str]]:
-    with (out / "losses.csv").open() as file:
-        return list(csv.reader(file))
 
 
 # -- recipes -------------------------------------------------------------------------------------------------
@@ -103,7 +90,7 @@ def test_scientific_notation_is_a_number():
 
 
 def test_unknown_recipe():
-    with pytest.raises(InputError, match="nothing: neither a file nor a shipped recipe; shipped: .*mdn"):
+    with pytest.raises(InputError, match=r"nothing: neither a file nor a shipped recipe; shipped: .*mdn"):
         read_recipe("nothing")
 
 

@@ -12,6 +12,7 @@ import tyro
 from .data import Data
 from .demo import Demo
 from .evaluate import Evaluate
+from .heatmaps import Heatmaps
 from .lift import Lift
 from .lifters import Lifters
 from .train import Train
@@ -24,6 +25,7 @@ _Command = (
     | Annotated[Lift, tyro.conf.subcommand(name="lift")]
     | Annotated[View, tyro.conf.subcommand(name="view")]
     | Annotated[Lifters, tyro.conf.subcommand(name="lifters")]
+    | Annotated[Heatmaps, tyro.conf.subcommand(name="heatmaps")]
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]

@@ -65,7 +65,8 @@ class Heatmaps:
 
         from rich.console import Console
 
-        from ..heatmaps import HeatmapGaussians, fit_gaussians, read_heatmaps, save_keypoints
+        from ..heatmaps import HeatmapGaussians, fit_gaussians
+        from ..keypoint_files.heatmaps import read_heatmaps, save_keypoints
         from ._common import check_extension
 
         check_extension(self.out, "--out", (".json", ".npz"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..keypoint_files._common import naming
 from ..keypoints import Keypoints2D, PoseId
-from ..skeletons import SKELETONS
+from ..linalg import ellipse_covariance
+from ..skeletons import DETECTED_JOINTS, SKELETONS
 from .protocols import ObservationSet
 from .restricted_pickle import read_pickle
 from .simulator import Observations
@@ -28,7 +31,6 @@ from .simulator import Observations
 __all__ = [
     "ACTIONS",
     "CAMERAS",
-    "DETECTED_JOINTS",
     "SPLITS",
     "Recording",
     "cdf_file",
@@ -52,12 +54,6 @@ ACTIONS = (
     "SittingDown", "Smoking", "Waiting", "WalkDog", "WalkTogether", "Walking",
 )  # fmt: skip
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
-
-#: The 16 detected joints in the pickles' order: all of h36m17 but the nose.
-DETECTED_JOINTS = (
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "thorax",
-    "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-)  # fmt: skip
 
 #: The 17 of Human3.6M's 32 joints that make h36m17, in its order.
 _OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
@@ -188,6 +184,11 @@ _FIELDS = {
 }
 
 
+def _held(found: dict[Any, Any]) -> str:
+    """The keys of a dictionary, for a message."""
+    return ", ".join(str(key)[:40] for key in islice(found, 20)) or "nothing"
+
+
 def _find(dataset: Any, recording: Recording, path: str | Path) -> dict[str, Any]:
     """A recording of the nested dictionaries."""
     found = dataset
@@ -197,8 +198,7 @@ def _find(dataset: Any, recording: Recording, path: str | Path) -> dict[str, Any
         if not isinstance(found, dict):
             raise InputError(f"{path}: {where} is no dictionary by {level} but {type(found).__name__}")
         if key not in found:
-            held = ", ".join(str(k) for k in found) or "nothing"
-            raise InputError(f"{path}: {where}: the {level} {key!r} is missing; it holds: {held}")
+            raise InputError(f"{path}: {where}: the {level} {key!r} is missing; it holds: {_held(found)}")
         found = found[key]
     if not isinstance(found, dict):
         raise InputError(f"{path}: {recording} is no dictionary of imgpath, {', '.join(_FIELDS)}")
@@ -243,9 +243,8 @@ def fitted_covariance(
         scale: px in one heatmap pixel.
     """
     sigma = np.abs(fits[..., [3, 5]]).clip(_NARROWEST, _WIDEST) * scale[..., None]
-    cos, sin = np.cos(fits[..., 4]), np.sin(fits[..., 4])
-    axes = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
-    return (axes * sigma[..., None, :] ** 2) @ axes.swapaxes(-1, -2)
+    first, angle, second = (torch.as_tensor(part) for part in (sigma[..., 0], -fits[..., 4], sigma[..., 1]))
+    return ellipse_covariance(first, angle, second).numpy()
 
 
 def hard_frames(fits: Float[NDArray[np.float64], "*batch 16 7"]) -> NDArray[np.bool_]:
@@ -339,12 +338,12 @@ def read_h36m(detections: str | Path, folder: str | Path | None = None, split: s
     wanted = list(recordings(split))
     dataset = read_pickle(detections)
     if isinstance(dataset, dict) and not set(SPLITS[split]) & set(dataset):
-        held = ", ".join(str(k) for k in dataset) or "nothing"
         raise InputError(
-            f"{detections}: holds {held}; the split {split!r} needs {', '.join(SPLITS[split])}: choose another --split"
+            f"{detections}: holds {_held(dataset)}; the split {split!r} needs {', '.join(SPLITS[split])}: "
+            "choose another --split"
         )
     parts: list[_Frames] = []
-    ids: list[PoseId] = []
+    keypoints: list[Keypoints2D] = []
     names: list[Recording] = []
     for recording in wanted:
         frames = _read_recording(dataset, recording, detections, folder)
@@ -352,15 +351,17 @@ def read_h36m(detections: str | Path, folder: str | Path | None = None, split: s
             keep = hard_frames(frames.fits)
             frames = _Frames(frames.number[keep], frames.xy[keep], frames.fits[keep], frames.absolute[keep])
         parts.append(frames)
-        ids += [PoseId(str(recording), int(number), 0) for number in frames.number]
+        ids = [PoseId(str(recording), int(number), 0) for number in frames.number]
+        with naming(f"{detections}: {recording}"):
+            keypoints.append(_keypoints(frames.xy, frames.fits, ids))
         names += [recording] * len(frames.number)
-    if not ids:
+    if not names:
         raise InputError(f"{detections}: no frame in the split {split!r}")
-    xy, fits, absolute = (np.concatenate([getattr(p, name) for p in parts]) for name in ("xy", "fits", "absolute"))
+    absolute = np.concatenate([part.absolute for part in parts])
     root = torch.from_numpy(absolute[:, _BODY.root]).float()
     pose = torch.from_numpy(absolute - absolute[:, _BODY.root, None]).float()
     observations = Observations(
-        _keypoints(xy, fits, ids), pose, torch.ones(pose.shape[:2], dtype=torch.bool), root, torch.arange(len(pose))
+        Keypoints2D.cat(keypoints), pose, torch.ones(pose.shape[:2], dtype=torch.bool), root, torch.arange(len(pose))
     )
     subjects, actions = tuple(n.subject for n in names), tuple(n.action for n in names)
     return ObservationSet(observations, actions, subjects, f"h36m-{split} v1", seed=0)

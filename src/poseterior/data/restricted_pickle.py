@@ -2,16 +2,18 @@
 
 A pickle is a program: whatever it names is imported and called. Here it can name nothing but the handful of
 functions that numpy writes into pickled arrays, and even those are stood in for by our own, which build arrays
-from checked parts: numpy's would trust a forged data type.
+from checked parts: numpy's would trust a forged data type. What could only exhaust the machine is refused too.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,10 +23,24 @@ __all__ = ["read_pickle"]
 
 #: Data types that hold no references: bool, integers, floats, bytes, text.
 _PLAIN_TYPE = re.compile(r"b1|[iuf]\d{1,2}|[SU]\d{1,6}")
+#: Tuples within tuples: pickled arrays have two. Beyond, hashing one takes forever or overflows the stack.
+_DEEPEST = 10
 
 
 class _RefusedError(pickle.UnpicklingError):
     """The pickle holds something that is not plain data."""
+
+
+class _Room:
+    """Bytes that may still be made: a pickle holds each array's once, so that more is one of them made again."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise _RefusedError("it unpacks to more than it holds")
 
 
 class _Dtype:
@@ -41,38 +57,48 @@ class _Dtype:
         self.numpy = self.numpy.newbyteorder(state[1])
 
 
-def _plain_array(raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray:
+def _plain_array(room: _Room, raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(raw, bytes | bytearray) or not isinstance(dtype, _Dtype):
         raise _RefusedError("it holds an array of Python objects, not of plain numbers or text")
+    room.take(len(raw))
     return np.frombuffer(raw, dtype.numpy).reshape(shape, order=order)
 
 
 class _Array(np.ndarray):
     """An empty array that takes its contents from a checked state."""
 
+    room: _Room
+
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
-        value = _plain_array(raw, dtype, shape, "F" if fortran else "C")
+        value = _plain_array(self.room, raw, dtype, shape, "F" if fortran else "C")
         checked = (1, value.shape, value.dtype, False, value.tobytes())
         super().__setstate__(checked)  # type: ignore[arg-type]
 
 
-def _reconstruct(*_: object) -> np.ndarray:
-    return _Array((0,), np.int8)
+def _reconstruct(room: _Room, *_: object) -> np.ndarray:
+    array = _Array((0,), np.int8)
+    array.room = room
+    return array
 
 
-def _scalar(dtype: object, raw: object) -> Any:
-    return _plain_array(raw, dtype, (), "C").item()
+def _scalar(room: _Room, dtype: object, raw: object) -> Any:
+    return _plain_array(room, raw, dtype, (), "C").item()
 
 
-def _latin1(text: str, encoding: str) -> bytes:
+def _dtype(_: _Room, *arguments: object) -> _Dtype:
+    return _Dtype(*arguments)
+
+
+def _latin1(room: _Room, text: str, encoding: str) -> bytes:
     """How protocols before 3 write bytes."""
     if encoding != "latin1":
         raise _RefusedError(f"it holds bytes written as {encoding!r}")
+    room.take(len(text))
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
+def _no_bytes(_: _Room) -> bytes:
     """How protocols before 3 write bytes of length 0."""
     return b""
 
@@ -83,13 +109,11 @@ def _not_called(*_: object) -> None:
 
 _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _not_called,
-    ("numpy", "dtype"): _Dtype,
+    ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _latin1,
 }
 for _module in ("__builtin__", "builtins"):  # Python 2 and 3
     _KNOWN[_module, "bytes"] = _no_bytes
-    _KNOWN[_module, "set"] = set
-    _KNOWN[_module, "frozenset"] = frozenset
 for _module in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
     _KNOWN[f"{_module}.multiarray", "_reconstruct"] = _reconstruct
     _KNOWN[f"{_module}.multiarray", "scalar"] = _scalar
@@ -99,23 +123,62 @@ for _module in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
 class _Callable:
     """What a name in the pickle becomes: it can be called, and nothing else (its attributes cannot be set)."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("_function", "_room")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], room: _Room) -> None:
+        self._function, self._room = function, room
 
     def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
+        return self._function(self._room, *arguments)
 
     def __setstate__(self, state: object) -> None:
         raise _RefusedError("it changes a function")
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: IO[bytes], room: _Room) -> None:
+        super().__init__(file)
+        self._room = room
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _KNOWN:
             raise _RefusedError(f"it names {module}.{name}")
-        return _Callable(_KNOWN[module, name])
+        return _Callable(_KNOWN[module, name], self._room)
+
+
+def _refuse_bombs(file: IO[bytes]) -> None:
+    """Go through the instructions, of which none is followed, for those that only exhaust the machine.
+
+    Python's unpickler makes room for the highest number that an object is remembered by, and hashes tuples in a
+    recursion that nothing bounds.
+    """
+    depth: list[int | None] = []  # of the tuples on the stack; None: a mark
+    remembered: dict[int, int | None] = {}
+    argument: Any
+    for step, (code, argument, _) in enumerate(pickletools.genops(file)):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            number = len(remembered) if argument is None else argument
+            if not 0 <= number <= step:
+                raise _RefusedError(f"it numbers an object {number} after {step} instructions")
+            remembered[number] = depth[-1]
+            continue
+        if code.name in ("GET", "BINGET", "LONG_BINGET"):
+            depth.append(remembered[argument])
+            continue
+        before = code.stack_before
+        inside: list[int | None] = []
+        if pickletools.markobject in before:
+            while (top := depth.pop()) is not None:
+                inside.append(top)
+            before = before[: before.index(pickletools.markobject)]
+        inside += [depth.pop() for _ in before]
+        deepest = 1 + max((d for d in inside if d is not None), default=0) if "TUPLE" in code.name else 0
+        if deepest > _DEEPEST:
+            raise _RefusedError(f"it holds tuples nested more than {_DEEPEST} deep")
+        if code.name == "DUP":
+            depth += [inside[0], inside[0]]
+        else:
+            depth += [None if kind is pickletools.markobject else deepest for kind in code.stack_after]
 
 
 def read_pickle(path: str | Path) -> Any:
@@ -126,7 +189,10 @@ def read_pickle(path: str | Path) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            return _Unpickler(file).load()
+            _refuse_bombs(file)
+            file.seek(0)
+            # Twice the file's size: older protocols make an array's bytes from text, then the array from these.
+            return _Unpickler(file, _Room(2 * os.fstat(file.fileno()).st_size)).load()
     except _RefusedError as refused:
         raise InputError(
             f"{path}: refused, {refused}; only numpy arrays and builtin containers are read from a pickle, and "

@@ -206,6 +206,10 @@ class Observations:
     root: Tensor
     index: Tensor
 
+    def __getitem__(self, index: Tensor | slice) -> Observations:
+        """Some of the poses: rows, a slice or a mask."""
+        return Observations(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
     def to(self, device: torch.device | str) -> Observations:
         parts = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
         return Observations(**parts)

@@ -77,7 +77,7 @@ class Detections:
         skeleton: joint order of the arrays.
         ids: where each pose comes from.
         xy: (poses, joints, 2) px, NaN where missing.
-        confidence, covariance, visible, image_size, intrinsics, height: as in `Keypoints2D`; None: unknown.
+        confidence, covariance, visible, image_size, intrinsics, height, amplitude: as in `Keypoints2D`; None: unknown.
         target: the skeleton to put them into afterwards, by joint name.
         sources: for error messages, the file of each pose where it is not that of the id.
     """
@@ -91,6 +91,7 @@ class Detections:
     image_size: Array | None = None
     intrinsics: Array | None = None
     height: Array | None = None
+    amplitude: Array | None = None
     target: Skeleton | None = None
     sources: Sequence[str] | None = None
 
@@ -124,6 +125,7 @@ class Detections:
                 confidence=confidence,
                 intrinsics=self.intrinsics,
                 height=self.height,
+                amplitude=self.amplitude,
                 ids=self.ids,
             )
         except InputError as error:

@@ -6,6 +6,8 @@ import lzma
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +35,7 @@ NPZ_FIELDS = {
     "image_size": "fiu",
     "intrinsics": "fiu",
     "height": "fiu",
+    "amplitude": "fiu",
 }
 
 
@@ -41,7 +44,7 @@ def read_arrays(path: Path, options: Options) -> list[Detections]:
 
     The array (npz: ``keypoints``, or the only one) is (frames, joints*2), (frames, joints, 2|3) or
     (joints, 2|3), the third number a confidence; NaN is a missing joint. An npz may also hold ``confidence``,
-    ``visible`` (frames, joints), ``covariance`` (frames, joints) px or (frames, joints, 2, 2) px²,
+    ``visible``, ``amplitude`` (frames, joints), ``covariance`` (frames, joints) px or (frames, joints, 2, 2) px²,
     ``image_size``, ``intrinsics`` and ``height``, each for all frames or for one. Without a skeleton the
     number of joints must belong to one named skeleton only.
 
@@ -83,6 +86,7 @@ def read_arrays(path: Path, options: Options) -> list[Detections]:
             image_size=size,
             intrinsics=field("intrinsics", (count, 4)),
             height=field("height", (count,)),
+            amplitude=field("amplitude", (count, joints)),
         )
     ]
 
@@ -101,13 +105,14 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
         )
-    skeleton = _skeleton_of(array.shape[1], shape, options)
+    skeleton = skeleton_of(array.shape[1], shape, options)
     values = array.astype(np.float64)
     confidence = values[..., 2] if values.shape[2] == 3 else np.ones(values.shape[:2])
     return values[..., :2], confidence, skeleton
 
 
-def _skeleton_of(joints: int, shape: tuple[int, ...], options: Options) -> Skeleton:
+def skeleton_of(joints: int, shape: tuple[int, ...], options: Options) -> Skeleton:
+    """The skeleton asked for, else the only one with as many joints, for an array of this shape."""
     skeleton = options.skeleton
     if skeleton is not None:
         if len(skeleton) != joints:
@@ -128,7 +133,7 @@ def _skeleton_of(joints: int, shape: tuple[int, ...], options: Options) -> Skele
 # -- files ---------------------------------------------------------------------------------------------
 
 
-def _check_header(stream: IO[bytes], available: int, kinds: str, what: str) -> None:
+def check_header(stream: IO[bytes], available: int, kinds: str, what: str) -> None:
     """Read an npy header and refuse it before anything of the size that it claims is allocated."""
     try:
         version = np.lib.format.read_magic(stream)
@@ -158,7 +163,7 @@ def _check_header(stream: IO[bytes], available: int, kinds: str, what: str) -> N
 
 def _load_npy(path: Path) -> Array:
     with path.open("rb") as stream:
-        _check_header(stream, path.stat().st_size, NPZ_FIELDS["keypoints"], "array")
+        check_header(stream, path.stat().st_size, NPZ_FIELDS["keypoints"], "array")
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -166,22 +171,27 @@ def _load_npy(path: Path) -> Array:
 
 
 def _load_npz(path: Path) -> dict[str, Array]:
+    with open_npz(path) as archive:
+        entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if "schema" in entries and _is_result(archive, entries["schema"]):
+            raise UnknownContent(RESULT)
+        if "keypoints" not in entries:
+            others = [name for name in entries if name not in NPZ_FIELDS]
+            if len(others) != 1:
+                listed = ", ".join(repr(name)[:40] for name in list(entries)[:10]) or "nothing"
+                raise InputError(f"npz: no array named 'keypoints'; it holds {listed}")
+            entries["keypoints"] = entries[others[0]]
+        return {
+            name: load_entry(archive, entries[name], kinds) for name, kinds in NPZ_FIELDS.items() if name in entries
+        }
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive of an npz file; whatever goes wrong while it is read becomes an `InputError`."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            if "schema" in entries and _is_result(archive, entries["schema"]):
-                raise UnknownContent(RESULT)
-            if "keypoints" not in entries:
-                others = [name for name in entries if name not in NPZ_FIELDS]
-                if len(others) != 1:
-                    listed = ", ".join(repr(name)[:40] for name in list(entries)[:10]) or "nothing"
-                    raise InputError(f"npz: no array named 'keypoints'; it holds {listed}")
-                entries["keypoints"] = entries[others[0]]
-            return {
-                name: _load_entry(archive, entries[name], kinds)
-                for name, kinds in NPZ_FIELDS.items()
-                if name in entries
-            }
+            yield archive
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -200,13 +210,14 @@ def _is_result(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     if info.file_size > 4096:
         return False
     try:
-        array = _load_entry(archive, info, "U")
+        array = load_entry(archive, info, "U")
     except InputError:
         return False
     return array.ndim == 0 and is_result_schema(array.item())
 
 
-def _load_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> Array:
+def load_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> Array:
+    """An array of an npz file, of these kinds (NumPy's dtype.kind) and of no more than a plausible size."""
     what = f"npz entry {info.filename[:60]!r}"
     excessive = info.file_size > FREE_BYTES and info.file_size > MAXIMUM_RATIO * info.compress_size
     if excessive or info.file_size > MAXIMUM_BYTES:
@@ -214,7 +225,7 @@ def _load_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> 
             f"{what}: {info.compress_size} bytes claim to unpack to {info.file_size}; refused as a decompression bomb"
         )
     with archive.open(info) as stream:
-        _check_header(stream, info.file_size, kinds, what)
+        check_header(stream, info.file_size, kinds, what)
     with archive.open(info) as stream:
         try:
             array: Any = np.lib.format.read_array(stream, allow_pickle=False)

@@ -36,8 +36,8 @@ def read_plain(data: Any, options: Options) -> list[Detections]:
     ``keypoints`` is one pose (joints, 2|3) or several frames (frames, joints, 2|3); null is a missing joint.
     Optional fields: ``image_size`` [width, height], ``focal`` px or ``intrinsics`` [fx, fy, cx, cy],
     ``height`` in metres, ``image`` (name of the photo, becomes the pose's file), ``covariance`` (standard
-    deviation in px, or 2x2 px², a joint), ``frame``, ``person``; ``skeleton`` (a name) may stand instead of
-    ``joints``.
+    deviation in px, or 2x2 px², a joint), ``amplitude`` (of the heatmap's peak, a joint), ``frame``,
+    ``person``; ``skeleton`` (a name) may stand instead of ``joints``.
 
     All poses are put into the skeleton asked for, else into the smallest named one that has all joints of the
     file, else into h36m17. A joint that the file does not list is synthesised from those it lists where the
@@ -59,7 +59,7 @@ def read_plain(data: Any, options: Options) -> list[Detections]:
 
 
 def _shape(detections: Detections) -> Any:
-    given = (detections.covariance is None, detections.intrinsics is None, detections.height is None)
+    given = tuple(getattr(detections, name) is None for name in ("covariance", "intrinsics", "height", "amplitude"))
     return detections.skeleton, given, getattr(detections.covariance, "ndim", 0)
 
 
@@ -72,7 +72,7 @@ def _join(parts: list[Detections]) -> Detections:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    names = ("confidence", "covariance", "image_size", "intrinsics", "height")
+    names = ("confidence", "covariance", "image_size", "intrinsics", "height", "amplitude")
     return Detections(
         parts[0].skeleton,
         [identity for part in parts for identity in part.ids],
@@ -107,6 +107,7 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
         xy,
         confidence,
         covariance=_covariance(entry.get("covariance"), f"{what}.covariance", count, len(joints)),
+        amplitude=_per_joint(entry.get("amplitude"), f"{what}.amplitude", count, len(joints)),
         image_size=np.tile((np.nan, np.nan) if size is None else size, (count, 1)),
         intrinsics=None if intrinsics is None else np.tile(intrinsics, (count, 1)),
         height=None if height is None else np.full(count, height),
@@ -168,9 +169,14 @@ def _intrinsics(entry: dict[str, Any], what: str, size: tuple[float, float] | No
 
 def _covariance(value: Any, what: str, frames: int, joints: int) -> Array | None:
     """(frames, joints, 2, 2) px² or (frames, joints) px from the same with or without the frames."""
+    return _per_joint(value, what, frames, joints, (2, 2))
+
+
+def _per_joint(value: Any, what: str, frames: int, joints: int, event: tuple[int, ...] = ()) -> Array | None:
+    """One number, or an array of shape ``event``, a joint: with or without the frames in the file, with them here."""
     if value is None:
         return None
-    shapes = ((joints,), (joints, 2, 2), (frames, joints), (frames, joints, 2, 2))
+    shapes = tuple(dict.fromkeys([(joints,), (joints, *event), (frames, joints), (frames, joints, *event)]))
     flat, shape = _flatten(value, what)
     if shape not in shapes:
         raise InputError(f"{what}: shape {shape}; expected one of {', '.join(map(str, shapes))}")

@@ -117,7 +117,13 @@ class FlowLifter(Lifter):
             return self.network.distribution(keypoints)  # type: ignore[operator]
         return self._ours(keypoints)
 
-    def _ours(self, keypoints: Keypoints2D) -> FlowPoseDistribution:
+    def encode(self, keypoints: Keypoints2D) -> tuple[EvidenceTransform, Tensor, Tensor]:
+        """What the evidence says, computed once a pose (ours).
+
+        Returns:
+            The standardising map, the couplings' context ``(*batch, context)``, and the rotation ``(*batch, 3, 3)``
+            from camera axes to the turned axes.
+        """
         # Mixed precision is for the network alone: geometry and densities need full precision.
         with torch.autocast(keypoints.device.type, enabled=False):
             view = canonical_view(keypoints)
@@ -127,31 +133,30 @@ class FlowLifter(Lifter):
         context = nn.functional.silu(self.condition(hidden)).to(dtype)
         parts = self.head(hidden).to(dtype).split(list(self.sizes.values()), -1)
         raw = dict(zip(self.sizes, parts, strict=True))
-        joints, root = len(self.others), self.skeleton.root
+        joints = len(self.others)
         # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
         size = 0.45 * raw["size"][..., :1].clamp(-3.0, 3.0).exp()
-        evidence = lateral_evidence(view, root)
+        evidence = lateral_evidence(view, self.skeleton.root)
         loc = size.unsqueeze(-1) * (evidence + raw["offset"].unflatten(-1, (joints, 3)))
         # Where nothing is known of the camera the picture is taken as distant: rays are parallel.
         tangent = view.points[..., self.others, :] * view.scale[..., None, None]
         near = (view.knowledge > 0)[..., None, None] & view.visible[..., self.others].unsqueeze(-1)
         slope = torch.where(near, tangent, 0.0)
         scale_tril = lower_triangles(raw["tril"].unflatten(-1, (joints, 6)), self.config.minimum_scale)
-        factor = torch.cat(
-            [
-                raw["tie"].unflatten(-1, (3 * joints, self.config.rank)),
-                _size_direction(evidence, raw["size"], scale_tril),
-            ],
-            -1,
-        )
-        with torch.autocast(keypoints.device.type, enabled=False):
-            standardise = EvidenceTransform(loc, slope, scale_tril, factor)
-            transform = ComposedTransform(standardise, *self.couplings(context).transforms)
+        tie = raw["tie"].unflatten(-1, (3 * joints, self.config.rank))
+        factor = torch.cat([tie, _size_direction(evidence, raw["size"], scale_tril)], -1)
         # Keypoints are float32: one Newton-Schulz step makes the turn a rotation to the precision of the densities.
         turn = view.rotation.to(dtype)
         turn = 1.5 * turn - 0.5 * turn @ turn.transpose(-1, -2) @ turn
+        with torch.autocast(keypoints.device.type, enabled=False):
+            return EvidenceTransform(loc, slope, scale_tril, factor), context, turn
+
+    def _ours(self, keypoints: Keypoints2D) -> FlowPoseDistribution:
+        standardise, context, turn = self.encode(keypoints)
+        with torch.autocast(keypoints.device.type, enabled=False):
+            transform = ComposedTransform(standardise, *self.couplings(context).transforms)
         return FlowPoseDistribution(
-            transform, keypoints.batch_shape, self.config.temperature, turn, self.skeleton, like=loc
+            transform, keypoints.batch_shape, self.config.temperature, turn, self.skeleton, like=standardise.loc
         )
 
     @torch.no_grad()

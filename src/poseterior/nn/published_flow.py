@@ -10,7 +10,6 @@ The 32 are x of 16 joints, then y: in standard deviations of the pose's own coor
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..distributions import PoseDistribution, seeded
+from ..distributions import SampledPoseDistribution, seeded
 from ..errors import InputError
-from ..heatmaps import published_condition
 from ..keypoints import Keypoints2D
-from ..skeletons import SKELETONS, Skeleton, get_skeleton
-from .normalise import centre_pose, standardise_keypoints
+from ..linalg import ellipse_axes
+from ..skeletons import DETECTED_JOINTS, SKELETONS, Skeleton, get_skeleton
+from .normalise import CONDITION_JOINTS, centre_pose, published_condition, standardise_keypoints
 
 __all__ = [
-    "CONDITION_JOINTS",
-    "KEYPOINT_JOINTS",
     "POSE_JOINTS",
     "PublishedFlow",
     "PublishedFlowPoses",
@@ -41,18 +38,11 @@ __all__ = [
 _BODY = SKELETONS["h36m17"]
 #: The 16 joints of the network's 3D poses: all but the root.
 POSE_JOINTS = tuple(joint for joint in _BODY.joints if joint != "pelvis")
-#: The 16 joints of its 2D poses: all but the nose, in the order of the published detector.
-KEYPOINT_JOINTS = (
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "thorax",
-    "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-)  # fmt: skip
-#: The 13 joints whose heatmaps condition it: those of the 2D poses without pelvis and hips.
-CONDITION_JOINTS = tuple(joint for joint in KEYPOINT_JOINTS if joint not in ("right_hip", "left_hip", "pelvis"))
 
 _POSE = [_BODY.index(joint) for joint in POSE_JOINTS]
-_KEYPOINT = [_BODY.index(joint) for joint in KEYPOINT_JOINTS]
+_KEYPOINT = [_BODY.index(joint) for joint in DETECTED_JOINTS]
 _HIPS = [POSE_JOINTS.index("right_hip"), POSE_JOINTS.index("left_hip")]
-_LATENT, _XY = 16, 2 * len(KEYPOINT_JOINTS)
+_LATENT, _XY = 16, 2 * len(DETECTED_JOINTS)
 _SIZE, _HALF = 48, 24
 _CONTEXT, _HIDDEN, _CONDITION_HIDDEN = 56, 1028, 256
 _BLOCKS = 8
@@ -62,7 +52,6 @@ _PIXELS_PER_DEVIATION = 64.0
 _WIDEST = 10.0
 #: Below this (px) the joints seen coincide: the pose has no shape to standardise.
 _NO_SHAPE = 1e-3
-_SUMMARY_SAMPLES = 200
 
 
 # -- the network's numbers ------------------------------------------------------------------------------------
@@ -104,30 +93,26 @@ def keypoints_to_vector(keypoints: Keypoints2D) -> Float[Tensor, "*batch 32"]:
 
 
 def keypoint_condition(keypoints: Keypoints2D) -> Float[Tensor, "*batch 13 6"]:
-    """What the published heatmaps would say of h36m17 keypoints, for `CONDITION_JOINTS`.
+    """What the published heatmaps would say of h36m17 keypoints.
 
-    Six numbers a joint, as `poseterior.heatmaps.published_condition` makes them: amplitude (1 if unknown, 0 hidden),
-    mean in standardised coordinates, and variance x, covariance, variance y in (20 heatmap pixels)², y up. A
-    heatmap pixel is 5 mm at a person whose coordinates have a standard deviation of 0.32 m. A hidden joint is at
-    the centroid of those seen, as uncertain as the published range allows: nothing says that it may be anywhere.
+    Six numbers for each of `poseterior.nn.normalise.CONDITION_JOINTS`: amplitude (1 if unknown, 0 if hidden), mean in
+    standardised coordinates, and variance x, covariance, variance y in (20 heatmap pixels)², y up. A heatmap pixel
+    is 5 mm at a person whose coordinates have a standard deviation of 0.32 m. A hidden joint is at the centroid of
+    those seen, as uncertain as the published range allows: nothing says that it may be anywhere.
     """
     centred, visible, deviation = _centred(keypoints)
-    covariance = keypoints.covariance[..., _KEYPOINT, :, :]
-    half = 0.5 * (covariance[..., 0, 0] - covariance[..., 1, 1])
-    middle = 0.5 * (covariance[..., 0, 0] + covariance[..., 1, 1])
-    tilt = -covariance[..., 0, 1]  # y up
-    radius = torch.hypot(half, tilt)
+    long, angle, short = ellipse_axes(keypoints.covariance[..., _KEYPOINT, :, :])
     shapeless = (deviation <= _NO_SHAPE).unsqueeze(-1)
     scale = _PIXELS_PER_DEVIATION / torch.where(shapeless, 1.0, deviation.unsqueeze(-1))
-    along = torch.where(visible, (middle + radius).sqrt() * scale, _WIDEST)
-    across = torch.where(visible, (middle - radius).clamp(min=0.0).sqrt() * scale, _WIDEST)
+    along = torch.where(visible, long * scale, _WIDEST)
+    across = torch.where(visible, short * scale, _WIDEST)
     # Means are standardised again there: any scale will do that keeps them (at most sqrt(32)) inside the heatmap.
     mean = 31.5 + 5.5 * _standardised(centred, deviation) * centred.new_tensor([1.0, -1.0])
     # One place for all joints has no standardised coordinates: any others stand in, and are then set to 0.
     anywhere = torch.arange(len(_KEYPOINT), dtype=mean.dtype, device=mean.device).unsqueeze(-1)
     mean = torch.where(shapeless.unsqueeze(-1), anywhere, mean)
     amplitude = torch.where(visible, keypoints.amplitude[..., _KEYPOINT].nan_to_num(1.0), 0.0)
-    made = published_condition(amplitude, mean, along, 0.5 * torch.atan2(tilt, half), across)
+    made = published_condition(amplitude, mean, along, -angle, across)  # y up
     place = torch.where(shapeless.unsqueeze(-1), 0.0, made[..., 1:3])
     return torch.cat([made[..., :1], place, made[..., 3:]], -1)
 
@@ -245,7 +230,7 @@ class PublishedFlow(nn.Module):
         return PublishedFlowPoses(self, xy, self.encode(condition).to(xy.dtype))
 
 
-class PublishedFlowPoses(PoseDistribution):
+class PublishedFlowPoses(SampledPoseDistribution):
     """Poses that the published flow draws for some keypoints. No density, and no mode: a zero latent is none.
 
     Args:
@@ -253,11 +238,10 @@ class PublishedFlowPoses(PoseDistribution):
         xy: ``(*batch, 32)``, see `keypoints_to_vector`.
         context: ``(*batch, 56)``, see `PublishedFlow.encode`.
 
-    The mean and the covariance are those of 200 samples, always the same ones (seed 0), without gradients.
+    The mean and the covariance are those of fixed draws, without gradients.
     """
 
     has_density = False
-    has_rsample = True
 
     def __init__(
         self, network: PublishedFlow, xy: Float[Tensor, "*batch 32"], context: Float[Tensor, "*batch 56"]
@@ -292,17 +276,8 @@ class PublishedFlowPoses(PoseDistribution):
         """As `sample`, with gradients to the network."""
         return vector_to_pose(self.rsample_vectors(sample_shape, generator=generator, seed=seed))
 
-    @torch.no_grad()
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        return self.rsample(sample_shape, generator=generator, seed=seed)
-
     @property
+    @torch.no_grad()
     def z0(self) -> Float[Tensor, "*batch joints 3"]:
         """The pose of the zero latent, which the publication reports as its single guess. It is not a mode."""
         return vector_to_pose(self._vectors(self.xy.new_zeros(*self.batch_shape, _LATENT)))
@@ -315,18 +290,3 @@ class PublishedFlowPoses(PoseDistribution):
         raise NotImplementedError(
             f"{type(self).__name__} has no density, so no mode; z0 is the pose of the zero latent, which is none"
         )
-
-    # -- summaries -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def _summary(self) -> Tensor:
-        return self.sample((_SUMMARY_SAMPLES,), seed=0)
-
-    @property
-    def mean(self) -> Tensor:
-        return self._summary.mean(0)
-
-    @property
-    def covariance(self) -> Tensor:
-        offset = self._summary - self.mean
-        return torch.einsum("s...i,s...j->...ij", offset, offset) / (_SUMMARY_SAMPLES - 1)

@@ -18,8 +18,8 @@ from ..distributions import PoseDistribution
 from ..errors import InputError
 from ..kinematics import kinematic_chain_space
 from ..lifters import Lifter
+from ..nn.normalise import CONDITION_JOINTS
 from ..nn.published_flow import (
-    CONDITION_JOINTS,
     POSE_JOINTS,
     PublishedFlowPoses,
     keypoint_condition,
@@ -180,8 +180,7 @@ def _complete(observations: Observations) -> Observations:
             "objective 'samples' needs poses with every joint: none of this batch has; "
             "leave stores that lack joints out of data.stores"
         )
-    parts = (observations.pose, observations.observed, observations.root, observations.index)
-    return Observations(observations.keypoints[whole], *(part[whole] for part in parts))
+    return observations[whole]
 
 
 def _average_over_processes(parameters: list[nn.Parameter]) -> None:

@@ -5,7 +5,6 @@ Both are a function ``draw(n, generator) -> Observations``; a run sees nothing e
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -31,11 +30,7 @@ class StoredObservations:
 
     def __call__(self, n: int, generator: torch.Generator) -> Observations:
         rows = torch.randint(len(self.observations.pose), (n,), generator=generator)
-        return _rows(self.observations, rows)
-
-
-def _rows(observations: Observations, rows: torch.Tensor) -> Observations:
-    return Observations(**{f.name: getattr(observations, f.name)[rows] for f in dataclasses.fields(Observations)})
+        return self.observations[rows]
 
 
 def split_observations(data: ObservationSet, share: float, seed: int = 0) -> tuple[Observations, Observations | None]:
@@ -53,7 +48,7 @@ def split_observations(data: ObservationSet, share: float, seed: int = 0) -> tup
     held = min(max(1, round(share * len(names))), len(names) - 1)
     out = np.isin(recordings, np.random.default_rng(seed).permutation(names)[:held])
     kept, left = (torch.from_numpy(np.flatnonzero(mask)) for mask in (~out, out))
-    return _rows(data.observations, kept), _rows(data.observations, left)
+    return data.observations[kept], data.observations[left]
 
 
 class Batches(IterableDataset):

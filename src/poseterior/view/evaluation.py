@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..export.results import atomic_write
-from .plots import _literal, _tidy
+from .plots import literal_text, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def best_of_figure(result: Mapping[str, Any]) -> Figure:
     axes.legend(loc="lower left", frameon=False, fontsize=10)
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_title(_title(result, "expected best of N, averaged over actions"), fontsize=11, loc="left")
-    _tidy(axes)
+    tidy_axes(axes)
     return figure
 
 
@@ -85,7 +85,7 @@ def spread_figure(result: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("standard deviation over the hypotheses (mm)")
     figure.legend(loc="outside lower center", ncols=len(_AXES), frameon=False, fontsize=10)
     axes.set_title(_title(result, "spread a joint, averaged over actions"), fontsize=11, loc="left")
-    _tidy(axes)
+    tidy_axes(axes)
     axes.tick_params(axis="y", length=0, labelsize=9)
     return figure
 
@@ -138,4 +138,4 @@ def _new_figure(size: tuple[float, float]) -> Any:
 
 def _title(result: Mapping[str, Any], what: str) -> str:
     poses = f"{result['poses']} of {result['subset']['of']}" if "subset" in result else result["poses"]
-    return _literal(f"{what}\n{result['protocol']}, {poses} poses, {result['samples']} hypotheses")
+    return literal_text(f"{what}\n{result['protocol']}, {poses} poses, {result['samples']} hypotheses")

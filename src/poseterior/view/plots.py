@@ -278,7 +278,7 @@ def _draw_hypotheses_2d(
     axes.set_aspect("equal", adjustable="box")
     axes.set_xlabel("x, right (px)")
     axes.set_ylabel("y, down (px)")
-    _tidy(axes)
+    tidy_axes(axes)
 
 
 def _draw_hypotheses_3d(axes: Axes3D, result: LiftResult, samples: np.ndarray) -> None:
@@ -327,7 +327,7 @@ def _explain_hypotheses(figure: Figure, result: LiftResult, pose: int, count: in
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     name = Path(str(result.file[pose])).name or "pose"
     text = f"{name}, frame {result.frame[pose]}, person {result.person[pose]}"
-    figure.suptitle(_literal(text + (f"; lifter {result.lifter}" if result.lifter else "")), fontsize=12)
+    figure.suptitle(literal_text(text + (f"; lifter {result.lifter}" if result.lifter else "")), fontsize=12)
 
 
 def _draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray | None) -> None:
@@ -348,12 +348,12 @@ def _draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarra
     name = Path(str(result.file[index])).name or "pose"
     name = name if len(name) <= 28 else f"…{name[-27:]}"
     title = f"{name}\nframe {result.frame[index]}, person {result.person[index]}"
-    axes.set_title(_literal(title), fontsize=10, fontweight="bold")
+    axes.set_title(literal_text(title), fontsize=10, fontweight="bold")
     hidden = [n.replace("_", " ") for n, v in zip(result.joint_names, visible, strict=True) if not v]
     if hidden:
         text = ", ".join(hidden[:5]) + (f" and {len(hidden) - 5} more" if len(hidden) > 5 else "")
         axes.set_xlabel("x, right (px)\n" + _wrap(f"missing: {text}"))
-    _tidy(axes)
+    tidy_axes(axes)
 
 
 def _draw_view(
@@ -390,7 +390,7 @@ def _draw_view(
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(color="0.92", linewidth=0.8)
-    _tidy(axes)
+    tidy_axes(axes)
 
 
 def _draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, limit: float) -> None:
@@ -416,7 +416,7 @@ def _draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, l
     axes.set_xlim(0, 1.12 * limit)
     axes.set_xlabel("90 % radius (mm)")
     axes.set_title("uncertainty a joint", fontsize=10)
-    _tidy(axes)
+    tidy_axes(axes)
     axes.tick_params(axis="y", length=0)
 
 
@@ -468,7 +468,7 @@ def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     lifter = f"lifter {result.lifter}, " if result.lifter else ""
     count = f"{len(result)} pose{'s' * (len(result) != 1)}"
-    figure.suptitle(_literal(f"{lifter}{count}; {result.units}, relative to the {result.origin}"), fontsize=12)
+    figure.suptitle(literal_text(f"{lifter}{count}; {result.units}, relative to the {result.origin}"), fontsize=12)
 
 
 def _picture_suffix(path: str | os.PathLike[str]) -> str:
@@ -478,7 +478,7 @@ def _picture_suffix(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
-def _literal(text: str) -> str:
+def literal_text(text: str) -> str:
     """Text that matplotlib does not take for mathematics."""
     return text.replace("$", r"\$")
 
@@ -489,7 +489,7 @@ def _wrap(text: str, width: int = 38) -> str:
     return textwrap.fill(text, width)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=8, color="0.6")
     axes.xaxis.label.set_fontsize(9)
     axes.yaxis.label.set_fontsize(9)
