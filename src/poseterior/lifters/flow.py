@@ -44,6 +44,7 @@ class FlowConfig(LifterConfig):
         blocks: residual blocks of the encoder.
         dropout: probability of dropping a feature in the encoder.
         bins: of a spline.
+        reach: largest standardised coordinate that the couplings' networks see (see `ConditionalCouplings`).
         minimum_scale: metres, smallest standard deviation of a joint given all others, before the couplings.
         temperature: standard deviation of the latents, fitted after training by `calibrate`.
     """
@@ -58,6 +59,7 @@ class FlowConfig(LifterConfig):
     blocks: int = 3
     dropout: float = 0.0
     bins: int = 8
+    reach: float = 6.0
     minimum_scale: float = 0.002
     temperature: float = 1.0
 
@@ -71,7 +73,9 @@ class FlowConfig(LifterConfig):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
-        for name, low, high in (("dropout", 0.0, 0.99), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3)):
+        for name, low, high in (
+            ("dropout", 0.0, 0.99), ("reach", 1.0, 1e9), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3),
+        ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:
                 raise InputError(f"lifter.{name}: expected a number from {low} to {high}, got {value!r}")
@@ -110,7 +114,9 @@ class FlowLifter(Lifter):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
         self.condition = nn.Linear(c.width, c.context)
-        self.couplings = ConditionalCouplings(3 * n, c.context, c.layers, (c.hidden, c.hidden), c.coupling, c.bins)
+        self.couplings = ConditionalCouplings(
+            3 * n, c.context, c.layers, (c.hidden, c.hidden), c.coupling, c.bins, reach=c.reach
+        )
 
     def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
         if self.config.network == "published":

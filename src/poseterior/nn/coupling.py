@@ -6,7 +6,7 @@ network is computed once a pose and broadcast (`FactoredMLP.prepare`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -108,6 +108,8 @@ class ConditionalCouplings(nn.Module):
         coupling: ``"affine"`` or ``"spline"`` (rational-quadratic, identity outside [-bound, bound]).
         bins: of a spline.
         bound: of a spline.
+        reach: largest value of a coordinate that the couplings' networks see. Beyond it they say what they say
+            there: where they were never trained they would drive one sample in 100,000 metres away.
         seed: of the fixed permutations, which are stored in the weights.
     """
 
@@ -122,10 +124,11 @@ class ConditionalCouplings(nn.Module):
         coupling: str = "affine",
         bins: int = 8,
         bound: float = 6.0,
+        reach: float = 6.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.size, self.coupling, self.bins, self.bound = size, coupling, bins, bound
+        self.size, self.coupling, self.bins, self.bound, self.reach = size, coupling, bins, bound, reach
         changed = size - size // 2
         outputs = changed * (2 if coupling == "affine" else 3 * bins - 1)
         nets = (FactoredMLP(size // 2, context, hidden, outputs).start_at_zero() for _ in range(layers))
@@ -143,13 +146,17 @@ class ConditionalCouplings(nn.Module):
         )
         return DependentTransform(MonotonicRQSTransform(widths, heights, derivatives, bound=self.bound), 1)
 
+    def _meta(self, net: FactoredMLP, prepared: Tensor) -> Callable[[Tensor], Transform]:
+        """The map of the second half, given the first."""
+        return lambda half: self._univariate(net(half.clamp(-self.reach, self.reach), prepared))
+
     def forward(self, context: Float[Tensor, "*batch context"]) -> ComposedTransform:
         """The map from the vector ``(*samples, *batch, size)`` to the latent, for these contexts."""
         steps: list[Transform] = []
         for net, order in zip(self.nets, self.orders, strict=True):
             prepared = net.prepare(context)  # type: ignore[operator]
             steps.append(PermutationTransform(order))
-            steps.append(HalvesCoupling(lambda half, n=net, p=prepared: self._univariate(n(half, p)), self.size))
+            steps.append(HalvesCoupling(self._meta(net, prepared), self.size))  # type: ignore[arg-type]
         return ComposedTransform(*steps)
 
 
