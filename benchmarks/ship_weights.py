@@ -1,6 +1,8 @@
-"""Measure trained weights on the fixed protocols, complete their card, and put them among the shipped ones.
+"""Complete the card of trained weights with what was measured, and put them among the shipped ones.
 
-    python benchmarks/ship_weights.py runs/mdn/weights mdn --cmu-test stores/cmu-test --bandai stores/bandai-1 \\
+    poseterior data simulate STORE --protocol cmu-test --out cmu-test.parquet
+    poseterior evaluate runs/mdn/weights --data cmu-test.parquet --mode-poses 500 --out cmu-test.json
+    python benchmarks/ship_weights.py runs/mdn/weights mdn --results cmu-test.json ... \\
         --command "poseterior train mdn data=stores/cmu-train" --description "..." --licence "..."
 """
 
@@ -11,25 +13,19 @@ import json
 import shutil
 from pathlib import Path
 
-from poseterior.benchmark import evaluate
-from poseterior.data.protocols import simulate
 from poseterior.lifters import load
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "src" / "poseterior" / "weights"
 
 
-def measure(weights: Path, name: str, stores: dict[str, Path]) -> dict[str, dict]:
-    lifter = load(weights)
-    measured = {}
-    for protocol, store in stores.items():
-        result = evaluate(lifter, simulate(store, protocol))
-        result["command"] = (
-            f"poseterior evaluate {name} --data {protocol}.parquet "
-            f"(made by: poseterior data simulate STORE --protocol {protocol} --out {protocol}.parquet)"
-        )
-        measured[protocol] = result
-        print(protocol, json.dumps({k: result[k] for k in ("metrics", "calibration", "error bar")}, indent=1))
-    return measured
+def with_command(result: dict, name: str, mode_poses: int) -> dict:
+    """The result with the commands that made it."""
+    protocol = result["protocol"].split()[0]
+    result["command"] = (
+        f"poseterior evaluate {name} --data {protocol}.parquet --mode-poses {mode_poses} (made by: poseterior data "
+        f"simulate STORE --protocol {protocol} --limit {result['poses']} --out {protocol}.parquet)"
+    )
+    return result
 
 
 def in_short(measured: dict[str, dict]) -> dict[str, str]:
@@ -44,18 +40,18 @@ def in_short(measured: dict[str, dict]) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--cmu-test", type=Path, required=True)
-    parser.add_argument("--bandai", type=Path, required=True)
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="written by poseterior evaluate --out")
+    parser.add_argument("--mode-poses", type=int, default=500, help="with which they were measured")
     parser.add_argument("--command", required=True, help="the command that trained them")
     parser.add_argument("--description", required=True)
     parser.add_argument("--licence", required=True)
     parser.add_argument("--commit", help="of the code that trained them, if the card's is not it")
     options = parser.parse_args()
-    stores = dict.fromkeys(("cmu-test", "cmu-clean", "cmu-occluded"), options.cmu_test)
-    measured = measure(options.weights, options.name, stores | {"bandai-cross": options.bandai})
+    results = [json.loads(path.read_text()) for path in options.results]
+    measured = {r["protocol"].split()[0]: with_command(r, options.name, options.mode_poses) for r in results}
     card = json.loads((options.weights / "card.json").read_text())
     card |= {"name": options.name, "description": options.description, "licence": options.licence}
     card |= {"command": options.command, "in short": in_short(measured), "metrics": measured}

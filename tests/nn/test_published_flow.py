@@ -270,7 +270,7 @@ def test_samples_are_the_inverse_map_of_normal_latents(flow, people):
 
 def test_mean_and_covariance_are_those_of_samples(flow, people):
     posterior = flow.distribution(seen(people))
-    drawn = posterior.sample((200,), seed=0)
+    drawn = posterior.sample((256,), seed=0)
     torch.testing.assert_close(posterior.mean, drawn.mean(0))
     expected = torch.stack([torch.cov(drawn[:, 3, j].T) for j in range(17)])
     torch.testing.assert_close(posterior.covariance[3], expected, rtol=1e-3, atol=1e-6)
