@@ -48,7 +48,7 @@ def dense(d: MixturePoseDistribution) -> MixtureSameFamily:
 
 def unfactored(lifter: FlowLifter, keypoints: pp.Keypoints2D, samples: int) -> Callable[[], FlowPoseDistribution]:
     """The flow with its encoder run once a pose, but the couplings' context part computed for every sample."""
-    standardise, context, turn = lifter.encode(keypoints)
+    standardise, context, turn = lifter.encode(keypoints.as_skeleton(lifter.skeleton))
     repeated = context.expand(samples, *context.shape).contiguous()
 
     def build() -> FlowPoseDistribution:
