@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
+
+# The tests run in two processes: more threads than that only wait for each other. Set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

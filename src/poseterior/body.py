@@ -1,0 +1,149 @@
+"""The body that rotations turn: rest offsets (T-pose), extra points on it, proportions, forward kinematics.
+
+The rest skeleton is a plain JSON of our own (``body.json``: mean bone lengths of the CMU recordings, in the
+T-pose of `poseterior.data.store`: facing +z, y up, left at +x); no SMPL file is needed. Its tree is `SMPL25`:
+the 22 joints of smpl22, then three points that are fixed to a joint (``hip_centre``, ``neck_nose``,
+``head_top``), so that every h36m17 joint is a point of the body (`H36M_POINTS`).
+
+Lengths are metres. A rotation of a joint is relative to its parent; the pelvis' is the global orientation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .errors import InputError
+from .kinematics import forward_kinematics
+from .skeletons import SKELETONS, Skeleton
+
+__all__ = [
+    "GROUPS",
+    "H36M_POINTS",
+    "SMPL25",
+    "body_points",
+    "group_factors",
+    "log_group_ratios",
+    "read_rest_offsets",
+    "rest_offsets",
+]
+
+_SMPL = SKELETONS["smpl22"]
+_HEAD = _SMPL.index("head")
+
+#: smpl22 and three points fixed to one of its joints.
+SMPL25 = Skeleton(
+    "smpl25", (*_SMPL.joints, "hip_centre", "neck_nose", "head_top"), (*_SMPL.parents, _SMPL.root, _HEAD, _HEAD)
+)
+
+_H36M_NAMES = {"pelvis": "hip_centre", "spine": "spine2", "thorax": "neck"}
+#: The point of `SMPL25` that each joint of h36m17 is.
+H36M_POINTS = tuple(SMPL25.index(_H36M_NAMES.get(joint, joint)) for joint in SKELETONS["h36m17"].joints)
+
+#: Bones whose lengths vary together between people (named by their child joint).
+GROUPS: dict[str, tuple[str, ...]] = {
+    "hips": ("left_hip", "right_hip", "hip_centre"),
+    "thighs": ("left_knee", "right_knee"),
+    "shins": ("left_ankle", "right_ankle"),
+    "feet": ("left_foot", "right_foot"),
+    "trunk": ("spine1", "spine2", "spine3"),
+    "neck": ("neck", "left_collar", "right_collar"),
+    "head": ("head", "neck_nose", "head_top"),
+    "shoulders": ("left_shoulder", "right_shoulder"),
+    "upper arms": ("left_elbow", "right_elbow"),
+    "forearms": ("left_wrist", "right_wrist"),
+}
+
+
+@lru_cache(maxsize=1)
+def _membership() -> tuple[tuple[float, ...], ...]:
+    """Row g marks the joints of group g."""
+    return tuple(tuple(float(joint in members) for joint in SMPL25.joints) for members in GROUPS.values())
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[tuple[float, ...], ...]:
+    text = resources.files("poseterior").joinpath("body.json").read_text()
+    offsets = json.loads(text)["offsets"]
+    return tuple(tuple(offsets[joint]) for joint in SMPL25.joints)
+
+
+def rest_offsets(dtype: torch.dtype = torch.float32) -> Float[Tensor, "25 3"]:
+    """Each point of the shipped rest body in its parent's frame, metres; zero for the pelvis."""
+    return torch.tensor(_shipped(), dtype=dtype)
+
+
+def read_rest_offsets(path: str | Path) -> Float[Tensor, "25 3"]:
+    """A rest body from a JSON file in the shipped layout: ``{"offsets": {JOINT: [x, y, z]}}``, metres, T-pose.
+
+    Joints that the file leaves out stay as shipped.
+
+    Raises:
+        InputError: not such a file, an unknown joint, or values that are not three finite numbers.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None
+    given = content.get("offsets") if isinstance(content, dict) else None
+    if not isinstance(given, Mapping):
+        raise InputError(f"{path}: expected {{'offsets': {{JOINT: [x, y, z]}}}}")
+    offsets = rest_offsets()
+    for joint, value in given.items():
+        if joint not in SMPL25.joints:
+            raise InputError(f"{path}: offsets: unknown joint {joint!r}; known: {', '.join(SMPL25.joints)}")
+        offsets[SMPL25.index(joint)] = _vector(value, f"{path}: offsets: {joint}")
+    return offsets
+
+
+def _vector(value: Any, where: str) -> Tensor:
+    numbers = value if isinstance(value, list) else []
+    if len(numbers) == 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
+        vector = torch.tensor([float(v) for v in numbers])
+        if bool(vector.isfinite().all()):
+            return vector
+    raise InputError(f"{where}: expected three finite numbers (metres), got {value!r}")
+
+
+
+
+def group_factors(log_ratios: Float[Tensor, "*batch groups"]) -> Float[Tensor, "*batch 25 1"]:
+    """The factor on every point's rest offset, from the logarithm of each group's length over its rest length."""
+    membership = torch.tensor(_membership(), dtype=log_ratios.dtype, device=log_ratios.device)
+    return (log_ratios @ membership).exp().unsqueeze(-1)
+
+
+def log_group_ratios(
+    offsets: Float[Tensor, "*batch 25 3"], rest: Float[Tensor, "25 3"] | None = None
+) -> Float[Tensor, "*batch groups"]:
+    """Logarithm of each group's length over its length in ``rest`` (default: as shipped); 0 for a group without."""
+    rest = rest_offsets(offsets.dtype).to(offsets.device) if rest is None else rest
+    membership = torch.tensor(_membership(), dtype=offsets.dtype, device=offsets.device)
+    own, usual = offsets.norm(dim=-1) @ membership.T, rest.norm(dim=-1) @ membership.T
+    # A source may lack a bone (length zero): that is not a short bone of which to take the logarithm.
+    return torch.where((own > 1e-6) & (usual > 1e-6), (own.clamp(min=1e-6) / usual.clamp(min=1e-6)).log(), 0.0)
+
+
+def body_points(
+    rotations: Float[Tensor, "*batch 22 3 3"], offsets: Float[Tensor, "*batch 25 3"]
+) -> tuple[Float[Tensor, "*batch 25 3"], Float[Tensor, "*batch 22 3 3"]]:
+    """Forward kinematics.
+
+    Args:
+        rotations: of the smpl22 joints, relative to the parent.
+        offsets: rest offsets of the `SMPL25` points.
+
+    Returns:
+        The points (the pelvis at its offset, zero as a rule) and the joints' global rotations.
+    """
+    eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device).expand(*rotations.shape[:-3], 3, 3, 3)
+    points, turned = forward_kinematics(torch.cat([rotations, eye], -3), offsets, SMPL25)
+    return points, turned[..., : len(_SMPL), :, :]
