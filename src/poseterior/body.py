@@ -18,20 +18,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .errors import InputError
 from .kinematics import forward_kinematics
-from .skeletons import SKELETONS, Skeleton
+from .skeletons import SKELETONS, Skeleton, get_skeleton
 
 __all__ = [
     "GROUPS",
     "H36M_POINTS",
     "SMPL25",
     "body_points",
+    "check_points",
+    "estimate_offsets",
     "group_factors",
     "log_group_ratios",
+    "median_offsets",
+    "points_from",
     "read_rest_offsets",
     "rest_offsets",
 ]
@@ -147,3 +151,107 @@ def body_points(
     eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device).expand(*rotations.shape[:-3], 3, 3, 3)
     points, turned = forward_kinematics(torch.cat([rotations, eye], -3), offsets, SMPL25)
     return points, turned[..., : len(_SMPL), :, :]
+
+
+# -- 3D keypoints on the body -------------------------------------------------------------------------------
+
+#: Pairs of points whose distance does not change with the pose, by group (every rotation centre lies at an end).
+_SPANS: dict[str, tuple[tuple[str, str], ...]] = {
+    "hips": (("left_hip", "right_hip"), ("pelvis", "left_hip"), ("pelvis", "right_hip")),
+    "thighs": (("left_hip", "left_knee"), ("right_hip", "right_knee")),
+    "shins": (("left_knee", "left_ankle"), ("right_knee", "right_ankle")),
+    "feet": (("left_ankle", "left_foot"), ("right_ankle", "right_foot")),
+    "trunk": (("spine1", "spine2"), ("pelvis", "spine2"), ("spine2", "spine3")),
+    "neck": (("spine3", "neck"),),
+    "head": (("neck", "head"), ("head", "head_top")),
+    "shoulders": (("left_collar", "left_shoulder"), ("right_collar", "right_shoulder")),
+    "upper arms": (("left_shoulder", "left_elbow"), ("right_shoulder", "right_elbow")),
+    "forearms": (("left_elbow", "left_wrist"), ("right_elbow", "right_wrist")),
+}
+
+
+def points_from(
+    positions: Float[Tensor, "*batch joints 3"], skeleton: str | Skeleton
+) -> tuple[Float[Tensor, "*batch 25 3"], Bool[Tensor, "25"]]:
+    """3D joints of a named skeleton as points of the body, and which of those it has.
+
+    Joints are matched by name; h36m17's pelvis is the body's ``hip_centre``, its spine and thorax ``spine2`` and
+    ``neck``. Raises `InputError` where no joint of the skeleton is a point of the body.
+    """
+    skeleton = get_skeleton(skeleton)
+    if skeleton.name == "h36m17":
+        sources = {point: joint for joint, point in enumerate(H36M_POINTS)}
+    else:
+        shared = [j for j in SMPL25.joints if j in skeleton.joints]
+        # A pelvis is smpl22's rotation centre in smpl22 only; elsewhere it is the middle of the hips.
+        names = {j: "hip_centre" if j == "pelvis" and skeleton.name != "smpl22" else j for j in shared}
+        sources = {SMPL25.index(names[j]): skeleton.index(j) for j in shared}
+    if not sources:
+        raise InputError(f"skeleton {skeleton.name!r}: none of its joints is one of: {', '.join(SMPL25.joints)}")
+    points = positions.new_full((*positions.shape[:-2], len(SMPL25), 3), float("nan"))
+    points[..., list(sources), :] = positions[..., list(sources.values()), :]
+    seen = torch.zeros(len(SMPL25), dtype=torch.bool, device=positions.device)
+    seen[list(sources)] = True
+    return points, seen
+
+
+def check_points(
+    points: Tensor, seen: Tensor | None, sigma: Tensor | float
+) -> tuple[Float[Tensor, "*batch 25 3"], Bool[Tensor, "*batch 25"], Float[Tensor, "*batch 25"]]:
+    """3D keypoints in full: points, visibility and standard deviations; hidden ones hold zeros.
+
+    Raises:
+        InputError: wrong shapes, a visible point that is not finite, a sigma that is negative or not finite.
+    """
+    if points.ndim < 2 or points.shape[-2:] != (len(SMPL25), 3):
+        raise InputError(
+            f"points: expected (..., {len(SMPL25)}, 3) of {SMPL25.name}, got {tuple(points.shape)}; "
+            "poseterior.body.points_from makes them from other skeletons"
+        )
+    finite = points.isfinite().all(-1)
+    seen = finite if seen is None else seen.expand(finite.shape)
+    spread = torch.as_tensor(sigma, dtype=points.dtype, device=points.device).expand(finite.shape)
+    for wrong, what in (
+        (seen & ~finite, "is visible but not finite; hide it (seen=False) or mend it"),
+        (seen & ~(spread.isfinite() & (spread >= 0)), "sigma must be finite and at least 0 metres"),
+    ):
+        if bool(wrong.any()):
+            *where, joint = wrong.nonzero()[0].tolist()
+            raise InputError(f"points{where or ''}: joint {SMPL25.joints[joint]!r}: {what}")
+    return torch.where(seen.unsqueeze(-1), points, 0.0), seen, torch.where(seen, spread, 0.0)
+
+
+def estimate_offsets(
+    points: Float[Tensor, "*batch 25 3"], seen: Bool[Tensor, "*batch 25"], rest: Float[Tensor, "25 3"] | None = None
+) -> tuple[Float[Tensor, "*batch 25 3"], Bool[Tensor, "*batch"]]:
+    """Rest offsets of a body from its visible bones, and whether any bone was visible.
+
+    Each group of `GROUPS` is stretched to the mean ratio of its visible bones; a group of which none is visible
+    gets the mean ratio of the others. For a clip of one person pass the median over its frames instead of each
+    frame's own (`median_offsets`).
+    """
+    rest = rest_offsets(points.dtype).to(points.device) if rest is None else rest
+    standing = _standing(rest)
+    ratios, there = [], []
+    for pairs in _SPANS.values():
+        first, second = ([SMPL25.index(p[i]) for p in pairs] for i in (0, 1))
+        usual = (standing[first] - standing[second]).norm(dim=-1)
+        both = seen[..., first] & seen[..., second] & (usual > 1e-3)
+        length = (points[..., first, :] - points[..., second, :]).norm(dim=-1)
+        ratio = torch.where(both, (length / usual.clamp(min=1e-3)).clamp(0.3, 3.0).log(), 0.0)
+        ratios.append(ratio.sum(-1) / both.sum(-1).clamp(min=1))
+        there.append(both.any(-1))
+    ratio, known = torch.stack(ratios, -1), torch.stack(there, -1)
+    mean = (ratio * known).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp(min=1)
+    return rest * group_factors(torch.where(known, ratio, mean)), known.any(-1)
+
+
+def median_offsets(offsets: Float[Tensor, "frames 25 3"]) -> Float[Tensor, "25 3"]:
+    """One body for a clip: the median over its frames of each group's length."""
+    rest = rest_offsets(offsets.dtype).to(offsets.device)
+    return rest * group_factors(log_group_ratios(offsets).median(0).values)
+
+
+def _standing(rest: Tensor) -> Tensor:
+    eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
+    return body_points(eye.expand(len(_SMPL), 3, 3), rest)[0]

@@ -208,11 +208,11 @@ class Observations:
 
     def __getitem__(self, index: Tensor | slice) -> Observations:
         """Some of the poses: rows, a slice or a mask."""
-        return Observations(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def to(self, device: torch.device | str) -> Observations:
         parts = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
-        return Observations(**parts)
+        return type(self)(**parts)
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -430,9 +430,15 @@ class Simulator:
 
     def __call__(self, n: int, generator: Generator, index: Tensor | None = None) -> Observations:
         """Draw ``n`` observations, of random frames or of the given ones. Same generator state, same result."""
-        c = self.config
         base = torch.randint(len(self), (n,), generator=generator) if index is None else index
         world, observed = self.people(base, generator)
+        return self._observe(world, observed, base, generator)[0]
+
+    def _observe(
+        self, world: Tensor, observed: Tensor, base: Tensor, generator: Generator
+    ) -> tuple[Observations, Tensor]:
+        """Put people in front of a camera and a detector: observations, and world-to-camera rotations ``(n, 3, 3)``."""
+        c, n = self.config, len(world)
         rotation, root, intrinsics, image_size = self._cameras(n, generator)
         pose = world @ rotation.transpose(-1, -2)
         # Nobody is photographed from inside: keep the nearest joint at least 0.3 m in front of the camera.
@@ -466,4 +472,4 @@ class Simulator:
             intrinsics=torch.where(knowledge >= 2, intrinsics, unknown),
             height=torch.where(told & (tall > 0.3) & (tall < 3.0), tall, unknown),
         )
-        return Observations(keypoints, pose, observed, root, base)
+        return Observations(keypoints, pose, observed, root, base), rotation

@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from .. import __version__
+from ..data.bodies import BodySimulator
 from ..data.protocols import load_observations
 from ..data.simulator import Simulator
 from ..data.store import Mocap, PoseStore
@@ -102,17 +103,17 @@ class _TrainingData:
     licences: str
 
 
-def _training_data(recipe: Recipe) -> _TrainingData:
+def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
     if recipe.observations is None:
         mocap = load_mocap(recipe.stores, recipe.fps)
         kept, left = split_clips(mocap, recipe.validation, recipe.schedule.seed)
         clips, frames = len(np.unique(mocap.clip)), len(mocap.clip)
         sources, licences = sorted({str(s) for s in mocap.source_names}), _licences(recipe.stores)
-        training: Draw = Simulator(kept, recipe.simulator)
-        held: Draw | None = None if left is None else Simulator(left, recipe.simulator)
+        training: Draw = simulator(kept, recipe.simulator)
+        held: Draw | None = None if left is None else simulator(left, recipe.simulator)
         natural: Draw | None = None
         if left is not None and recipe.calibrate is not None:
-            natural = Simulator(left, recipe.calibrate)
+            natural = simulator(left, recipe.calibrate)
     else:
         data = load_observations(recipe.observations)
         stored, apart = split_observations(data, recipe.validation, recipe.schedule.seed)
@@ -274,7 +275,6 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     last = out / "checkpoints" / "last.ckpt"
     # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
     checkpoint = last if options.resume and last.is_file() else None
-    data = _training_data(recipe)
     L.seed_everything(schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter)
     objectives = [
@@ -284,6 +284,10 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         )
         for o in recipe.objectives
     ]
+    articulated = any(objective.needs_rotations for _, objective in objectives)
+    if articulated and recipe.observations is not None:
+        raise InputError("data.observations: stored observations hold no rotations; pass data=STORE instead")
+    data = _training_data(recipe, BodySimulator if articulated else Simulator)
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:

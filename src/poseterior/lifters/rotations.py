@@ -1,0 +1,190 @@
+"""Joint rotations with exact densities: pose prior, inverse kinematics and 2D lifting in one network.
+
+After Dünkel et al. 2024 (normalizing flows on SO(3)^N), rebuilt: see `poseterior.nn.so3` for the maps and
+`poseterior.nn.rotation_networks` for the structures. As a lifter it returns poses of a body of rigid bones; their
+rotations are in ``.rotations``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import roma
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ..body import GROUPS, H36M_POINTS, body_points, group_factors
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
+from ..nn.rotation_networks import STRUCTURES, RotationNetwork, modelled_joints
+from ..rotation_distributions import ArticulatedPoseDistribution, RotationPoseDistribution
+from .base import Lifter, LifterConfig, register
+
+__all__ = ["RotationConfig", "RotationLifter"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RotationConfig(LifterConfig):
+    """Configuration of a rotation lifter.
+
+    Attributes:
+        structure: ``"autoregressive"``, ``"coupling"``, ``"acg"`` or ``"independent"``.
+        toes: whether the toes' bases are modelled too (19 joints and the pelvis without them, as published).
+        width, blocks: of the encoder (features, residual blocks).
+        context: features of the evidence that the joints see.
+        trunk: features a joint.
+        layers: Möbius couplings of a joint's flow (in each turn, for coupling).
+        segments: components of a Möbius mixture.
+        hidden: width of the Möbius conditioners.
+        turns: of coupling.
+        components: angular central Gaussians a joint.
+    """
+
+    structure: str = "autoregressive"
+    toes: bool = False
+    width: int = 256
+    blocks: int = 3
+    context: int = 128
+    trunk: int = 64
+    layers: int = 6
+    segments: int = 12
+    hidden: int = 32
+    turns: int = 6
+    components: int = 16
+
+    def __post_init__(self) -> None:
+        if self.structure not in STRUCTURES:
+            raise InputError(f"lifter.structure: expected one of {', '.join(STRUCTURES)}, got {self.structure!r}")
+        if not isinstance(self.toes, bool):
+            raise InputError(f"lifter.toes: expected true or false, got {self.toes!r}")
+        for name, least in (
+            ("width", 1), ("blocks", 1), ("context", 1), ("trunk", 1), ("layers", 1), ("segments", 1), ("hidden", 1),
+            ("turns", 2), ("components", 1),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
+
+
+@register("rotations")
+class RotationLifter(Lifter):
+    """2D keypoints, 3D keypoints or nothing to a distribution over joint rotations.
+
+    Args:
+        config: `RotationConfig`; None for the defaults.
+    """
+
+    config: RotationConfig
+    config_class = RotationConfig
+
+    def __init__(self, config: RotationConfig | None = None) -> None:
+        super().__init__(config or RotationConfig())
+        c = self.config
+        self.network = RotationNetwork(
+            c.structure, modelled_joints(c.toes), c.width, c.blocks, c.context, c.trunk, c.layers, c.segments, c.hidden,
+            c.turns, c.components,
+        )  # fmt: skip
+        self.body = nn.Sequential(
+            nn.Linear(c.context + 5 * len(H36M_POINTS), 128), nn.SiLU(), nn.Linear(128, 2 * len(GROUPS) + 1)
+        )
+
+    # -- the three tasks -----------------------------------------------------------------------------------
+
+    def distribution(self, keypoints: Keypoints2D) -> ArticulatedPoseDistribution:
+        return self.rotations(keypoints).positions()
+
+    def rotations(self, keypoints: Keypoints2D) -> RotationPoseDistribution:
+        """Lifting: rotations given 2D keypoints (h36m17); the pelvis' in camera axes, bone lengths uncertain."""
+        evidence = self._cast(evidence_from_keypoints(keypoints))
+        posterior = RotationPoseDistribution(self.network, evidence)
+        posterior._lengths = self._draw_lengths(posterior)
+        return posterior
+
+    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> RotationPoseDistribution:
+        """Rotations of people of whom nothing is seen, as a camera sees them; the rest body's bone lengths."""
+        return RotationPoseDistribution(self.network, self._cast(no_evidence(batch, self.network.usual.device)))
+
+    def ik(
+        self,
+        points: Float[Tensor, "*batch 25 3"],
+        seen: Bool[Tensor, "*batch 25"] | None = None,
+        sigma: Float[Tensor, "*batch 25"] | float = 0.0,
+        offsets: Float[Tensor, "*batch 25 3"] | None = None,
+    ) -> RotationPoseDistribution:
+        """Inverse kinematics: rotations given 3D keypoints, any subset of them.
+
+        Args:
+            points: metres, joints of `poseterior.body.SMPL25`, any place; the pelvis' rotation is returned in their
+                axes. Use `poseterior.body.points_from` for other skeletons.
+            seen: which points count (default: those that are finite); others may hold anything.
+            sigma: their standard deviation, metres (0: exact).
+            offsets: rest offsets of the body, metres; default: estimated from the visible bones.
+
+        Raises:
+            InputError: wrong shapes, a visible point that is not finite, or a negative sigma; names the point.
+        """
+        from ..body import check_points, estimate_offsets
+
+        points, seen, spread = check_points(points, seen, sigma)
+        known = offsets is not None
+        if offsets is None:
+            offsets, lengths_known = estimate_offsets(points, seen)
+        else:
+            lengths_known = torch.full(points.shape[:-2], known, device=points.device)
+        return self.given(evidence_from_points(points, seen, spread, offsets, lengths_known))
+
+    def given(self, evidence: BodyEvidence) -> RotationPoseDistribution:
+        """The distribution for evidence of any kind, with the bone lengths that the evidence takes."""
+        return RotationPoseDistribution(self.network, self._cast(evidence))
+
+    def _cast(self, evidence: BodyEvidence) -> BodyEvidence:
+        return evidence.to(self.network.usual.dtype)
+
+    # -- bone lengths --------------------------------------------------------------------------------------
+
+    def lengths(self, rotations: Tensor, evidence: BodyEvidence, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A Gaussian over log-ratios of bone lengths, given rotations (network axes) and 2D evidence.
+
+        Returns:
+            Mean ``(..., groups)``, standard deviation of each group alone ``(..., groups)``, and of all together
+            ``(..., 1)``.
+        """
+        rest = evidence.offsets
+        points, _ = body_points(rotations, rest.expand(*rotations.shape[:-3], *rest.shape[-2:]))
+        points = points[..., H36M_POINTS, :] - points[..., H36M_POINTS[:1], :]
+        batch = points.shape[:-2]
+        parts = [context, points.flatten(-2), evidence.picture.flatten(-2)]
+        raw = self.body(torch.cat([p.expand(*batch, p.shape[-1]) for p in parts], -1))
+        n = len(GROUPS)
+        mean, own, together = raw[..., :n], raw[..., n : 2 * n], raw[..., 2 * n :]
+        return 0.2 * mean, 0.1 * nn.functional.softplus(own) + 1e-3, 0.1 * nn.functional.softplus(together) + 1e-3
+
+    def lengths_log_prob(
+        self, log_lengths: Tensor, rotations: Tensor, evidence: BodyEvidence, context: Tensor
+    ) -> Float[Tensor, "*batch"]:
+        """Log-density of log-ratios of bone lengths (Lebesgue) given rotations (network axes) and evidence."""
+        mean, own, together = self.lengths(rotations, evidence, context)
+        gaussian = torch.distributions.LowRankMultivariateNormal(
+            mean, together.unsqueeze(-1).expand(*mean.shape, 1), own.square(), validate_args=False
+        )
+        return gaussian.log_prob(log_lengths)
+
+    def _draw_lengths(self, posterior: RotationPoseDistribution) -> Any:
+        def draw(rotations: Tensor, generator: torch.Generator | None) -> Tensor:
+            evidence = posterior.evidence
+            mean, own, together = self.lengths(rotations, evidence, posterior._encoded())
+            each = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+            all_ = torch.randn(together.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+            factors = group_factors(mean + own * each + together * all_)
+            return evidence.offsets * factors
+
+        return draw
+
+    def fit_constants(self, observations: Any) -> None:
+        """The usual rotation of each joint: the chordal mean of the training rotations (the pelvis': upright)."""
+        mean = roma.special_procrustes(observations.rotations[:, list(self.network.joints)].mean(0).double())
+        mean[0] = torch.eye(3, dtype=torch.float64)
+        self.network.usual.copy_(mean)

@@ -1,0 +1,218 @@
+"""What a rotation network sees of a person: 2D keypoints, 3D keypoints or nothing, in one form.
+
+Everything is in *network axes*: x right, y up, z towards the viewer (2D), or those in which the visible trunk
+stands as at rest (3D). A hidden point holds zeros, whatever was stored; with nothing visible all is zero, so that
+the network's answer is its prior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import roma
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
+from ..cameras import canonical_view
+from ..keypoints import Keypoints2D
+from ..kinematics import bones_to_pose
+from .encoders import evidence_features, evidence_width
+
+__all__ = ["EVIDENCE_WIDTH", "BodyEvidence", "evidence_from_keypoints", "evidence_from_points", "no_evidence"]
+
+_POINTS = len(SMPL25)
+#: A person of this size (metres, root mean square) has apparent size 1 in the canonical view.
+TYPICAL_SIZE = 0.45
+#: Standard deviation (metres) of an exact keypoint, and the one that enters as zero.
+SHARPEST, _TYPICAL_SPREAD = 5e-4, 0.01
+
+EVIDENCE_WIDTH = evidence_width(len(H36M_POINTS)) + 5 * _POINTS + len(GROUPS) + 3
+
+_TRUNK = ("pelvis", "left_hip", "right_hip", "hip_centre", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder")
+#: From camera axes (x right, y down, z forward) to network axes.
+_UPRIGHT = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+
+
+@dataclass(frozen=True)
+class BodyEvidence:
+    """Evidence of ``batch`` people.
+
+    Attributes:
+        features: ``(*batch, EVIDENCE_WIDTH)``, what the encoder reads.
+        points: ``(*batch, 25, 3)`` metres in network axes: 3D keypoints, or 2D ones with z = 0 at about life size.
+        seen: ``(*batch, 25)``.
+        spread: ``(*batch, 25)`` logarithm of the points' standard deviation over 1 cm; 0 where hidden.
+        solid: ``(*batch, 1)`` whether the points are 3D.
+        some: ``(*batch, 1)`` whether anything is seen.
+        frame: ``(*batch, 3, 3)`` from the caller's axes to network axes.
+        offsets: ``(*batch, 25, 3)`` rest offsets taken for forward kinematics.
+        picture: ``(*batch, 17, 2)`` 2D h36m17 points of the canonical view, y up; 0 where hidden.
+    """
+
+    features: Tensor
+    points: Tensor
+    seen: Tensor
+    spread: Tensor
+    solid: Tensor
+    some: Tensor
+    frame: Tensor
+    offsets: Tensor
+    picture: Tensor
+
+    def __getitem__(self, index: Tensor | slice | int) -> BodyEvidence:
+        return BodyEvidence(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.features.shape[:-1]
+
+    def to(self, dtype: torch.dtype) -> BodyEvidence:
+        """With floating-point parts of that precision."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts = {name: part.to(dtype) if part.is_floating_point() else part for name, part in parts.items()}
+        # The frame must stay a rotation to the precision of the densities: one Newton-Schulz step.
+        turn = parts["frame"]
+        parts["frame"] = 1.5 * turn - 0.5 * turn @ turn.transpose(-1, -2) @ turn
+        return BodyEvidence(**parts)
+
+    @staticmethod
+    def cat(parts: list[BodyEvidence]) -> BodyEvidence:
+        """Join along the first batch dimension."""
+        return BodyEvidence(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(BodyEvidence)})
+
+
+def _batch(value: Tensor, batch: torch.Size) -> Tensor:
+    return value.expand(*batch, *value.shape)
+
+
+def no_evidence(batch: torch.Size | tuple[int, ...] = (), device: torch.device | str = "cpu") -> BodyEvidence:
+    """Nothing seen: the prior. The pelvis' rotation is in camera axes."""
+    batch = torch.Size(batch)
+    zeros = torch.zeros(*batch, _POINTS, device=device)
+    return BodyEvidence(
+        features=torch.zeros(*batch, EVIDENCE_WIDTH, device=device),
+        points=torch.zeros(*batch, _POINTS, 3, device=device),
+        seen=zeros.bool(),
+        spread=zeros,
+        solid=torch.zeros(*batch, 1, dtype=torch.bool, device=device),
+        some=torch.zeros(*batch, 1, dtype=torch.bool, device=device),
+        frame=_batch(torch.tensor(_UPRIGHT, device=device), batch),
+        offsets=_batch(rest_offsets().to(device), batch),
+        picture=torch.zeros(*batch, len(H36M_POINTS), 2, device=device),
+    )
+
+
+def evidence_from_keypoints(
+    keypoints: Keypoints2D, offsets: Float[Tensor, "*batch 25 3"] | None = None
+) -> BodyEvidence:
+    """2D keypoints (skeleton h36m17), seen by a turned camera that looks straight at the person.
+
+    Args:
+        keypoints: the evidence.
+        offsets: rest offsets of the body where they are known (metres); they enter as features.
+    """
+    view = canonical_view(keypoints)
+    batch, device = view.visible.shape[:-1], view.points.device
+    some = view.visible.any(-1, keepdim=True)
+    flipped = view.points * view.points.new_tensor([1.0, -1.0])
+    points = torch.zeros(*batch, _POINTS, 3, device=device)
+    seen = torch.zeros(*batch, _POINTS, dtype=torch.bool, device=device)
+    spread = torch.zeros(*batch, _POINTS, device=device)
+    index = list(H36M_POINTS)
+    points[..., index, :2] = TYPICAL_SIZE * flipped
+    seen[..., index] = view.visible
+    sigma = TYPICAL_SIZE * (0.5 * view.covariance.diagonal(dim1=-2, dim2=-1).sum(-1)).clamp(min=1e-12).sqrt()
+    spread[..., index] = torch.where(view.visible, _log_spread(sigma), 0.0)
+    upright = torch.tensor(_UPRIGHT, device=device)
+    flat = torch.where(some, evidence_features(view), 0.0)
+    rest = torch.zeros(*batch, 5 * _POINTS, device=device)
+    return BodyEvidence(
+        features=torch.cat([flat, rest, _body_features(offsets, some), torch.zeros_like(some, dtype=flat.dtype)], -1),
+        points=points,
+        seen=seen,
+        spread=spread,
+        solid=torch.zeros_like(some),
+        some=some,
+        frame=upright @ view.rotation,
+        offsets=_offsets_or_rest(offsets, batch, device),
+        picture=flipped,
+    )
+
+
+def evidence_from_points(
+    points: Float[Tensor, "*batch 25 3"],
+    seen: Bool[Tensor, "*batch 25"],
+    sigma: Float[Tensor, "*batch 25"],
+    offsets: Float[Tensor, "*batch 25 3"],
+    lengths_known: Bool[Tensor, "*batch"] | None = None,
+) -> BodyEvidence:
+    """3D keypoints of `poseterior.body.SMPL25`, in any place and orientation.
+
+    Args:
+        points: metres, any axes.
+        seen: which of them count; the others may hold anything, NaN included.
+        sigma: standard deviations, metres (0: exact).
+        offsets: rest offsets of the body, metres (`poseterior.body.rest_offsets`).
+        lengths_known: False where ``offsets`` are a guess (default: known).
+    """
+    batch, device = points.shape[:-2], points.device
+    some = seen.any(-1, keepdim=True)
+    weight = seen.to(points.dtype).unsqueeze(-1)
+    placed = torch.where(seen.unsqueeze(-1), points, 0.0)
+    centre = placed.sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp(min=1.0)
+    centred = torch.where(seen.unsqueeze(-1), placed - centre, 0.0)
+    frame = _trunk_frame(centred, seen, offsets)
+    turned = centred @ frame.transpose(-1, -2)
+    spread = torch.where(seen, _log_spread(sigma), 0.0)
+    shown = seen.to(points.dtype)
+    tokens = torch.cat([turned / TYPICAL_SIZE, shown.unsqueeze(-1), 0.5 * spread.unsqueeze(-1)], -1).flatten(-2)
+    known = torch.ones(batch, dtype=torch.bool, device=device) if lengths_known is None else lengths_known
+    flat = torch.zeros(*batch, evidence_width(len(H36M_POINTS)), device=device)
+    body = _body_features(offsets, some, known)
+    return BodyEvidence(
+        features=torch.cat([flat, tokens, body, some.to(points.dtype)], -1),
+        points=turned,
+        seen=seen,
+        spread=spread,
+        solid=some,
+        some=some,
+        frame=frame,
+        offsets=_offsets_or_rest(offsets, batch, device),
+        picture=torch.zeros(*batch, len(H36M_POINTS), 2, device=device),
+    )
+
+
+def _log_spread(sigma: Tensor) -> Tensor:
+    return (sigma.clamp(min=SHARPEST) / _TYPICAL_SPREAD).log().clamp(-4.0, 4.0)
+
+
+def _offsets_or_rest(offsets: Tensor | None, batch: torch.Size, device: torch.device | str) -> Tensor:
+    return _batch(rest_offsets().to(device), batch) if offsets is None else offsets.expand(*batch, _POINTS, 3)
+
+
+def _body_features(offsets: Tensor | None, some: Tensor, known: Tensor | None = None) -> Tensor:
+    """Bone lengths as features ``(*batch, groups + 2)``: log-ratios, whether they are known, whether given at all."""
+    batch = some.shape[:-1]
+    if offsets is None:
+        return torch.zeros(*batch, len(GROUPS) + 2, device=some.device)
+    ratios = log_group_ratios(offsets.expand(*batch, _POINTS, 3))
+    known = torch.ones_like(some) if known is None else known.unsqueeze(-1)
+    features = torch.cat([5.0 * ratios, known.to(ratios.dtype), torch.ones_like(some, dtype=ratios.dtype)], -1)
+    return torch.where(some, features, 0.0)
+
+
+def _trunk_frame(centred: Tensor, seen: Tensor, offsets: Tensor) -> Tensor:
+    """The rotation that takes the visible trunk onto the resting one; limbs decide only where the trunk does not."""
+    rest = bones_to_pose(offsets, SMPL25)
+    weight = torch.full((_POINTS,), 0.01, dtype=centred.dtype, device=centred.device)
+    weight[[SMPL25.index(name) for name in _TRUNK]] = 1.0
+    weight = (weight * seen.to(centred.dtype)).unsqueeze(-1)
+    total = weight.sum(-2, keepdim=True).clamp(min=1e-6)
+    rest = rest - (rest * weight).sum(-2, keepdim=True) / total
+    body = centred - (centred * weight).sum(-2, keepdim=True) / total
+    cross = (rest * weight).transpose(-1, -2) @ body
+    # Where the points do not fix the frame: as a person who faces the camera.
+    upright = torch.tensor(_UPRIGHT, dtype=centred.dtype, device=centred.device)
+    return roma.special_procrustes(cross + 1e-4 * upright)

@@ -1,0 +1,375 @@
+"""Exact, invertible maps of rotations: Möbius coupling and bounded quaternion affine (Dünkel et al. 2024; Liu et al. 2023).
+
+All densities are with respect to **normalised Haar measure** (the uniform distribution has density 1, log-density
+0). "Forward" is from data to the uniform base, and its log-determinant *is* the log-density it adds. Inside,
+rotations are unit quaternions xyzw (``q`` and ``-q`` are the same rotation and give the same result); the transforms
+at the end of the file take matrices. No log-determinant is ever clamped: a clamped one is no density.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import constraints
+from torch.distributions.transforms import Transform
+
+__all__ = [
+    "MAXIMUM_CENTRE",
+    "MobiusCoupling",
+    "QuaternionAffine",
+    "RotationFlow",
+    "affine_parameters",
+    "haar_quaternions",
+    "mobius",
+    "mobius_inverse",
+    "quaternion_affine",
+    "quaternion_affine_inverse",
+    "quaternion_product",
+    "quaternion_to_matrix",
+]
+
+#: Bound on the length of a Möbius centre: a component turns no point by more than 2 asin 0.7 < pi / 2, so that the
+#: inverse lies within a quarter turn.
+MAXIMUM_CENTRE = 0.7
+#: Bound on the logarithms of the affine map's stretches, before they are centred.
+MAXIMUM_STRETCH = 2.0
+
+_STEPS = 40  # of the safeguarded Newton iteration; it takes 2 to 12
+
+# Hamilton product p q = M(p) q, components xyzw: M(p)[i, j] = SIGN[i, j] p[INDEX[i, j]].
+_INDEX = ((3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2), (0, 1, 2, 3))
+_SIGN = ((1.0, -1.0, 1.0, 1.0), (1.0, 1.0, -1.0, 1.0), (-1.0, 1.0, 1.0, 1.0), (-1.0, -1.0, -1.0, 1.0))
+
+
+def quaternion_product(p: Float[Tensor, "*batch 4"], q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """The rotation ``q``, then ``p`` (broadcasting)."""
+    index = torch.tensor(_INDEX, device=p.device)
+    sign = torch.tensor(_SIGN, dtype=p.dtype, device=p.device)
+    return ((p[..., index] * sign) * q.unsqueeze(-2)).sum(-1)
+
+
+def _conjugate(q: Tensor) -> Tensor:
+    return torch.cat([-q[..., :3], q[..., 3:]], -1)
+
+
+def quaternion_to_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """The matrix of a unit quaternion xyzw."""
+    x, y, z, w = q.unbind(-1)
+    xx, yy, zz, xy, xz, yz, xw, yw, zw = x * x, y * y, z * z, x * y, x * z, y * z, x * w, y * w, z * w
+    flat = [1 - 2 * (yy + zz), 2 * (xy - zw), 2 * (xz + yw), 2 * (xy + zw), 1 - 2 * (xx + zz), 2 * (yz - xw)]
+    flat += [2 * (xz - yw), 2 * (yz + xw), 1 - 2 * (xx + yy)]
+    return torch.stack(flat, -1).unflatten(-1, (3, 3))
+
+
+def haar_quaternions(
+    shape: tuple[int, ...] | torch.Size, generator: torch.Generator | None = None, like: Tensor | None = None
+) -> Float[Tensor, "*shape 4"]:
+    """Uniformly distributed rotations as unit quaternions."""
+    like = torch.zeros(()) if like is None else like
+    q = torch.randn(*shape, 4, generator=generator, dtype=like.dtype, device=like.device)
+    return q / q.norm(dim=-1, keepdim=True)
+
+
+# -- Möbius coupling ---------------------------------------------------------------------------------------
+
+
+def _weights(logits: Tensor) -> Tensor:
+    positive = nn.functional.softplus(logits)
+    return positive / positive.sum(-1, keepdim=True)
+
+
+def _centres_in_frame(q: Tensor, centres: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """The centres' components u along the turning column and v along (axis column x turning column)."""
+    matrix = quaternion_to_matrix(q)
+    first, third = (axis - 1) % 3, (axis + 1) % 3
+    u = (centres * matrix[..., None, :, first]).sum(-1)
+    v = -(centres * matrix[..., None, :, third]).sum(-1)
+    # Only the part across the axis acts; it is shrunk into the disc.
+    shrink = MAXIMUM_CENTRE / (1.0 + (u.square() + v.square() + 1e-30).sqrt())
+    return u * shrink, v * shrink
+
+
+def _displacement(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Angle by which the mixture turns the column, |.| < 2 asin 0.7."""
+    return (weights * (-2.0 * torch.atan2(v, 1.0 - u))).sum(-1)
+
+
+def _slope(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Derivative of (angle + displacement) by the angle; positive."""
+    squared = u.square() + v.square()
+    return (weights * (1.0 - squared) / (1.0 - 2.0 * u + squared)).sum(-1)
+
+
+def _turned_about(q: Tensor, angle: Tensor, axis: int) -> Tensor:
+    """``q`` after a turn by ``angle`` about its own column ``axis``."""
+    half = 0.5 * angle
+    parts = [torch.zeros_like(half)] * 3 + [half.cos()]
+    parts[axis] = half.sin()
+    return quaternion_product(q, torch.stack(parts, -1))
+
+
+def mobius(
+    q: Float[Tensor, "*batch 4"], logits: Float[Tensor, "*batch k"], centres: Float[Tensor, "*batch k 3"], axis: int
+) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor, "*batch"]]:
+    """A mixture of Möbius maps of the circle of rotations that share column ``axis``.
+
+    Closed form of Liu et al. 2023 / Dünkel et al. 2024: column ``axis - 1`` turns about column ``axis`` by
+    ``sum_k a_k (-2 atan2(v_k, 1 - u_k))``.
+
+    Args:
+        q: unit quaternions xyzw.
+        logits: weights are softplus(logits), normalised.
+        centres: functions of column ``axis`` alone (else the determinant is another); any length.
+        axis: 0, 1 or 2, the column that stays.
+
+    Returns:
+        The turned quaternions and the log-determinant with respect to Haar measure.
+    """
+    weights = _weights(logits)
+    u, v = _centres_in_frame(q, centres, axis)
+    return _turned_about(q, _displacement(weights, u, v), axis), _slope(weights, u, v).log()
+
+
+def _solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """The angle t with t + displacement(at angle t) = 0, by Newton's method kept inside a shrinking bracket."""
+    low = torch.full_like(u[..., 0], -0.5 * math.pi)
+    high = -low
+    t = torch.zeros_like(low)
+    tolerance = 8 * torch.finfo(u.dtype).eps
+    for _ in range(_STEPS):
+        sine, cosine = t.sin().unsqueeze(-1), t.cos().unsqueeze(-1)
+        ut, vt = u * cosine + v * sine, v * cosine - u * sine
+        value = t + _displacement(weights, ut, vt)
+        low, high = torch.where(value <= 0, t, low), torch.where(value >= 0, t, high)
+        step = t - value / _slope(weights, ut, vt)
+        inside = (step >= low) & (step <= high)
+        moved = torch.where(inside, step, 0.5 * (low + high))
+        change = (moved - t).abs().amax() if t.numel() else t.new_zeros(())
+        t = moved
+        if change <= tolerance:
+            break
+    return t
+
+
+def mobius_inverse(
+    q: Float[Tensor, "*batch 4"], logits: Float[Tensor, "*batch k"], centres: Float[Tensor, "*batch k 3"], axis: int
+) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor, "*batch"]]:
+    """Inverse of `mobius`, and the log-determinant of the *forward* map there.
+
+    The angle is the root of a monotone function; its gradient follows from the implicit function theorem: two
+    Newton steps from the root give exact first and second derivatives.
+    """
+    weights = _weights(logits)
+    u, v = _centres_in_frame(q, centres, axis)
+    with torch.no_grad():
+        t = _solve_angle(weights.detach(), u.detach(), v.detach())
+    differentiate = torch.is_grad_enabled() and (weights.requires_grad or u.requires_grad or v.requires_grad)
+    for _ in range(2 if differentiate else 0):
+        sine, cosine = t.sin().unsqueeze(-1), t.cos().unsqueeze(-1)
+        ut, vt = u * cosine + v * sine, v * cosine - u * sine
+        t = t - (t + _displacement(weights, ut, vt)) / _slope(weights, ut, vt)
+    sine, cosine = t.sin().unsqueeze(-1), t.cos().unsqueeze(-1)
+    slope = _slope(weights, u * cosine + v * sine, v * cosine - u * sine)
+    return _turned_about(q, t, axis), slope.log()
+
+
+# -- quaternion affine -------------------------------------------------------------------------------------
+
+
+def affine_parameters(
+    raw: Float[Tensor, "*batch 20"], bound: float = MAXIMUM_STRETCH
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Unconstrained numbers to two 4D rotations (each a pair of unit quaternions) and four log-stretches of sum 0.
+
+    Zeros give the identity map.
+    """
+    quaternions = raw[..., :16].unflatten(-1, (4, 4))
+    quaternions = quaternions + quaternions.new_tensor([0.0, 0.0, 0.0, 1.0])
+    quaternions = quaternions / (quaternions.norm(dim=-1, keepdim=True) + 1e-12)
+    stretch = bound * raw[..., 16:].tanh()
+    stretch = stretch - stretch.mean(-1, keepdim=True)
+    a, b, c, d = quaternions.unbind(-2)
+    return a, b, c, d, stretch
+
+
+def _stretched(q: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, stretch: Tensor) -> tuple[Tensor, Tensor]:
+    """``U diag(exp stretch) V^T q``, normalised, with U x = a x b and V x = c x d; the log of its length."""
+    inner = quaternion_product(quaternion_product(_conjugate(c), q), _conjugate(d))
+    inner = inner * stretch.exp()
+    length = inner.norm(dim=-1, keepdim=True)
+    return quaternion_product(quaternion_product(a, inner / length), b), length.squeeze(-1).log()
+
+
+def quaternion_affine(
+    q: Float[Tensor, "*batch 4"], parameters: tuple[Tensor, ...]
+) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor, "*batch"]]:
+    """``W q / |W q|`` with ``W = U diag(exp s) V^T`` of determinant 1 (`affine_parameters`).
+
+    The log-determinant with respect to Haar measure is ``-4 log |W q|``; it is bounded by 4 max |s|. The uniform
+    distribution becomes an angular central Gaussian.
+    """
+    moved, log_length = _stretched(q, *parameters)
+    return moved, -4.0 * log_length
+
+
+def quaternion_affine_inverse(
+    q: Float[Tensor, "*batch 4"], parameters: tuple[Tensor, ...]
+) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor, "*batch"]]:
+    """Inverse of `quaternion_affine` (exact), and the log-determinant of the *forward* map there."""
+    a, b, c, d, stretch = parameters
+    back, log_length = _stretched(q, c, d, a, b, -stretch)
+    return back, 4.0 * log_length
+
+
+# -- as torch transforms ------------------------------------------------------------------------------------
+
+
+class _RotationTransform(Transform):
+    """A bijection of rotation matrices whose log-determinant is with respect to Haar measure."""
+
+    domain = constraints.independent(constraints.real, 2)
+    codomain = constraints.independent(constraints.real, 2)
+    bijective = True
+    sign = +1
+
+    def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The transformed rotations and the log-determinant (as zuko's transforms have it)."""
+        q, ladj = self._map(roma.rotmat_to_unitquat(x))
+        return quaternion_to_matrix(q), ladj
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.call_and_ladj(x)[0]
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return quaternion_to_matrix(self._back(roma.rotmat_to_unitquat(y))[0])
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.call_and_ladj(x)[1]
+
+
+class MobiusCoupling(_RotationTransform):
+    """`mobius` as a transform of matrices ``(*batch, 3, 3)``.
+
+    Args:
+        conditioner: from column ``axis`` ``(*batch, 3)`` to logits ``(*batch, k)`` and centres ``(*batch, k, 3)``.
+        axis: the column that stays.
+    """
+
+    def __init__(self, conditioner: Callable[[Tensor], tuple[Tensor, Tensor]], axis: int) -> None:
+        super().__init__()
+        self.conditioner, self.axis = conditioner, axis
+
+    def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        return mobius(q, *self.conditioner(quaternion_to_matrix(q)[..., self.axis]), self.axis)
+
+    def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        return mobius_inverse(q, *self.conditioner(quaternion_to_matrix(q)[..., self.axis]), self.axis)
+
+
+class QuaternionAffine(_RotationTransform):
+    """`quaternion_affine` as a transform of matrices ``(*batch, 3, 3)``.
+
+    Args:
+        raw: ``(*batch, 20)`` unconstrained parameters, see `affine_parameters`.
+        bound: of the log-stretches.
+    """
+
+    def __init__(self, raw: Tensor, bound: float = MAXIMUM_STRETCH) -> None:
+        super().__init__()
+        self.parameters = affine_parameters(raw, bound)
+
+    def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        return quaternion_affine(q, self.parameters)
+
+    def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        return quaternion_affine_inverse(q, self.parameters)
+
+
+# -- a flow of several joints -------------------------------------------------------------------------------
+
+
+class RotationFlow(nn.Module):
+    """One small conditional flow a joint, evaluated for all joints at once or for one.
+
+    Alternates quaternion affine and Möbius coupling (data to base: affine, Möbius, affine ... affine). What depends
+    on the context is linear in it; the map starts at the identity.
+
+    Args:
+        joints: number of joints.
+        context: features a joint.
+        layers: Möbius couplings; there is one affine more.
+        segments: components of each Möbius mixture.
+        hidden: width of the Möbius conditioners.
+    """
+
+    def __init__(self, joints: int, context: int, layers: int = 6, segments: int = 12, hidden: int = 32) -> None:
+        super().__init__()
+        self.joints, self.layers, self.segments, self.hidden = joints, layers, segments, hidden
+        self.sizes = [20 * (layers + 1), hidden * layers]
+        self.project = nn.Parameter(0.01 * torch.randn(joints, context, sum(self.sizes)) / math.sqrt(context))
+        self.offset = nn.Parameter(torch.zeros(joints, sum(self.sizes)))
+        self.enter = nn.Parameter(0.5 * torch.randn(layers, joints, 3, hidden))
+        self.leave = nn.Parameter(torch.zeros(layers, joints, hidden, 4 * segments))
+        start = torch.zeros(layers, joints, 4 * segments)
+        # Centres start apart (but act through `leave`, which is zero: equal weights of distinct centres would not
+        # be the identity), so that components do not stay equal.
+        self.bias = nn.Parameter(start)
+        with torch.no_grad():
+            self.project[..., : self.sizes[0]].zero_()
+            self.project[..., self.sizes[0] :].mul_(100.0)
+
+    def parameters_of(self, context: Float[Tensor, "*batch joints context"], joint: int | None = None) -> Any:
+        """What the maps need of a context; computed once where many rotations share it."""
+        if joint is None:
+            raw = torch.einsum("...jc,jcp->...jp", context, self.project) + self.offset
+        else:
+            raw = context @ self.project[joint] + self.offset[joint]
+        affine, hidden = raw.split(self.sizes, -1)
+        parameters = affine_parameters(affine.unflatten(-1, (self.layers + 1, 20)))
+        return [tuple(p[..., i, :] for p in parameters) for i in range(self.layers + 1)], hidden.unflatten(
+            -1, (self.layers, self.hidden)
+        ).unbind(-2)
+
+    def _mixture(self, q: Tensor, hidden: Tensor, layer: int, joint: int | None) -> tuple[Tensor, Tensor]:
+        column = quaternion_to_matrix(q)[..., layer % 3]
+        if joint is None:
+            h = nn.functional.silu(torch.einsum("...jd,jdh->...jh", column, self.enter[layer]) + hidden)
+            out = torch.einsum("...jh,jho->...jo", h, self.leave[layer]) + self.bias[layer]
+        else:
+            h = nn.functional.silu(column @ self.enter[layer, joint] + hidden)
+            out = h @ self.leave[layer, joint] + self.bias[layer, joint]
+        return out[..., : self.segments], out[..., self.segments :].unflatten(-1, (self.segments, 3))
+
+    def to_base(self, q: Tensor, parameters: Any, joint: int | None = None) -> tuple[Tensor, Tensor]:
+        """Data to base, and the log-density: ``(*batch, joints, 4)``, or ``(*batch, 4)`` of one joint."""
+        affines, hidden = parameters
+        q, total = quaternion_affine(q, affines[0])
+        for layer in range(self.layers):
+            q, ladj = mobius(q, *self._mixture(q, hidden[layer], layer, joint), layer % 3)
+            total = total + ladj
+            q, ladj = quaternion_affine(q, affines[layer + 1])
+            total = total + ladj
+        return q, total
+
+    def from_base(self, q: Tensor, parameters: Any, joint: int | None = None) -> tuple[Tensor, Tensor]:
+        """Base to data, and the log-density of the result."""
+        affines, hidden = parameters
+        q, total = quaternion_affine_inverse(q, affines[-1])
+        for layer in reversed(range(self.layers)):
+            q, ladj = mobius_inverse(q, *self._mixture(q, hidden[layer], layer, joint), layer % 3)
+            total = total + ladj
+            q, ladj = quaternion_affine_inverse(q, affines[layer])
+            total = total + ladj
+        return q / q.norm(dim=-1, keepdim=True), total

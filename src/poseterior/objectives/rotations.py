@@ -1,0 +1,144 @@
+"""Learning joint rotations by maximum likelihood, with what is known of a person withheld at random.
+
+Each row of a batch is one of three tasks: nothing seen (the pose prior), 3D keypoints seen (inverse kinematics) or
+2D keypoints seen (lifting), so that one network learns all three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..body import GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
+from ..data.bodies import BodyObservations
+from ..data.simulator import Observations
+from ..errors import InputError
+from ..lifters import Lifter
+from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
+from .base import Objective, register_objective
+
+__all__ = ["CHAINS", "TASKS", "RotationLikelihood", "hide_points", "observe_points"]
+
+TASKS = ("prior", "ik", "lift")
+
+#: Chains of points that vanish together: hip to toe, collar to wrist, head.
+CHAINS: dict[str, tuple[str, ...]] = {
+    **{f"{s} leg": tuple(f"{s}_{j}" for j in ("hip", "knee", "ankle", "foot")) for s in ("left", "right")},
+    **{f"{s} arm": tuple(f"{s}_{j}" for j in ("collar", "shoulder", "elbow", "wrist")) for s in ("left", "right")},
+    "head": ("neck", "head", "neck_nose", "head_top"),
+}
+_CHAINS = torch.tensor([[joint in members for joint in SMPL25.joints] for members in CHAINS.values()])
+_FORMATS = torch.tensor(
+    [[True] * len(SMPL25), [j < 22 for j in range(len(SMPL25))], [j in H36M_POINTS for j in range(len(SMPL25))]]
+)
+
+
+def hide_points(n: int, generator: torch.Generator | None = None) -> Tensor:
+    """Which points of `SMPL25` are seen ``(n, 25)``: one of three joint sets, of which none, a random share, or whole
+    chains are hidden."""
+    form = torch.multinomial(torch.tensor([0.4, 0.35, 0.25]), n, replacement=True, generator=generator)
+    seen = _FORMATS[form]
+    way = torch.multinomial(torch.tensor([0.45, 0.3, 0.25]), n, replacement=True, generator=generator).unsqueeze(-1)
+    share = torch.rand(n, 1, generator=generator)
+    scattered = torch.rand(n, len(SMPL25), generator=generator) < share
+    chains = torch.rand(n, len(CHAINS), generator=generator) < 0.35
+    gone = (chains.float() @ _CHAINS.float()) > 0
+    return seen & ~torch.where(way == 1, scattered, (way == 2) & gone)
+
+
+def observe_points(
+    observations: BodyObservations, seen: Tensor, noise: tuple[float, float], exact: float
+) -> BodyEvidence:
+    """3D keypoints of some bodies as evidence: noisy by a random known amount, bone lengths known or nearly.
+
+    Args:
+        observations: the bodies.
+        seen: ``(n, 25)`` points that are seen.
+        noise: metres, range of the standard deviation (log-uniform, one a body).
+        exact: share of bodies whose points are exact.
+    """
+    n = len(seen)
+    points, _ = body_points(observations.rotations, observations.offsets)
+    low, high = (math.log(v) for v in noise)
+    sigma = (low + (high - low) * torch.rand(n, 1)).exp() * (torch.rand(n, 1) >= exact)
+    points = points + sigma.unsqueeze(-1) * torch.randn_like(points)
+    # Bone lengths are measured, or guessed: only the person's size is then right.
+    guessed = torch.rand(n, 1) < 0.15
+    lengths = observations.log_lengths
+    size = lengths.mean(-1, keepdim=True) + 0.05 * torch.randn(n, 1)
+    error = 0.01 * (torch.rand(n, 1) < 0.5) * (sigma > 0) * torch.randn_like(lengths)
+    taken = torch.where(guessed, size.expand_as(lengths), lengths + error)
+    offsets = rest_offsets() * group_factors(taken)
+    return evidence_from_points(points, seen, sigma.expand(n, len(SMPL25)), offsets, ~guessed.squeeze(-1))
+
+
+@register_objective("rotations")
+class RotationLikelihood(Objective):
+    """Negative log-likelihood of rotations (normalised Haar measure), and of bone lengths where they are not given.
+
+    In nats a dimension (three a joint; one a group of bones).
+
+    Args:
+        tasks: weight of each of `TASKS` among the rows of a batch.
+        noise: (low, high) metres, standard deviation of 3D keypoints.
+        exact: share of inverse kinematics with exact keypoints.
+        lengths: weight of the bone lengths' likelihood in lifting.
+    """
+
+    needs_rotations = True
+
+    def __init__(
+        self,
+        tasks: Mapping[str, float] | None = None,
+        noise: tuple[float, float] = (0.001, 0.04),
+        exact: float = 0.35,
+        lengths: float = 1.0,
+    ) -> None:
+        super().__init__()
+        tasks = {"prior": 0.15, "ik": 0.4, "lift": 0.45} if tasks is None else tasks
+        if not isinstance(tasks, Mapping) or set(tasks) - set(TASKS) or not sum(tasks.values()) > 0:
+            raise InputError(f"objective 'rotations': tasks: expected weights of {', '.join(TASKS)}, got {tasks!r}")
+        if min(tasks.values()) < 0:
+            raise InputError(f"objective 'rotations': tasks: expected weights from 0, got {dict(tasks)}")
+        if len(noise) != 2 or not 0 < noise[0] <= noise[1]:
+            raise InputError(f"objective 'rotations': noise: expected (low, high) metres above 0, got {noise}")
+        if not 0 <= exact <= 1:
+            raise InputError(f"objective 'rotations': exact: expected 0 to 1, got {exact}")
+        self.share = [tasks.get(name, 0.0) / sum(tasks.values()) for name in TASKS]
+        self.noise, self.exact, self.lengths = (float(noise[0]), float(noise[1])), exact, lengths
+
+    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        network = getattr(lifter, "network", None)
+        if not hasattr(network, "log_density") or not hasattr(lifter, "lengths_log_prob"):
+            raise InputError(f"objective 'rotations' trains method 'rotations', not {lifter.name!r}")
+        if not isinstance(observations, BodyObservations):
+            raise InputError("objective 'rotations' needs rotations: pass data=STORE")
+        n = len(observations.rotations)
+        ends = [round(n * sum(self.share[: i + 1])) for i in range(len(TASKS))]
+        ends[-1] = n
+        prior, ik, lift = slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], n)
+        evidence = BodyEvidence.cat(
+            [
+                no_evidence((ends[0],)),
+                observe_points(observations[ik], hide_points(ends[1] - ends[0]), self.noise, self.exact),
+                evidence_from_keypoints(observations.keypoints[lift]),
+            ]
+        )
+        turned = evidence.frame @ observations.rotations[:, 0]
+        rotations = torch.cat([turned.unsqueeze(1), observations.rotations[:, 1:]], 1)
+        with torch.autocast(rotations.device.type, enabled=False):
+            context = network.encode(evidence)
+            parts = network.log_density(rotations, evidence, context)
+        total = parts.sum(-1)
+        terms = {"nll": -total.mean() / (3 * len(network.joints))}
+        watched = {"prior": -total[prior], "ik": -total[ik], "lift": -total[lift]}
+        self.seen = {name: float(value.detach().mean()) for name, value in watched.items() if len(value)}
+        if self.lengths and n > ends[1]:
+            density = lifter.lengths_log_prob(
+                observations.log_lengths[lift], rotations[lift], evidence[lift], context[lift]
+            )
+            terms["lengths"] = -self.lengths * density.mean() / len(GROUPS)
+        return terms
