@@ -239,6 +239,29 @@ def test_write_bvh_survives_gimbal_lock(tmp_path):
     assert np.abs(np.abs((turned * rotations).sum(-1)) - 1).max() < 1e-6
 
 
+def _channels(path: Path) -> np.ndarray:
+    """The motion block, a row a frame."""
+    lines = path.read_text().split("Frame Time:")[1].splitlines()[1:]
+    return np.array([[float(word) for word in line.split()] for line in lines])
+
+
+def test_written_angles_do_not_jump(tmp_path):
+    """Somebody turns round twice, an arm swings over the pole of the ZXY angles: no channel jumps by half a turn."""
+    frames = 120
+    rotations = np.tile([0.0, 0.0, 0.0, 1.0], (frames, 22, 1))
+    rotations[:, 0] = Rotation.from_euler("y", np.linspace(0, 720, frames)[:, None], degrees=True).as_quat()
+    swing = np.stack([np.full(frames, 20.0), np.linspace(-150, 150, frames)], -1)
+    rotations[:, SMPL.index("left_shoulder")] = Rotation.from_euler("ZX", swing, degrees=True).as_quat()
+    positions = np.zeros((frames, 22, 3))
+    write_bvh(tmp_path / "a.bvh", positions, rotations, 30.0)
+    angles = _channels(tmp_path / "a.bvh")
+    assert np.abs(np.diff(angles, axis=0)).max() < 7.0
+    assert abs(angles[-1, 5] - angles[0, 5] - 720) < 1e-3
+    _, again, _ = to_body(read_bvh(tmp_path / "a.bvh"), TABLES["smpl22-bvh"])
+    off = Rotation.from_quat(again.reshape(-1, 4)).inv() * Rotation.from_quat(rotations.reshape(-1, 4))
+    assert np.rad2deg(off.magnitude()).max() < 1e-3
+
+
 def test_write_bvh_refuses_nonsense(tmp_path):
     positions, rotations = np.zeros((2, 22, 3)), np.tile([0.0, 0, 0, 1], (2, 22, 1))
     with pytest.raises(InputError, match=r"positions \(2, 17, 3\)"):

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..skeletons import SKELETONS
 from .motion import Array, Motion, euler_to_quaternion, forward_kinematics_quaternion, snap_rate
 
-__all__ = ["read_bvh", "rest_offsets", "write_bvh"]
+__all__ = ["END_SITES", "read_bvh", "rest_offsets", "write_bvh"]
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -241,7 +241,7 @@ def read_bvh(path: str | Path) -> Motion:
 # -- writing ---------------------------------------------------------------------------------------------
 
 #: End sites of the written file, metres in the joint's own frame: purely for the eye.
-_END_SITES = {
+END_SITES: dict[str, tuple[float, float, float]] = {
     "left_foot": (0.0, 0.0, 0.06), "right_foot": (0.0, 0.0, 0.06), "head": (0.0, 0.18, 0.0),
     "left_wrist": (0.09, 0.0, 0.0), "right_wrist": (-0.09, 0.0, 0.0),
 }  # fmt: skip
@@ -283,6 +283,22 @@ def rest_offsets(positions: ArrayLike, rotations: ArrayLike) -> tuple[NDArray[np
     return mean.numpy(), (local - mean).norm(dim=-1).amax(0).numpy()
 
 
+def _continuous(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ZXY angles of a clip ``(frames, joints, 3)`` in degrees, each frame's as near to the last one's as they go.
+
+    (z, x, y) and (z + 180, 180 - x, y + 180) are one rotation, and so is each angle plus 360: programs that
+    interpolate the angles must not see them jump.
+    """
+    result = angles.copy()
+    for frame in range(1, len(angles)):
+        before, own = result[frame - 1], angles[frame]
+        turned = np.stack([own[:, 0] + 180.0, 180.0 - own[:, 1], own[:, 2] + 180.0], -1)
+        near, far = (a - 360.0 * np.round((a - before) / 360.0) for a in (own, turned))
+        swap = np.abs(far - before).sum(-1) < np.abs(near - before).sum(-1)
+        result[frame] = np.where(swap[:, None], far, near)
+    return result
+
+
 def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps: float) -> None:
     """Write smpl22 poses as BVH: centimetres, y up, joints named as in smpl22, T-pose at zero channels.
 
@@ -311,7 +327,7 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
     skeleton = SKELETONS["smpl22"]
     offsets, slack = rest_offsets(p, q)
     local = _local_translations(torch.as_tensor(p), torch.as_tensor(q)).numpy() * 100.0
-    angles = roma.unitquat_to_euler("ZXY", torch.as_tensor(q), degrees=True).numpy()
+    angles = _continuous(roma.unitquat_to_euler("ZXY", torch.as_tensor(q), degrees=True).numpy())
 
     lines = ["HIERARCHY"]
     columns: list[NDArray[np.float64]] = []
@@ -331,8 +347,8 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
         for child, parent in enumerate(skeleton.parents):
             if parent == joint:
                 emit(child, depth + 1)
-        if name in _END_SITES:
-            site = " ".join(f"{v * 100.0:.6f}" for v in _END_SITES[name])
+        if name in END_SITES:
+            site = " ".join(f"{v * 100.0:.6f}" for v in END_SITES[name])
             lines.extend((f"{pad}  End Site", f"{pad}  {{", f"{pad}    OFFSET {site}", f"{pad}  }}"))
         lines.append(f"{pad}}}")
 

@@ -239,7 +239,7 @@ def _bones_mesh(
     animation: Animation, rest: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint16]]:
     """Corners ``(n, 3)`` in the T-pose, the joint that each follows ``(n,)``, triangles ``(m, 3)``."""
-    from ..data.bvh import _END_SITES as END_SITES
+    from ..data.bvh import END_SITES
 
     tails = [(parent, animation.offsets[joint]) for joint, parent in enumerate(_SMPL.parents) if parent >= 0]
     tails += [(_SMPL.index(joint), np.array(site)) for joint, site in END_SITES.items()]

@@ -12,7 +12,7 @@ density.
 
 from __future__ import annotations
 
-import math
+from typing import cast
 
 import numpy as np
 import roma
@@ -113,7 +113,7 @@ class _PositionNetworks(nn.Module):
         return _times((entered + inner).relu(), self.leave[i]) + self.leave_bias[i]
 
     def forward(self, own: Tensor | None, before: Tensor, condition: Tensor | None) -> Tensor:
-        """Outputs (*batch, n, outputs) from ``own`` (*batch, n, 3) and the features of all joints (*batch, 6 (J - 1))."""
+        """Outputs (*batch, n, outputs) from ``own`` (*batch, n, 3) and features (*batch, 6 (joints - 1)) of all before."""
         padded = nn.functional.pad(self.before, (0, 0, 0, 1))[self.index]
         entered = torch.einsum("...f,nfh->...nh", before, padded) + self.given(condition)
         if own is not None:
@@ -220,7 +220,7 @@ class PublishedRotationFlow(nn.Module):
     def _inverse_layer(self, layer: int, q: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """One position after another: each sees what came out of those before it."""
         number, odd = divmod(layer, 2)
-        networks = self.affine[number] if odd else self.mobius[number]
+        networks = cast(_PositionNetworks, (self.affine if odd else self.mobius)[number])
         given = networks.given(condition)
         axis = (1 + number) % 3
         eye = torch.eye(4, dtype=q.dtype, device=q.device)

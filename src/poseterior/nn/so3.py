@@ -191,7 +191,7 @@ def affine_parameters(
     """
     quaternions = raw[..., :16].unflatten(-1, (4, 4))
     quaternions = quaternions + quaternions.new_tensor([0.0, 0.0, 0.0, 1.0])
-    quaternions = quaternions / (quaternions.norm(dim=-1, keepdim=True) + 1e-12)
+    quaternions = quaternions / quaternions.norm(dim=-1, keepdim=True).clamp(min=1e-12)
     stretch = bound * raw[..., 16:].tanh()
     stretch = stretch - stretch.mean(-1, keepdim=True)
     a, b, c, d = quaternions.unbind(-2)
@@ -304,7 +304,7 @@ class RotationFlow(nn.Module):
     """One small conditional flow a joint, evaluated for all joints at once or for one.
 
     Alternates quaternion affine and Möbius coupling (data to base: affine, Möbius, affine ... affine). What depends
-    on the context is linear in it; the map starts at the identity.
+    on the context is linear in it; the map starts next to the identity.
 
     Args:
         joints: number of joints.
@@ -321,11 +321,9 @@ class RotationFlow(nn.Module):
         self.project = nn.Parameter(0.01 * torch.randn(joints, context, sum(self.sizes)) / math.sqrt(context))
         self.offset = nn.Parameter(torch.zeros(joints, sum(self.sizes)))
         self.enter = nn.Parameter(0.5 * torch.randn(layers, joints, 3, hidden))
-        self.leave = nn.Parameter(torch.zeros(layers, joints, hidden, 4 * segments))
-        start = torch.zeros(layers, joints, 4 * segments)
-        # Centres start apart (but act through `leave`, which is zero: equal weights of distinct centres would not
-        # be the identity), so that components do not stay equal.
-        self.bias = nn.Parameter(start)
+        # Not exactly zero: equal components get equal gradients and would stay equal for ever.
+        self.leave = nn.Parameter(1e-3 * torch.randn(layers, joints, hidden, 4 * segments))
+        self.bias = nn.Parameter(torch.zeros(layers, joints, 4 * segments))
         with torch.no_grad():
             self.project[..., : self.sizes[0]].zero_()
             self.project[..., self.sizes[0] :].mul_(100.0)
