@@ -13,8 +13,10 @@ from .data import Data
 from .demo import Demo
 from .evaluate import Evaluate
 from .heatmaps import Heatmaps
+from .ik import Ik
 from .lift import Lift
 from .lifters import Lifters
+from .prior import Prior
 from .train import Train
 from .view import View
 
@@ -23,6 +25,8 @@ __all__ = ["main"]
 _Command = (
     Annotated[Demo, tyro.conf.subcommand(name="demo")]
     | Annotated[Lift, tyro.conf.subcommand(name="lift")]
+    | Annotated[Ik, tyro.conf.subcommand(name="ik")]
+    | Annotated[Prior, tyro.conf.subcommand(name="prior")]
     | Annotated[View, tyro.conf.subcommand(name="view")]
     | Annotated[Lifters, tyro.conf.subcommand(name="lifters")]
     | Annotated[Heatmaps, tyro.conf.subcommand(name="heatmaps")]

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from .ik import MOTION_SUFFIXES, How, check_motion, write_motion, write_picture
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..export import LiftResult
+    from ..keypoints import Keypoints2D
+    from ..lifters import Lifter
+    from ..motions import RotationResult
+
+_RESULTS = (".parquet", ".npz", ".json")
 
 
 @dataclass
@@ -39,11 +51,22 @@ class Lift:
     seed: int = 0
     """Seed of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Result file: .parquet, .npz or .json."""
+    """Result file: .parquet, .npz or .json; or motion file: .bvh or .glb."""
+    motion: Path | None = None
+    """Motion file beside the result: .bvh, .glb, or .npz (as AMASS, with means and samples)."""
+    how: How | None = None
+    """What the motion shows: mean, best, mode, path (the smoothest way through the samples; for clips the default),
+    samples or clusters."""
+    count: int = 1
+    """Hypotheses in the motion files, a file each."""
+    fps: float = 30.0
+    """Frames a second of the motion."""
     json_samples: bool = False
     """Write samples and log-densities into .json too."""
     view: Path | None = None
     """Write an offline 3D page: .html."""
+    picture: Path | None = None
+    """Write a contact sheet: .png."""
     photo: Path | None = None
     """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
     device: str = "cpu"
@@ -56,13 +79,15 @@ class Lift:
 
         from ._common import camera_file, check_device, check_extension, photo_size, summary_table
 
-        check_extension(self.out, "--out", (".parquet", ".npz", ".json"))
+        check_extension(self.out, "--out", (*_RESULTS, ".bvh", ".glb"))
+        check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
+        check_extension(self.picture, "--picture", (".png",))
+        check_motion(self.fps, self.how, self.count, self.samples)
         from ..errors import InputError
         from ..export import save_result
         from ..keypoint_files import read_keypoints
         from ..lifters import load
-        from ..pipeline import lift
 
         for name, value in (("--focal", self.focal), ("--height", self.height)):
             if value is not None and not np.isfinite(value):
@@ -87,18 +112,67 @@ class Lift:
             focal = np.full((len(sizes), 1), self.focal)
             intrinsics = np.concatenate([focal, focal, sizes / 2], -1)
         keypoints = keypoints.with_camera(intrinsics=intrinsics, height=self.height)
-        result = lift(lifter, keypoints, self.samples, self.seed, device=check_device(self.device))
         console = Console()
+        result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
         console.print(summary_table(result))
-        if self.out is not None:
+        if self.out is not None and self.out.suffix.lower() in _RESULTS:
             save_result(result, self.out, samples=True if self.json_samples else None)
             console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
+        if rotations is not None:
+            for path in self._motions():
+                write_motion(rotations, path, self.how, self.count, self.fps, console)
         if self.view is not None:
             from ..view import write_html
 
             write_html(result, self.view, photos=self.photo)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
-        if self.out is None and self.view is None:
+        if self.picture is not None:
+            self._draw(result, rotations, self.picture, console)
+        if self.out is None and self.motion is None and self.view is None and self.picture is None:
             console.print(
-                "nothing written: add --out poses.parquet or --view scene.html", highlight=False, soft_wrap=True
+                "nothing written: add --out poses.parquet, --out clip.bvh or --view scene.html",
+                highlight=False,
+                soft_wrap=True,
             )
+
+    def _motions(self) -> list[Path]:
+        """The motion files asked for."""
+        out = [] if self.out is None or self.out.suffix.lower() in _RESULTS else [self.out]
+        return out + ([] if self.motion is None else [self.motion])
+
+    def _lifted(
+        self, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
+    ) -> tuple[LiftResult, RotationResult | None]:
+        """Poses, and their rotations where a motion is asked for or they come for nothing."""
+        from ..lifters import load
+        from ..motions import has_rotations, lift_with_rotations, solve_ik_of_result
+        from ..pipeline import lift
+
+        mode = self.how == "mode"
+        if has_rotations(lifter):
+            return lift_with_rotations(lifter, keypoints, self.samples, self.seed, device=device, mode=mode)
+        if not self._motions():
+            return lift(lifter, keypoints, self.samples, self.seed, device=device), None
+        solver = load("rotations")
+        result = lift(lifter, keypoints, self.samples, self.seed, device=device)
+        console.print(
+            f"{result.lifter} has no rotations: inverse kinematics of its mean poses by the lifter 'rotations'",
+            highlight=False,
+            soft_wrap=True,
+        )
+        rotations = solve_ik_of_result(
+            solver, result, keypoints.flatten().intrinsics, samples=self.samples, seed=self.seed, device=device,
+            mode=mode,
+        )  # fmt: skip
+        return result, rotations
+
+    def _draw(self, result: LiftResult, rotations: RotationResult | None, path: Path, console: Console) -> None:
+        from ..view.sheets import contact_sheet
+
+        if rotations is not None:
+            write_picture(rotations, path, self.how, console)
+            return
+        labels = [str(frame) for frame in result.frame]
+        title = f"mean poses of {result.lifter}: left blue, right red"
+        contact_sheet(result.mean, result.tree, path, axes="camera", labels=labels, title=title)
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)

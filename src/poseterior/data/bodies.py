@@ -33,7 +33,8 @@ _PARTS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("right_collar", "right_shoulder", "right_elbow", "right_wrist"), 0.5),
     (("neck", "head"), 0.5),
 )
-#: Degrees, standard deviation of the collars' rotations: recordings with no collar motion (CMU) say nothing of them.
+#: Degrees, standard deviation of the collars' rotations wherever joints are jittered: in recordings with no collar
+#: motion (CMU) they are constant, which is no evidence that they do not move.
 _COLLAR_SPREAD = 5.0
 #: Range of each group's length over its rest length, at ``body_spread = 1``.
 _RANGES = {
@@ -100,7 +101,7 @@ class BodySimulator(Simulator):
         for name in ("spine1", "spine2", "spine3"):
             spread[_SMPL.index(name)] *= 0.5
         for name in ("left_collar", "right_collar"):
-            spread[_SMPL.index(name)] = max(_COLLAR_SPREAD, c.limb_jitter)
+            spread[_SMPL.index(name)] = max(_COLLAR_SPREAD, c.limb_jitter) if c.limb_jitter > 0 else 0.0
         angle = torch.deg2rad(spread) * torch.randn(n, len(_SMPL), 3, generator=generator)
         rotations = rotations @ roma.rotvec_to_rotmat(angle)
         flip = torch.rand(n, generator=generator) < c.mirror

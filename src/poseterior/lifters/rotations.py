@@ -33,7 +33,7 @@ class RotationConfig(LifterConfig):
     Attributes:
         structure: ``"autoregressive"``, ``"coupling"``, ``"acg"`` or ``"independent"``.
         toes: whether the toes' bases are modelled too (19 joints and the pelvis without them, as published).
-        width, blocks: of the encoder (features, residual blocks).
+        width, blocks: of the encoders of 2D keypoints and (half as wide) of 3D ones (features, residual blocks).
         context: features of the evidence that the joints see.
         trunk: features a joint.
         layers: Möbius couplings of a joint's flow (in each turn, for coupling).
@@ -45,12 +45,12 @@ class RotationConfig(LifterConfig):
 
     structure: str = "autoregressive"
     toes: bool = False
-    width: int = 256
+    width: int = 384
     blocks: int = 3
     context: int = 128
-    trunk: int = 64
-    layers: int = 6
-    segments: int = 12
+    trunk: int = 96
+    layers: int = 4
+    segments: int = 8
     hidden: int = 32
     turns: int = 6
     components: int = 16
@@ -61,7 +61,7 @@ class RotationConfig(LifterConfig):
         if not isinstance(self.toes, bool):
             raise InputError(f"lifter.toes: expected true or false, got {self.toes!r}")
         for name, least in (
-            ("width", 1), ("blocks", 1), ("context", 1), ("trunk", 1), ("layers", 1), ("segments", 1), ("hidden", 1),
+            ("width", 2), ("blocks", 1), ("context", 1), ("trunk", 1), ("layers", 1), ("segments", 1), ("hidden", 1),
             ("turns", 2), ("components", 1),
         ):  # fmt: skip
             value = getattr(self, name)

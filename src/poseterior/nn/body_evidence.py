@@ -20,7 +20,14 @@ from ..keypoints import Keypoints2D
 from ..kinematics import bones_to_pose
 from .encoders import evidence_features, evidence_width
 
-__all__ = ["EVIDENCE_WIDTH", "BodyEvidence", "evidence_from_keypoints", "evidence_from_points", "no_evidence"]
+__all__ = [
+    "FLAT_WIDTH",
+    "SOLID_WIDTH",
+    "BodyEvidence",
+    "evidence_from_keypoints",
+    "evidence_from_points",
+    "no_evidence",
+]
 
 _POINTS = len(SMPL25)
 #: A person of this size (metres, root mean square) has apparent size 1 in the canonical view.
@@ -28,7 +35,10 @@ TYPICAL_SIZE = 0.45
 #: Standard deviation (metres) of an exact keypoint, and the one that enters as zero.
 SHARPEST, _TYPICAL_SPREAD = 5e-4, 0.01
 
-EVIDENCE_WIDTH = evidence_width(len(H36M_POINTS)) + 5 * _POINTS + len(GROUPS) + 3
+_BODY_WIDTH = len(GROUPS) + 2
+#: Number of features of 2D keypoints, and of 3D keypoints.
+FLAT_WIDTH = evidence_width(len(H36M_POINTS)) + _BODY_WIDTH
+SOLID_WIDTH = 5 * _POINTS + _BODY_WIDTH
 
 _TRUNK = ("pelvis", "left_hip", "right_hip", "hip_centre", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder")
 #: From camera axes (x right, y down, z forward) to network axes.
@@ -40,7 +50,8 @@ class BodyEvidence:
     """Evidence of ``batch`` people.
 
     Attributes:
-        features: ``(*batch, EVIDENCE_WIDTH)``, what the encoder reads.
+        flat: ``(*batch, FLAT_WIDTH)``, 2D keypoints as features.
+        tokens: ``(*batch, SOLID_WIDTH)``, 3D keypoints as features.
         points: ``(*batch, 25, 3)`` metres in network axes: 3D keypoints, or 2D ones with z = 0 at about life size.
         seen: ``(*batch, 25)``.
         spread: ``(*batch, 25)`` logarithm of the points' standard deviation over 1 cm; 0 where hidden.
@@ -51,7 +62,8 @@ class BodyEvidence:
         picture: ``(*batch, 17, 2)`` 2D h36m17 points of the canonical view, y up; 0 where hidden.
     """
 
-    features: Tensor
+    flat: Tensor
+    tokens: Tensor
     points: Tensor
     seen: Tensor
     spread: Tensor
@@ -66,7 +78,7 @@ class BodyEvidence:
 
     @property
     def batch_shape(self) -> torch.Size:
-        return self.features.shape[:-1]
+        return self.some.shape[:-1]
 
     def to(self, dtype: torch.dtype) -> BodyEvidence:
         """With floating-point parts of that precision."""
@@ -92,7 +104,8 @@ def no_evidence(batch: torch.Size | tuple[int, ...] = (), device: torch.device |
     batch = torch.Size(batch)
     zeros = torch.zeros(*batch, _POINTS, device=device)
     return BodyEvidence(
-        features=torch.zeros(*batch, EVIDENCE_WIDTH, device=device),
+        flat=torch.zeros(*batch, FLAT_WIDTH, device=device),
+        tokens=torch.zeros(*batch, SOLID_WIDTH, device=device),
         points=torch.zeros(*batch, _POINTS, 3, device=device),
         seen=zeros.bool(),
         spread=zeros,
@@ -126,10 +139,10 @@ def evidence_from_keypoints(
     sigma = TYPICAL_SIZE * (0.5 * view.covariance.diagonal(dim1=-2, dim2=-1).sum(-1)).clamp(min=1e-12).sqrt()
     spread[..., index] = torch.where(view.visible, _log_spread(sigma), 0.0)
     upright = torch.tensor(_UPRIGHT, device=device)
-    flat = torch.where(some, evidence_features(view), 0.0)
-    rest = torch.zeros(*batch, 5 * _POINTS, device=device)
+    features = torch.cat([evidence_features(view), _body_features(offsets, some)], -1)
     return BodyEvidence(
-        features=torch.cat([flat, rest, _body_features(offsets, some), torch.zeros_like(some, dtype=flat.dtype)], -1),
+        flat=torch.where(some, features, 0.0),
+        tokens=torch.zeros(*batch, SOLID_WIDTH, device=device),
         points=points,
         seen=seen,
         spread=spread,
@@ -169,10 +182,9 @@ def evidence_from_points(
     shown = seen.to(points.dtype)
     tokens = torch.cat([turned / TYPICAL_SIZE, shown.unsqueeze(-1), 0.5 * spread.unsqueeze(-1)], -1).flatten(-2)
     known = torch.ones(batch, dtype=torch.bool, device=device) if lengths_known is None else lengths_known
-    flat = torch.zeros(*batch, evidence_width(len(H36M_POINTS)), device=device)
-    body = _body_features(offsets, some, known)
     return BodyEvidence(
-        features=torch.cat([flat, tokens, body, some.to(points.dtype)], -1),
+        flat=torch.zeros(*batch, FLAT_WIDTH, device=device),
+        tokens=torch.cat([tokens, _body_features(offsets, some, known)], -1),
         points=turned,
         seen=seen,
         spread=spread,

@@ -113,7 +113,7 @@ class _PositionNetworks(nn.Module):
         return _times((entered + inner).relu(), self.leave[i]) + self.leave_bias[i]
 
     def forward(self, own: Tensor | None, before: Tensor, condition: Tensor | None) -> Tensor:
-        """Outputs (*batch, n, outputs) from ``own`` (*batch, n, 3) and features (*batch, 6 (joints - 1)) of all before."""
+        """Outputs (*batch, n, outputs); features ``before`` (*batch, 6 (joints - 1)) are of all joints but the last."""
         padded = nn.functional.pad(self.before, (0, 0, 0, 1))[self.index]
         entered = torch.einsum("...f,nfh->...nh", before, padded) + self.given(condition)
         if own is not None:

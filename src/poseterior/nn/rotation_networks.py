@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..body import SMPL25
 from ..skeletons import SKELETONS
-from .body_evidence import EVIDENCE_WIDTH, BodyEvidence
+from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence
 from .encoders import ResidualMLP
 from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product, quaternion_to_matrix
 
@@ -138,6 +138,13 @@ class AngularCentralGaussians(nn.Module):
         return q, self.log_density(q, parameters, joint)
 
 
+class _Standard(nn.Module):
+    """Each row to mean 0 and variance 1: the context speaks as loud as whatever else a joint sees."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        return nn.functional.layer_norm(value, value.shape[-1:])
+
+
 class JointFlow(RotationFlow):
     """`RotationFlow` with Haar measure as its base."""
 
@@ -155,7 +162,7 @@ class RotationNetwork(nn.Module):
     Args:
         structure: one of `STRUCTURES`.
         joints: the modelled smpl22 joints, in kinematic order, the pelvis first.
-        width, blocks: of the encoder.
+        width, blocks: of the encoders of 2D and of 3D keypoints.
         context: features of the evidence that joints see.
         trunk: features a joint.
         layers, segments, hidden: of the flows (see `RotationFlow`); for coupling, ``layers`` is per turn.
@@ -167,12 +174,12 @@ class RotationNetwork(nn.Module):
         self,
         structure: str,
         joints: tuple[int, ...],
-        width: int = 256,
+        width: int = 384,
         blocks: int = 3,
         context: int = 128,
-        trunk: int = 64,
-        layers: int = 6,
-        segments: int = 12,
+        trunk: int = 96,
+        layers: int = 4,
+        segments: int = 8,
         hidden: int = 32,
         turns: int = 6,
         components: int = 16,
@@ -180,8 +187,12 @@ class RotationNetwork(nn.Module):
         super().__init__()
         self.structure, self.joints = structure, joints
         n = len(joints)
-        self.encoder = ResidualMLP(EVIDENCE_WIDTH, width, blocks)
-        self.condition = nn.Linear(width, context)
+        # Apart, because exact 3D keypoints pull so much harder on shared weights that 2D would hardly be learnt.
+        self.flat = nn.Sequential(ResidualMLP(FLAT_WIDTH, width, blocks), nn.Linear(width, context), _Standard())
+        self.solid = nn.Sequential(
+            ResidualMLP(SOLID_WIDTH, width // 2, blocks), nn.Linear(width // 2, context), _Standard()
+        )
+        self.nothing = nn.Parameter(torch.zeros(context))
         #: the usual rotation of each joint, set from training data
         self.usual: Tensor
         self.register_buffer("usual", torch.eye(3).repeat(n, 1, 1))
@@ -199,7 +210,7 @@ class RotationNetwork(nn.Module):
             return
         earlier = 6 * n if structure != "independent" else 0
         local = _LOCAL if structure != "independent" else 0
-        scale = 1.0 / math.sqrt(context + local + earlier / 2)
+        scale = 1.0 / math.sqrt(context + local + earlier / 4)
         self.see_context = nn.Parameter(scale * torch.randn(context, n * trunk))
         self.see_earlier = nn.Parameter(scale * torch.randn(earlier, n * trunk))
         self.see_local = nn.Parameter(scale * torch.randn(n, local, trunk))
@@ -235,7 +246,8 @@ class RotationNetwork(nn.Module):
 
     def encode(self, evidence: BodyEvidence) -> Tensor:
         """Features of the evidence ``(*batch, context)``."""
-        return nn.functional.silu(self.condition(self.encoder(evidence.features)))
+        flat, solid = self.flat(evidence.flat), self.solid(evidence.tokens)
+        return torch.where(evidence.some, torch.where(evidence.solid, solid, flat), self.nothing)
 
     def _look(self, row: int, state: BodyState) -> tuple[Tensor, Tensor]:
         """What joint number ``row`` sees below it ``(..., _LOCAL)``, and a guess of its rotation ``(..., 3, 3)``.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import roma
@@ -24,6 +25,7 @@ __all__ = [
     "MobiusCoupling",
     "QuaternionAffine",
     "RotationFlow",
+    "affine_matrix",
     "affine_parameters",
     "haar_quaternions",
     "mobius",
@@ -49,13 +51,30 @@ _SIGN = ((1.0, -1.0, 1.0, 1.0), (1.0, 1.0, -1.0, 1.0), (-1.0, 1.0, 1.0, 1.0), (-
 
 def quaternion_product(p: Float[Tensor, "*batch 4"], q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The rotation ``q``, then ``p`` (broadcasting)."""
-    index = torch.tensor(_INDEX, device=p.device)
-    sign = torch.tensor(_SIGN, dtype=p.dtype, device=p.device)
-    return ((p[..., index] * sign) * q.unsqueeze(-2)).sum(-1)
+    return (_left_factor(p) * q.unsqueeze(-2)).sum(-1)
 
 
-def _conjugate(q: Tensor) -> Tensor:
-    return torch.cat([-q[..., :3], q[..., 3:]], -1)
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is made in that mode can never be differentiated
+def _tables(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    sign = torch.tensor(_SIGN, dtype=dtype, device=device)
+    # q p = M(p) q with the signs of the imaginary part's own products turned.
+    turned = sign.clone()
+    turned[:3, :3] = -sign[:3, :3]
+    turned[:3, :3].fill_diagonal_(1.0)
+    return torch.tensor(_INDEX, device=device), sign, turned
+
+
+def _left_factor(p: Tensor) -> Tensor:
+    """The matrix of ``q -> p q``, ``(..., 4, 4)``."""
+    index, sign, _ = _tables(p.dtype, p.device)
+    return p[..., index] * sign
+
+
+def _right_factor(p: Tensor) -> Tensor:
+    """The matrix of ``q -> q p``, ``(..., 4, 4)``."""
+    index, _, sign = _tables(p.dtype, p.device)
+    return p[..., index] * sign
 
 
 def quaternion_to_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
@@ -137,22 +156,28 @@ def mobius(
 
 
 def _solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The angle t with t + displacement(at angle t) = 0, by Newton's method kept inside a shrinking bracket."""
+    """The angle t with t + displacement(at angle t) = 0, by Newton's method kept inside a shrinking bracket.
+
+    A component's centre, seen from angle t, is the complex number ``(u + iv) exp(-it)``; its displacement is
+    ``2 arg(1 - centre)`` and its slope ``(1 - |centre|^2) / |1 - centre|^2``.
+    """
     low = torch.full_like(u[..., 0], -0.5 * math.pi)
     high = -low
     t = torch.zeros_like(low)
+    centre, twice, unit = torch.complex(u, v), 2.0 * weights, torch.ones_like(low)
+    inner = weights * (1.0 - u.square() - v.square())
     tolerance = 8 * torch.finfo(u.dtype).eps
-    for _ in range(_STEPS):
-        sine, cosine = t.sin().unsqueeze(-1), t.cos().unsqueeze(-1)
-        ut, vt = u * cosine + v * sine, v * cosine - u * sine
-        value = t + _displacement(weights, ut, vt)
-        low, high = torch.where(value <= 0, t, low), torch.where(value >= 0, t, high)
-        step = t - value / _slope(weights, ut, vt)
-        inside = (step >= low) & (step <= high)
-        moved = torch.where(inside, step, 0.5 * (low + high))
-        change = (moved - t).abs().amax() if t.numel() else t.new_zeros(())
-        t = moved
-        if change <= tolerance:
+    for step in range(_STEPS):
+        gap = 1.0 - centre * torch.polar(unit, -t).unsqueeze(-1)
+        value = t + (twice * gap.angle()).sum(-1)
+        slope = (inner / (gap.real.square() + gap.imag.square())).sum(-1)
+        below = value <= 0
+        low, high = torch.where(below, t, low), torch.where(below, high, t)
+        newton = t - value / slope
+        # Outside the bracket: its middle.
+        t = torch.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+        # Reading the residual back costs as much as a step: not before the third, which is the least it takes.
+        if step >= 2 and (not t.numel() or bool(value.abs().amax() <= tolerance)):
             break
     return t
 
@@ -198,12 +223,20 @@ def affine_parameters(
     return a, b, c, d, stretch
 
 
-def _stretched(q: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, stretch: Tensor) -> tuple[Tensor, Tensor]:
-    """``U diag(exp stretch) V^T q``, normalised, with U x = a x b and V x = c x d; the log of its length."""
-    inner = quaternion_product(quaternion_product(_conjugate(c), q), _conjugate(d))
-    inner = inner * stretch.exp()
-    length = inner.norm(dim=-1, keepdim=True)
-    return quaternion_product(quaternion_product(a, inner / length), b), length.squeeze(-1).log()
+def affine_matrix(parameters: tuple[Tensor, ...], inverse: bool = False) -> Float[Tensor, "*batch 4 4"]:
+    """``W = U diag(exp s) V^T`` with U x = a x b and V x = c x d, or its inverse; of determinant 1 (s sums to 0)."""
+    a, b, c, d, stretch = parameters
+    left, right = _left_factor(a) @ _right_factor(b), _left_factor(c) @ _right_factor(d)
+    if inverse:
+        return (right * (-stretch).exp().unsqueeze(-2)) @ left.transpose(-1, -2)
+    return (left * stretch.exp().unsqueeze(-2)) @ right.transpose(-1, -2)
+
+
+def _apply(q: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """``W q`` at unit length, and the logarithm of its length."""
+    moved = (matrix * q.unsqueeze(-2)).sum(-1)
+    length = moved.norm(dim=-1, keepdim=True)
+    return moved / length, length.squeeze(-1).log()
 
 
 def quaternion_affine(
@@ -214,7 +247,7 @@ def quaternion_affine(
     The log-determinant with respect to Haar measure is ``-4 log |W q|``; it is bounded by 4 max |s|. The uniform
     distribution becomes an angular central Gaussian.
     """
-    moved, log_length = _stretched(q, *parameters)
+    moved, log_length = _apply(q, affine_matrix(parameters))
     return moved, -4.0 * log_length
 
 
@@ -222,8 +255,7 @@ def quaternion_affine_inverse(
     q: Float[Tensor, "*batch 4"], parameters: tuple[Tensor, ...]
 ) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor, "*batch"]]:
     """Inverse of `quaternion_affine` (exact), and the log-determinant of the *forward* map there."""
-    a, b, c, d, stretch = parameters
-    back, log_length = _stretched(q, c, d, a, b, -stretch)
+    back, log_length = _apply(q, affine_matrix(parameters, inverse=True))
     return back, 4.0 * log_length
 
 
@@ -336,9 +368,7 @@ class RotationFlow(nn.Module):
             raw = context @ self.project[joint] + self.offset[joint]
         affine, hidden = raw.split(self.sizes, -1)
         parameters = affine_parameters(affine.unflatten(-1, (self.layers + 1, 20)))
-        return [tuple(p[..., i, :] for p in parameters) for i in range(self.layers + 1)], hidden.unflatten(
-            -1, (self.layers, self.hidden)
-        ).unbind(-2)
+        return parameters, hidden.unflatten(-1, (self.layers, self.hidden)).unbind(-2)
 
     def _mixture(self, q: Tensor, hidden: Tensor, layer: int, joint: int | None) -> tuple[Tensor, Tensor]:
         column = quaternion_to_matrix(q)[..., layer % 3]
@@ -352,22 +382,24 @@ class RotationFlow(nn.Module):
 
     def to_base(self, q: Tensor, parameters: Any, joint: int | None = None) -> tuple[Tensor, Tensor]:
         """Data to base, and the log-density: ``(*batch, joints, 4)``, or ``(*batch, 4)`` of one joint."""
-        affines, hidden = parameters
-        q, total = quaternion_affine(q, affines[0])
+        affine, hidden = parameters
+        matrices = affine_matrix(affine).unbind(-3)
+        q, log_length = _apply(q, matrices[0])
+        total = -4.0 * log_length
         for layer in range(self.layers):
             q, ladj = mobius(q, *self._mixture(q, hidden[layer], layer, joint), layer % 3)
-            total = total + ladj
-            q, ladj = quaternion_affine(q, affines[layer + 1])
-            total = total + ladj
+            q, log_length = _apply(q, matrices[layer + 1])
+            total = total + ladj - 4.0 * log_length
         return q, total
 
     def from_base(self, q: Tensor, parameters: Any, joint: int | None = None) -> tuple[Tensor, Tensor]:
         """Base to data, and the log-density of the result."""
-        affines, hidden = parameters
-        q, total = quaternion_affine_inverse(q, affines[-1])
+        affine, hidden = parameters
+        matrices = affine_matrix(affine, inverse=True).unbind(-3)
+        q, log_length = _apply(q, matrices[-1])
+        total = 4.0 * log_length
         for layer in reversed(range(self.layers)):
             q, ladj = mobius_inverse(q, *self._mixture(q, hidden[layer], layer, joint), layer % 3)
-            total = total + ladj
-            q, ladj = quaternion_affine_inverse(q, affines[layer])
-            total = total + ladj
+            q, log_length = _apply(q, matrices[layer])
+            total = total + ladj + 4.0 * log_length
         return q / q.norm(dim=-1, keepdim=True), total

@@ -75,6 +75,15 @@ def observe_points(
     return evidence_from_points(points, seen, sigma.expand(n, len(SMPL25)), offsets, ~guessed.squeeze(-1))
 
 
+def _by_task(what: str, values: Mapping[str, float]) -> dict[str, float]:
+    fine = isinstance(values, Mapping) and not set(values) - set(TASKS)
+    if not fine or not all(isinstance(v, int | float) and v >= 0 for v in values.values()):
+        raise InputError(
+            f"objective 'rotations': {what}: expected numbers from 0 for {', '.join(TASKS)}, got {values!r}"
+        )
+    return {name: float(value) for name, value in values.items()}
+
+
 @register_objective("rotations")
 class RotationLikelihood(Objective):
     """Negative log-likelihood of rotations (normalised Haar measure), and of bone lengths where they are not given.
@@ -83,6 +92,8 @@ class RotationLikelihood(Objective):
 
     Args:
         tasks: weight of each of `TASKS` among the rows of a batch.
+        weights: factor on each task's likelihood (default 1). Exact 3D keypoints give densities so sharp that their
+            gradients drown those of lifting.
         noise: (low, high) metres, standard deviation of 3D keypoints.
         exact: share of inverse kinematics with exact keypoints.
         lengths: weight of the bone lengths' likelihood in lifting.
@@ -93,22 +104,27 @@ class RotationLikelihood(Objective):
     def __init__(
         self,
         tasks: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
         noise: tuple[float, float] = (0.001, 0.04),
         exact: float = 0.35,
         lengths: float = 1.0,
     ) -> None:
         super().__init__()
-        tasks = {"prior": 0.15, "ik": 0.4, "lift": 0.45} if tasks is None else tasks
-        if not isinstance(tasks, Mapping) or set(tasks) - set(TASKS) or not sum(tasks.values()) > 0:
-            raise InputError(f"objective 'rotations': tasks: expected weights of {', '.join(TASKS)}, got {tasks!r}")
-        if min(tasks.values()) < 0:
-            raise InputError(f"objective 'rotations': tasks: expected weights from 0, got {dict(tasks)}")
+        tasks = _by_task("tasks", {"prior": 0.15, "ik": 0.25, "lift": 0.6} if tasks is None else tasks)
+        if not sum(tasks.values()) > 0:
+            raise InputError(f"objective 'rotations': tasks: expected a sum above 0, got {tasks}")
+        self.factors = {name: 1.0 for name in TASKS} | _by_task("weights", {} if weights is None else weights)
         if len(noise) != 2 or not 0 < noise[0] <= noise[1]:
             raise InputError(f"objective 'rotations': noise: expected (low, high) metres above 0, got {noise}")
         if not 0 <= exact <= 1:
             raise InputError(f"objective 'rotations': exact: expected 0 to 1, got {exact}")
         self.share = [tasks.get(name, 0.0) / sum(tasks.values()) for name in TASKS]
+        self.seen = dict.fromkeys(TASKS, 0.0)
         self.noise, self.exact, self.lengths = (float(noise[0]), float(noise[1])), exact, lengths
+
+    def update_auxiliary(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        """Nothing to train; logs each task's negative log-likelihood (nats a pose) of the step before."""
+        return {f"nll of {name}": torch.tensor(value) for name, value in self.seen.items()}
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         network = getattr(lifter, "network", None)
@@ -133,9 +149,10 @@ class RotationLikelihood(Objective):
             context = network.encode(evidence)
             parts = network.log_density(rotations, evidence, context)
         total = parts.sum(-1)
-        terms = {"nll": -total.mean() / (3 * len(network.joints))}
-        watched = {"prior": -total[prior], "ik": -total[ik], "lift": -total[lift]}
-        self.seen = {name: float(value.detach().mean()) for name, value in watched.items() if len(value)}
+        rows = {"prior": prior, "ik": ik, "lift": lift}
+        summed = torch.stack([self.factors[name] * total[at].sum() for name, at in rows.items()]).sum()
+        terms = {"nll": -summed / (n * 3 * len(network.joints))}
+        self.seen |= {name: -float(total[at].detach().mean()) for name, at in rows.items() if len(total[at])}
         if self.lengths and n > ends[1]:
             density = lifter.lengths_log_prob(
                 observations.log_lengths[lift], rotations[lift], evidence[lift], context[lift]

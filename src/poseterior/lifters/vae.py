@@ -1,0 +1,166 @@
+"""A variational autoencoder of body poses, of VPoser's form (Pavlakos et al., CVPR 2019, arXiv 1904.05866).
+
+A baseline for pose priors: latent codes are normal, a decoder turns them into the rotations of 19 joints. It is no
+lifter, for it sees no keypoints, and no density: it has samples only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal, constraints
+
+from ..distributions import seeded
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..nn.rotation_networks import modelled_joints
+from ..rotation_distributions import _check_rotations
+from ..skeletons import SKELETONS
+from .base import Lifter, LifterConfig, register
+
+__all__ = ["BODY_JOINTS", "VaeConfig", "VaeLifter", "VaePoseDistribution"]
+
+_SMPL = SKELETONS["smpl22"]
+#: smpl22's joints whose rotations are modelled: the 19 other than the pelvis and the toes.
+BODY_JOINTS = tuple(j for j in modelled_joints(toes=False) if j != _SMPL.root)
+
+
+@dataclasses.dataclass(frozen=True)
+class VaeConfig(LifterConfig):
+    """Configuration of a variational autoencoder of poses; the defaults are VPoser's.
+
+    Attributes:
+        latent: numbers in a latent code.
+        width: features of the two hidden layers of the encoder and of the decoder.
+    """
+
+    latent: int = 32
+    width: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("latent", "width"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"lifter.{name}: expected a whole number, at least 1, got {value!r}")
+
+
+@register("vae")
+class VaeLifter(Lifter):
+    """Latent codes to joint rotations and back.
+
+    Args:
+        config: `VaeConfig`; None for the defaults.
+    """
+
+    config: VaeConfig
+    config_class = VaeConfig
+
+    def __init__(self, config: VaeConfig | None = None) -> None:
+        super().__init__(config or VaeConfig())
+        latent, width = self.config.latent, self.config.width
+        self.encoder = nn.Sequential(
+            nn.BatchNorm1d(9 * len(BODY_JOINTS)), nn.Linear(9 * len(BODY_JOINTS), width), nn.LeakyReLU(),
+            nn.BatchNorm1d(width), nn.Linear(width, width), nn.LeakyReLU(),
+            nn.Linear(width, 2 * latent),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, width), nn.LeakyReLU(),
+            nn.Linear(width, width), nn.LeakyReLU(),
+            nn.Linear(width, 6 * len(BODY_JOINTS)),
+        )  # fmt: skip
+
+    def distribution(self, keypoints: Keypoints2D) -> Any:
+        raise InputError(
+            "method 'vae' is a pose prior: it sees no keypoints; lift with method 'rotations', 'mdn' or 'flow' "
+            "(`poseterior lifters` lists the weights), or draw poses with VaeLifter.prior().sample()"
+        )
+
+    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> VaePoseDistribution:
+        """Rotations of people of whom nothing is seen."""
+        return VaePoseDistribution(self, torch.Size(batch))
+
+    def encode(self, rotations: Float[Tensor, "*batch 22 3 3"]) -> Normal:
+        """The encoder's normal distribution over the latent code of a pose, batch shape ``(*batch, latent)``.
+
+        Args:
+            rotations: of smpl22's joints, relative to the parent; those of the pelvis and the toes do not matter.
+
+        Raises:
+            InputError: wrong shape, or a matrix that is no rotation; names the joint.
+        """
+        _check_rotations(rotations)
+        entries = rotations[..., list(BODY_JOINTS), :, :].flatten(-3)
+        code = self.encoder(entries.reshape(-1, entries.shape[-1]))  # batch norm takes one batch dimension
+        mean, log_variance = code.reshape(*entries.shape[:-1], 2 * self.config.latent).chunk(2, -1)
+        return Normal(mean, (0.5 * log_variance).exp(), validate_args=False)
+
+    def decode(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch 22 3 3"]:
+        """The rotations of a latent code; the pelvis and the toes stay at the identity.
+
+        Two columns of each matrix come from the network, Gram-Schmidt makes a rotation of them (Zhou et al. 2019).
+
+        Raises:
+            InputError: the last dimension is not the latent code's.
+        """
+        if latent.ndim < 1 or latent.shape[-1] != self.config.latent:
+            raise InputError(f"latent: expected (..., {self.config.latent}), got {tuple(latent.shape)}")
+        columns = self.decoder(latent).unflatten(-1, (len(BODY_JOINTS), 3, 2))
+        # A second pass, because one leaves float32 matrices askew where the two columns are nearly parallel.
+        turned = roma.special_gramschmidt(roma.special_gramschmidt(columns))
+        eye = torch.eye(3, dtype=turned.dtype, device=turned.device)
+        rotations = eye.expand(*turned.shape[:-3], len(_SMPL), 3, 3).clone()
+        rotations[..., list(BODY_JOINTS), :, :] = turned
+        return rotations
+
+
+class VaePoseDistribution(Distribution):
+    """What a `VaeLifter` draws: rotations of smpl22's joints, event ``(22, 3, 3)``. It has no density.
+
+    Attributes:
+        skeleton: smpl22.
+        modelled: names of the joints that turn; the pelvis and the toes are at the identity in every sample.
+
+    Args:
+        lifter: the autoencoder.
+        batch_shape: of the distribution; its elements are alike.
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
+    support = constraints.independent(constraints.real, 3)
+    axes = "relative to the parent; pelvis: identity"
+
+    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008
+        super().__init__(batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
+        self.lifter = lifter
+        self.skeleton = _SMPL
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        return tuple(_SMPL.joints[j] for j in BODY_JOINTS)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Float[Tensor, "*samples_batch 22 3 3"]:
+        """Decode normal latent codes: ``(*sample_shape, *batch, 22, 3, 3)``. The same seed gives the same rotations."""
+        weight = next(self.lifter.parameters())
+        generator = seeded(seed, weight.device) if generator is None else generator
+        shape = (*torch.Size(sample_shape), *self.batch_shape, self.lifter.config.latent)
+        latent = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
+        return self.lifter.decode(latent)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Raises `NotImplementedError`: there is none that could be computed."""
+        raise NotImplementedError(
+            "method 'vae' has samples but no density over rotations (its evidence lower bound is not one); "
+            "score poses with method 'rotations'"
+        )
