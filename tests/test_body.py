@@ -117,7 +117,9 @@ def test_a_pelvis_is_the_centre_of_the_hips_but_for_smpl22():
     assert not bool(seen[22:].any())
     coco, seen = points_from(torch.zeros(17, 3), "coco17")
     assert {SMPL25.joints[j] for j in seen.nonzero().flatten().tolist()} == {
-        f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        f"{side}_{part}"
+        for side in ("left", "right")
+        for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     }
     assert coco.shape == (25, 3)
 

@@ -26,22 +26,28 @@ _HOMES = {
     "MixturePoseDistribution": "distributions",
     "PoseDistribution": "distributions",
     "PoseId": "keypoints",
+    "RotationPoseDistribution": "rotation_distributions",
+    "RotationResult": "motions",
     "Skeleton": "skeletons",
     "SKELETONS": "skeletons",
     "example_keypoints": "keypoint_files",
     "fit_gaussians": "heatmaps",
     "lift": "pipeline",
+    "lift_rotations": "motions",
     "list_shipped": "lifters",
     "load": "lifters",
     "load_result": "export",
     "read_keypoints": "keypoint_files",
+    "save_motion": "motions",
     "save_result": "export",
+    "solve_ik": "motions",
 }
 
 __all__ = [
     "SKELETONS", "FlowPoseDistribution", "InputError", "Keypoints2D", "LiftResult", "Lifter",
-    "MixturePoseDistribution", "PoseDistribution", "PoseId", "Skeleton", "__version__", "example_keypoints",
-    "fit_gaussians", "lift", "list_shipped", "load", "load_result", "read_keypoints", "save_result",
+    "MixturePoseDistribution", "PoseDistribution", "PoseId", "RotationPoseDistribution", "RotationResult", "Skeleton",
+    "__version__", "example_keypoints", "fit_gaussians", "lift", "lift_rotations", "list_shipped", "load",
+    "load_result", "read_keypoints", "save_motion", "save_result", "solve_ik",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -52,7 +58,9 @@ if TYPE_CHECKING:
     from .keypoint_files import example_keypoints, read_keypoints
     from .keypoints import Keypoints2D, PoseId
     from .lifters import Lifter, list_shipped, load
+    from .motions import RotationResult, lift_rotations, save_motion, solve_ik
     from .pipeline import lift
+    from .rotation_distributions import RotationPoseDistribution
     from .skeletons import SKELETONS, Skeleton
 
 

@@ -117,8 +117,6 @@ def _vector(value: Any, where: str) -> Tensor:
     raise InputError(f"{where}: expected three finite numbers (metres), got {value!r}")
 
 
-
-
 def group_factors(log_ratios: Float[Tensor, "*batch groups"]) -> Float[Tensor, "*batch 25 1"]:
     """The factor on every point's rest offset, from the logarithm of each group's length over its rest length."""
     membership = torch.tensor(_membership(), dtype=log_ratios.dtype, device=log_ratios.device)

@@ -6,8 +6,10 @@ Camera axes are x right, y down, z forward; intrinsics are ``(fx, fy, cx, cy)`` 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -20,6 +22,7 @@ __all__ = [
     "CanonicalView",
     "assumed_intrinsics",
     "canonical_view",
+    "fit_root",
     "pixels_to_plane",
     "project",
     "turn_to_axis",
@@ -145,3 +148,40 @@ def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> Canon
     identity = torch.eye(2, dtype=points.dtype, device=points.device)
     covariance = torch.where(visible[..., None, None], covariance / scale.square()[..., None, None, None], identity)
     return CanonicalView(points, covariance, visible, scale, rotation, knowledge, keypoints.height)
+
+
+def fit_root(
+    poses: np.ndarray,
+    keypoints: np.ndarray,
+    covariance: np.ndarray,
+    visible: np.ndarray,
+    intrinsics: Sequence[float],
+) -> np.ndarray:
+    """Where in front of a camera each pose explains the keypoints best.
+
+    A joint at ``X`` from the root and a root at ``t`` are seen at pixel ``u`` if ``f (X + t)_xy = (u - c) (X + t)_z``:
+    linear in ``t``. The equations of the visible joints, each whitened by its keypoint's covariance, are solved
+    in least squares. Residuals are pixels times depth, so joints that are farther away count a little more than in
+    the reprojection error; where the pose fits exactly the two agree.
+
+    Args:
+        poses: ``(n, joints, 3)`` metres relative to the root, camera axes.
+        keypoints: ``(joints, 2)`` px; values of joints that are not visible are ignored.
+        covariance: ``(joints, 2, 2)`` px².
+        visible: ``(joints,)`` bool.
+        intrinsics: ``(fx, fy, cx, cy)`` px.
+
+    Returns:
+        ``(n, 3)`` metres; NaN where fewer than two joints are visible, which cannot tell the distance.
+    """
+    seen = np.flatnonzero(visible)
+    if len(seen) < 2:
+        return np.full((len(poses), 3), np.nan)
+    focal, centre = np.asarray(intrinsics[:2], np.float64), np.asarray(intrinsics[2:], np.float64)
+    camera = np.zeros((len(seen), 2, 3))
+    camera[:, [0, 1], [0, 1]] = focal
+    camera[:, :, 2] = centre - keypoints[seen]
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance[seen].astype(np.float64)))
+    camera = whiten @ camera  # (seen, 2, 3)
+    known = -np.einsum("jac,njc->nja", camera, poses[:, seen])
+    return np.linalg.lstsq(camera.reshape(-1, 3), known.reshape(len(poses), -1).T, rcond=None)[0].T

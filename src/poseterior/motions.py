@@ -354,7 +354,7 @@ def lift_rotations(
 
 def _camera_root(shown: Array, poses: LiftResult, intrinsics: Tensor | None, clips: list[Array]) -> Array:
     """Where each pose (``(poses, 17, 3)``, any place) must be moved to explain the keypoints; zeros if unknown."""
-    from .view.plots import fit_root
+    from .cameras import fit_root
 
     cameras = assumed_intrinsics(_tensor(poses.image_size)).numpy()
     if intrinsics is not None:
@@ -614,7 +614,9 @@ def choose(result: RotationResult, how: str, count: int = 1) -> Float[NDArray[np
     mode      the rotations of highest density, if the result has them
     path      the smoothest way through the samples of each clip: dynamic programming (Viterbi 1967) over at most 64
               samples a frame, with the cost ``sum over joints of (turn / 0.1 rad)^2 / 2``, divided by the frames
-              passed, less the samples' log-densities. Of ``count`` ways, each goes through samples of its own
+              passed, less the samples' log-densities. It decides between the explanations of a frame; within one,
+              the samples' own noise is then averaged out (mean shift to the centre of the nearest third of them).
+              Of ``count`` ways, each goes through samples of its own
     samples   the first samples
     clusters  `representatives`
     ========  ========================================================================================================
@@ -641,13 +643,29 @@ def choose(result: RotationResult, how: str, count: int = 1) -> Float[NDArray[np
         return result.rotations[:, :count]
     if how == "clusters":
         return representatives(result, count)[0]
-    chosen = np.zeros((len(result), count), np.int64)
+    chosen = np.zeros((len(result), count, len(_SMPL), 4), np.float32)
     for rows in result.clips():
         for way in range(count):
             among = np.arange(way, samples, count)[:_PATH_SAMPLES]
             part = result.rotations[np.ix_(rows, among)]
-            chosen[rows, way] = among[_smoothest(part, result.log_prob[np.ix_(rows, among)], result.frame[rows])]
-    return np.take_along_axis(result.rotations, chosen[:, :, None, None], 1)
+            passed = _smoothest(part, result.log_prob[np.ix_(rows, among)], result.frame[rows])
+            chosen[rows, way] = _settled(part, part[np.arange(len(rows)), passed])
+    return chosen
+
+
+def _settled(quaternions: Array, start: Array) -> Array:
+    """The centres of the samples ``(frames, samples, 22, 4)`` near some of them ``(frames, 22, 4)``: mean shift."""
+    samples, centre = quaternions.astype(np.float64), start.astype(np.float64)
+    near = max(1, samples.shape[1] // 3)
+    for _ in range(5):
+        inner = np.einsum("fsjq,fjq->fsj", samples, centre)
+        distance = (1.0 - np.abs(inner)).sum(-1)
+        nearest = np.argsort(distance, axis=1, kind="stable")[:, :near]
+        # q and -q are one rotation: on the centre's side they can be averaged.
+        facing = samples * np.where(inner < 0, -1.0, 1.0)[..., None]
+        centre = np.take_along_axis(facing, nearest[:, :, None, None], 1).mean(1)
+        centre /= np.linalg.norm(centre, axis=-1, keepdims=True)
+    return centre.astype(np.float32)
 
 
 def _smoothest(quaternions: Array, log_prob: Array, frame: Array) -> Array:

@@ -20,9 +20,9 @@ from .distributions import SampledPoseDistribution, seeded
 from .errors import InputError
 from .nn.body_evidence import BodyEvidence
 from .nn.rotation_networks import RotationNetwork
-from .skeletons import SKELETONS, Skeleton, get_skeleton
+from .skeletons import SKELETONS, Skeleton
 
-__all__ = ["ArticulatedPoseDistribution", "RotationPoseDistribution"]
+__all__ = ["ArticulatedPoseDistribution", "RotationPoseDistribution", "check_rotations"]
 
 _SMPL = SKELETONS["smpl22"]
 
@@ -61,7 +61,8 @@ class RotationPoseDistribution(Distribution):
 
     def _encoded(self) -> Tensor:
         """The encoder runs once a pose, whatever is asked of the distribution."""
-        if self._context is None or (torch.is_grad_enabled() and not self._context.requires_grad):
+        learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.network.parameters())
+        if self._context is None or (learning and not self._context.requires_grad):
             self._context = self.network.encode(self.evidence)
         return self._context
 
@@ -84,10 +85,12 @@ class RotationPoseDistribution(Distribution):
         Raises:
             InputError: wrong shape, or a matrix that is no rotation; names the joint.
         """
-        _check_rotations(value)
+        check_rotations(value)
         return self.network.log_density(self._in_network_axes(value), self.evidence, self._encoded())
 
-    def log_prob(self, value: Float[Tensor, "*samples_batch 22 3 3"], root: bool = True) -> Float[Tensor, "*samples_batch"]:
+    def log_prob(
+        self, value: Float[Tensor, "*samples_batch 22 3 3"], root: bool = True
+    ) -> Float[Tensor, "*samples_batch"]:
         """Exact log-density in nats above uniform (normalised Haar measure).
 
         Args:
@@ -254,7 +257,8 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         raise self.no_density()
 
 
-def _check_rotations(value: Tensor) -> None:
+def check_rotations(value: Tensor) -> None:
+    """Raises `InputError` for anything but rotation matrices of smpl22 ``(..., 22, 3, 3)``; names the joint."""
     if value.ndim < 3 or value.shape[-3:] != (22, 3, 3):
         raise InputError(f"rotations: expected (..., 22, 3, 3) matrices of smpl22, got {tuple(value.shape)}")
     with torch.no_grad():

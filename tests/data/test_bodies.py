@@ -67,7 +67,7 @@ def test_same_seed_same_people_and_rows_can_be_taken(simulator):
 
 
 def test_heights_lie_in_their_range_standing():
-    config = SimulatorConfig(body_height=(1.5, 1.9))
+    config = SimulatorConfig(body_height=(1.5, 1.9), own_body=0.0)
     seen = BodySimulator(turned_mocap(), config)(200, torch.Generator().manual_seed(0))
     standing, _ = body_points(torch.eye(3).expand(200, 22, 3, 3), seen.offsets)
     height = body_height(standing[:, H36M_POINTS])

@@ -22,9 +22,9 @@ from poseterior.objectives.rotations import RotationLikelihood, hide_points
 from poseterior.skeletons import SKELETONS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from test_bodies import turned_mocap  # noqa: E402
+from test_bodies import turned_mocap
 
-from poseterior.data.bodies import BodySimulator  # noqa: E402
+from poseterior.data.bodies import BodySimulator
 
 _TINY = {"width": 16, "blocks": 1, "context": 8, "trunk": 8, "layers": 2, "segments": 3, "hidden": 4, "turns": 3}
 _SMPL = SKELETONS["smpl22"]

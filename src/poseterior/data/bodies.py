@@ -74,7 +74,7 @@ class BodySimulator(Simulator):
     Args:
         mocap: rotations of a `PoseStore`.
         config: as the `Simulator`'s; ``definition_spread`` has no meaning here. ``own_body`` is the share of people
-            with the rest body's proportions (within 3 %).
+            with the rest body (each group of bones within 3 %); the others' heights are ``body_height``.
     """
 
     def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None) -> None:
@@ -114,15 +114,13 @@ class BodySimulator(Simulator):
         low = torch.tensor([math.log(_RANGES[name][0]) for name in GROUPS]) * c.body_spread
         high = torch.tensor([math.log(_RANGES[name][1]) for name in GROUPS]) * c.body_spread
         other = low + (high - low) * torch.rand(n, len(GROUPS), generator=generator)
-        keep = torch.rand(n, 1, generator=generator) < c.own_body
-        log_lengths = torch.where(keep, own, other)
-        rest = rest_offsets() * group_factors(log_lengths)
-        standing, _ = body_points(torch.eye(3).expand(n, 22, 3, 3), rest)
-        low_height, high_height = c.body_height
-        wanted = low_height + (high_height - low_height) * torch.rand(n, generator=generator)
+        standing, _ = body_points(torch.eye(3).expand(n, 22, 3, 3), rest_offsets() * group_factors(other))
+        shortest, tallest = c.body_height
+        wanted = shortest + (tallest - shortest) * torch.rand(n, generator=generator)
         # The ankle's height over the floor does not scale with the bones.
         size = (wanted - ANKLE_HEIGHT) / (body_height(standing[:, H36M_POINTS]) - ANKLE_HEIGHT)
-        return log_lengths + size.log().unsqueeze(-1)
+        keep = torch.rand(n, 1, generator=generator) < c.own_body
+        return torch.where(keep, own, other + size.log().unsqueeze(-1))
 
     def __call__(self, n: int, generator: Generator, index: Tensor | None = None) -> BodyObservations:
         """Draw ``n`` observations, of random frames or of the given ones. Same generator state, same result."""
@@ -134,6 +132,4 @@ class BodySimulator(Simulator):
         observed = torch.ones(n, len(_H36M), dtype=torch.bool)
         seen, turn = self._observe(world, observed, base, generator)
         rotations = torch.cat([turn.unsqueeze(1) @ rotations[:, :1], rotations[:, 1:]], 1)
-        return BodyObservations(
-            seen.keypoints, seen.pose, seen.observed, seen.root, seen.index, rotations, log_lengths
-        )
+        return BodyObservations(seen.keypoints, seen.pose, seen.observed, seen.root, seen.index, rotations, log_lengths)

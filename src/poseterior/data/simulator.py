@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from ..keypoints import Keypoints2D
 from ..kinematics import ANKLE_HEIGHT, body_height, bones_to_pose, pose_to_bones
 from ..skeletons import SKELETONS
 from .store import Mocap
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
 
 __all__ = ["MISSING_PATTERNS", "Observations", "Simulator", "SimulatorConfig"]
 
@@ -206,11 +209,11 @@ class Observations:
     root: Tensor
     index: Tensor
 
-    def __getitem__(self, index: Tensor | slice) -> Observations:
+    def __getitem__(self, index: Tensor | slice) -> Self:
         """Some of the poses: rows, a slice or a mask."""
         return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
-    def to(self, device: torch.device | str) -> Observations:
+    def to(self, device: torch.device | str) -> Self:
         parts = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
         return type(self)(**parts)
 

@@ -19,7 +19,7 @@ from ..distributions import seeded
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..nn.rotation_networks import modelled_joints
-from ..rotation_distributions import _check_rotations
+from ..rotation_distributions import check_rotations
 from ..skeletons import SKELETONS
 from .base import Lifter, LifterConfig, register
 
@@ -93,7 +93,7 @@ class VaeLifter(Lifter):
         Raises:
             InputError: wrong shape, or a matrix that is no rotation; names the joint.
         """
-        _check_rotations(rotations)
+        check_rotations(rotations)
         entries = rotations[..., list(BODY_JOINTS), :, :].flatten(-3)
         code = self.encoder(entries.reshape(-1, entries.shape[-1]))  # batch norm takes one batch dimension
         mean, log_variance = code.reshape(*entries.shape[:-1], 2 * self.config.latent).chunk(2, -1)

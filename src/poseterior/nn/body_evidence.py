@@ -40,7 +40,17 @@ _BODY_WIDTH = len(GROUPS) + 2
 FLAT_WIDTH = evidence_width(len(H36M_POINTS)) + _BODY_WIDTH
 SOLID_WIDTH = 5 * _POINTS + _BODY_WIDTH
 
-_TRUNK = ("pelvis", "left_hip", "right_hip", "hip_centre", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder")
+_TRUNK = (
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "hip_centre",
+    "spine2",
+    "spine3",
+    "neck",
+    "left_shoulder",
+    "right_shoulder",
+)
 #: From camera axes (x right, y down, z forward) to network axes.
 _UPRIGHT = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 

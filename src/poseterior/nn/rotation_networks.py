@@ -8,6 +8,9 @@ One encoder of the evidence, and one of four structures that share the rest:
 * ``acg``: as autoregressive, with a mixture of angular central Gaussians a joint in place of a flow.
 * ``independent``: as autoregressive, but no joint sees another (a baseline).
 
+Before its density a joint is turned by a guess from the 3D evidence and by an aim that the network predicts. Both
+depend on evidence and earlier rotations only, so that Haar measure and the density stay exact.
+
 Densities are with respect to normalised Haar measure of each joint; all are functions ``(*samples, *batch)``.
 """
 
@@ -44,9 +47,7 @@ _USUAL = 1e-3
 
 def modelled_joints(toes: bool = False) -> tuple[int, ...]:
     """smpl22 joints whose rotations are modelled: all but the toes' bases, unless asked for, in kinematic order."""
-    return tuple(
-        j for j, name in enumerate(_SMPL.joints) if toes or name not in ("left_foot", "right_foot")
-    )
+    return tuple(j for j, name in enumerate(_SMPL.joints) if toes or name not in ("left_foot", "right_foot"))
 
 
 def _descendants(joint: int) -> list[int]:
@@ -194,7 +195,6 @@ class RotationNetwork(nn.Module):
         )
         self.nothing = nn.Parameter(torch.zeros(context))
         #: the usual rotation of each joint, set from training data
-        self.usual: Tensor
         self.register_buffer("usual", torch.eye(3).repeat(n, 1, 1))
         self._tree()
         if structure == "coupling":
@@ -202,7 +202,10 @@ class RotationNetwork(nn.Module):
             sizes = [len(group) for group in self.groups]
             self.trunks = nn.ModuleList(
                 nn.Sequential(
-                    nn.Linear(context + 6 * (n - size), 2 * trunk), nn.SiLU(), nn.Linear(2 * trunk, size * trunk), nn.SiLU()
+                    nn.Linear(context + 6 * (n - size), 2 * trunk),
+                    nn.SiLU(),
+                    nn.Linear(2 * trunk, size * trunk),
+                    nn.SiLU(),
                 )
                 for size in sizes
             )
@@ -217,6 +220,7 @@ class RotationNetwork(nn.Module):
         self.enter_bias = nn.Parameter(torch.zeros(n, trunk))
         self.inner = nn.Parameter(torch.randn(n, trunk, trunk) / math.sqrt(trunk))
         self.inner_bias = nn.Parameter(torch.zeros(n, trunk))
+        self.aim = nn.Parameter(torch.zeros(n, trunk, 9))
         mask = torch.ones(n, n).tril(-1).T.repeat_interleave(6, 0).repeat_interleave(trunk, 1)
         self.register_buffer("mask", mask[:earlier], persistent=False)
         self.density: Any = (
@@ -225,12 +229,20 @@ class RotationNetwork(nn.Module):
             else JointFlow(n, trunk, layers, segments, hidden)
         )
 
+    usual: Tensor
+    targets: Tensor
+    there: Tensor
+    rigid: Tensor
+    mask: Tensor
+
     def _tree(self) -> None:
         """Tables of the evidence that each joint looks at."""
         n = len(self.joints)
         index = torch.zeros(n, _TARGETS, dtype=torch.long)
         there = torch.zeros(n, _TARGETS, dtype=torch.bool)
         rigid = torch.zeros(n, _TARGETS)
+        #: for each joint, (column, point) of those of its targets that hang on one of its children
+        self.near: list[list[tuple[int, int]]] = [[] for _ in range(n)]
         for row, joint in enumerate(self.joints):
             below = _descendants(joint)[:_TARGETS]
             near = dict(_NEARLY_RIGID.get(_SMPL.joints[joint], ()))
@@ -238,6 +250,8 @@ class RotationNetwork(nn.Module):
                 index[row, column], there[row, column] = point, True
                 child = SMPL25.parents[point] == joint
                 rigid[row, column] = 1.0 if child else near.get(SMPL25.joints[point], 0.0)
+                if not child and SMPL25.joints[point] in near:
+                    self.near[row].append((column, point))
         self.register_buffer("targets", index, persistent=False)
         self.register_buffer("there", there, persistent=False)
         self.register_buffer("rigid", rigid, persistent=False)
@@ -269,10 +283,9 @@ class RotationNetwork(nn.Module):
             away = away @ above
             view = (view.unsqueeze(-2) @ above).squeeze(-2)
         rest = e.offsets[..., index, :]
-        for column, point in enumerate(index.tolist()):
-            if self.rigid[row, column] not in (0.0, 1.0):
-                rest = rest.clone()
-                rest[..., column, :] = e.offsets[..., point, :] + e.offsets[..., SMPL25.parents[point], :]
+        for column, point in self.near[row]:
+            rest = rest.clone()
+            rest[..., column, :] = e.offsets[..., point, :] + e.offsets[..., SMPL25.parents[point], :]
         weight = torch.where(seen & e.solid, self.rigid[row], 0.0)
         cross = (_unit(away) * weight.unsqueeze(-1)).transpose(-1, -2) @ _unit(rest.expand(away.shape))
         guess = roma.special_procrustes(cross + _USUAL * self.usual[row])
@@ -323,7 +336,8 @@ class RotationNetwork(nn.Module):
         hidden = nn.functional.silu(hidden)
         inner = torch.einsum("...jh,jhi->...ji", hidden, self.inner) + self.inner_bias
         hidden = hidden + nn.functional.silu(inner)
-        q = _to_quaternion(torch.stack(relative, -3))
+        aim = _nearest_rotation(torch.einsum("...jh,jhi->...ji", hidden, self.aim))
+        q = _to_quaternion(aim.transpose(-1, -2) @ torch.stack(relative, -3))
         return self.density.log_density(q, self.density.parameters_of(hidden))
 
     def draw(
@@ -360,7 +374,7 @@ class RotationNetwork(nn.Module):
             hidden = nn.functional.silu(hidden)
             hidden = hidden + nn.functional.silu(hidden @ self.inner[row] + self.inner_bias[row])
             q, density = self.density.draw(self.density.parameters_of(hidden, row), row, generator)
-            rotation = guess @ quaternion_to_matrix(q)
+            rotation = guess @ _nearest_rotation(hidden @ self.aim[row]) @ quaternion_to_matrix(q)
             found[joint] = rotation
             densities.append(density)
             if weights is not None:
@@ -413,6 +427,12 @@ class RotationNetwork(nn.Module):
         rotations = self.usual @ quaternion_to_matrix(q)
         found = {joint: rotations[..., row, :, :] for row, joint in enumerate(self.joints)}
         return self._all_joints(found, context), total
+
+
+def _nearest_rotation(raw: Tensor) -> Tensor:
+    """The rotation nearest to the identity plus nine numbers ``(..., 9)``: any rotation, reached without a seam."""
+    eye = torch.eye(3, dtype=raw.dtype, device=raw.device)
+    return roma.special_procrustes(raw.unflatten(-1, (3, 3)) + eye)
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Exact, invertible maps of rotations: Möbius coupling and bounded quaternion affine (Dünkel et al. 2024; Liu et al. 2023).
+"""Exact, invertible maps of rotations: Möbius coupling and bounded quaternion affine.
+
+After Liu et al. 2023 and Dünkel et al. 2024.
 
 All densities are with respect to **normalised Haar measure** (the uniform distribution has density 1, log-density
 0). "Forward" is from data to the uniform base, and its log-determinant *is* the log-density it adds. Inside,
@@ -42,7 +44,7 @@ MAXIMUM_CENTRE = 0.7
 #: Bound on the logarithms of the affine map's stretches, before they are centred.
 MAXIMUM_STRETCH = 2.0
 
-_STEPS = 40  # of the safeguarded Newton iteration; it takes 2 to 12
+_STEPS = 40  # of the safeguarded Newton iteration; it takes 3 to 16
 
 # Hamilton product p q = M(p) q, components xyzw: M(p)[i, j] = SIGN[i, j] p[INDEX[i, j]].
 _INDEX = ((3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2), (0, 1, 2, 3))

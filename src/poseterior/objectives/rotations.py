@@ -17,6 +17,7 @@ from ..data.bodies import BodyObservations
 from ..data.simulator import Observations
 from ..errors import InputError
 from ..lifters import Lifter
+from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
 from .base import Objective, register_objective
 
@@ -113,7 +114,7 @@ class RotationLikelihood(Objective):
         tasks = _by_task("tasks", {"prior": 0.15, "ik": 0.25, "lift": 0.6} if tasks is None else tasks)
         if not sum(tasks.values()) > 0:
             raise InputError(f"objective 'rotations': tasks: expected a sum above 0, got {tasks}")
-        self.factors = {name: 1.0 for name in TASKS} | _by_task("weights", {} if weights is None else weights)
+        self.factors = dict.fromkeys(TASKS, 1.0) | _by_task("weights", {} if weights is None else weights)
         if len(noise) != 2 or not 0 < noise[0] <= noise[1]:
             raise InputError(f"objective 'rotations': noise: expected (low, high) metres above 0, got {noise}")
         if not 0 <= exact <= 1:
@@ -127,11 +128,11 @@ class RotationLikelihood(Objective):
         return {f"nll of {name}": torch.tensor(value) for name, value in self.seen.items()}
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
-        network = getattr(lifter, "network", None)
-        if not hasattr(network, "log_density") or not hasattr(lifter, "lengths_log_prob"):
+        if not isinstance(lifter, RotationLifter):
             raise InputError(f"objective 'rotations' trains method 'rotations', not {lifter.name!r}")
         if not isinstance(observations, BodyObservations):
             raise InputError("objective 'rotations' needs rotations: pass data=STORE")
+        network = lifter.network
         n = len(observations.rotations)
         ends = [round(n * sum(self.share[: i + 1])) for i in range(len(TASKS))]
         ends[-1] = n

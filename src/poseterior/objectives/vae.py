@@ -24,7 +24,8 @@ class VaeObjective(Objective):
     """Mean angle (radians) between joints and their reconstruction, and the codes' divergence from the prior.
 
     Args:
-        kl: weight of the Kullback-Leibler divergence (nats, summed over the latent code); published: 0.005.
+        kl: weight of the Kullback-Leibler divergence (nats, summed over the latent code). 0.005 is VPoser's, beside
+            a reconstruction loss of another scale: smaller values rebuild poses closer.
     """
 
     needs_rotations = True

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D
 
-__all__ = ["fit_root", "hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
+__all__ = ["hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
 
 _COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
 #: The three projections: title, column of each plot axis in the pose, sign of the vertical axis, axis labels.
@@ -189,43 +189,6 @@ def save_hypotheses(
         figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
 
 
-def fit_root(
-    poses: np.ndarray,
-    keypoints: np.ndarray,
-    covariance: np.ndarray,
-    visible: np.ndarray,
-    intrinsics: Sequence[float],
-) -> np.ndarray:
-    """Where in front of a camera each pose explains the keypoints best.
-
-    A joint at ``X`` from the root and a root at ``t`` are seen at pixel ``u`` if ``f (X + t)_xy = (u - c) (X + t)_z``:
-    linear in ``t``. The equations of the visible joints, each whitened by its keypoint's covariance, are solved
-    in least squares. Residuals are pixels times depth, so joints that are farther away count a little more than in
-    the reprojection error; where the pose fits exactly the two agree.
-
-    Args:
-        poses: ``(n, joints, 3)`` metres relative to the root, camera axes.
-        keypoints: ``(joints, 2)`` px; values of joints that are not visible are ignored.
-        covariance: ``(joints, 2, 2)`` px².
-        visible: ``(joints,)`` bool.
-        intrinsics: ``(fx, fy, cx, cy)`` px.
-
-    Returns:
-        ``(n, 3)`` metres; NaN where fewer than two joints are visible, which cannot tell the distance.
-    """
-    seen = np.flatnonzero(visible)
-    if len(seen) < 2:
-        return np.full((len(poses), 3), np.nan)
-    focal, centre = np.asarray(intrinsics[:2], np.float64), np.asarray(intrinsics[2:], np.float64)
-    camera = np.zeros((len(seen), 2, 3))
-    camera[:, [0, 1], [0, 1]] = focal
-    camera[:, :, 2] = centre - keypoints[seen]
-    whiten = np.linalg.inv(np.linalg.cholesky(covariance[seen].astype(np.float64)))
-    camera = whiten @ camera  # (seen, 2, 3)
-    known = -np.einsum("jac,njc->nja", camera, poses[:, seen])
-    return np.linalg.lstsq(camera.reshape(-1, 3), known.reshape(len(poses), -1).T, rcond=None)[0].T
-
-
 def _camera(result: LiftResult, pose: int, intrinsics: Sequence[float] | None) -> tuple[np.ndarray | None, str]:
     """The camera to project by (None: not known), and what to say about it."""
     from ..cameras import ASSUMED_FIELD_OF_VIEW
@@ -261,6 +224,8 @@ def _draw_hypotheses_2d(
         height, width = photo.shape[:2]
         axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
     if camera is not None:
+        from ..cameras import fit_root
+
         roots = fit_root(samples, points, result.keypoint_covariance[pose], visible, camera.tolist())
         placed = samples + roots[:, None]
         # a joint at or behind the camera has no picture; NaN also where no root could be found

@@ -1,0 +1,71 @@
+"""Learning the published rotation model by maximum likelihood (Dünkel, Salzmann, Pfaff 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..body import body_points
+from ..data.bodies import BodyObservations
+from ..data.simulator import Observations
+from ..errors import InputError
+from ..lifters import Lifter
+from ..lifters.rotations_published import PublishedRotationLifter
+from ..skeletons import SKELETONS
+from .base import Objective, register_objective
+
+__all__ = ["MASKS", "PublishedRotationLikelihood", "points_in_pelvis_axes", "random_masks"]
+
+_SMPL = SKELETONS["smpl22"]
+
+MASKS = ("none", "random")
+
+
+def points_in_pelvis_axes(observations: BodyObservations) -> Tensor:
+    """Keypoints of each person relative to the pelvis and in its own axes: smpl22 ``(n, 22, 3)``, metres."""
+    still = observations.rotations.clone()
+    still[:, _SMPL.root] = torch.eye(3, dtype=still.dtype, device=still.device)
+    return body_points(still, observations.offsets)[0][:, : len(_SMPL)]
+
+
+def random_masks(n: int, device: torch.device | str = "cpu") -> Tensor:
+    """Which keypoints are seen ``(n, 22)``: each is hidden with a probability of its person's own, U(0, 1)."""
+    hidden_share = torch.rand(n, 1, device=device)
+    return torch.rand(n, len(_SMPL), device=device) > hidden_share
+
+
+@register_objective("rotations-published")
+class PublishedRotationLikelihood(Objective):
+    """Negative log-likelihood of the 19 rotations in nats a pose (normalised Haar measure), exact keypoints given.
+
+    Args:
+        mask: ``"none"``, or ``"random"`` to hide keypoints (`random_masks`).
+    """
+
+    needs_rotations = True
+
+    def __init__(self, mask: str = "none") -> None:
+        super().__init__()
+        if mask not in MASKS:
+            raise InputError(f"objective 'rotations-published': mask: expected one of {', '.join(MASKS)}, got {mask!r}")
+        self.mask = mask
+
+    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        if not isinstance(lifter, PublishedRotationLifter):
+            raise InputError(
+                f"objective 'rotations-published' trains method 'rotations-published', not {lifter.name!r}"
+            )
+        if not isinstance(observations, BodyObservations):
+            raise InputError("objective 'rotations-published' needs rotations: pass data=STORE")
+        task, rotations = lifter.config.task, observations.rotations
+        if task == "prior" and self.mask != "none":
+            raise InputError(
+                f"objective 'rotations-published': mask: task 'prior' sees no keypoints to hide, got {self.mask!r}"
+            )
+        with torch.autocast(rotations.device.type, enabled=False):
+            condition = None
+            if task != "prior":
+                points = points_in_pelvis_axes(observations)
+                seen = random_masks(len(points), points.device) if self.mask == "random" else None
+                condition = lifter.encode(points[..., :2] if task == "lift" else points, seen)
+            return {"nll": -lifter.log_prob(rotations, condition).mean()}
