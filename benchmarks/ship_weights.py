@@ -13,6 +13,9 @@ import json
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from poseterior.lifters import load
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "src" / "poseterior" / "weights"
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("--description", required=True)
     parser.add_argument("--licence", required=True)
     parser.add_argument("--commit", help="of the code that trained them, if the card's is not it")
+    parser.add_argument("--half", action="store_true", help="store the weights as 16-bit floats (half the size)")
     options = parser.parse_args()
     results = [json.loads(path.read_text()) for path in options.results]
     measured = {r["protocol"].split()[0]: with_command(r, options.name, options.mode_poses) for r in results}
@@ -60,6 +64,10 @@ def main() -> None:
     if target.exists():
         shutil.rmtree(target)
     load(options.weights).save_pretrained(target, card)
+    if options.half:
+        # Loading widens them again; measure what was saved this way, not what it was made from.
+        path = target / "model.safetensors"
+        save_file({k: v.half() if v.dtype == torch.float32 else v for k, v in load_file(path).items()}, path)
     print(f"wrote {target}")
 
 

@@ -31,7 +31,7 @@ def test_snippets_run(index, tmp_path, monkeypatch, capsys):
         assert names["samples"].shape[0] == 200
         assert names["hypotheses"].shape[-3:] == (8, 17, 3)
     elif index == 1:
-        assert names["poses"].mean.shape == names["fitted"].mean.shape[:-3] + (17, 3)
+        assert names["poses"].mean.shape == (*names["fitted"].mean.shape[:-3], 17, 3)
         assert names["mine"].sample(seed=0).shape[-2:] == (17, 3)
         assert float(names["misfit"]) < 5
         assert float(names["prior"].log_prob(names["rotations"].detach(), root=False)) > 50

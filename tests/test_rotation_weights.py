@@ -50,7 +50,7 @@ def test_prior_samples_stand_upright_in_front_of_a_camera(lifter):
 
 
 def test_exact_keypoints_are_met_by_every_sample(lifter):
-    rotations, points = _people(lifter, 32, 2)
+    _, points = _people(lifter, 32, 2)
     offsets = rest_offsets().expand(32, 25, 3)
     drawn = lifter.ik(points, offsets=offsets).sample((4,), seed=0)
     found, _ = body_points(drawn, offsets.expand(4, 32, 25, 3))

@@ -205,18 +205,20 @@ def test_loss_is_the_mean_negative_log_density_and_edits_nothing(task, mask):
 def test_learns(task):
     lifter = small(task).float().train()
     objective, held, batch = PublishedRotationLikelihood(), observations(100, seed=1), observations(1000)
+
+    def above_uniform() -> float:
+        with torch.no_grad():
+            return -float(objective(lifter, held)["nll"])
+
+    start = above_uniform()
     optimiser = torch.optim.Adam(lifter.parameters(), lr=1e-2)
     torch.manual_seed(0)
-    for _ in range(60):
+    for _ in range(12):
         optimiser.zero_grad()
-        objective(lifter, batch[torch.randint(1000, (64,))])["nll"].backward()
-        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
+        objective(lifter, batch[torch.randint(1000, (32,))])["nll"].backward()
         optimiser.step()
-    with torch.no_grad():
-        learnt = -float(objective(lifter, held)["nll"])
-    assert learnt > 15.0  # nats above uniform; an untrained one is below it
-    with torch.no_grad():
-        assert -float(objective(small(task).float(), held)["nll"]) < 0.0
+    assert start < -20.0  # the first flow is far from the identity, as published
+    assert above_uniform() > 20.0
 
 
 # -- runs and files --------------------------------------------------------------------------------------------

@@ -54,6 +54,13 @@ class LifterConfig:
         check_settings("lifter", values, [f.name for f in dataclasses.fields(cls)], f" for {cls.__name__}")
         return cls(**values)
 
+    def _check_whole(self, **least: int) -> None:
+        """Raises `InputError` for a named field that is no whole number, or below the one given here."""
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise InputError(f"lifter.{name}: expected a whole number, at least {lowest}, got {value!r}")
+
 
 class Lifter(nn.Module):
     """A map from 2D keypoints to a probability distribution over 3D poses.

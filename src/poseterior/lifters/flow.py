@@ -67,12 +67,7 @@ class FlowConfig(LifterConfig):
         for name, known in (("network", ("ours", "published")), ("coupling", COUPLINGS)):
             if getattr(self, name) not in known:
                 raise InputError(f"lifter.{name}: expected {known[0]!r} or {known[1]!r}, got {getattr(self, name)!r}")
-        for name, least in (
-            ("layers", 1), ("hidden", 1), ("context", 1), ("rank", 0), ("width", 1), ("blocks", 1), ("bins", 2),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
+        self._check_whole(layers=1, hidden=1, context=1, rank=0, width=1, blocks=1, bins=2)
         for name, low, high in (
             ("dropout", 0.0, 0.99), ("reach", 1.0, 1e9), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3),
         ):  # fmt: skip

@@ -56,10 +56,7 @@ class MixtureConfig(LifterConfig):
     def __post_init__(self) -> None:
         if self.network not in ("ours", "published"):
             raise InputError(f"lifter.network: expected 'ours' or 'published', got {self.network!r}")
-        for name, least in (("kernels", 1), ("width", 1), ("blocks", 1), ("rank", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
+        self._check_whole(kernels=1, width=1, blocks=1, rank=0)
         for name, low, high in (("dropout", 0.0, 0.99), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:

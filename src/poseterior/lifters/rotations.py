@@ -60,13 +60,7 @@ class RotationConfig(LifterConfig):
             raise InputError(f"lifter.structure: expected one of {', '.join(STRUCTURES)}, got {self.structure!r}")
         if not isinstance(self.toes, bool):
             raise InputError(f"lifter.toes: expected true or false, got {self.toes!r}")
-        for name, least in (
-            ("width", 2), ("blocks", 1), ("context", 1), ("trunk", 1), ("layers", 1), ("segments", 1), ("hidden", 1),
-            ("turns", 2), ("components", 1),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"lifter.{name}: expected a whole number, at least {least}, got {value!r}")
+        self._check_whole(width=2, blocks=1, context=1, trunk=1, layers=1, segments=1, hidden=1, turns=2, components=1)
 
 
 @register("rotations")

@@ -43,10 +43,7 @@ class VaeConfig(LifterConfig):
     width: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("latent", "width"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"lifter.{name}: expected a whole number, at least 1, got {value!r}")
+        self._check_whole(latent=1, width=1)
 
 
 @register("vae")
