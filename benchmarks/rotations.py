@@ -122,7 +122,7 @@ def evaluate(name: str, store: str, train: str | None, poses: int) -> dict[str, 
 def calibration(name: str, store: str, poses: int) -> dict[str, float]:
     """KS p-values of the posterior ranks of inverse kinematics on the simulator that it was trained on, by joint."""
     lifter: Any = load(name)
-    config = SimulatorConfig(own_body=0.5, recombine=0.3, limb_jitter=2.0)
+    config = SimulatorConfig(own_body=0.6, recombine=0.3, limb_jitter=2.0)
     people = BodySimulator(PoseStore(store).load(fps=30), config)(poses, torch.Generator().manual_seed(5))
     from poseterior.objectives.rotations import hide_points, observe_points
 

@@ -64,6 +64,7 @@ class BodyState:
 
     def __init__(self, evidence: BodyEvidence) -> None:
         self.evidence = evidence
+        self.solid = bool(evidence.solid.any())
         self.turned: dict[int, Tensor] = {}
         self.placed: dict[int, Tensor] = {0: torch.zeros_like(evidence.points[..., 0, :])}
         # Mean difference between seen 3D points and forward kinematics: where the pelvis is.
@@ -282,19 +283,23 @@ class RotationNetwork(nn.Module):
             above = state.turned[parent]
             away = away @ above
             view = (view.unsqueeze(-2) @ above).squeeze(-2)
-        rest = e.offsets[..., index, :]
-        for column, point in self.near[row]:
-            rest = rest.clone()
-            rest[..., column, :] = e.offsets[..., point, :] + e.offsets[..., SMPL25.parents[point], :]
-        weight = torch.where(seen & e.solid, self.rigid[row], 0.0)
-        cross = (_unit(away) * weight.unsqueeze(-1)).transpose(-1, -2) @ _unit(rest.expand(away.shape))
-        guess = _procrustes(cross + _USUAL * self.usual[row])
+        guess = self._guess(row, away, seen & e.solid, e.offsets) if state.solid else self.usual[row]
         turned = (away @ guess / 0.3).clamp(-4.0, 4.0).flatten(-2)
         flat = seen & ~e.solid
         view = torch.where(e.some & ~e.solid, (view.unsqueeze(-2) @ guess).squeeze(-2), 0.0)
         spread = torch.where(seen, 0.5 * e.spread[..., index], 0.0)
         flags = [(seen & e.solid).to(turned.dtype), flat.to(turned.dtype), spread, view, known.to(turned.dtype)]
         return torch.cat([turned, *(f.expand(*turned.shape[:-1], f.shape[-1]) for f in flags)], -1), guess
+
+    def _guess(self, row: int, away: Tensor, seen: Tensor, offsets: Tensor) -> Tensor:
+        """The rotation that takes the bones at rest onto the seen ones (vectors ``away`` in the parent's frame)."""
+        rest = offsets[..., self.targets[row], :]
+        for column, point in self.near[row]:
+            rest = rest.clone()
+            rest[..., column, :] = offsets[..., point, :] + offsets[..., SMPL25.parents[point], :]
+        weight = torch.where(seen, self.rigid[row], 0.0).unsqueeze(-1)
+        cross = (_unit(away) * weight).transpose(-1, -2) @ _unit(rest.expand(away.shape))
+        return _procrustes(cross + _USUAL * self.usual[row])
 
     def _seen_rotation(self, rotation: Tensor, joint: int, evidence: BodyEvidence) -> Tensor:
         """A rotation's first two columns, as later joints see it; the pelvis' is hidden where nothing is seen."""
