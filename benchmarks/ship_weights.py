@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--description", required=True)
     parser.add_argument("--licence", required=True)
     parser.add_argument("--commit", help="of the code that trained them, if the card's is not it")
+    parser.add_argument("--rotations", type=Path, help="written by benchmarks/rotations.py --out, for rotation lifters")
     parser.add_argument("--half", action="store_true", help="store the weights as 16-bit floats (half the size)")
     options = parser.parse_args()
     results = [json.loads(path.read_text()) for path in options.results]
@@ -60,6 +61,15 @@ def main() -> None:
     card |= {"name": options.name, "description": options.description, "licence": options.licence}
     card |= {"command": options.command, "in short": in_short(measured), "metrics": measured}
     card["commit"] = options.commit or card["commit"]
+    if options.rotations:
+        measured_rotations = json.loads(options.rotations.read_text())[0]
+        card["rotations"] = {"command": "python benchmarks/rotations.py STORE rotations --train STORE"}
+        card["rotations"] |= {k: v for k, v in measured_rotations.items() if k != "lifter"}
+        ik = measured_rotations["ik"]
+        card["in short"]["rotations, cmu-test"] = (
+            f"prior {measured_rotations['prior LL'][0]:.0f} nats above uniform, inverse kinematics {ik['LL'][0]:.0f}; "
+            f"{ik['mpjpe one']:.1f} mm from exact keypoints, one sample"
+        )
     target = WEIGHTS / options.name
     if target.exists():
         shutil.rmtree(target)
