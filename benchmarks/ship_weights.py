@@ -78,6 +78,7 @@ def main() -> None:
         # Loading widens them again; measure what was saved this way, not what it was made from.
         path = target / "model.safetensors"
         save_file({k: v.half() if v.dtype == torch.float32 else v for k, v in load_file(path).items()}, path)
+        path.chmod(0o644)
     print(f"wrote {target}")
 
 

@@ -81,6 +81,8 @@ CHOICES = ("mean", "best", "mode", "path", "samples", "clusters")
 MOTION_FORMATS = (".bvh", ".glb", ".npz")
 #: `choose`'s path: a joint that turns by this angle (radians) from one frame to the next costs half a nat.
 _USUAL_TURN = 0.1
+#: Frames over which the depth of a filmed person is averaged.
+_DEPTH_FRAMES = 31
 #: Samples of a frame that a path is searched among.
 _PATH_SAMPLES = 64
 #: Nearer than this (metres) no camera sees a whole pelvis.
@@ -372,7 +374,22 @@ def _camera_root(shown: Array, poses: LiftResult, intrinsics: Tensor | None, cli
             frames = poses.frame[rows]
             for axis in range(3):
                 root[rows, axis] = np.interp(frames, frames[known], root[rows[known], axis])
+            root[rows] = _steadied(root[rows])
     return np.nan_to_num(root, nan=0.0).astype(np.float32)
+
+
+def _steadied(root: Array) -> Array:
+    """Places of a clip with their depth averaged over neighbouring frames, moved along the ray.
+
+    One frame tells the depth from the person's apparent size alone, to some per cent; a person does not jump to and
+    fro by as much between frames. Where the picture shows them stays as it is.
+    """
+    half = min(_DEPTH_FRAMES // 2, len(root) - 1)
+    window = np.hanning(2 * half + 3)[1:-1]
+    # Reflected about its ends, so that a steady walk stays as it is.
+    padded = np.pad(root[:, 2], half, mode="reflect", reflect_type="odd")
+    depth = np.convolve(padded, window / window.sum(), mode="valid")
+    return root * (depth / root[:, 2])[:, None]
 
 
 def solve_ik(
