@@ -38,8 +38,8 @@ class RotationPoseDistribution(Distribution):
     Args:
         network: see `RotationNetwork`.
         evidence: what it sees.
-        lengths: from (rotations, generator) to rest offsets ``(*samples, *batch, 25, 3)``, or None where the
-            evidence's own are taken.
+        draw_offsets: from (rotations in network axes, evidence, its context, generator) to rest offsets
+            ``(*samples, *batch, 25, 3)``, or None where the evidence's own are taken.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
@@ -48,9 +48,9 @@ class RotationPoseDistribution(Distribution):
     axes = "relative to the parent; pelvis: camera axes (x right, y down, z forward)"
     summary_draws = 128
 
-    def __init__(self, network: RotationNetwork, evidence: BodyEvidence, lengths: Any = None) -> None:
+    def __init__(self, network: RotationNetwork, evidence: BodyEvidence, draw_offsets: Any = None) -> None:
         super().__init__(evidence.batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
-        self.network, self.evidence, self._lengths = network, evidence, lengths
+        self.network, self.evidence, self._draw_offsets = network, evidence, draw_offsets
         self.skeleton = _SMPL
         self._context: Tensor | None = None
         self._summary: Tensor | None = None
@@ -180,9 +180,9 @@ class RotationPoseDistribution(Distribution):
         self, rotations: Tensor, generator: torch.Generator | None = None
     ) -> Float[Tensor, "*samples_batch 25 3"]:
         """Rest offsets for drawn rotations: drawn where bone lengths are uncertain, else the evidence's."""
-        if self._lengths is None:
+        if self._draw_offsets is None:
             return self.evidence.offsets.expand(*rotations.shape[:-3], len(SMPL25), 3)
-        return self._lengths(self._in_network_axes(rotations), generator)
+        return self._draw_offsets(self._in_network_axes(rotations), self.evidence, self._encoded(), generator)
 
     def positions(
         self, offsets: Float[Tensor, "*batch 25 3"] | None = None, skeleton: str = "h36m17"

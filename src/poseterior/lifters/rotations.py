@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..body import GROUPS, H36M_POINTS, body_points, group_factors
+from ..body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
@@ -93,9 +93,7 @@ class RotationLifter(Lifter):
     def rotations(self, keypoints: Keypoints2D) -> RotationPoseDistribution:
         """Lifting: rotations given 2D keypoints (h36m17); the pelvis' in camera axes, bone lengths uncertain."""
         evidence = self._cast(evidence_from_keypoints(keypoints))
-        posterior = RotationPoseDistribution(self.network, evidence)
-        posterior._lengths = self._draw_lengths(posterior)
-        return posterior
+        return RotationPoseDistribution(self.network, evidence, self._draw_offsets)
 
     def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> RotationPoseDistribution:
         """Rotations of people of whom nothing is seen, as a camera sees them; the rest body's bone lengths."""
@@ -120,14 +118,10 @@ class RotationLifter(Lifter):
         Raises:
             InputError: wrong shapes, a visible point that is not finite, or a negative sigma; names the point.
         """
-        from ..body import check_points, estimate_offsets
-
         points, seen, spread = check_points(points, seen, sigma)
-        known = offsets is not None
+        lengths_known: Tensor | None = None
         if offsets is None:
             offsets, lengths_known = estimate_offsets(points, seen)
-        else:
-            lengths_known = torch.full(points.shape[:-2], known, device=points.device)
         return self.given(evidence_from_points(points, seen, spread, offsets, lengths_known))
 
     def given(self, evidence: BodyEvidence) -> RotationPoseDistribution:
@@ -166,16 +160,14 @@ class RotationLifter(Lifter):
         )
         return gaussian.log_prob(log_lengths)
 
-    def _draw_lengths(self, posterior: RotationPoseDistribution) -> Any:
-        def draw(rotations: Tensor, generator: torch.Generator | None) -> Tensor:
-            evidence = posterior.evidence
-            mean, own, together = self.lengths(rotations, evidence, posterior._encoded())
-            each = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-            all_ = torch.randn(together.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-            factors = group_factors(mean + own * each + together * all_)
-            return evidence.offsets * factors
-
-        return draw
+    def _draw_offsets(
+        self, rotations: Tensor, evidence: BodyEvidence, context: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Rest offsets of bodies drawn from `lengths` ``(..., 25, 3)``."""
+        mean, own, together = self.lengths(rotations, evidence, context)
+        each = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        size = torch.randn(together.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return evidence.offsets * group_factors(mean + own * each + together * size)
 
     def fit_constants(self, observations: Any) -> None:
         """The usual rotation of each joint: the chordal mean of the training rotations (the pelvis': upright)."""
