@@ -32,9 +32,9 @@ from poseterior.body import body_points, rest_offsets
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.lifters.rotations_published import PublishedRotationLifter
-from poseterior.lifters.vae import BODY_JOINTS
 from poseterior.nn.published_so3 import PublishedRotationFlow
-from poseterior.nn.so3 import haar_quaternions, quaternion_to_matrix
+from poseterior.nn.rotation_networks import BODY_JOINTS
+from poseterior.nn.so3 import haar_quaternions
 
 POSES = 256
 
@@ -186,7 +186,7 @@ def calls(work: Callable[[], Any]) -> Calls:
 def same_rotations(flow: PublishedRotationFlow, slow: LayerByLayer, condition: Tensor) -> Tensor:
     """Angles (radians) between what the two samplers make of the same draws."""
     generator = torch.Generator().manual_seed(0)
-    base = quaternion_to_matrix(haar_quaternions((len(condition), flow.joints), generator))
+    base = roma.unitquat_to_rotmat(haar_quaternions((len(condition), flow.joints), generator))
     one, other = flow.from_base(base, condition)[0], slow.from_base(base, condition)[0]
     return 2.0 * ((one - other).flatten(-2).norm(dim=-1) / math.sqrt(8.0)).clamp(max=1.0).asin()
 
@@ -215,7 +215,7 @@ def main() -> None:
     keypoints = points[:, :22]
 
     def by_layer(n: int) -> None:
-        base = quaternion_to_matrix(haar_quaternions((n, len(BODY_JOINTS))))
+        base = roma.unitquat_to_rotmat(haar_quaternions((n, len(BODY_JOINTS))))
         slow.from_base(base, published.encode(keypoints[:n]))
 
     rows: dict[str, list[Callable[[], Any] | None]] = {}

@@ -26,6 +26,7 @@ from .kinematics import forward_kinematics
 from .skeletons import SKELETONS, Skeleton, get_skeleton
 
 __all__ = [
+    "CHAINS",
     "GROUPS",
     "H36M_POINTS",
     "SMPL25",
@@ -64,6 +65,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "shoulders": ("left_shoulder", "right_shoulder"),
     "upper arms": ("left_elbow", "right_elbow"),
     "forearms": ("left_wrist", "right_wrist"),
+}
+
+
+#: Points of whole limbs: hip to toe, collar to wrist.
+CHAINS: dict[str, tuple[str, ...]] = {
+    **{f"{s} leg": tuple(f"{s}_{j}" for j in ("hip", "knee", "ankle", "foot")) for s in ("left", "right")},
+    **{f"{s} arm": tuple(f"{s}_{j}" for j in ("collar", "shoulder", "elbow", "wrist")) for s in ("left", "right")},
 }
 
 

@@ -36,7 +36,7 @@ from .body import (
     points_from,
     rest_offsets,
 )
-from .cameras import assumed_intrinsics
+from .cameras import assumed_intrinsics, fit_root
 from .clustering import cluster
 from .errors import InputError
 from .export.results import LiftResult, atomic_write, check_writable
@@ -356,8 +356,6 @@ def lift_rotations(
 
 def _camera_root(shown: Array, poses: LiftResult, intrinsics: Tensor | None, clips: list[Array]) -> Array:
     """Where each pose (``(poses, 17, 3)``, any place) must be moved to explain the keypoints; zeros if unknown."""
-    from .cameras import fit_root
-
     cameras = assumed_intrinsics(_tensor(poses.image_size)).numpy()
     if intrinsics is not None:
         cameras = np.where(np.isfinite(intrinsics.numpy()).all(-1, keepdims=True), intrinsics.numpy(), cameras)

@@ -17,7 +17,7 @@ from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.nn.body_evidence import evidence_from_keypoints, evidence_from_points, no_evidence
 from poseterior.nn.rotation_networks import STRUCTURES, modelled_joints
-from poseterior.nn.so3 import haar_quaternions, quaternion_to_matrix
+from poseterior.nn.so3 import haar_quaternions
 from poseterior.objectives.rotations import RotationLikelihood, hide_points
 from poseterior.skeletons import SKELETONS
 
@@ -43,7 +43,7 @@ def rough(structure: str = "autoregressive", scale: float = 0.1, seed: int = 0, 
 
 def some_rotations(*shape: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return quaternion_to_matrix(haar_quaternions((*shape, 22), generator, torch.zeros((), dtype=torch.float64)))
+    return roma.unitquat_to_rotmat(haar_quaternions((*shape, 22), generator, torch.zeros((), dtype=torch.float64)))
 
 
 def some_points(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +97,7 @@ def test_each_joints_density_integrates_to_one_given_those_before(structure):
     rotations = some_rotations(1, seed=2).expand(n, 22, 3, 3).clone()
     if structure == "coupling":
         # A joint's parts are no conditional densities there: integrate over two joints with the others' marginal.
-        value = quaternion_to_matrix(
+        value = roma.unitquat_to_rotmat(
             haar_quaternions((n, 22), torch.Generator().manual_seed(3), torch.zeros((), dtype=torch.float64))
         )
         density = rough(structure, scale=0.01).prior().log_prob(value).exp()

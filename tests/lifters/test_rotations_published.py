@@ -20,12 +20,12 @@ from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load, method
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.lifters.rotations_published import PublishedRotationConfig, PublishedRotationLifter
+from poseterior.metrics.rotations import random_visibility
 from poseterior.nn.published_so3 import PublishedRotationFlow
 from poseterior.objectives import make_objective
 from poseterior.objectives.rotations_published import (
     PublishedRotationLikelihood,
     points_in_pelvis_axes,
-    random_masks,
 )
 from poseterior.skeletons import SKELETONS
 from poseterior.training.recipes import read_recipe, shipped_recipes
@@ -175,7 +175,7 @@ def test_keypoints_are_the_bodies_in_the_pelvis_axes():
 
 def test_random_masks_hide_a_share_of_each_person():
     torch.manual_seed(0)
-    seen = random_masks(20_000).double()
+    seen = random_visibility(20_000, 22).double()
     assert float(seen.mean()) == pytest.approx(0.5, abs=0.01)
     # A share that is uniform from one person to the next, not one coin for all: Var = 1/12 + E[p (1 - p)] / 22.
     assert float(seen.mean(-1).var()) == pytest.approx(1 / 12 + 1 / 6 / 22, abs=0.003)
@@ -190,7 +190,7 @@ def test_loss_is_the_mean_negative_log_density_and_edits_nothing(task, mask):
     assert list(terms) == ["nll"]
     torch.manual_seed(3)
     points = points_in_pelvis_axes(seen)
-    kept = random_masks(8) if mask == "random" else None
+    kept = random_visibility(8, 22) if mask == "random" else None
     posterior = {
         "prior": lambda: lifter.prior((8,)),
         "ik": lambda: lifter.ik(points, kept),

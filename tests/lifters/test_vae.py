@@ -14,8 +14,9 @@ from poseterior.errors import InputError
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load, method, method_names
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
-from poseterior.lifters.vae import BODY_JOINTS, VaeConfig, VaeLifter
+from poseterior.lifters.vae import VaeConfig, VaeLifter
 from poseterior.metrics.rotations import geodesic_angle
+from poseterior.nn.rotation_networks import BODY_JOINTS
 from poseterior.objectives import make_objective
 from poseterior.objectives.vae import VaeObjective
 from poseterior.skeletons import SKELETONS

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import roma
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from poseterior.errors import InputError
 from poseterior.nn.published_so3 import PublishedCondition, PublishedRotationFlow
-from poseterior.nn.so3 import haar_quaternions, mobius, quaternion_product, quaternion_to_matrix
+from poseterior.nn.so3 import haar_quaternions, mobius, quaternion_product
 
 F64 = torch.float64
 PRIOR = {}
@@ -98,7 +99,7 @@ def test_mobius_columns_turn_as_published(monkeypatch) -> None:
         "poseterior.nn.published_so3.mobius", lambda q, w, c, axis: axes.append(axis) or mobius(q, w, c, axis)
     )
     flow = flow_of(2)
-    flow.log_prob(quaternion_to_matrix(haar(1, 2)))
+    flow.log_prob(roma.unitquat_to_rotmat(haar(1, 2)))
     assert axes == [1, 2, 0] * 4
 
 
@@ -118,7 +119,7 @@ def jacobian(flow: PublishedRotationFlow, q: Tensor, condition: Tensor | None) -
     """Of quaternions (n, joints, 4) to the base, in left-trivialised tangent spaces: (n, 3 joints, 3 joints)."""
     d = torch.zeros(*q.shape[:-1], 3, dtype=q.dtype, requires_grad=True)
     turn = nn.functional.normalize(torch.cat([0.5 * d, torch.ones_like(d[..., :1])], -1), dim=-1)
-    z = flow.to_base(quaternion_to_matrix(quaternion_product(q, turn)), condition)[0]
+    z = flow.to_base(roma.unitquat_to_rotmat(quaternion_product(q, turn)), condition)[0]
     moved = z.detach().transpose(-1, -2) @ z
     vee = torch.stack([moved[..., 2, 1], moved[..., 0, 2], moved[..., 1, 0]], -1).flatten(1)
     rows = [torch.autograd.grad(vee[:, i].sum(), d, retain_graph=True)[0].flatten(1) for i in range(vee.shape[1])]
@@ -131,7 +132,7 @@ def test_log_determinant_is_exact(joints: int, condition: int) -> None:
     flow, q = flow_of(joints, condition), haar(20, joints)
     given = condition_of(flow, 20)
     exact = torch.linalg.slogdet(jacobian(flow, q, given)).logabsdet
-    assert (exact - flow.log_prob(quaternion_to_matrix(q), given)).abs().max() < 1e-10
+    assert (exact - flow.log_prob(roma.unitquat_to_rotmat(q), given)).abs().max() < 1e-10
 
 
 def test_no_joint_sees_a_later_one() -> None:
@@ -150,7 +151,7 @@ def test_no_joint_sees_a_later_one() -> None:
 @pytest.mark.parametrize("condition", [0, 5])
 @pytest.mark.parametrize("joints", [1, 3])
 def test_round_trips(joints: int, condition: int) -> None:
-    flow, rotations = flow_of(joints, condition), quaternion_to_matrix(haar(50, joints))
+    flow, rotations = flow_of(joints, condition), roma.unitquat_to_rotmat(haar(50, joints))
     given = condition_of(flow, 50)
     with torch.no_grad():
         base, there = flow.to_base(rotations, given)
@@ -169,7 +170,7 @@ def test_round_trips(joints: int, condition: int) -> None:
 def test_round_trip_of_the_published_prior() -> None:
     torch.manual_seed(0)
     flow = PublishedRotationFlow().double()
-    base = quaternion_to_matrix(haar(3, 19))
+    base = roma.unitquat_to_rotmat(haar(3, 19))
     with torch.no_grad():
         data, density = flow.from_base(base)
         back, again = flow.to_base(data)
@@ -184,7 +185,7 @@ def test_density_integrates_to_one() -> None:
     flow = flow_of(1)
     with torch.no_grad():
         flow.free.data = torch.eye(4, dtype=F64) + 0.1 * torch.randn(flow.free.shape, dtype=F64)
-        draws = quaternion_to_matrix(haar(50_000, 1, seed=5)).split(5_000)
+        draws = roma.unitquat_to_rotmat(haar(50_000, 1, seed=5)).split(5_000)
         density = torch.cat([flow.log_prob(rotations) for rotations in draws]).exp()
     assert abs(float(density.mean()) - 1.0) < 4.0 * float(density.std()) / len(density) ** 0.5
     assert density.std() > 0.5
@@ -194,7 +195,7 @@ def test_weights_round_trip_with_their_orders() -> None:
     flow, other = flow_of(3, 5), flow_of(3, 5, seed=1)
     other.permutations[:] = torch.arange(3)
     other.load_state_dict(load(save(flow.state_dict())))
-    rotations, given = quaternion_to_matrix(haar(10, 3)), condition_of(flow, 10)
+    rotations, given = roma.unitquat_to_rotmat(haar(10, 3)), condition_of(flow, 10)
     assert torch.equal(flow.permutations, other.permutations)
     assert torch.equal(flow.log_prob(rotations, given), other.log_prob(rotations, given))
 
@@ -216,7 +217,7 @@ def test_samples_repeat_and_have_shapes() -> None:
 
 
 def test_a_condition_matters_and_gradients_reach_all_weights() -> None:
-    flow, rotations = flow_of(3, 5), quaternion_to_matrix(haar(10, 3))
+    flow, rotations = flow_of(3, 5), roma.unitquat_to_rotmat(haar(10, 3))
     given = condition_of(flow, 10).requires_grad_()
     flow.log_prob(rotations, given).sum().backward()
     assert given.grad.abs().min() > 0

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+import roma
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from poseterior.nn.so3 import (
     quaternion_affine,
     quaternion_affine_inverse,
     quaternion_product,
-    quaternion_to_matrix,
 )
 
 F64 = torch.float64
@@ -52,7 +52,7 @@ def hard_points() -> Tensor:
 
 def chordal(p: Tensor, q: Tensor) -> Tensor:
     """Angles between rotations, radians."""
-    difference = (quaternion_to_matrix(p) - quaternion_to_matrix(q)).flatten(-2).norm(dim=-1)
+    difference = (roma.unitquat_to_rotmat(p) - roma.unitquat_to_rotmat(q)).flatten(-2).norm(dim=-1)
     return 2.0 * torch.asin((difference / math.sqrt(8.0)).clamp(max=1.0))
 
 
@@ -61,7 +61,7 @@ def exact_ladj(function: Callable[[Tensor], Tensor], q: Tensor) -> Tensor:
     n, joints, _ = q.shape
     d = torch.zeros(n, joints, 3, dtype=q.dtype, requires_grad=True)
     turn = nn.functional.normalize(torch.cat([0.5 * d, torch.ones_like(d[..., :1])], -1), dim=-1)
-    z = quaternion_to_matrix(function(quaternion_product(q, turn)))
+    z = roma.unitquat_to_rotmat(function(quaternion_product(q, turn)))
     moved = z.detach().transpose(-1, -2) @ z
     vee = torch.stack([moved[..., 2, 1], moved[..., 0, 2], moved[..., 1, 0]], -1).flatten(1)
     rows = [torch.autograd.grad(vee[:, i].sum(), d, retain_graph=True)[0].flatten(1) for i in range(3 * joints)]
@@ -103,7 +103,7 @@ class Chain(nn.Module):
         self.joints = joints
 
     def context(self, q: Tensor) -> Tensor:
-        features = quaternion_to_matrix(q).flatten(-2)
+        features = roma.unitquat_to_rotmat(q).flatten(-2)
         earlier = torch.ones(self.joints, self.joints, dtype=q.dtype).tril(-1)
         return (earlier.unsqueeze(-1) * features.unsqueeze(-3)).flatten(-2)
 
@@ -117,15 +117,15 @@ class Chain(nn.Module):
 
 def test_product_and_matrix_agree() -> None:
     p, q = haar(100), haar(100, seed=1)
-    product = quaternion_to_matrix(p) @ quaternion_to_matrix(q)
-    torch.testing.assert_close(quaternion_to_matrix(quaternion_product(p, q)), product, rtol=0, atol=1e-14)
+    product = roma.unitquat_to_rotmat(p) @ roma.unitquat_to_rotmat(q)
+    torch.testing.assert_close(roma.unitquat_to_rotmat(quaternion_product(p, q)), product, rtol=0, atol=1e-14)
     quarter = torch.tensor([0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)], dtype=F64)  # about z: x to y
     x, y = torch.eye(3, dtype=F64)[:2]
-    torch.testing.assert_close(quaternion_to_matrix(quarter) @ x, y)
+    torch.testing.assert_close(roma.unitquat_to_rotmat(quarter) @ x, y)
 
 
 def test_haar_has_the_moments_of_the_uniform_distribution() -> None:
-    matrices = quaternion_to_matrix(haar(100_000)).flatten(1)
+    matrices = roma.unitquat_to_rotmat(haar(100_000)).flatten(1)
     error = 4.0 / math.sqrt(100_000)
     assert matrices.mean(0).abs().max() < error
     torch.testing.assert_close(matrices.T @ matrices / 100_000, torch.eye(9, dtype=F64) / 3.0, rtol=0, atol=error)
@@ -154,7 +154,7 @@ def test_mobius_determinant_is_exact(axis: int, scale: float) -> None:
     q, network = torch.cat([hard_points(), haar(50)]).unsqueeze(1), conditioner(scale)
 
     def forward(q: Tensor) -> tuple[Tensor, Tensor]:
-        return mobius(q, *network(quaternion_to_matrix(q)[..., axis]), axis)
+        return mobius(q, *network(roma.unitquat_to_rotmat(q)[..., axis]), axis)
 
     error = exact_ladj(lambda q: forward(q)[0], q) - forward(q)[1].squeeze(-1)
     assert error.abs().max() < 1e-10
@@ -166,7 +166,7 @@ def test_inverse_mobius_determinant_is_exact(axis: int, scale: float) -> None:
     z, network = torch.cat([hard_points(), haar(50)]).unsqueeze(1), conditioner(scale)
 
     def inverse(z: Tensor) -> tuple[Tensor, Tensor]:
-        return mobius_inverse(z, *network(quaternion_to_matrix(z)[..., axis]), axis)
+        return mobius_inverse(z, *network(roma.unitquat_to_rotmat(z)[..., axis]), axis)
 
     assert (exact_ladj(lambda z: inverse(z)[0], z) + inverse(z)[1].squeeze(-1)).abs().max() < 1e-10
 
@@ -266,10 +266,10 @@ def test_round_trips_of_each_map_at_hard_points(scale: float) -> None:
     assert chordal(back, q).max() < 1e-10
     assert (there - again).abs().max() < 1e-9
     for axis in range(3):
-        mixture = conditioner(scale)(quaternion_to_matrix(q)[..., axis])
+        mixture = conditioner(scale)(roma.unitquat_to_rotmat(q)[..., axis])
         z, there = mobius(q, *mixture, axis)
         assert torch.equal(
-            quaternion_to_matrix(z)[..., axis].isclose(quaternion_to_matrix(q)[..., axis], rtol=0, atol=1e-14),
+            roma.unitquat_to_rotmat(z)[..., axis].isclose(roma.unitquat_to_rotmat(q)[..., axis], rtol=0, atol=1e-14),
             torch.ones(len(q), 3, dtype=torch.bool),
         )
         back, again = mobius_inverse(z, *mixture, axis)
@@ -309,7 +309,7 @@ def test_samples_are_rotations_in_single_precision() -> None:
     with torch.no_grad():
         parameters = flow.parameters_of(normal(100, 19, 5, dtype=torch.float32))
         q = flow.from_base(haar(100, 19, dtype=torch.float32), parameters)[0]
-    assert rotation_error(quaternion_to_matrix(q)) < 1e-6
+    assert rotation_error(roma.unitquat_to_rotmat(q)) < 1e-6
 
 
 def test_a_thousand_layers_keep_rotations() -> None:
@@ -319,7 +319,7 @@ def test_a_thousand_layers_keep_rotations() -> None:
     for layer in range(500):
         q, _ = mobius(q, *mixture, layer % 3)
         q, _ = quaternion_affine(q, affine_parameters(raw))
-    assert rotation_error(quaternion_to_matrix(q)) < 1e-6
+    assert rotation_error(roma.unitquat_to_rotmat(q)) < 1e-6
 
 
 def test_the_sign_of_a_quaternion_says_nothing() -> None:
@@ -339,7 +339,7 @@ def test_maps_are_continuous_through_a_half_turn(kind: str) -> None:
     angles = math.pi + step * torch.arange(-50, 51, dtype=F64)
     for axis in nn.functional.normalize(torch.cat([torch.eye(3, dtype=F64), normal(5, 3)]), dim=-1):
         half = 0.5 * angles.unsqueeze(-1)
-        path = quaternion_to_matrix(torch.cat([axis * half.sin(), half.cos()], -1))
+        path = roma.unitquat_to_rotmat(torch.cat([axis * half.sin(), half.cos()], -1))
         moved, ladj = transform.call_and_ladj(path)
         assert (ladj.diff() / step).abs().max() < 50.0
         assert (moved.diff(dim=0) / step).abs().max() < 50.0
@@ -348,7 +348,7 @@ def test_maps_are_continuous_through_a_half_turn(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["mobius", "affine"])
 def test_transforms_of_matrices_invert(kind: str) -> None:
     transform = MobiusCoupling(conditioner(1.0), 2) if kind == "mobius" else QuaternionAffine(normal(20))
-    rotations = quaternion_to_matrix(torch.cat([hard_points(), haar(50)]))
+    rotations = roma.unitquat_to_rotmat(torch.cat([hard_points(), haar(50)]))
     moved, ladj = transform.call_and_ladj(rotations)
     torch.testing.assert_close(transform(rotations), moved)
     torch.testing.assert_close(transform.inv(moved), rotations, rtol=0, atol=1e-10)
@@ -415,7 +415,7 @@ def test_gradients_of_the_flow_are_finite_at_hard_points() -> None:
 
 def test_one_component_is_the_mobius_map_and_has_a_closed_inverse() -> None:
     q, centre = haar(100), normal(100, 1, 3, seed=1)
-    matrix = quaternion_to_matrix(q)
+    matrix = roma.unitquat_to_rotmat(q)
     x, y = matrix[..., 0], matrix[..., 1]
     across = centre[:, 0] - (centre[:, 0] * y).sum(-1, keepdim=True) * y
     w = 0.7 * across / (1.0 + across.norm(dim=-1, keepdim=True))
@@ -425,10 +425,10 @@ def test_one_component_is_the_mobius_map_and_has_a_closed_inverse() -> None:
         return (1.0 - w.square().sum(-1, keepdim=True)) / away.square().sum(-1, keepdim=True) * away - w
 
     logits = torch.zeros(100, 1, dtype=F64)
-    moved = quaternion_to_matrix(mobius(q, logits, centre, 1)[0])
+    moved = roma.unitquat_to_rotmat(mobius(q, logits, centre, 1)[0])
     torch.testing.assert_close(moved[..., 0], h(x, w), rtol=0, atol=1e-13)
     torch.testing.assert_close(moved[..., 1], y, rtol=0, atol=1e-14)
-    back = quaternion_to_matrix(mobius_inverse(q, logits, centre, 1)[0])
+    back = roma.unitquat_to_rotmat(mobius_inverse(q, logits, centre, 1)[0])
     torch.testing.assert_close(back[..., 0], h(x, -w), rtol=0, atol=1e-13)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,11 +19,11 @@ from ..distributions import seeded
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..nn.published_so3 import PublishedCondition, PublishedRotationFlow
-from ..nn.so3 import haar_quaternions, quaternion_to_matrix
+from ..nn.rotation_networks import BODY_JOINTS
+from ..nn.so3 import haar_quaternions
 from ..rotation_distributions import check_rotations
 from ..skeletons import SKELETONS
 from .base import Lifter, LifterConfig, register
-from .vae import BODY_JOINTS
 
 __all__ = ["RELEASED", "PublishedRotationConfig", "PublishedRotationDistribution", "PublishedRotationLifter"]
 
@@ -235,7 +236,7 @@ class PublishedRotationDistribution(Distribution):
         flow = self.lifter.flow
         generator = seeded(seed, flow.free.device) if generator is None else generator
         shape = (*torch.Size(sample_shape), *self.batch_shape, flow.joints)
-        base = quaternion_to_matrix(haar_quaternions(shape, generator, like=flow.free))
+        base = roma.unitquat_to_rotmat(haar_quaternions(shape, generator, like=flow.free))
         drawn, density = flow.from_base(base, self.condition)
         rotations = torch.eye(3, dtype=drawn.dtype, device=drawn.device).expand(*shape[:-1], len(_SMPL), 3, 3).clone()
         rotations[..., list(BODY_JOINTS), :, :] = drawn

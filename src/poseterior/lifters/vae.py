@@ -18,16 +18,14 @@ from torch.distributions import Distribution, Normal, constraints
 from ..distributions import seeded
 from ..errors import InputError
 from ..keypoints import Keypoints2D
-from ..nn.rotation_networks import modelled_joints
+from ..nn.rotation_networks import BODY_JOINTS
 from ..rotation_distributions import check_rotations
 from ..skeletons import SKELETONS
 from .base import Lifter, LifterConfig, register
 
-__all__ = ["BODY_JOINTS", "VaeConfig", "VaeLifter", "VaePoseDistribution"]
+__all__ = ["VaeConfig", "VaeLifter", "VaePoseDistribution"]
 
 _SMPL = SKELETONS["smpl22"]
-#: smpl22's joints whose rotations are modelled: the 19 other than the pelvis and the toes.
-BODY_JOINTS = tuple(j for j in modelled_joints(toes=False) if j != _SMPL.root)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..body import SMPL25, body_points, rest_offsets
+from ..body import CHAINS, SMPL25, body_points, rest_offsets
 from ..errors import InputError
 from ..skeletons import SKELETONS
 from .accuracy import mpjpe
@@ -54,10 +54,10 @@ OCCLUSIONS: dict[str, tuple[str, ...]] = {
     "arm + hand (L)": ("left_shoulder", "left_elbow", "left_wrist"),
     "shoulder + upper arm (R)": ("right_collar", "right_shoulder"),
     "end effectors": ("left_wrist", "right_wrist", "left_ankle", "right_ankle", "head"),
-    "leg chain (L)": ("left_hip", "left_knee", "left_ankle", "left_foot"),
-    "leg chain (R)": ("right_hip", "right_knee", "right_ankle", "right_foot"),
-    "arm chain (L)": ("left_collar", "left_shoulder", "left_elbow", "left_wrist"),
-    "arm chain (R)": ("right_collar", "right_shoulder", "right_elbow", "right_wrist"),
+    "leg chain (L)": CHAINS["left leg"],
+    "leg chain (R)": CHAINS["right leg"],
+    "arm chain (L)": CHAINS["left arm"],
+    "arm chain (R)": CHAINS["right arm"],
 }
 OCCLUSIONS["both legs"] = OCCLUSIONS["leg chain (L)"] + OCCLUSIONS["leg chain (R)"]
 OCCLUSIONS["both arms"] = OCCLUSIONS["arm chain (L)"] + OCCLUSIONS["arm chain (R)"]
@@ -69,10 +69,12 @@ RANDOM_OCCLUSION = "random"
 _CHUNK = 2**18
 
 
-def random_visibility(poses: int, points: int, generator: torch.Generator) -> Bool[Tensor, "poses points"]:
+def random_visibility(
+    poses: int, points: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Bool[Tensor, "poses points"]:
     """`RANDOM_OCCLUSION` (Dünkel et al. 2024): each pose hides every point with its own probability ~ U(0, 1)."""
-    hidden_share = torch.rand(poses, 1, generator=generator, device=generator.device)
-    return torch.rand(poses, points, generator=generator, device=generator.device) >= hidden_share
+    hidden_share = torch.rand(poses, 1, generator=generator, device=device)
+    return torch.rand(poses, points, generator=generator, device=device) >= hidden_share
 
 
 def geodesic_angle(a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch"]:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .so3 import haar_quaternions, mobius, mobius_inverse, quaternion_to_matrix
+from .so3 import haar_quaternions, mobius, mobius_inverse
 
 __all__ = ["PublishedCondition", "PublishedRotationFlow"]
 
@@ -131,7 +131,7 @@ class _PositionNetworks(nn.Module):
 
 def _features(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 6"]:
     """The first two columns of the matrix, row by row."""
-    return quaternion_to_matrix(q)[..., :2].flatten(-2)
+    return roma.unitquat_to_rotmat(q)[..., :2].flatten(-2)
 
 
 def _affine(q: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,7 +214,7 @@ class PublishedRotationFlow(nn.Module):
             eye = torch.eye(4, dtype=q.dtype, device=q.device)
             return _affine(q, torch.cat([free, change + eye], -3))
         axis = (1 + number) % 3
-        own = quaternion_to_matrix(q)[..., axis]
+        own = roma.unitquat_to_rotmat(q)[..., axis]
         return mobius(q, *self._mixture(self.mobius[number](own, before, condition)), axis)
 
     def _inverse_layer(self, layer: int, q: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -233,7 +233,7 @@ class PublishedRotationFlow(nn.Module):
                 change = networks.one(position, None, before, given).unflatten(-1, (4, 4))
                 back, ladj = _affine_inverse(turned, change + eye)
             else:
-                own = quaternion_to_matrix(turned)[..., axis]
+                own = roma.unitquat_to_rotmat(turned)[..., axis]
                 out = networks.one(position, own, before, given)
                 back, ladj = mobius_inverse(turned, *self._mixture(out), axis)
             found.append(back)
@@ -256,7 +256,7 @@ class PublishedRotationFlow(nn.Module):
             q, ladj = self._forward_layer(layer, q[..., order, :], condition)
             q = q[..., order.argsort(), :]
             total = total + ladj.sum(-1)
-        return quaternion_to_matrix(q), total
+        return roma.unitquat_to_rotmat(q), total
 
     def from_base(
         self, rotations: Float[Tensor, "*batch joints 3 3"], condition: Float[Tensor, "*batch c"] | None = None
@@ -274,7 +274,7 @@ class PublishedRotationFlow(nn.Module):
             q, ladj = self._inverse_layer(layer, q[..., order, :], condition)
             q = q[..., order.argsort(), :]
             total = total + ladj
-        return quaternion_to_matrix(q / q.norm(dim=-1, keepdim=True)), total
+        return roma.unitquat_to_rotmat(q / q.norm(dim=-1, keepdim=True)), total
 
     def log_prob(
         self, rotations: Float[Tensor, "*batch joints 3 3"], condition: Float[Tensor, "*batch c"] | None = None
@@ -289,4 +289,4 @@ class PublishedRotationFlow(nn.Module):
         """``n`` independent draws for each condition."""
         batch = () if condition is None else condition.shape[:-1]
         base = haar_quaternions((n, *batch, self.joints), generator, like=self.free)
-        return self.from_base(quaternion_to_matrix(base), condition)[0]
+        return self.from_base(roma.unitquat_to_rotmat(base), condition)[0]

@@ -27,9 +27,9 @@ from ..body import SMPL25
 from ..skeletons import SKELETONS
 from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence
 from .encoders import ResidualMLP
-from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product, quaternion_to_matrix
+from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product
 
-__all__ = ["STRUCTURES", "BodyState", "RotationNetwork", "modelled_joints"]
+__all__ = ["BODY_JOINTS", "STRUCTURES", "BodyState", "RotationNetwork", "modelled_joints"]
 
 STRUCTURES = ("autoregressive", "coupling", "acg", "independent")
 
@@ -48,6 +48,10 @@ _USUAL = 1e-3
 def modelled_joints(toes: bool = False) -> tuple[int, ...]:
     """smpl22 joints whose rotations are modelled: all but the toes' bases, unless asked for, in kinematic order."""
     return tuple(j for j, name in enumerate(_SMPL.joints) if toes or name not in ("left_foot", "right_foot"))
+
+
+#: The joints of the published model: without the pelvis and the toes.
+BODY_JOINTS = tuple(j for j in modelled_joints() if j != _SMPL.root)
 
 
 def _descendants(joint: int) -> list[int]:
@@ -379,7 +383,7 @@ class RotationNetwork(nn.Module):
             hidden = nn.functional.silu(hidden)
             hidden = hidden + nn.functional.silu(hidden @ self.inner[row] + self.inner_bias[row])
             q, density = self.density.draw(self.density.parameters_of(hidden, row), row, generator)
-            rotation = guess @ _nearest_rotation(hidden @ self.aim[row]) @ quaternion_to_matrix(q)
+            rotation = guess @ _nearest_rotation(hidden @ self.aim[row]) @ roma.unitquat_to_rotmat(q)
             found[joint] = rotation
             densities.append(density)
             if weights is not None:
@@ -398,7 +402,7 @@ class RotationNetwork(nn.Module):
     def _turn_context(self, turn: int, q: Tensor, evidence: BodyEvidence, context: Tensor) -> Tensor:
         group = self.groups[turn]
         others = [k for k in range(len(self.joints)) if k not in group]
-        columns = quaternion_to_matrix(q[..., others, :])[..., :2].flatten(-2)
+        columns = roma.unitquat_to_rotmat(q[..., others, :])[..., :2].flatten(-2)
         if 0 in others:  # the pelvis says nothing where nothing is seen
             hide = torch.zeros_like(columns[..., :1])
             hide[..., others.index(0), :] = 1.0
@@ -429,7 +433,7 @@ class RotationNetwork(nn.Module):
             moved, density = flow.from_base(q[..., group, :], parameters)  # type: ignore[operator]
             index = torch.tensor(group, device=q.device)
             q, total = q.index_copy(-2, index, moved), total.index_add(-1, index, density)
-        rotations = self.usual @ quaternion_to_matrix(q)
+        rotations = self.usual @ roma.unitquat_to_rotmat(q)
         found = {joint: rotations[..., row, :, :] for row, joint in enumerate(self.joints)}
         return self._all_joints(found, context), total
 

@@ -35,7 +35,6 @@ __all__ = [
     "quaternion_affine",
     "quaternion_affine_inverse",
     "quaternion_product",
-    "quaternion_to_matrix",
 ]
 
 #: Bound on the length of a Möbius centre: a component turns no point by more than 2 asin 0.7 < pi / 2, so that the
@@ -79,15 +78,6 @@ def _right_factor(p: Tensor) -> Tensor:
     return p[..., index] * sign
 
 
-def quaternion_to_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
-    """The matrix of a unit quaternion xyzw."""
-    x, y, z, w = q.unbind(-1)
-    xx, yy, zz, xy, xz, yz, xw, yw, zw = x * x, y * y, z * z, x * y, x * z, y * z, x * w, y * w, z * w
-    flat = [1 - 2 * (yy + zz), 2 * (xy - zw), 2 * (xz + yw), 2 * (xy + zw), 1 - 2 * (xx + zz), 2 * (yz - xw)]
-    flat += [2 * (xz - yw), 2 * (yz + xw), 1 - 2 * (xx + yy)]
-    return torch.stack(flat, -1).unflatten(-1, (3, 3))
-
-
 def haar_quaternions(
     shape: tuple[int, ...] | torch.Size, generator: torch.Generator | None = None, like: Tensor | None = None
 ) -> Float[Tensor, "*shape 4"]:
@@ -107,7 +97,7 @@ def _weights(logits: Tensor) -> Tensor:
 
 def _centres_in_frame(q: Tensor, centres: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The centres' components u along the turning column and v along (axis column x turning column)."""
-    matrix = quaternion_to_matrix(q)
+    matrix = roma.unitquat_to_rotmat(q)
     first, third = (axis - 1) % 3, (axis + 1) % 3
     u = (centres * matrix[..., None, :, first]).sum(-1)
     v = -(centres * matrix[..., None, :, third]).sum(-1)
@@ -281,13 +271,13 @@ class _RotationTransform(Transform):
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The transformed rotations and the log-determinant (as zuko's transforms have it)."""
         q, ladj = self._map(roma.rotmat_to_unitquat(x))
-        return quaternion_to_matrix(q), ladj
+        return roma.unitquat_to_rotmat(q), ladj
 
     def _call(self, x: Tensor) -> Tensor:
         return self.call_and_ladj(x)[0]
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return quaternion_to_matrix(self._back(roma.rotmat_to_unitquat(y))[0])
+        return roma.unitquat_to_rotmat(self._back(roma.rotmat_to_unitquat(y))[0])
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         return self.call_and_ladj(x)[1]
@@ -306,10 +296,10 @@ class MobiusCoupling(_RotationTransform):
         self.conditioner, self.axis = conditioner, axis
 
     def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return mobius(q, *self.conditioner(quaternion_to_matrix(q)[..., self.axis]), self.axis)
+        return mobius(q, *self.conditioner(roma.unitquat_to_rotmat(q)[..., self.axis]), self.axis)
 
     def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return mobius_inverse(q, *self.conditioner(quaternion_to_matrix(q)[..., self.axis]), self.axis)
+        return mobius_inverse(q, *self.conditioner(roma.unitquat_to_rotmat(q)[..., self.axis]), self.axis)
 
 
 class QuaternionAffine(_RotationTransform):
@@ -373,7 +363,7 @@ class RotationFlow(nn.Module):
         return parameters, hidden.unflatten(-1, (self.layers, self.hidden)).unbind(-2)
 
     def _mixture(self, q: Tensor, hidden: Tensor, layer: int, joint: int | None) -> tuple[Tensor, Tensor]:
-        column = quaternion_to_matrix(q)[..., layer % 3]
+        column = roma.unitquat_to_rotmat(q)[..., layer % 3]
         if joint is None:
             h = nn.functional.silu(torch.einsum("...jd,jdh->...jh", column, self.enter[layer]) + hidden)
             out = torch.einsum("...jh,jho->...jo", h, self.leave[layer]) + self.bias[layer]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..body import GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
+from ..body import CHAINS, GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
 from ..data.bodies import BodyObservations
 from ..data.simulator import Observations
 from ..errors import InputError
@@ -21,17 +21,13 @@ from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
 from .base import Objective, register_objective
 
-__all__ = ["CHAINS", "TASKS", "RotationLikelihood", "hide_points", "observe_points"]
+__all__ = ["TASKS", "RotationLikelihood", "hide_points", "observe_points"]
 
 TASKS = ("prior", "ik", "lift")
 
-#: Chains of points that vanish together: hip to toe, collar to wrist, head.
-CHAINS: dict[str, tuple[str, ...]] = {
-    **{f"{s} leg": tuple(f"{s}_{j}" for j in ("hip", "knee", "ankle", "foot")) for s in ("left", "right")},
-    **{f"{s} arm": tuple(f"{s}_{j}" for j in ("collar", "shoulder", "elbow", "wrist")) for s in ("left", "right")},
-    "head": ("neck", "head", "neck_nose", "head_top"),
-}
-_CHAINS = torch.tensor([[joint in members for joint in SMPL25.joints] for members in CHAINS.values()])
+#: Points that vanish together.
+_TOGETHER = (*CHAINS.values(), ("neck", "head", "neck_nose", "head_top"))
+_CHAINS = torch.tensor([[joint in members for joint in SMPL25.joints] for members in _TOGETHER])
 _FORMATS = torch.tensor(
     [[True] * len(SMPL25), [j < 22 for j in range(len(SMPL25))], [j in H36M_POINTS for j in range(len(SMPL25))]]
 )
@@ -45,7 +41,7 @@ def hide_points(n: int, generator: torch.Generator | None = None) -> Tensor:
     way = torch.multinomial(torch.tensor([0.45, 0.3, 0.25]), n, replacement=True, generator=generator).unsqueeze(-1)
     share = torch.rand(n, 1, generator=generator)
     scattered = torch.rand(n, len(SMPL25), generator=generator) < share
-    chains = torch.rand(n, len(CHAINS), generator=generator) < 0.35
+    chains = torch.rand(n, len(_CHAINS), generator=generator) < 0.35
     gone = (chains.float() @ _CHAINS.float()) > 0
     return seen & ~torch.where(way == 1, scattered, (way == 2) & gone)
 

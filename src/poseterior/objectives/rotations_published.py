@@ -11,10 +11,11 @@ from ..data.simulator import Observations
 from ..errors import InputError
 from ..lifters import Lifter
 from ..lifters.rotations_published import PublishedRotationLifter
+from ..metrics.rotations import random_visibility
 from ..skeletons import SKELETONS
 from .base import Objective, register_objective
 
-__all__ = ["MASKS", "PublishedRotationLikelihood", "points_in_pelvis_axes", "random_masks"]
+__all__ = ["MASKS", "PublishedRotationLikelihood", "points_in_pelvis_axes"]
 
 _SMPL = SKELETONS["smpl22"]
 
@@ -28,18 +29,12 @@ def points_in_pelvis_axes(observations: BodyObservations) -> Tensor:
     return body_points(still, observations.offsets)[0][:, : len(_SMPL)]
 
 
-def random_masks(n: int, device: torch.device | str = "cpu") -> Tensor:
-    """Which keypoints are seen ``(n, 22)``: each is hidden with a probability of its person's own, U(0, 1)."""
-    hidden_share = torch.rand(n, 1, device=device)
-    return torch.rand(n, len(_SMPL), device=device) > hidden_share
-
-
 @register_objective("rotations-published")
 class PublishedRotationLikelihood(Objective):
     """Negative log-likelihood of the 19 rotations in nats a pose (normalised Haar measure), exact keypoints given.
 
     Args:
-        mask: ``"none"``, or ``"random"`` to hide keypoints (`random_masks`).
+        mask: ``"none"``, or ``"random"`` to hide keypoints (`random_visibility`).
     """
 
     needs_rotations = True
@@ -66,6 +61,8 @@ class PublishedRotationLikelihood(Objective):
             condition = None
             if task != "prior":
                 points = points_in_pelvis_axes(observations)
-                seen = random_masks(len(points), points.device) if self.mask == "random" else None
+                seen = (
+                    random_visibility(len(points), len(_SMPL), device=points.device) if self.mask == "random" else None
+                )
                 condition = lifter.encode(points[..., :2] if task == "lift" else points, seen)
             return {"nll": -lifter.log_prob(rotations, condition).mean()}

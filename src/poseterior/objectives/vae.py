@@ -13,7 +13,8 @@ from ..data.bodies import BodyObservations
 from ..data.simulator import Observations
 from ..errors import InputError
 from ..lifters import Lifter
-from ..lifters.vae import BODY_JOINTS, VaeLifter
+from ..lifters.vae import VaeLifter
+from ..nn.rotation_networks import BODY_JOINTS
 from .base import Objective, register_objective
 
 __all__ = ["VaeObjective"]
