@@ -68,6 +68,20 @@ class PoseDistribution(Distribution):
         """Draw poses: ``(*sample_shape, *batch, joints, 3)`` metres. The same seed gives the same poses."""
         raise NotImplementedError
 
+    def weighted_rsample(
+        self, samples: int = 1
+    ) -> tuple[Float[Tensor, "draws *batch joints 3"], Float[Tensor, "draws *batch"]]:
+        """Poses with gradients and weights that sum to 1 over the draws: what expected losses are made of.
+
+        The weighted sum of any function of the poses estimates its expectation without bias, and its gradient
+        with respect to the parameters too. By default ``samples`` draws of `rsample`, equally weighted.
+
+        Raises:
+            NotImplementedError: the distribution has no samples with gradients.
+        """
+        poses = self.rsample((samples,))
+        return poses, poses.new_full(poses.shape[:-2], 1.0 / samples)
+
     @property
     def covariance(self) -> Float[Tensor, "*batch joints 3 3"]:
         """Covariance of each joint's position, m² (zero for the root)."""
@@ -240,6 +254,19 @@ class MixturePoseDistribution(PoseDistribution):
         poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
         poses = poses.transpose(0, 1).reshape(*shape, *self.batch_shape, joints, 3)
         return self._to_camera(poses)
+
+    def weighted_rsample(self, samples: int = 1) -> tuple[Tensor, Tensor]:
+        """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
+        joints = self.loc.shape[-2]
+        shape = (samples, *self.loc.shape[:-2], joints * 3)
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        if self.factor is not None:
+            tied = torch.randn(*shape[:-1], self.factor.shape[-1], dtype=self.loc.dtype, device=self.loc.device)
+            noise = noise + (self.factor @ tied.unsqueeze(-1)).squeeze(-1)
+        moved = (self.scale_tril @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
+        poses = (self.loc + moved).movedim(-3, 0).flatten(0, 1)
+        weights = self.log_weights.exp().movedim(-1, 0).repeat_interleave(samples, 0) / samples
+        return self._to_camera(poses), weights
 
     # -- summaries -----------------------------------------------------------------------------------------
 

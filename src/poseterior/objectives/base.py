@@ -26,6 +26,8 @@ class Objective(nn.Module):
     name: ClassVar[str] = ""
     #: Whether observations must be `poseterior.data.bodies.BodyObservations`.
     needs_rotations: ClassVar[bool] = False
+    #: Whether observations must be `poseterior.data.depth_order.LabelledObservations`.
+    needs_labels: ClassVar[bool] = False
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         """Named scalar loss terms, already weighted: their sum is minimised over the lifter's parameters."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ..data.depth_order import LabelConfig
 from ..data.simulator import SimulatorConfig
 from ..errors import InputError, check_settings
 
@@ -96,6 +97,10 @@ class Recipe:
         validation: share of the clips held out to watch the loss.
         observations: file of stored observations to learn from instead of simulating from ``stores`` (then
             ``fps`` and ``simulator`` do not matter, and ``calibrate`` is on held-out observations as they are).
+        views: learn from so many observations: simulated once, or a random choice of the stored ones. 0: from new
+            ones in each step, or from all that are stored.
+        label_file: label store (`poseterior.data.depth_labels`) of the images in ``observations``.
+        labels: how depth-order labels are made from the observations' poses; None: they are not.
         simulator: ranges, see `SimulatorConfig`.
         calibrate: changes to the simulator's ranges for the held-out observations on which `Lifter.calibrate`
             is called after the last step; None: it is not called.
@@ -109,6 +114,9 @@ class Recipe:
     fps: float
     validation: float
     observations: str | None
+    views: int
+    label_file: str | None
+    labels: LabelConfig | None
     simulator: SimulatorConfig
     calibrate: SimulatorConfig | None
     schedule: Schedule
@@ -116,7 +124,8 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for YAML and cards."""
         values = dataclasses.asdict(self)
-        values["data"] = {key: values.pop(key) for key in ("stores", "fps", "validation", "observations")}
+        names = ("stores", "fps", "validation", "observations", "views")
+        values["data"] = {key: values.pop(key) for key in names} | {"labels": values.pop("label_file")}
         values["data"]["stores"] = list(self.stores)
         for section in ("simulator", "calibrate"):
             if values[section] is not None:
@@ -184,7 +193,7 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         raise InputError(f"{name_or_path}: expected a mapping with lifter, objectives, data, simulator, schedule")
     for change in changes:
         _assign(values, change)
-    sections = ("name", "lifter", "objectives", "data", "simulator", "calibrate", "schedule")
+    sections = ("name", "lifter", "objectives", "data", "labels", "simulator", "calibrate", "schedule")
     for key in values:
         if key not in sections:
             raise InputError(f"{name_or_path}: unknown section {key!r}; known: {', '.join(sections)}")
@@ -201,7 +210,7 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
     for o in objectives:
         if not isinstance(o.get("weight", 1.0), int | float):
             raise InputError(f"objectives: {o['name']}: weight: expected a number, got {o['weight']!r}")
-    data = _section(values, "data", ("stores", "fps", "validation", "observations"))
+    data = _section(values, "data", ("stores", "fps", "validation", "observations", "views", "labels"))
     fps, validation = data.get("fps", 30.0), data.get("validation", 0.1)
     if not isinstance(fps, int | float) or not fps > 0:
         raise InputError(f"data.fps: expected a number above 0, got {fps!r}")
@@ -212,6 +221,14 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         raise InputError(f"data.observations: expected the path of one file, got {observations!r}")
     if stores and observations is not None:
         raise InputError("data: give stores to simulate from or observations as they are, not both")
+    views, label_file = data.get("views", 0), data.get("labels")
+    if not isinstance(views, int) or isinstance(views, bool) or views < 0:
+        raise InputError(f"data.views: expected a whole number, at least 0, got {views!r}")
+    if label_file is not None and not isinstance(label_file, str):
+        raise InputError(f"data.labels: expected the path of one file, got {label_file!r}")
+    if label_file is not None and observations is None:
+        raise InputError("data.labels: labels are of stored observations; give them as data.observations=FILE")
+    labels = _section(values, "labels", [f.name for f in dataclasses.fields(LabelConfig)])
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])
     schedule = _section(values, "schedule", [f.name for f in dataclasses.fields(Schedule)])
@@ -223,6 +240,9 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
         fps=float(fps),
         validation=float(validation),
         observations=observations,
+        views=views,
+        label_file=label_file,
+        labels=None if values.get("labels") is None else LabelConfig.from_dict(labels),
         simulator=SimulatorConfig.from_dict(simulator),
         calibrate=None if values.get("calibrate") is None else SimulatorConfig.from_dict(simulator | changed),
         schedule=Schedule(**schedule),

@@ -21,13 +21,15 @@ from torch.utils.data import DataLoader
 
 from .. import __version__
 from ..data.bodies import BodySimulator
+from ..data.depth_labels import load_labels
+from ..data.depth_order import LabelledSimulator, attach_labels, label_observations
 from ..data.protocols import load_observations
-from ..data.simulator import Simulator
+from ..data.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..errors import InputError
 from ..export.results import atomic_write
 from ..lifters import Lifter, load, method
-from ..objectives import make_objective
+from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, StoredObservations, split_observations
 from .module import LiftingModule, batch_generator
 from .progress import StepProgress
@@ -103,29 +105,57 @@ class _TrainingData:
     licences: str
 
 
+def _simulated(recipe: Recipe, mocap: Mocap, simulator: type[Simulator], config: SimulatorConfig) -> Draw:
+    if recipe.labels is not None:
+        return LabelledSimulator(mocap, config, recipe.labels)
+    return simulator(mocap, config)
+
+
+def _from_stores(recipe: Recipe, simulator: type[Simulator]) -> _TrainingData:
+    mocap = load_mocap(recipe.stores, recipe.fps)
+    kept, left = split_clips(mocap, recipe.validation, recipe.schedule.seed)
+    training = _simulated(recipe, kept, simulator, recipe.simulator)
+    if recipe.views:
+        training = StoredObservations(training(recipe.views, batch_generator(recipe.schedule.seed, 40_000_000)))
+    held = None if left is None else _simulated(recipe, left, simulator, recipe.simulator)
+    natural: Draw | None = None
+    if left is not None and recipe.calibrate is not None:
+        natural = simulator(left, recipe.calibrate)
+    card = {
+        "clips": len(np.unique(mocap.clip)),
+        "frames": len(mocap.clip),
+        "sources": sorted({str(s) for s in mocap.source_names}),
+    }
+    return _TrainingData(training, held, natural, card, _licences(recipe.stores))
+
+
+def _from_observations(recipe: Recipe) -> _TrainingData:
+    assert recipe.observations is not None
+    data = load_observations(recipe.observations)
+    files = {i.file for i in data.observations.keypoints.ids}
+    stored, apart = split_observations(data, recipe.validation, recipe.schedule.seed)
+    if recipe.label_file is not None:
+        labels = load_labels(recipe.label_file)
+        stored, apart = attach_labels(stored, labels), None if apart is None else attach_labels(apart, labels)
+    elif recipe.labels is not None:
+        generator = batch_generator(recipe.schedule.seed, 40_000_000)
+        stored = label_observations(stored, recipe.labels, generator)
+        apart = None if apart is None else label_observations(apart, recipe.labels, generator)
+    held = None if apart is None else StoredObservations(apart)
+    if recipe.views:
+        generator = batch_generator(recipe.schedule.seed, 50_000_000)
+        stored = stored[torch.randperm(len(stored.pose), generator=generator)[: recipe.views]]
+    card = {"clips": len(files), "frames": len(data), "sources": [data.protocol]}
+    return _TrainingData(StoredObservations(stored), held, held, card, "not stated by the data")
+
+
 def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
-    if recipe.observations is None:
-        mocap = load_mocap(recipe.stores, recipe.fps)
-        kept, left = split_clips(mocap, recipe.validation, recipe.schedule.seed)
-        clips, frames = len(np.unique(mocap.clip)), len(mocap.clip)
-        sources, licences = sorted({str(s) for s in mocap.source_names}), _licences(recipe.stores)
-        training: Draw = simulator(kept, recipe.simulator)
-        held: Draw | None = None if left is None else simulator(left, recipe.simulator)
-        natural: Draw | None = None
-        if left is not None and recipe.calibrate is not None:
-            natural = simulator(left, recipe.calibrate)
-    else:
-        data = load_observations(recipe.observations)
-        stored, apart = split_observations(data, recipe.validation, recipe.schedule.seed)
-        clips, frames = len({i.file for i in data.observations.keypoints.ids}), len(data)
-        sources, licences = [data.protocol], "not stated by the data"
-        training = StoredObservations(stored)
-        held = natural = None if apart is None else StoredObservations(apart)
-    if recipe.calibrate is not None and held is None:
+    data = _from_observations(recipe) if recipe.observations is not None else _from_stores(recipe, simulator)
+    if recipe.calibrate is not None and data.held is None:
         raise InputError(
             "calibrate: needs held-out clips: import at least two, with data.validation above 0, or pass calibrate=null"
         )
-    return _TrainingData(training, held, natural, {"clips": clips, "frames": frames, "sources": sources}, licences)
+    return data
 
 
 def build_lifter(settings: dict[str, Any]) -> Lifter:
@@ -186,7 +216,14 @@ def _commit() -> str:
 
 
 #: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
-_FREE_TO_CHANGE = ("data.stores", "data.observations", "calibrate", "schedule.log_every", "schedule.save_every")
+_FREE_TO_CHANGE = (
+    "data.stores",
+    "data.observations",
+    "data.labels",
+    "calibrate",
+    "schedule.log_every",
+    "schedule.save_every",
+)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -207,7 +244,8 @@ def _check_same_run(recipe: Recipe, folder: Path) -> None:
     except (yaml.YAMLError, AttributeError):
         raise InputError(f"{path}: not a recipe; start anew in another folder") from None
     # Runs begun before a setting existed had what is now its default.
-    stored = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)} | stored
+    defaults = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)}
+    stored = defaults | {"data.views": 0, "data.labels": None, "labels": None} | stored
     for name in sorted(set(stored) | set(asked)):
         if stored.get(name) != asked.get(name) and not name.startswith(_FREE_TO_CHANGE):
             raise InputError(
@@ -256,6 +294,19 @@ def _accelerator(device: str) -> str:
     return "gpu" if device == "cuda" else device
 
 
+def _check_labels(recipe: Recipe, objectives: list[Objective], articulated: bool) -> None:
+    """Labels there must be where they are learnt from, and nowhere else."""
+    asking = next((objective.name for objective in objectives if objective.needs_labels), None)
+    given = recipe.labels is not None or recipe.label_file is not None
+    if asking is not None and not given:
+        raise InputError(
+            f"objective {asking!r} learns from depth-order labels: add a section 'labels' to the recipe (for example "
+            "labels.pairs=1), or pass data.observations=FILE data.labels=FILE"
+        )
+    if given and articulated:
+        raise InputError("labels: not together with an objective that learns from rotations")
+
+
 def train(recipe: Recipe, options: TrainingOptions) -> Path:
     """Train by a recipe and return the folder of the weights.
 
@@ -287,6 +338,7 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     articulated = any(objective.needs_rotations for _, objective in objectives)
     if articulated and recipe.observations is not None:
         raise InputError("data.observations: stored observations hold no rotations; pass data=STORE instead")
+    _check_labels(recipe, [objective for _, objective in objectives], articulated)
     data = _training_data(recipe, BodySimulator if articulated else Simulator)
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
@@ -380,8 +432,9 @@ def _without_paths(recipe: Recipe) -> dict[str, Any]:
     """The recipe for a card: folders by their names only."""
     values = recipe.as_dict()
     values["data"]["stores"] = [Path(store).name for store in recipe.stores]
-    if recipe.observations is not None:
-        values["data"]["observations"] = Path(recipe.observations).name
+    for name in ("observations", "labels"):
+        if values["data"][name] is not None:
+            values["data"][name] = Path(values["data"][name]).name
     if "init" in values["lifter"]:
         values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
     return values

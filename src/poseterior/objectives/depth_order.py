@@ -1,0 +1,395 @@
+"""Learning from depth order: one bit an image (Ronchi et al., BMVC 2018, arXiv 1805.06880).
+
+Nothing here reads a 3D pose, but for the templates ``"measured"`` (a constant) and ``"per_sample"``. Four terms: which
+of two joints is nearer the camera; the pose must project onto the keypoints; its root must be at the origin; its limbs
+must have a template's proportions. Each is a pure function; `DepthOrder` sums them by weight, in expectation under the
+distribution that the lifter returns, so that it trains point masses, mixtures and flows alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..cameras import canonical_view
+from ..data.depth_order import LabelledObservations
+from ..data.simulator import Observations
+from ..distributions import MixturePoseDistribution, PoseDistribution
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..kinematics import ANKLE_HEIGHT, bone_lengths
+from ..lifters import Lifter
+from ..lifters.regression import image_offsets
+from ..metrics.depth_order import mixture_order_log_probability
+from ..skeletons import SKELETONS
+from .base import Objective, register_objective
+
+__all__ = [
+    "TEMPLATES",
+    "DepthOrder",
+    "limb_loss",
+    "orthographic_residual",
+    "perspective_residual",
+    "ranking_loss",
+    "root_loss",
+    "smooth_norm",
+    "solved_scale",
+    "template_lengths",
+]
+
+_BODY = SKELETONS["h36m17"]
+_BONES = [_BODY.joints[child] for child, _ in _BODY.bones]
+#: The limb whose length is the unit of the published ratios: the right shin.
+_UNIT = _BONES.index("right_ankle")
+#: Height in metres of a person whose height is not known.
+_ASSUMED_HEIGHT = 1.7
+#: A person of this apparent size (root mean square) in pixels is what the published weight of the reprojection suits.
+_NOMINAL_PIXELS = 100.0
+#: Metres within which two sampled joints count as level, for the order's probability under a flow.
+_SOFTNESS = 0.01
+
+
+def _both_sides(**middle_and_sides: float) -> dict[str, float]:
+    lengths = {}
+    for name, value in middle_and_sides.items():
+        for joint in [name] if name in _BODY.joints else [f"right_{name}", f"left_{name}"]:
+            lengths[joint] = value
+    return lengths
+
+
+#: Limb lengths by the limb's outer joint, in arbitrary units.
+TEMPLATES: Mapping[str, Mapping[str, float]] = {
+    # A generic person, drawn from no measured 3D pose (Ronchi et al. 2018, 17 joints, "avg_person").
+    "person": _both_sides(
+        hip=7.0, knee=19.0, ankle=20.0, spine=11.5, thorax=12.5, neck_nose=3.5, head_top=3.5,
+        shoulder=9.0, elbow=15.0, wrist=14.0,
+    ),
+    # Mean over Human3.6M's training poses, mm (Ronchi et al. 2018, 14 joints; half the pelvis and half the shoulder
+    # girdle here; the trunk is not in that set).
+    # Mean over the CMU training clips at 10 frames a second, mm, left and right pooled (`poseterior data inspect` shows
+    # them): this is 3D knowledge.
+    "cmu": _both_sides(
+        hip=84.5, knee=418.1, ankle=417.8, spine=216.5, thorax=180.8, neck_nose=140.1, head_top=142.8,
+        shoulder=201.1, elbow=285.8, wrist=192.1,
+    ),
+    "human36m": _both_sides(hip=134.05, knee=449.2, ankle=445.6, shoulder=148.8, elbow=279.8, wrist=249.5),
+}  # fmt: skip
+
+
+# -- the terms ------------------------------------------------------------------------------------------------
+
+
+def smooth_norm(vector: Float[Tensor, "*any d"], epsilon: float = 1e-8) -> Float[Tensor, "*any"]:
+    """Euclidean norm with a gradient (of zero) at zero: ``sqrt(|v|² + epsilon)``."""
+    return (vector.square().sum(-1) + epsilon).sqrt()
+
+
+def ranking_loss(
+    gap: Float[Tensor, "*any"],
+    order: Float[Tensor, "*any"],
+    confidence: Float[Tensor, "*any"] | None = None,
+    normaliser: float | None = None,
+    steepness: float = 2.5,
+) -> Float[Tensor, ""]:
+    """The published ranking loss of depth gaps ``z_a - z_b``.
+
+    ``log(1 + exp(-steepness * order * d))`` where a label says which joint is farther, ``d²`` where it says that they
+    are level, with ``d`` the gap over the mean absolute gap of all labels: free of scale. 0.0789 if every order is
+    right and all gaps are equal. Where every gap is zero, ``d`` is zero and the loss finite.
+
+    Args:
+        gap: metres, or any unit.
+        order: +1: a is farther, -1: a is nearer, 0: level.
+        confidence: weight of each label; default 1. A label of weight 0 does not count in the mean gap either.
+        normaliser: the gap (same unit) that counts as 1, instead of the mean; so samples do not depend on others.
+        steepness: the published 2.5.
+    """
+    weight = torch.ones_like(gap) if confidence is None else confidence.expand_as(gap)
+    total = weight.sum().clamp(min=1e-12)
+    if normaliser is None:
+        mean = (weight * gap.abs()).sum() / total
+        scaled = gap / mean.clamp(min=1e-12)
+    else:
+        scaled = gap / normaliser
+    apart = torch.nn.functional.softplus(-steepness * order * scaled)
+    # Finite too for gaps whose square is not.
+    level = scaled.clamp(-1e6, 1e6).square()
+    return (weight * torch.where(order == 0, level, apart)).sum() / total
+
+
+def root_loss(root: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+    """How far a network puts the root from the origin."""
+    return smooth_norm(root)
+
+
+def template_lengths(template: str, height: Float[Tensor, "*batch"] | None = None) -> Float[Tensor, "*batch bones"]:
+    """Lengths of the bones of h36m17 (order of `Skeleton.bones`) by a named template; NaN for bones it lacks.
+
+    Args:
+        template: a name of `TEMPLATES`.
+        height: metres; the template is scaled to a person so tall. None: the template's own units.
+
+    Raises:
+        InputError: a height asked for of a template that lacks bones of the trunk.
+    """
+    known = TEMPLATES[template]
+    lengths = torch.tensor([known.get(name, math.nan) for name in _BONES])
+    if height is None:
+        return lengths
+    chain = {"spine": 1.0, "thorax": 1.0, "neck_nose": 1.0, "head_top": 1.0, "right_knee": 1.0, "right_ankle": 1.0}
+    tall = (lengths * torch.tensor([chain.get(name, math.nan) for name in _BONES])).nansum()
+    if any(name not in known for name in chain):
+        raise InputError(f"objective 'depth_order': template {template!r} lacks trunk bones: use limbs: ratio")
+    return lengths.to(height) * ((height - ANKLE_HEIGHT) / tall.to(height)).unsqueeze(-1)
+
+
+def limb_loss(
+    lengths: Float[Tensor, "*batch bones"], template: Float[Tensor, "*batch bones"], ratio: bool = True
+) -> Float[Tensor, "*batch"]:
+    """Mean absolute difference of limb lengths from a template's, in units of its right shin.
+
+    Args:
+        lengths: of a pose.
+        template: NaN for limbs that do not count.
+        ratio: the pose's own right shin is its unit (published: size does not matter); False: both are metres.
+    """
+    unit = template[..., _UNIT : _UNIT + 1]
+    counted = template.isfinite() & lengths.isfinite()
+    own = lengths / (lengths[..., _UNIT : _UNIT + 1] + 1e-8) if ratio else lengths / unit
+    difference = torch.where(counted, (own - (template / unit).nan_to_num(0.0)).abs(), 0.0)
+    return difference.sum(-1) / counted.sum(-1).clamp(min=1)
+
+
+def solved_scale(
+    pose: Float[Tensor, "*any joints 2"], image: Float[Tensor, "*any joints 2"], visible: Bool[Tensor, "*any joints"]
+) -> Float[Tensor, "*any"]:
+    """The scale that puts x and y of a pose onto the image in least squares (both relative to the same joint)."""
+    weight = visible.unsqueeze(-1).to(pose.dtype)
+    return (weight * pose * image).sum((-2, -1)) / (weight * pose.square()).sum((-2, -1)).clamp(min=1e-9)
+
+
+def _mean_distance(residual: Tensor, visible: Tensor) -> Tensor:
+    return torch.where(visible, smooth_norm(residual), 0.0).sum(-1) / visible.sum(-1).clamp(min=1)
+
+
+def orthographic_residual(
+    pose: Float[Tensor, "*any joints 3"],
+    image: Float[Tensor, "*any joints 2"],
+    visible: Bool[Tensor, "*any joints"],
+    scale: Float[Tensor, "*any"] | None = None,
+) -> Float[Tensor, "*any"]:
+    """Mean distance from the keypoints of a pose seen by a scaled orthographic camera. Depth has no gradient.
+
+    Args:
+        pose: relative to the joint that ``image`` is relative to.
+        image: keypoints, values of hidden ones are ignored.
+        visible: which keypoints count.
+        scale: image units a metre; None: `solved_scale`, held fixed at that for the gradient.
+    """
+    if scale is None:
+        # The best scale's own change does not matter at the optimum of squares; here it is near enough, and holding
+        # it keeps a pose from shrinking instead of turning.
+        scale = solved_scale(pose[..., :2], image, visible).detach()
+    return _mean_distance(scale[..., None, None] * pose[..., :2] - image, visible)
+
+
+def _root_position(pose: Tensor, rays: Tensor, visible: Tensor) -> Tensor:
+    """Where in front of a camera of focal length 1 the pose explains the points best, by linear least squares."""
+    weight = visible.to(pose.dtype)[..., None, None]
+    identity = torch.eye(2, dtype=pose.dtype, device=pose.device).expand(*rays.shape, 2)
+    rows = torch.cat([identity, -rays.unsqueeze(-1)], -1) * weight  # (..., joints, 2, 3)
+    known = (rays * pose[..., 2:] - pose[..., :2]).unsqueeze(-1) * weight
+    normal = (rows.transpose(-1, -2) @ rows).sum(-3)
+    ridge = 1e-6 * torch.eye(3, dtype=pose.dtype, device=pose.device)
+    return torch.linalg.solve(normal + ridge, (rows.transpose(-1, -2) @ known).sum(-3)).squeeze(-1)
+
+
+def perspective_residual(
+    pose: Float[Tensor, "*any joints 3"],
+    rays: Float[Tensor, "*any joints 2"],
+    visible: Bool[Tensor, "*any joints"],
+    root: Float[Tensor, "*any 3"] | None = None,
+) -> Float[Tensor, "*any"]:
+    """Mean distance from the keypoints of a pose seen by a perspective camera of known focal length.
+
+    Args:
+        pose: metres, relative to the root.
+        rays: keypoints on the plane at unit distance, (pixel - principal point) / focal length.
+        visible: which keypoints count.
+        root: metres, where the root is; None: solved in closed form.
+    """
+    position = _root_position(pose, rays, visible) if root is None else root
+    absolute = pose + position.unsqueeze(-2)
+    return _mean_distance(absolute[..., :2] / absolute[..., 2:].clamp(min=0.1) - rays, visible)
+
+
+# -- the objective --------------------------------------------------------------------------------------------
+
+
+def _relative_to_seen(pose: Tensor, visible: Tensor, root: int) -> Tensor:
+    """Poses relative to the root, or to the middle of the visible joints where the root is hidden."""
+    weight = visible.unsqueeze(-1).to(pose.dtype)
+    middle = (pose * weight).sum(-2) / weight.sum(-2).clamp(min=1.0)
+    centre = torch.where(visible[..., root, None], pose[..., root, :], middle)
+    return pose - centre.unsqueeze(-2)
+
+
+@register_objective("depth_order")
+class DepthOrder(Objective):
+    """The published weak supervision, for any lifter.
+
+    Args:
+        rank: weight of the depth order.
+        order: ``"ranking"``: `ranking_loss` of drawn poses; ``"likelihood"``: minus the log-probability that the
+            distribution gives to each label. The latter is proper: probabilities of order come out calibrated.
+        normaliser: of the ranking loss: ``"batch"`` (published) or metres.
+        tolerance: metres within which a label 0 says that joints are (``"likelihood"``).
+        reprojection: weight.
+        camera: ``"orthographic"``, ``"perspective"`` (focal length known or assumed, root solved) or ``"none"``.
+        plane: ``"image"``: pixels (published); ``"view"``: the plane of a camera turned to the person, in
+            percents of the apparent size, so that neither resolution nor distance matters.
+        root: weight of `root_loss` a metre, published as 1 a millimetre (networks that place the root themselves).
+        limbs: weight of `limb_loss`.
+        template: a name of `TEMPLATES`, or ``"per_sample"`` (true lengths: this is 3D supervision).
+        size: ``"free"``: proportions only (published); ``"height"``: limbs in metres, of a person of the given
+            height, or 1.7 m.
+        samples: poses drawn (of each component, for a mixture).
+    """
+
+    needs_labels = True
+
+    def __init__(
+        self,
+        rank: float = 1.0,
+        order: str = "ranking",
+        normaliser: str | float = "batch",
+        tolerance: float = 0.05,
+        reprojection: float = 0.1,
+        camera: str = "orthographic",
+        plane: str = "image",
+        root: float = 1000.0,
+        limbs: float = 1.0,
+        template: str = "person",
+        size: str = "free",
+        samples: int = 1,
+    ) -> None:
+        super().__init__()
+        numbers = {"rank": rank, "tolerance": tolerance, "reprojection": reprojection, "root": root, "limbs": limbs}
+        for name, value in numbers.items():
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+                raise InputError(f"objective 'depth_order': {name}: expected a finite number from 0, got {value!r}")
+        for name, choice, known in (
+            ("order", order, ("ranking", "likelihood")),
+            ("camera", camera, ("orthographic", "perspective", "none")),
+            ("plane", plane, ("image", "view")),
+            ("template", template, (*TEMPLATES, "per_sample")),
+            ("size", size, ("free", "height")),
+        ):
+            if choice not in known:
+                raise InputError(f"objective 'depth_order': {name}: expected one of {', '.join(known)}, got {choice!r}")
+        if normaliser != "batch" and not (isinstance(normaliser, int | float) and normaliser > 0):
+            raise InputError(
+                f"objective 'depth_order': normaliser: expected 'batch' or metres above 0, got {normaliser!r}"
+            )
+        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+            raise InputError(f"objective 'depth_order': samples: expected a whole number, at least 1, got {samples!r}")
+        if size == "height" and template in TEMPLATES:
+            template_lengths(template, torch.ones(()))
+        self.rank, self.order, self.tolerance = rank, order, tolerance
+        self.normaliser = None if normaliser == "batch" else float(normaliser)
+        self.reprojection, self.camera, self.plane = reprojection, camera, plane
+        self.root, self.limbs, self.template, self.size, self.samples = root, limbs, template, size, samples
+
+    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        if not isinstance(observations, LabelledObservations):
+            raise InputError("objective 'depth_order' needs labels: add a section 'labels' to the recipe")
+        posterior = lifter(observations.keypoints)
+        with torch.autocast(observations.pose.device.type, enabled=False):
+            poses, weights = posterior.weighted_rsample(self.samples)
+            terms: dict[str, Tensor] = {}
+            if self.rank:
+                terms["rank"] = self.rank * self._rank(posterior, poses, weights, observations)
+            if self.reprojection and self.camera != "none":
+                seen = observations.keypoints
+                distance = self._reprojection(posterior, poses, seen)
+                some = seen.visible.any(-1).to(distance.dtype)
+                terms["reprojection"] = self.reprojection * ((weights * distance).sum(0) * some).mean()
+            if self.limbs:
+                loss = limb_loss(bone_lengths(poses, _BODY), self._template(observations), self.size == "free")
+                terms["limbs"] = self.limbs * (weights * loss).sum(0).mean()
+            offset = getattr(posterior, "root_offset", None)
+            if self.root and offset is not None:
+                terms["root"] = self.root * root_loss(offset).mean()
+        return terms
+
+    def _rank(
+        self, posterior: PoseDistribution, poses: Tensor, weights: Tensor, observations: LabelledObservations
+    ) -> Tensor:
+        pairs, order, confidence = observations.pairs, observations.order, observations.confidence
+        if self.order == "likelihood":
+            nll = -self._order_log_probability(posterior, poses, weights, pairs, order)
+            return (confidence * nll).sum() / confidence.sum().clamp(min=1e-12)
+        index = pairs.flatten(-2).expand(*poses.shape[:-2], -1)
+        depth = poses[..., 2].gather(-1, index).unflatten(-1, (-1, 2))
+        gap = depth[..., 0] - depth[..., 1]
+        drawn = weights.unsqueeze(-1) * len(poses) * confidence
+        return ranking_loss(gap, order.expand_as(gap), drawn, self.normaliser)
+
+    def _order_log_probability(
+        self, posterior: PoseDistribution, poses: Tensor, weights: Tensor, pairs: Int[Tensor, "n m 2"], order: Tensor
+    ) -> Float[Tensor, "n m"]:
+        """Log-probability of each label: exact for a mixture, else from softly counted samples."""
+        if isinstance(posterior, MixturePoseDistribution):
+            return mixture_order_log_probability(posterior, pairs, order, self.tolerance)
+        index = pairs.flatten(-2).expand(*poses.shape[:-2], -1)
+        depth = poses[..., 2].gather(-1, index).unflatten(-1, (-1, 2))
+        gap = depth[..., 0] - depth[..., 1]
+        apart = torch.nn.functional.logsigmoid(order * gap / _SOFTNESS)
+        level = torch.nn.functional.logsigmoid((self.tolerance - gap.abs()) / _SOFTNESS)
+        chosen = torch.where(order == 0, level, apart)
+        return torch.logsumexp(weights.unsqueeze(-1).log() + chosen, 0)
+
+    def _reprojection(self, posterior: PoseDistribution, poses: Tensor, keypoints: Keypoints2D) -> Tensor:
+        """Distance from the keypoints of each drawn pose ``(draws, *batch)``: pixels, or percents of the size."""
+        scale = getattr(posterior, "image_scale", None)
+        visible, root = keypoints.visible, keypoints.skeleton.root
+        if self.plane == "view":
+            view = canonical_view(keypoints)
+            turned = poses @ view.rotation.transpose(-1, -2)
+            if self.camera == "perspective":
+                # The view's points are relative to their middle, which the virtual camera looks at, but for noise.
+                rays = view.points * view.scale[..., None, None]
+                return _NOMINAL_PIXELS * perspective_residual(turned, rays, view.visible) / view.scale
+            image = _relative_to_seen(view.points, view.visible, root)
+            pose = _relative_to_seen(turned, view.visible, root)
+            return _NOMINAL_PIXELS * orthographic_residual(pose, image, view.visible)
+        if self.camera == "orthographic":
+            pose = _relative_to_seen(poses, visible, root)
+            return orthographic_residual(pose, image_offsets(keypoints), visible, scale)
+        focal = keypoints.intrinsics[..., None, :2]
+        if not bool(focal.isfinite().all()):
+            raise InputError(
+                "objective 'depth_order': camera: perspective with plane: image needs intrinsics of every picture; "
+                "use plane: view, or camera: orthographic"
+            )
+        if scale is None:
+            rays = (keypoints.xy - keypoints.intrinsics[..., None, 2:]) / focal
+            return focal.mean((-2, -1)) * perspective_residual(poses, rays, visible)
+        # The published form: 1 / distance from the scale head, principal point at the root.
+        distance = torch.stack([torch.zeros_like(scale), torch.zeros_like(scale), 1.0 / scale], -1)
+        return focal.mean((-2, -1)) * perspective_residual(poses, image_offsets(keypoints) / focal, visible, distance)
+
+    def _template(self, observations: Observations) -> Tensor:
+        pose = observations.pose
+        if self.template == "per_sample":
+            lengths = bone_lengths(pose, _BODY)
+            known = observations.observed
+            exist = torch.stack([known[..., child] & known[..., parent] for child, parent in _BODY.bones], -1)
+            return torch.where(exist, lengths, math.nan)
+        if self.size == "free":
+            return template_lengths(self.template).to(pose)
+        return template_lengths(self.template, observations.keypoints.height.nan_to_num(_ASSUMED_HEIGHT))

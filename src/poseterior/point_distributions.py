@@ -1,0 +1,200 @@
+"""Distributions around one pose: a point mass, and independent Gaussian or Laplace errors around it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .distributions import PoseDistribution, seeded
+from .skeletons import Skeleton
+
+__all__ = ["FAMILIES", "PointPoseDistribution", "ResidualPoseDistribution"]
+
+#: Families of errors that `ResidualPoseDistribution` knows.
+FAMILIES = ("gaussian", "laplace")
+
+
+class PointPoseDistribution(PoseDistribution):
+    """All probability on one pose, as regression without error bars answers.
+
+    Args:
+        loc: ``(*batch, joints, 3)`` metres, camera axes. It is moved so that its root is at zero.
+        image_scale: ``(*batch,)`` what a network says of the camera, see `poseterior.lifters.regression`; None
+            where it says nothing.
+        skeleton: joint order.
+
+    Attributes:
+        root_offset: ``(*batch, 3)`` where the root was before: networks that place it themselves learn to put it
+            at zero.
+    """
+
+    has_density = False
+    has_rsample = True
+
+    def __init__(
+        self,
+        loc: Float[Tensor, "*batch joints 3"],
+        image_scale: Float[Tensor, "*batch"] | None = None,
+        skeleton: str | Skeleton = "h36m17",
+    ) -> None:
+        super().__init__(loc.shape[:-2], skeleton)
+        self.root_offset = loc[..., self.skeleton.root, :]
+        self.loc = loc - self.root_offset.unsqueeze(-2)
+        self.image_scale = image_scale
+
+    def rsample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        return self.loc.expand(*torch.Size(sample_shape), *self.loc.shape)
+
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        return self.rsample(sample_shape).detach().clone()
+
+    def weighted_rsample(self, samples: int = 1) -> tuple[Tensor, Tensor]:
+        return self.loc.unsqueeze(0), self.loc.new_ones(1, *self.batch_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        raise self.no_density()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.loc.new_zeros(*self.loc.shape, 3)
+
+    @property
+    def hypotheses(self) -> tuple[Tensor, Tensor]:
+        """The pose itself, with probability 1."""
+        return self.loc.unsqueeze(-3), self.loc.new_ones(*self.batch_shape, 1)
+
+
+class ResidualPoseDistribution(PoseDistribution):
+    """One pose with independent errors of every coordinate, in the axes of a camera turned to the person.
+
+    Args:
+        loc: ``(*batch, joints, 3)`` metres, camera axes; moved so that its root is at zero.
+        scale: ``(*batch, joints - 1, 3)`` metres, along the turned axes, joints in order without the root: the
+            standard deviation (``"gaussian"``) or the mean absolute error (``"laplace"``).
+        family: one of `FAMILIES`.
+        rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes, or None for the identity.
+        skeleton: joint order.
+    """
+
+    has_rsample = True
+    can_marginalise = True
+
+    def __init__(
+        self,
+        loc: Float[Tensor, "*batch joints 3"],
+        scale: Float[Tensor, "*batch nonroot 3"],
+        family: str = "gaussian",
+        rotation: Float[Tensor, "*batch 3 3"] | None = None,
+        skeleton: str | Skeleton = "h36m17",
+    ) -> None:
+        super().__init__(loc.shape[:-2], skeleton)
+        root = self.skeleton.root
+        self.loc = loc - loc[..., root : root + 1, :]
+        self.scale, self.family, self.rotation = scale, family, rotation
+        self._others = [j for j in range(len(self.skeleton)) if j != root]
+
+    def _to_camera(self, offsets: Tensor) -> Tensor:
+        """Offsets ``(..., joints - 1, 3)`` along the turned axes -> camera axes, 0 for the root."""
+        if self.rotation is not None:
+            offsets = offsets @ self.rotation
+        full = offsets.new_zeros(*offsets.shape[:-2], len(self.skeleton), 3)
+        full[..., self._others, :] = offsets
+        return full
+
+    def log_prob(
+        self,
+        value: Float[Tensor, "*samples_batch joints 3"],
+        observed: Bool[Tensor, "*batch joints"] | None = None,
+    ) -> Float[Tensor, "*samples_batch"]:
+        """Exact log-density in nats, with respect to Lebesgue measure on the joints other than the root.
+
+        Args:
+            value: poses relative to the root, metres, camera axes.
+            observed: if given, the density is the marginal one of these joints; other values are ignored.
+        """
+        offset = (value - self.loc)[..., self._others, :]
+        if observed is not None:
+            offset = torch.where(observed[..., self._others].unsqueeze(-1), offset, 0.0)
+        if self.rotation is not None:
+            offset = offset @ self.rotation.transpose(-1, -2)
+        whitened = offset / self.scale
+        if self.family == "gaussian":
+            density = -0.5 * whitened.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
+        else:
+            density = -whitened.abs() - (2.0 * self.scale).log()
+        per_joint = density.sum(-1)
+        if observed is not None:
+            per_joint = torch.where(observed[..., self._others], per_joint, 0.0)
+        return per_joint.sum(-1)
+
+    def rsample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        generator = seeded(seed, self.loc.device) if generator is None else generator
+        shape = (*torch.Size(sample_shape), *self.scale.shape)
+        dtype, device = self.loc.dtype, self.loc.device
+        if self.family == "gaussian":
+            noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
+        else:
+            # The difference of two exponential variables.
+            uniform = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device)
+            logs = uniform.clamp(min=torch.finfo(dtype).tiny).log()
+            noise = logs[1] - logs[0]
+        return self.loc + self._to_camera(self.scale * noise)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        return self.rsample(sample_shape, generator=generator, seed=seed)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def covariance(self) -> Tensor:
+        variance = self.scale.square() * (1.0 if self.family == "gaussian" else 2.0)
+        matrix = torch.diag_embed(variance)
+        if self.rotation is not None:
+            turn = self.rotation.unsqueeze(-3)
+            matrix = turn.transpose(-1, -2) @ matrix @ turn
+        full = matrix.new_zeros(*self.loc.shape, 3)
+        full[..., self._others, :, :] = matrix
+        return full
