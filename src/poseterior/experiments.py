@@ -96,10 +96,11 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
         noises: variances in px² of the keypoints' noise, as published (of pictures of 1000 px).
     """
     every = _JOINTS * (_JOINTS - 1) // 2
+    everything = ("labels.pairs=all",)
     runs = [
         RelativeRun("supervised", "budget", "supervised", "all 3D poses"),
         RelativeRun("relative", "budget", "relative", "1 pair a view", flip=0.0),
-        RelativeRun("mixture", "budget", "mixture", "mixture, 1 pair a view"),
+        RelativeRun("mixture", "budget", "mixture", "1 pair a view"),
     ]
     runs += [
         RelativeRun(f"supervised-{share}", "budget", "supervised", f"{share:g} % of the poses", share=share / 100)
@@ -111,7 +112,7 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
     ]
     runs += [
         RelativeRun("relative-17-pairs", "budget", "relative", "17 pairs", ("labels.pairs=17",), pairs=17),
-        RelativeRun("relative-all-pairs", "budget", "relative", "all pairs", ("labels.pairs=all",), pairs=every),
+        RelativeRun("relative-all-pairs", "budget", "relative", "all pairs", everything, pairs=every),
     ]
     crowd = ("labels.noise=crowd",)
     runs.append(RelativeRun("labels-crowd", "labelnoise", "relative", "crowd-like noise", crowd, flip="crowd"))
@@ -129,6 +130,12 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
         objective = (f"objectives=[{json.dumps({'name': 'depth_order'} | settings)}]",)
         head = ("lifter.scale=perspective",) if name == "perspective" else ()
         runs.append(RelativeRun(name, "ablation", "relative", label, objective + head))
+    runs.append(
+        RelativeRun(
+            "ablation-all-pairs", "ablation", "relative", "all pairs", everything, pairs=every,
+            trained="relative-all-pairs",
+        )
+    )  # fmt: skip
     wide = ("labels.tolerance=0.1",)
     runs.append(RelativeRun("tolerance", "ablation", "relative", "100 mm count as level", wide))
     for variance in noises:

@@ -12,8 +12,10 @@ import tyro
 from .data import Data
 from .demo import Demo
 from .evaluate import Evaluate
+from .experiments import Experiments
 from .heatmaps import Heatmaps
 from .ik import Ik
+from .labels import Labels
 from .lift import Lift
 from .lifters import Lifters
 from .prior import Prior
@@ -30,9 +32,11 @@ _Command = (
     | Annotated[View, tyro.conf.subcommand(name="view")]
     | Annotated[Lifters, tyro.conf.subcommand(name="lifters")]
     | Annotated[Heatmaps, tyro.conf.subcommand(name="heatmaps")]
+    | Annotated[Labels, tyro.conf.subcommand(name="labels")]
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
+    | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
 )
 
 _DESCRIPTION = """Lift 2D human keypoints to a probability distribution over 3D poses.

@@ -11,18 +11,20 @@ import tyro
 
 @dataclass
 class Import:
-    """Import motion capture into a pose store (a folder of Parquet files); h36m into a file of observations.
+    """Import motion capture into a pose store (a folder of Parquet files); h36m, h36m-h5 and lsp into observations.
 
     Examples: poseterior data import bvh mocap/walks --out stores/walks;
-    poseterior data import h36m FOLDER --detections PICKLE --split train --out train.parquet
+    poseterior data import h36m FOLDER --detections PICKLE --split train --out train.parquet;
+    poseterior data import lsp LSP_FOLDER --split train --out lsp.parquet
     """
 
-    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass", "h36m"]]
+    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass", "h36m", "h36m-h5", "lsp"]]
     """Format of the files."""
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Files, or folders that are searched below; h36m: the folder that holds S1, S5 ..., or the merged pickle."""
+    """Files, or folders that are searched below; h36m: the folder that holds S1, S5 ..., or the merged pickle;
+    h36m-h5: the folder that holds cameras.h5, S1, S5 ...; lsp: the folder that holds joints.mat and images."""
     out: Path
-    """Folder of the store; h36m: Parquet file."""
+    """Folder of the store; h36m, h36m-h5, lsp: Parquet file."""
     units: str | None = None
     """Length unit of the files: m, cm, mm, in or ft (default: what the source is known to use)."""
     up: Literal["y", "z"] | None = None
@@ -38,17 +40,20 @@ class Import:
     skip_bad: bool = False
     """Leave out files that cannot be read, and list them at the end."""
     detections: Path | None = None
-    """h36m: pickle of the published 2D detections without 3D poses."""
+    """h36m: pickle of the published 2D detections without 3D poses; h36m-h5: none (exact projections) or sh."""
     split: Literal["train", "test", "test-hard"] | None = None
-    """h36m: S1, S5-S8; S9, S11; or those test frames on which the detector was unsure."""
+    """h36m, h36m-h5: S1, S5-S8; S9, S11; h36m: those test frames on which the detector was unsure; lsp: first or last
+    thousand images."""
+    every: int | None = None
+    """h36m-h5: take every n-th frame (default 1)."""
 
     def run(self) -> None:
         from ..data.importing import import_mocap
 
-        if self.format == "h36m":
-            self._import_h36m()
+        if self.format in ("h36m", "h36m-h5", "lsp"):
+            {"h36m": self._import_h36m, "h36m-h5": self._import_h36m_h5, "lsp": self._import_lsp}[self.format]()
             return
-        self._refuse(("detections", "split"), f"{self.format} has none; it is for h36m")
+        self._refuse(("detections", "split", "every"), f"{self.format} has none; it is for h36m")
         report = import_mocap(
             self.paths, self.out, self.format, units=self.units, up=self.up, fps=self.fps, subject=self.subject,
             overwrite=self.overwrite, append=self.append, skip_bad=self.skip_bad, progress=True,
@@ -63,21 +68,52 @@ class Import:
             if getattr(self, option) not in (None, False):
                 raise InputError(f"--{option.replace('_', '-')}: {reason}")
 
+    def _check_observations(self, expected: str, splits: tuple[str, ...]) -> Path:
+        """The one path of a format that becomes a file of observations."""
+        from ..errors import InputError
+        from ._common import check_extension
+
+        self._refuse(
+            ("units", "up", "fps", "subject", "append", "skip_bad"), f"not for {self.format}, where it is fixed"
+        )
+        check_extension(self.out, "--out", (".parquet",))
+        if len(self.paths) != 1:
+            raise InputError(f"{self.format}: expected one path: {expected}")
+        if self.split not in splits:
+            raise InputError(f"--split: expected {', '.join(splits[:-1])} or {splits[-1]}")
+        if self.out.exists() and not self.overwrite:
+            raise InputError(f"--out {self.out}: exists already; pass --overwrite, or choose another file")
+        return self.paths[0]
+
+    def _import_lsp(self) -> None:
+        from ..data.lsp import read_lsp
+        from ..data.protocols import save_observations
+
+        self._refuse(("detections", "every"), "lsp has none; it is for h36m-h5")
+        folder = self._check_observations("the folder that holds joints.mat and images", ("train", "test"))
+        data = read_lsp(folder, str(self.split))
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} images without 3D poses, protocol {data.protocol}")
+
+    def _import_h36m_h5(self) -> None:
+        from ..data.h36m_h5 import read_h36m_h5
+        from ..data.protocols import save_observations
+
+        folder = self._check_observations("the folder that holds cameras.h5, S1, S5 ...", ("train", "test"))
+        every = 1 if self.every is None else self.every
+        data = read_h36m_h5(folder, str(self.split), str(self.detections or "none"), every)
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+
     def _import_h36m(self) -> None:
         from ..data.h36m import read_h36m
         from ..data.protocols import save_observations
         from ..errors import InputError
-        from ._common import check_extension
 
-        self._refuse(("units", "up", "fps", "subject", "append", "skip_bad"), "not for h36m, where it is fixed")
-        check_extension(self.out, "--out", (".parquet",))
-        if len(self.paths) != 1:
-            raise InputError("h36m: expected one path: the folder that holds S1, S5 ..., or the merged pickle")
-        if self.split is None:
-            raise InputError("--split: expected train, test or test-hard")
-        if self.out.exists() and not self.overwrite:
-            raise InputError(f"--out {self.out}: exists already; pass --overwrite, or choose another file")
-        path = self.paths[0]
+        self._refuse(("every",), "is for h36m-h5")
+        path = self._check_observations(
+            "the folder that holds S1, S5 ..., or the merged pickle", ("train", "test", "test-hard")
+        )
         if path.is_dir() and self.detections is None:
             raise InputError(
                 f"{path}: the CDF files hold no 2D keypoints; pass the pickle of the detections as --detections"

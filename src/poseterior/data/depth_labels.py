@@ -134,7 +134,9 @@ def _column(value: Any, name: str) -> np.ndarray:
 def _refuse(bad: np.ndarray, column: np.ndarray, name: str, expected: str) -> None:
     if bad.any():
         row = int(np.argmax(bad))
-        raise InputError(f"depth labels: row {row}: {name} is {column[row : row + 1].tolist()[0]!r}; expected {expected}")
+        raise InputError(
+            f"depth labels: row {row}: {name} is {column[row : row + 1].tolist()[0]!r}; expected {expected}"
+        )
 
 
 def image_id(pose_id: PoseId) -> str:
@@ -172,7 +174,8 @@ def load_labels(path: str | os.PathLike[str]) -> DepthLabels:
     except FileNotFoundError:
         raise InputError(f"{where}: no such file") from None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{where}: not a readable Parquet file ({error})") from None
+        remedy = "import .csv and .json with `poseterior labels import`"
+        raise InputError(f"{where}: not a readable Parquet file; {remedy} ({error})") from None
     metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     if metadata.get("format") != _FORMAT:
         raise InputError(f"{where}: not a file of depth labels; make one with `poseterior labels import`")
