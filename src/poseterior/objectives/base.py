@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ..data.simulator import Observations
@@ -28,10 +29,15 @@ class Objective(nn.Module):
     needs_rotations: ClassVar[bool] = False
     #: Whether observations must be `poseterior.data.depth_order.LabelledObservations`.
     needs_labels: ClassVar[bool] = False
+    #: Whether observations must be `poseterior.data.clips.KeypointPairs`: 2D and nothing else.
+    keypoints_only: ClassVar[bool] = False
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         """Named scalar loss terms, already weighted: their sum is minimised over the lifter's parameters."""
         raise NotImplementedError
+
+    def prepare(self, draw: Callable[[int, torch.Generator], Any], lifter: Lifter, seed: int) -> None:
+        """Called once before the first step of a run, with the function that draws observations (default: nothing)."""
 
     def update_auxiliary(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         """Train the objective's own networks; called before `forward` in each training step (default: nothing).

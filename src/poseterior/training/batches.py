@@ -6,6 +6,7 @@ Both are a function ``draw(n, generator) -> Observations``; a run sees nothing e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from .recipes import Schedule
 
 __all__ = ["Batches", "Draw", "StoredObservations", "split_observations"]
 
-#: ``draw(n, generator)``: ``n`` observations; a `Simulator` is one.
-Draw = Callable[[int, torch.Generator], Observations]
+#: ``draw(n, generator)``: ``n`` observations (`Observations`, or `KeypointPairs`); a `Simulator` is one.
+Draw = Callable[[int, torch.Generator], Any]
 
 
 class StoredObservations:

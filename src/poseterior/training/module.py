@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from ..data.clips import KeypointPairs
 from ..data.simulator import Observations
 from ..errors import InputError
 from ..lifters import Lifter
@@ -69,7 +70,7 @@ class LiftingModule(L.LightningModule):
         return self.lifter if self.average is None else self.average.module  # type: ignore[return-value]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch.to(device) if isinstance(batch, Observations) else batch
+        return batch.to(device) if isinstance(batch, Observations | KeypointPairs) else batch
 
     def terms(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         """Weighted loss terms by name."""
@@ -111,7 +112,7 @@ class LiftingModule(L.LightningModule):
         lifter.eval()
         loss = torch.stack(list(self.terms(lifter, batch).values())).sum()
         lifter.train(training)
-        self.log("validation", loss, batch_size=len(batch.pose), sync_dist=True)
+        self.log("validation", loss, batch_size=len(batch.keypoints), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.lifter.parameters() if p.ndim > 1]

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader
 
 from .. import __version__
 from ..data.bodies import BodySimulator
+from ..data.clips import ClipSimulator, StoredKeypoints
 from ..data.depth_labels import load_labels
 from ..data.depth_order import LabelledSimulator, attach_labels, label_observations
 from ..data.protocols import load_observations
-from ..data.simulator import Simulator, SimulatorConfig
+from ..data.simulator import Observations, Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..errors import InputError
 from ..export.results import atomic_write
@@ -111,6 +112,10 @@ def _simulated(recipe: Recipe, mocap: Mocap, simulator: type[Simulator], config:
     return simulator(mocap, config)
 
 
+def _stored(observations: Observations, keypoints_only: bool) -> Draw:
+    return StoredKeypoints(observations) if keypoints_only else StoredObservations(observations)
+
+
 def _from_stores(recipe: Recipe, simulator: type[Simulator]) -> _TrainingData:
     mocap = load_mocap(recipe.stores, recipe.fps)
     kept, left = split_clips(mocap, recipe.validation, recipe.schedule.seed)
@@ -129,7 +134,7 @@ def _from_stores(recipe: Recipe, simulator: type[Simulator]) -> _TrainingData:
     return _TrainingData(training, held, natural, card, _licences(recipe.stores))
 
 
-def _from_observations(recipe: Recipe) -> _TrainingData:
+def _from_observations(recipe: Recipe, keypoints_only: bool) -> _TrainingData:
     assert recipe.observations is not None
     data = load_observations(recipe.observations)
     files = {i.file for i in data.observations.keypoints.ids}
@@ -141,16 +146,20 @@ def _from_observations(recipe: Recipe) -> _TrainingData:
         generator = batch_generator(recipe.schedule.seed, 40_000_000)
         stored = label_observations(stored, recipe.labels, generator)
         apart = None if apart is None else label_observations(apart, recipe.labels, generator)
-    held = None if apart is None else StoredObservations(apart)
+    held = None if apart is None else _stored(apart, keypoints_only)
+    natural = None if apart is None else StoredObservations(apart)
     if recipe.views:
         generator = batch_generator(recipe.schedule.seed, 50_000_000)
         stored = stored[torch.randperm(len(stored.pose), generator=generator)[: recipe.views]]
     card = {"clips": len(files), "frames": len(data), "sources": [data.protocol]}
-    return _TrainingData(StoredObservations(stored), held, held, card, "not stated by the data")
+    return _TrainingData(_stored(stored, keypoints_only), held, natural, card, "not stated by the data")
 
 
 def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
-    data = _from_observations(recipe) if recipe.observations is not None else _from_stores(recipe, simulator)
+    if recipe.observations is not None:
+        data = _from_observations(recipe, keypoints_only=simulator is ClipSimulator)
+    else:
+        data = _from_stores(recipe, simulator)
     if recipe.calibrate is not None and data.held is None:
         raise InputError(
             "calibrate: needs held-out clips: import at least two, with data.validation above 0, or pass calibrate=null"
@@ -303,8 +312,8 @@ def _check_labels(recipe: Recipe, objectives: list[Objective], articulated: bool
             f"objective {asking!r} learns from depth-order labels: add a section 'labels' to the recipe (for example "
             "labels.pairs=1), or pass data.observations=FILE data.labels=FILE"
         )
-    if given and articulated:
-        raise InputError("labels: not together with an objective that learns from rotations")
+    if given and (articulated or any(objective.keypoints_only for objective in objectives)):
+        raise InputError("labels: not together with an objective that learns from rotations, or from 2D alone")
 
 
 def train(recipe: Recipe, options: TrainingOptions) -> Path:
@@ -339,7 +348,11 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     if articulated and recipe.observations is not None:
         raise InputError("data.observations: stored observations hold no rotations; pass data=STORE instead")
     _check_labels(recipe, [objective for _, objective in objectives], articulated)
-    data = _training_data(recipe, BodySimulator if articulated else Simulator)
+    keypoints_only = any(objective.keypoints_only for _, objective in objectives)
+    if keypoints_only and not all(objective.keypoints_only for _, objective in objectives):
+        raise InputError("objectives: one that learns from 2D keypoints alone does not go with one that sees 3D poses")
+    kind = ClipSimulator if keypoints_only else BodySimulator if articulated else Simulator
+    data = _training_data(recipe, kind)
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:
@@ -347,6 +360,9 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
     module = LiftingModule(lifter, objectives, schedule)
 
     start = 0 if checkpoint is None else _read_step(checkpoint)
+    if checkpoint is None:
+        for _, objective in objectives:
+            objective.prepare(data.training, lifter, schedule.seed)
     if process == 0:
         out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / "recipe.yaml") as file:

@@ -1,0 +1,586 @@
+"""Learning from nothing but 2D poses: lift, turn, look again.
+
+A 2D pose is lifted, turned about its root to a random view, projected, lifted again and turned back. The second 3D
+pose must be the turned first one, what it projects to in the first view must be the 2D pose given, and the 2D pose in
+between must look like a real one. `Reproject` sums these and further terms by weight. All compare poses in the space
+of the rescaled 2D poses, and every step turns by new rotations.
+
+Sources: Chen et al., CVPR 2019 (cycle and discriminator); Yu et al., ICCV 2021 (scale, motion); Wandt et al., CVPR 2022
+(ElePose: estimated elevation, deformation, frozen flow of 2D poses).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..data.clips import KeypointPairs
+from ..distributions import PoseDistribution
+from ..errors import InputError, check_settings
+from ..keypoints import Keypoints2D
+from ..kinematics import bone_lengths
+from ..lifters import Lifter
+from ..lifters.unsupervised import (
+    METRES_PER_UNIT,
+    NOMINAL_SPREAD,
+    FedBlock,
+    LiftedRays,
+    UnsupervisedLifter,
+    apparent_size,
+    root_relative_image,
+)
+from ..skeletons import SKELETONS
+from .base import Objective, register_objective
+from .depth_order import smooth_norm
+
+__all__ = [
+    "DrawnRays",
+    "ImageFlow",
+    "ImageJudge",
+    "Reproject",
+    "ReprojectSettings",
+    "gaussian_divergence",
+    "length_variance",
+    "motion_difference",
+    "project_at",
+    "symmetry_loss",
+    "turn_matrices",
+    "turned",
+]
+
+_BODY = SKELETONS["h36m17"]
+_OTHERS = [j for j in range(len(_BODY)) if j != _BODY.root]
+#: Bones of the right side and their twins, as places in `Skeleton.bones`.
+_RIGHT = [i for i, (child, _) in enumerate(_BODY.bones) if _BODY.sides[child] == "right"]
+_LEFT = [[child for child, _ in _BODY.bones].index(_BODY.mirror[_BODY.bones[i][0]]) for i in _RIGHT]
+#: Pixels of the virtual camera's focal length, and of its keypoints' uncertainty at the nominal distance.
+_FOCAL, _SIGMA = 1000.0, 0.5
+#: Units from the virtual camera to the root, for lifters that have no distance of their own.
+_DISTANCE = 10.0
+
+
+# -- geometry -------------------------------------------------------------------------------------------------
+
+
+def turn_matrices(
+    azimuth: Float[Tensor, " n"], elevation: Float[Tensor, " n"], roll: Float[Tensor, " n"]
+) -> Float[Tensor, "n 3 3"]:
+    """``Rz(roll) Rx(elevation) Ry(azimuth)``, angles in radians."""
+    zero, one = torch.zeros_like(azimuth), torch.ones_like(azimuth)
+    (ca, sa), (ce, se), (cr, sr) = ((a.cos(), a.sin()) for a in (azimuth, elevation, roll))
+    about_y = torch.stack([ca, zero, sa, zero, one, zero, -sa, zero, ca], -1).unflatten(-1, (3, 3))
+    about_x = torch.stack([one, zero, zero, zero, ce, -se, zero, se, ce], -1).unflatten(-1, (3, 3))
+    about_z = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
+    return about_z @ about_x @ about_y
+
+
+def turned(pose: Float[Tensor, "n joints 3"], rotation: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n joints 3"]:
+    """A pose relative to its root, turned about it (``rotation.mT`` turns it back)."""
+    return pose @ rotation.transpose(-1, -2)
+
+
+def project_at(pose: Float[Tensor, "n joints 3"], distance: float) -> Float[Tensor, "n joints 2"]:
+    """2D pose of a pose whose root is ``distance`` in front of the camera, on its axis."""
+    depth = (pose[..., 2:] + distance).clamp(min=0.1 * distance)
+    return pose[..., :2] / depth
+
+
+# -- terms ----------------------------------------------------------------------------------------------------
+
+
+def motion_difference(
+    first: Float[Tensor, "n joints 3"],
+    second: Float[Tensor, "n joints 3"],
+    again_first: Float[Tensor, "n joints 3"],
+    again_second: Float[Tensor, "n joints 3"],
+) -> Float[Tensor, ""]:
+    """How much the difference of two poses changes when both are turned, looked at, lifted anew and turned back.
+
+    For two moments of one clip this is consistency of motion, on every joint; for two people, of deformation.
+    """
+    return smooth_norm((first - second) - (again_first - again_second)).mean()
+
+
+def length_variance(
+    first: Float[Tensor, "n joints 3"], second: Float[Tensor, "n joints 3"], proportions: bool = False
+) -> Float[Tensor, ""]:
+    """Variance of the logarithm of bone lengths between two poses of one person.
+
+    Zero however the person moves, positive when a bone stretches.
+
+    Args:
+        proportions: do not count a common factor of all bones.
+    """
+    one, two = (bone_lengths(pose, _BODY).clamp(min=1e-4).log() for pose in (first, second))
+    difference = one - two
+    if proportions:
+        difference = difference - difference.mean(-1, keepdim=True)
+    return 0.5 * difference.square().mean()
+
+
+def symmetry_loss(pose: Float[Tensor, "n joints 3"]) -> Float[Tensor, ""]:
+    """Mean squared difference of the logarithms of left and right bones."""
+    lengths = bone_lengths(pose, _BODY).clamp(min=1e-4).log()
+    return (lengths[..., _RIGHT] - lengths[..., _LEFT]).square().mean()
+
+
+def gaussian_divergence(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std: Tensor) -> Tensor:
+    """``KL(N(mean, std²) || N(prior_mean, prior_std²))``."""
+    ratio = std / prior_std
+    return -ratio.log() + 0.5 * (ratio.square() + ((mean - prior_mean) / prior_std).square() - 1.0)
+
+
+# -- realism --------------------------------------------------------------------------------------------------
+
+
+class ImageJudge(nn.Module):
+    """Scores 2D poses: linear, ReLU, dropout, residual blocks that see the pose anew, linear.
+
+    6.40 M parameters at the published width of 1024 and two blocks.
+    """
+
+    def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.25) -> None:
+        super().__init__()
+        inputs = 2 * len(_BODY)
+        self.enter = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout))
+        self.blocks = nn.ModuleList(FedBlock(width, inputs, dropout, norm=False) for _ in range(blocks))
+        self.score = nn.Linear(width, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
+        flat = image.flatten(-2) / NOMINAL_SPREAD
+        hidden = self.enter(flat)
+        for block in self.blocks:
+            hidden = block(hidden, flat)
+        return self.score(hidden).squeeze(-1)
+
+
+class ImageFlow(nn.Module):
+    """A masked autoregressive flow over 2D poses, on their principal components.
+
+    The components of least variance hold what keypoints derived from others repeat, and noise: they are left out.
+
+    Args:
+        components: principal components kept.
+        hidden: width of the networks.
+        transforms: number of autoregressive layers.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, components: int = 26, hidden: int = 256, transforms: int = 5) -> None:
+        super().__init__()
+        import zuko
+
+        dims = 2 * len(_OTHERS)
+        self.flow = zuko.flows.MAF(components, transforms=transforms, hidden_features=(hidden, hidden))
+        self.register_buffer("mean", torch.zeros(dims))
+        self.register_buffer("basis", torch.zeros(dims, components))
+
+    def fit_components(self, images: Float[Tensor, "n joints 2"]) -> None:
+        """Mean and whitened principal components of real 2D poses."""
+        flat = images[:, _OTHERS].flatten(-2)
+        self.mean.copy_(flat.mean(0))
+        _, spread, directions = torch.linalg.svd((flat - self.mean) / math.sqrt(len(flat)), full_matrices=False)
+        kept = self.basis.shape[1]
+        self.basis.copy_(directions[:kept].T / spread[:kept].clamp(min=1e-6))
+
+    def forward(self, image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
+        """Log-density of the whitened components, in nats a dimension."""
+        components = (image[:, _OTHERS].flatten(-2) - self.mean) @ self.basis
+        # Far-out poses, which early lifters make, would otherwise set the size of all gradients.
+        return self.flow().log_prob(components.clamp(-20.0, 20.0)) / self.basis.shape[1]
+
+
+# -- any lifter as one of 2D poses ----------------------------------------------------------------------------
+
+
+class DrawnRays:
+    """A lifter of keypoints seen as one of 2D poses: one pose is drawn from the distribution that it returns.
+
+    Args:
+        lifter: any whose distribution has samples with gradients (`PoseDistribution.weighted_rsample`).
+        distance: of the virtual camera from the root, in units of the 2D poses.
+    """
+
+    def __init__(self, lifter: Lifter, distance: float) -> None:
+        self.lifter, self.distance = lifter, distance
+        self.last: PoseDistribution | None = None
+
+    def image_of(self, keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
+        return root_relative_image(keypoints)
+
+    def log_scale(self, image: Tensor, visible: Tensor) -> Tensor:
+        return image.new_zeros(len(image))
+
+    def lift_image(self, image: Tensor, visible: Tensor) -> LiftedRays:
+        covariance = (_SIGMA**2 * torch.eye(2, device=image.device)).expand(*image.shape, 2)
+        camera = image.new_tensor([_FOCAL, _FOCAL, 0.0, 0.0])
+        posterior = self.lifter(Keypoints2D(_FOCAL * image, covariance, visible, intrinsics=camera))
+        self.last = posterior
+        poses, weights = posterior.weighted_rsample(1)
+        chosen = torch.multinomial(weights.detach().T, 1).squeeze(-1)
+        pose = poses[chosen, torch.arange(len(image), device=image.device)] / METRES_PER_UNIT
+        return LiftedRays(pose, image.new_zeros(len(image)))
+
+    def log_density(self, pose: Tensor) -> Tensor:
+        """Of a pose under the last distribution, mean over the batch, nats a dimension."""
+        assert self.last is not None
+        if not self.last.has_density:
+            raise InputError(f"objective 'reproject': likelihood: lifter {self.lifter.name!r} has no density")
+        return self.last.log_prob(METRES_PER_UNIT * pose).mean() / (3.0 * len(_OTHERS))
+
+
+# -- the objective --------------------------------------------------------------------------------------------
+
+_NUMBERS = (
+    "consistency_3d", "consistency_2d", "realism", "image", "lengths", "symmetry", "temporal", "azimuth", "elevation",
+    "roll", "hide", "judge_learning_rate", "scale_prior", "scale_lengths",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ReprojectSettings:
+    """Settings of `Reproject`.
+
+    Attributes:
+        consistency_3d: weight of the distance between the turned pose and the one lifted from its view.
+        likelihood: for lifters with a density: minus its log-density (nats a dimension) of the turned pose instead.
+            The lifter then learns its own posterior: what it could have seen, under the poses it makes up.
+        consistency_2d: weight of the distance between the 2D pose and that of the pose turned back.
+        realism: weight of how real the 2D poses of turned poses look.
+        judge: who says so: ``"lsgan"`` (least squares, as published), ``"wgan"`` (Wasserstein with gradient
+            penalty), or ``"flow"`` (log-density under a flow of real 2D poses, trained before and then frozen).
+        judge_width, judge_blocks: of the discriminator.
+        judge_every: steps between its updates (published: 3).
+        judge_learning_rate: of its Adam (betas 0.5 and 0.9), or of the flow's.
+        flow_steps: steps of training of the flow.
+        views: ``"bounds"``: azimuth, elevation and roll uniform within the bounds below, whatever the camera;
+            ``"levelled"``: the pose is levelled by the elevation that the lifter predicts, turned by any azimuth, and
+            tilted by the elevation of another person of the batch.
+        azimuth, elevation, roll: degrees (published: 140, 20, 10).
+        image: weight of the distance between the 2D pose and that of the first 3D pose (distributions; zero by
+            construction for lifters along rays).
+        lengths: weight of `length_variance` between two moments of a clip; proportions alone where every 2D pose is
+            brought to one size.
+        symmetry: weight of `symmetry_loss`.
+        temporal: weight of `motion_difference`.
+        motion: ``"clip"`` between two moments of a clip under the same turn, ``"deformation"`` between people.
+        hide: share of visible joints that the lifter is not shown, to learn to do without.
+        scale_every: every so many steps the scale head learns instead of the lifter (published: 5). 0: never.
+        scale_prior: weight of the divergence of the rescaled sizes from a prior measured from the data: the mean
+            logarithm of the apparent size, with the spread that it has within clips.
+        scale_lengths: weight of `length_variance`, sizes included, in the scale head's steps.
+    """
+
+    consistency_3d: float = 0.5
+    likelihood: bool = False
+    consistency_2d: float = 5.0
+    realism: float = 1.0
+    judge: str = "flow"
+    judge_width: int = 1024
+    judge_blocks: int = 2
+    judge_every: int = 3
+    judge_learning_rate: float = 1e-4
+    flow_steps: int = 3000
+    views: str = "levelled"
+    azimuth: float = 180.0
+    elevation: float = 20.0
+    roll: float = 10.0
+    image: float = 5.0
+    lengths: float = 0.0
+    symmetry: float = 0.0
+    temporal: float = 0.0
+    motion: str = "deformation"
+    hide: float = 0.0
+    scale_every: int = 0
+    scale_prior: float = 0.01
+    scale_lengths: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("judge", ("lsgan", "wgan", "flow")),
+            ("views", ("bounds", "levelled")),
+            ("motion", ("clip", "deformation")),
+            ("likelihood", (True, False)),
+        ):
+            if getattr(self, name) not in known:
+                listed = ", ".join(map(str, known))
+                raise self._wrong(name, f"one of {listed}")
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not fine or value < 0:
+                raise self._wrong(name, "a finite number from 0")
+        for name, least in (
+            ("judge_width", 1), ("judge_blocks", 1), ("judge_every", 1), ("flow_steps", 1), ("scale_every", 0),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise self._wrong(name, f"a whole number, at least {least}")
+        if self.hide > 0.9:
+            raise self._wrong("hide", "at most 0.9")
+        if self.scale_every == 1:
+            raise self._wrong("scale_every", "0, or above 1: 1 leaves the lifter no step")
+
+    def _wrong(self, name: str, expected: str) -> InputError:
+        return InputError(f"objective 'reproject': {name}: expected {expected}, got {getattr(self, name)!r}")
+
+
+@register_objective("reproject")
+class Reproject(Objective):
+    """Self-consistency under rotation of what is seen in 2D.
+
+    Args:
+        settings: fields of `ReprojectSettings`.
+    """
+
+    keypoints_only = True
+    steps: Tensor
+    judged: Tensor
+    size_mean: Tensor
+    size_std: Tensor
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        check_settings("objective 'reproject'", settings, [f.name for f in dataclasses.fields(ReprojectSettings)])
+        self.settings = c = ReprojectSettings(**settings)
+        self.judge: nn.Module | None = None
+        if c.realism:
+            self.judge = ImageFlow() if c.judge == "flow" else ImageJudge(c.judge_width, c.judge_blocks)
+            # Frozen but for its own updates: the lifter's optimiser passes over it.
+            self.judge.requires_grad_(False)
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._optimizer_state: dict[str, Any] | None = None
+        # Numbers of steps and of the discriminator's chances to learn, in checkpoints.
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer("judged", torch.zeros((), dtype=torch.long))
+        self.register_buffer("size_mean", torch.zeros(()))
+        self.register_buffer("size_std", torch.ones(()))
+
+    # -- terms ---------------------------------------------------------------------------------------------
+
+    def forward(self, lifter: Lifter, observations: Any) -> dict[str, Tensor]:
+        pairs = _pairs(observations)
+        rays: Any = lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter, _DISTANCE)
+        if self.settings.likelihood and rays is lifter:
+            raise InputError(f"objective 'reproject': likelihood: lifter {lifter.name!r} has no density")
+        if self.training and self.settings.scale_every:
+            self.steps += 1
+            if int(self.steps - 1) % self.settings.scale_every == 0:
+                return self._scale_terms(rays, pairs)
+        return self._cycle_terms(rays, pairs)
+
+    def _lift(self, rays: Any, keypoints: Keypoints2D) -> tuple[LiftedRays, Tensor, Tensor]:
+        """Lifted poses, and the rescaled 2D poses that they should project to where they are visible."""
+        image, visible = rays.image_of(keypoints)
+        # The scale head learns in steps of its own.
+        image = image * rays.log_scale(image, visible).detach().exp()[:, None, None]
+        return rays.lift_image(image, self._shown(visible)), image, visible
+
+    def _shown(self, visible: Tensor) -> Tensor:
+        """Visible joints that the lifter may see: the root, and a random share of the others."""
+        if not self.settings.hide:
+            return visible
+        share = self.settings.hide * torch.rand(len(visible), 1, device=visible.device)
+        shown = visible & (torch.rand(visible.shape, device=visible.device) >= 2.0 * share)
+        shown[:, _BODY.root] = visible[:, _BODY.root]
+        return shown
+
+    def _rotations(self, elevation: Tensor) -> Tensor:
+        """New views of each person: ``(n, 3, 3)``."""
+        n = len(elevation)
+
+        def uniform(bound: float) -> Tensor:
+            return math.radians(bound) * (2.0 * torch.rand(n, device=elevation.device) - 1.0)
+
+        if self.settings.views == "bounds":
+            return turn_matrices(
+                uniform(self.settings.azimuth), uniform(self.settings.elevation), uniform(self.settings.roll)
+            )
+        zero = torch.zeros_like(elevation)
+        level = turn_matrices(zero, -elevation, zero)
+        # Others' elevations: the views that there are.
+        tilt = elevation.detach()[torch.randperm(n, device=elevation.device)]
+        return turn_matrices(uniform(self.settings.azimuth), tilt, zero) @ level
+
+    def _cycle_terms(self, rays: Any, pairs: KeypointPairs) -> dict[str, Tensor]:
+        distance = _DISTANCE if isinstance(rays, DrawnRays) else rays.config.distance
+        first, image, visible = self._lift(rays, pairs.keypoints)
+        rotation = self._rotations(first.elevation)
+        away = turned(first.pose, rotation)
+        view = project_at(away, distance)
+        again = rays.lift_image(view, self._shown(torch.ones_like(visible)))
+        back = turned(again.pose, rotation.transpose(-1, -2))
+        terms: dict[str, Tensor] = {}
+        if self.settings.consistency_3d:
+            distances = smooth_norm(away - again.pose).mean()
+            terms["consistency_3d"] = -rays.log_density(away) if self.settings.likelihood else distances
+        if self.settings.consistency_2d:
+            terms["consistency_2d"] = _masked_mean(smooth_norm(project_at(back, distance) - image), visible)
+        if self.settings.image and (self.settings.hide or isinstance(rays, DrawnRays)):
+            terms["image"] = _masked_mean(smooth_norm(project_at(first.pose, distance) - image), visible)
+        if self.settings.realism:
+            terms["realism"] = self._unreal(view)
+        if self.settings.symmetry:
+            terms["symmetry"] = symmetry_loss(first.pose)
+        if self.settings.lengths:
+            apart, _, _ = self._lift(rays, pairs.apart)
+            proportions = isinstance(rays, DrawnRays) or rays.config.normalise == "pose"
+            terms["lengths"] = length_variance(first.pose, apart.pose, proportions)
+        if self.settings.temporal and self.settings.motion == "deformation":
+            terms["temporal"] = motion_difference(first.pose, first.pose.roll(1, 0), back, back.roll(1, 0))
+        elif self.settings.temporal:
+            later, _, _ = self._lift(rays, pairs.later)
+            seen = project_at(turned(later.pose, rotation), distance)
+            later_again = turned(rays.lift_image(seen, torch.ones_like(visible)).pose, rotation.transpose(-1, -2))
+            terms["temporal"] = motion_difference(first.pose, later.pose, back, later_again)
+        return {name: getattr(self.settings, name) * value for name, value in terms.items()}
+
+    # -- scale ---------------------------------------------------------------------------------------------
+
+    def _scale_terms(self, rays: Any, pairs: KeypointPairs) -> dict[str, Tensor]:
+        """What the scale head learns from; the lifter is frozen, its parameters get no gradient at all."""
+        if not isinstance(rays, UnsupervisedLifter) or rays.scaler is None:
+            raise InputError("objective 'reproject': scale_every: the lifter has no scale head: set lifter.scale")
+        parts = [*rays.network.parameters(), *(rays.head.parameters() if hasattr(rays, "head") else ())]
+        asked = [part.requires_grad for part in parts]
+        for part in parts:
+            part.requires_grad_(False)
+        poses, sizes = [], []
+        for keypoints in (pairs.keypoints, pairs.apart):
+            image, visible = rays.image_of(keypoints)
+            log_scale = rays.log_scale(image, visible)
+            scaled = image * log_scale.exp()[:, None, None]
+            poses.append(rays.lift_image(scaled, visible).pose)
+            sizes.append(apparent_size(image).clamp(min=1e-4).log() + log_scale)
+        for part, wanted in zip(parts, asked, strict=True):
+            part.requires_grad_(wanted)
+        size = torch.cat(sizes)
+        divergence = gaussian_divergence(size.mean(), size.std().clamp(min=1e-4), self.size_mean, self.size_std)
+        return {
+            "scale_prior": self.settings.scale_prior * divergence,
+            "scale_lengths": self.settings.scale_lengths * length_variance(poses[0], poses[1]),
+        }
+
+    # -- realism -------------------------------------------------------------------------------------------
+
+    def _unreal(self, view: Tensor) -> Tensor:
+        assert self.judge is not None
+        score = self.judge(view)
+        return (score - 1.0).square().mean() if self.settings.judge == "lsgan" else -score.mean()
+
+    @torch.no_grad()
+    def prepare(self, draw: Any, lifter: Lifter, seed: int) -> None:
+        """Measure the prior of sizes, and train the flow of real 2D poses, before the first step."""
+        generator = torch.Generator().manual_seed(seed)
+        pairs = _pairs(draw(4096, generator))
+        rays: Any = lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter, _DISTANCE)
+        sizes = [
+            apparent_size(rays.image_of(keypoints)[0]).clamp(min=1e-4).log()
+            for keypoints in (pairs.keypoints, pairs.apart)
+        ]
+        # Two poses of one clip differ by pose alone: the half of their squared difference is that variance.
+        self.size_mean.copy_(torch.cat(sizes).mean())
+        self.size_std.copy_((0.5 * (sizes[0] - sizes[1]).square().mean()).sqrt().clamp(min=1e-3))
+        if isinstance(self.judge, ImageFlow):
+            self._train_flow(self.judge, draw, rays, generator)
+
+    @torch.enable_grad()
+    def _train_flow(self, flow: ImageFlow, draw: Any, rays: Any, generator: torch.Generator) -> None:
+        def real() -> Tensor:
+            image, visible = rays.image_of(_pairs(draw(256, generator)).keypoints)
+            return image[visible.all(-1)]
+
+        with torch.no_grad():
+            flow.fit_components(torch.cat([real() for _ in range(40)]))
+        flow.requires_grad_(True)
+        optimizer = torch.optim.Adam(flow.parameters(), lr=10.0 * self.settings.judge_learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.flow_steps)
+        for _ in range(self.settings.flow_steps):
+            with torch.no_grad():
+                image = real()
+            loss = -flow(image).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+        flow.requires_grad_(False)
+
+    def update_auxiliary(self, lifter: Lifter, observations: Any) -> dict[str, Tensor]:
+        """Train the discriminator, every ``judge_every`` steps; returns its loss."""
+        if not isinstance(self.judge, ImageJudge):
+            return {}
+        self.judged += 1
+        if int(self.judged - 1) % self.settings.judge_every:
+            return {}
+        pairs = _pairs(observations)
+        rays: Any = lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter, _DISTANCE)
+        distance = _DISTANCE if isinstance(rays, DrawnRays) else rays.config.distance
+        with torch.no_grad():
+            first, image, visible = self._lift(rays, pairs.keypoints)
+            fake = project_at(turned(first.pose, self._rotations(first.elevation)), distance)
+        whole = visible.all(-1)
+        real, fake = image[whole], fake[whole]
+        if not len(real):
+            raise InputError("objective 'reproject': no 2D pose of the batch is whole; realism needs some")
+        self.judge.requires_grad_(True)
+        optimizer = self._judge_optimizer()
+        if self.settings.judge == "lsgan":
+            loss = (self.judge(real) - 1.0).square().mean() + self.judge(fake).square().mean()
+        else:
+            loss = self.judge(fake).mean() - self.judge(real).mean() + 10.0 * self._gradient_penalty(real, fake)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        self.judge.requires_grad_(False)
+        return {"judge": loss.detach()}
+
+    def _gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        assert self.judge is not None
+        share = torch.rand(len(real), 1, 1, device=real.device)
+        between = (share * real + (1.0 - share) * fake).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
+        # In units in which 2D poses are of size one.
+        size = NOMINAL_SPREAD * torch.linalg.vector_norm(gradient.flatten(1), dim=-1)
+        return (size - 1.0).square().mean()
+
+    def _judge_optimizer(self) -> torch.optim.Optimizer:
+        # Made at the first update, when the discriminator is on its device, so that a resumed state goes there too.
+        if self._optimizer is None:
+            assert self.judge is not None
+            betas = (0.5, 0.9)
+            self._optimizer = torch.optim.Adam(
+                self.judge.parameters(), lr=self.settings.judge_learning_rate, betas=betas
+            )
+            if self._optimizer_state is not None:
+                self._optimizer.load_state_dict(self._optimizer_state)
+        return self._optimizer
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The discriminator's optimiser, so that checkpoints hold it."""
+        return {"optimizer": self._optimizer_state if self._optimizer is None else self._optimizer.state_dict()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self._optimizer, self._optimizer_state = None, state["optimizer"]
+
+
+def _pairs(observations: Any) -> KeypointPairs:
+    if not isinstance(observations, KeypointPairs):
+        raise InputError("objective 'reproject' learns from 2D keypoints alone: it takes poseterior.data.clips pairs")
+    return observations
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
