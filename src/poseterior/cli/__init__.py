@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import tyro
 
+from .annotate import Annotate
 from .data import Data
 from .demo import Demo
 from .evaluate import Evaluate
 from .experiments import Experiments
 from .heatmaps import Heatmaps
 from .ik import Ik
+from .keypoints import Keypoints
 from .labels import Labels
 from .lift import Lift
 from .lifters import Lifters
@@ -32,6 +34,8 @@ _Command = (
     | Annotated[View, tyro.conf.subcommand(name="view")]
     | Annotated[Lifters, tyro.conf.subcommand(name="lifters")]
     | Annotated[Heatmaps, tyro.conf.subcommand(name="heatmaps")]
+    | Annotated[Keypoints, tyro.conf.subcommand(name="keypoints")]
+    | Annotated[Annotate, tyro.conf.subcommand(name="annotate")]
     | Annotated[Labels, tyro.conf.subcommand(name="labels")]
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]

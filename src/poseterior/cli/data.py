@@ -121,7 +121,7 @@ class Import:
         if not path.is_dir() and self.detections is not None:
             raise InputError(f"{path}: with --detections, name the folder of the CDF files that holds S1, S5 ...")
         folder = None if self.detections is None else path
-        data = read_h36m(self.detections or path, folder, self.split)
+        data = read_h36m(self.detections or path, folder, str(self.split))
         save_observations(data, self.out)
         print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
         train = f"poseterior train flow-published-h36m data.observations={self.out}"

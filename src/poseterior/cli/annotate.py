@@ -1,0 +1,115 @@
+"""`poseterior annotate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from ..annotate.study import Study
+
+
+@dataclass
+class Annotate:
+    """Ask people which of two joints is nearer the camera: a page in the browser, for one or many annotators.
+
+    Answers are kept in the database at once; started again, the study goes on where it was. Nothing is uploaded.
+
+    Examples: poseterior annotate photos --keypoints keypoints.json --db labels.sqlite;
+    poseterior annotate --db labels.sqlite --export labels.parquet
+    """
+
+    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Photographs, or folders of photographs."""
+    keypoints: tuple[Path, ...] = ()
+    """Keypoint files of any known format; a pose belongs to the photograph of its file's name."""
+    db: str = "labels.sqlite"
+    """Database of the answers: an SQLite file, or an SQLAlchemy URL such as postgresql+psycopg://user@host/labels."""
+    export: Path | None = None
+    """Write the answers as a label store (.parquet) and end."""
+    pairs: int = 5
+    """Random pairs of joints a person."""
+    answers: int = 5
+    """Answers a pair, each from another annotator."""
+    seed: int = 0
+    """Seed of the pairs and of all orders."""
+    gold: Path | None = None
+    """Labels with known answers (.parquet): one question in ten is one of these."""
+    skeleton: str | None = None
+    """Joint order of keypoint files that do not name their joints; those that do are put into it."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is this machine only, others need --token."""
+    port: int = 8321
+    """Port; 0 for any that is free."""
+    token: str | None = None
+    """A secret that the address must contain."""
+
+    def run(self) -> None:
+        from ..annotate import check_installed
+
+        check_installed()
+        if self.export is not None:
+            self._export(self.export)
+            return
+        from ..annotate.server import create_app, serve
+
+        studies: list[Study] = []
+
+        def make_app() -> FastAPI:
+            studies.append(self._open())
+            return create_app(studies[0], self.token)
+
+        serve(make_app, self.host, self.port, self.token, lambda address: self._welcome(studies[0], address))
+        print(f"the answers are in {studies[0].database.name}")
+
+    def _open(self) -> Study:
+        from ..annotate.database import Database
+        from ..annotate.photos import find_photos, match_people
+        from ..annotate.study import open_study
+        from ..data.depth_labels import load_labels
+        from ..errors import InputError
+        from ..keypoint_files import read_keypoints
+
+        if not self.images:
+            raise InputError("no photographs are given: poseterior annotate IMAGES --keypoints FILE")
+        if not self.keypoints:
+            raise InputError(
+                "--keypoints: missing; give the file that holds the joints of the people in the photographs"
+            )
+        keypoints = read_keypoints(self.keypoints, skeleton=self.skeleton)
+        photos = find_photos(self.images)
+        people = match_people(photos, keypoints)
+        gold = None if self.gold is None else load_labels(self.gold)
+        return open_study(
+            Database(self.db), people, photos, keypoints.skeleton.name,
+            pairs=self.pairs, answers=self.answers, seed=self.seed, gold=gold,
+        )  # fmt: skip
+
+    def _welcome(self, study: Study, address: str) -> None:
+        given, wanted = study.progress()
+        print(f"{len(study.photos)} photographs, {given:,} of {wanted:,} answers so far")
+        print(f"annotate at {address} (Ctrl-C ends it)")
+        print(f"results at {address.replace('/?', '/results?') if '?' in address else address + 'results'}", flush=True)
+
+    def _export(self, path: Path) -> None:
+        from ..annotate.database import Database, labels_of
+        from ..data.depth_labels import save_labels
+        from ..errors import InputError
+        from ._common import check_extension
+
+        check_extension(path, "--export", (".parquet",))
+        database = Database(self.db, create=False)
+        settings = database.settings()
+        if settings is None:
+            raise InputError(f"--db {database.name}: holds no study; begin one with poseterior annotate IMAGES")
+        with database.session() as session:
+            labels = labels_of(session, settings.skeleton)
+        save_labels(labels, path)
+        names = len(set(labels.annotator.tolist()))
+        print(f"wrote {path}: {len(labels):,} answers of {names} annotators")
+        print(f"next: poseterior labels merge {path} --out merged.parquet")

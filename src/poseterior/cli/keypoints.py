@@ -1,0 +1,58 @@
+"""`poseterior keypoints click`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass
+class Keypoints:
+    """Make a keypoint file by clicking the joints of a person in a photograph, on a page in the browser.
+
+    Example: poseterior keypoints click photo.jpg; then poseterior lift photo.json
+    """
+
+    action: tyro.conf.Positional[Literal["click"]]
+    """What to do."""
+    image: tyro.conf.Positional[Path]
+    """Photograph."""
+    skeleton: str = "h36m17"
+    """The joints to click, e.g. h36m17, coco17 or lsp14."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Keypoint file: .json (default: named as the photograph, in the current folder). If it exists, it is gone on
+    with."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is this machine only, others need --token."""
+    port: int = 8322
+    """Port; 0 for any that is free."""
+    token: str | None = None
+    """A secret that the address must contain."""
+
+    def run(self) -> None:
+        from ..annotate import check_installed
+        from ._common import check_extension
+
+        check_installed()
+        out = self.out or Path(f"{self.image.stem}.json")
+        check_extension(out, "--out", (".json",))
+        from ..annotate.clicks import ClickTarget
+        from ..annotate.figures import reference_figure
+        from ..annotate.photos import photo_size
+        from ..annotate.server import create_click_app, serve
+        from ..skeletons import get_skeleton
+
+        skeleton = get_skeleton(self.skeleton)
+        reference_figure(skeleton)
+        target = ClickTarget(self.image, photo_size(self.image), skeleton, out)
+        target.load()
+
+        def ready(address: str) -> None:
+            print(f"click the joints at {address} (Ctrl-C ends it)", flush=True)
+
+        serve(lambda: create_click_app(target, self.token), self.host, self.port, self.token, ready)
+        if out.exists():
+            print(f"next: {target.next_command}")
