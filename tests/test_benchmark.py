@@ -332,7 +332,8 @@ def test_command_prints_tables_and_writes_figures_of_a_subset(named, tmp_path, c
     assert result["subset"] == {
         "hard sigma (px)": 0.5, "list": str(tmp_path / "list.txt"), "poses": 10, "of": 20,
     }  # fmt: skip
-    assert sorted(p.name for p in (tmp_path / "new" / "figures").iterdir()) == ["best-of-n.png", "spread.png"]
+    figures = sorted(p.name for p in (tmp_path / "new" / "figures").iterdir())
+    assert figures == ["best-of-n.png", "size.png", "spread.png"]
     assert main([str(a) for a in (*arguments, "--hard-sigma", 50)]) == 2
     assert "none of the 20 poses is in the subset" in capsys.readouterr().err
     (tmp_path / "file").write_text("")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .clustering import cluster
@@ -23,7 +23,7 @@ from .data.protocols import ObservationSet
 from .distributions import PoseDistribution
 from .errors import InputError
 from .keypoints import Keypoints2D
-from .kinematics import bone_lengths, similarity_align
+from .kinematics import ANKLE_HEIGHT, body_height, bone_lengths, similarity_align
 from .lifters import Lifter
 from .metrics import accuracy
 from .metrics.calibration import Calibration, calibration_error, coverage_ranks
@@ -32,6 +32,7 @@ __all__ = [
     "LIMB_JOINTS",
     "NOT_IN_CPS",
     "NOT_IN_PCK",
+    "SIZES",
     "best_of_counts",
     "evaluate",
     "hard_poses",
@@ -44,6 +45,13 @@ LIMB_JOINTS = ("shoulder", "elbow", "wrist", "knee", "ankle")
 #: Joints left out of the published PCK (14 of 17 count) and of the published CPS (16 of 17 count).
 NOT_IN_PCK = ("pelvis", "spine", "neck_nose")
 NOT_IN_CPS = ("spine",)
+#: Body sizes are reported of so many poses at most, evenly spread.
+SIZES = 1000
+#: Joints that a body's size is measured on: those of `body_height`.
+_MEASURED_JOINTS = (
+    "pelvis", "spine", "thorax", "neck_nose", "head_top", "left_hip", "left_knee", "left_ankle", "right_hip",
+    "right_knee", "right_ankle",
+)  # fmt: skip
 
 
 class _Collector:
@@ -178,6 +186,11 @@ def evaluate(
         hypotheses along x, y and z in mm (mean over poses, then actions). ``best of N`` is the expected error of
         the best of N of the samples. An average over actions is unweighted.
 
+        ``size`` has the ``predicted`` and the ``true`` body size of at most `SIZES` poses, evenly spread over those
+        of which every joint that it takes is known: the bones from ankles to head top in metres, i.e.
+        `poseterior.kinematics.body_height` without its constant, so that it grows as the pose does. The predicted
+        one is that of the mean pose, which is smaller than the hypotheses where they disagree.
+
         A distribution without density has no NLL, one without mode no such errors. One that cannot marginalise
         is scored on the poses of which every joint is known; ``NLL poses`` says how many, if not all.
 
@@ -201,6 +214,7 @@ def evaluate(
     limbs = [j for j in joints if skeleton.joints[j].endswith(LIMB_JOINTS)]
     in_pck = torch.tensor([name not in NOT_IN_PCK for name in skeleton.joints], device=device)
     in_cps = torch.tensor([name not in NOT_IN_CPS for name in skeleton.joints], device=device)
+    measured = [skeleton.index(name) for name in _MEASURED_JOINTS]
     counts = best_of_counts(samples)
     generator = torch.Generator(device=device).manual_seed(seed)
     starts = torch.Generator(device=device).manual_seed(seed)  # of k-means: its draws leave the others as they are
@@ -223,6 +237,8 @@ def evaluate(
         published.add("best of N P1", accuracy.expected_best_of(p1, counts).T)
         published.add("best of N P2", accuracy.expected_best_of(p2, counts).T)
         published.add("spread", 1000 * drawn.std(0))
+        sizes = torch.stack([body_height(mean), body_height(truth)], -1) - ANKLE_HEIGHT
+        published.add("sizes", sizes[valid[:, measured].all(-1)])
         z0 = getattr(posterior, "z0", None)
         if z0 is not None:
             published.add("P1 z0", 1000 * accuracy.mpjpe(z0, truth, valid))
@@ -299,12 +315,19 @@ def evaluate(
             "mean": _axes(spread.mean(0)),
         }
     }
+    result["size"] = _sizes(published["sizes"])
     result["best of N"] = {"N": counts} | {p: [round(float(v), 2) for v in curve] for p, curve in curves.items()}
     if clusters is not None:
         result["clustered"] = {"clusters": clusters} | _published_table(clustered, label, actions)
     if "NLL" in found.names() and len(found["NLL"]) < len(data):
         result["NLL poses"] = len(found["NLL"])
     return result
+
+
+def _sizes(sizes: Float[Tensor, "poses 2"]) -> dict[str, list[float]]:
+    kept = torch.linspace(0, len(sizes) - 1, min(SIZES, len(sizes))).long()
+    predicted, true = sizes[kept].T.tolist()
+    return {"predicted": [round(size, 4) for size in predicted], "true": [round(size, 4) for size in true]}
 
 
 def _axes(values: Tensor) -> dict[str, float]:

@@ -11,20 +11,22 @@ import tyro
 
 @dataclass
 class Import:
-    """Import motion capture into a pose store (a folder of Parquet files); h36m, h36m-h5 and lsp into observations.
+    """Import motion capture into a pose store (a folder of Parquet files); the others into observations.
 
     Examples: poseterior data import bvh mocap/walks --out stores/walks;
     poseterior data import h36m FOLDER --detections PICKLE --split train --out train.parquet;
-    poseterior data import lsp LSP_FOLDER --split train --out lsp.parquet
+    poseterior data import lsp LSP_FOLDER --split train --out lsp.parquet;
+    poseterior data import yu-h5 h36m_train_pred3.h5 --detections pre --out train.parquet
     """
 
-    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass", "h36m", "h36m-h5", "lsp"]]
+    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass", "h36m", "h36m-h5", "lsp", "yu-h5"]]
     """Format of the files."""
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """Files, or folders that are searched below; h36m: the folder that holds S1, S5 ..., or the merged pickle;
-    h36m-h5: the folder that holds cameras.h5, S1, S5 ...; lsp: the folder that holds joints.mat and images."""
+    h36m-h5: the folder that holds cameras.h5, S1, S5 ...; lsp: the folder that holds joints.mat and images;
+    yu-h5: the file of one split, whose name begins with h36m, mpi, 3dhp or lsp."""
     out: Path
-    """Folder of the store; h36m, h36m-h5, lsp: Parquet file."""
+    """Folder of the store; h36m, h36m-h5, lsp, yu-h5: Parquet file."""
     units: str | None = None
     """Length unit of the files: m, cm, mm, in or ft (default: what the source is known to use)."""
     up: Literal["y", "z"] | None = None
@@ -40,7 +42,8 @@ class Import:
     skip_bad: bool = False
     """Leave out files that cannot be read, and list them at the end."""
     detections: Path | None = None
-    """h36m: pickle of the published 2D detections without 3D poses; h36m-h5: none (exact projections) or sh."""
+    """h36m: pickle of the published 2D detections without 3D poses; h36m-h5: none (exact projections) or sh;
+    yu-h5: gt or pre."""
     split: Literal["train", "test", "test-hard"] | None = None
     """h36m, h36m-h5: S1, S5-S8; S9, S11; h36m: those test frames on which the detector was unsure; lsp: first or last
     thousand images."""
@@ -50,8 +53,14 @@ class Import:
     def run(self) -> None:
         from ..data.importing import import_mocap
 
-        if self.format in ("h36m", "h36m-h5", "lsp"):
-            {"h36m": self._import_h36m, "h36m-h5": self._import_h36m_h5, "lsp": self._import_lsp}[self.format]()
+        into_observations = {
+            "h36m": self._import_h36m,
+            "h36m-h5": self._import_h36m_h5,
+            "lsp": self._import_lsp,
+            "yu-h5": self._import_yu_h5,
+        }
+        if self.format in into_observations:
+            into_observations[self.format]()
             return
         self._refuse(("detections", "split", "every"), f"{self.format} has none; it is for h36m")
         report = import_mocap(
@@ -79,7 +88,7 @@ class Import:
         check_extension(self.out, "--out", (".parquet",))
         if len(self.paths) != 1:
             raise InputError(f"{self.format}: expected one path: {expected}")
-        if self.split not in splits:
+        if splits and self.split not in splits:
             raise InputError(f"--split: expected {', '.join(splits[:-1])} or {splits[-1]}")
         if self.out.exists() and not self.overwrite:
             raise InputError(f"--out {self.out}: exists already; pass --overwrite, or choose another file")
@@ -94,6 +103,17 @@ class Import:
         data = read_lsp(folder, str(self.split))
         save_observations(data, self.out)
         print(f"wrote {self.out}: {len(data)} images without 3D poses, protocol {data.protocol}")
+
+    def _import_yu_h5(self) -> None:
+        from ..data.protocols import save_observations
+        from ..data.yu_h5 import read_yu_h5
+
+        self._refuse(("split", "every"), "not for yu-h5, where a file is a split")
+        path = self._check_observations("the .h5 file of one split", ())
+        data = read_yu_h5(path, str(self.detections or "gt"))
+        save_observations(data, self.out)
+        with_3d = int(data.observations.observed.any(-1).sum())
+        print(f"wrote {self.out}: {len(data)} poses, {with_3d} of them with 3D, protocol {data.protocol}")
 
     def _import_h36m_h5(self) -> None:
         from ..data.h36m_h5 import read_h36m_h5

@@ -102,7 +102,7 @@ class Evaluate:
     out: Path | None = None
     """Write everything, per action and per joint too, as JSON."""
     figures: Path | None = None
-    """Folder for pictures: best-of-N curve and spread of the hypotheses (made if need be)."""
+    """Folder for pictures: best-of-N curve, spread of the hypotheses, predicted against true size (made if need be)."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 

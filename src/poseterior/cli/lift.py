@@ -12,6 +12,7 @@ from .ik import MOTION_SUFFIXES, How, check_motion, write_motion, write_picture
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from ..export import LiftResult
     from ..keypoints import Keypoints2D
@@ -21,12 +22,23 @@ if TYPE_CHECKING:
 _RESULTS = (".parquet", ".npz", ".json")
 
 
+def _film_bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
 @dataclass
 class Lift:
     """Lift keypoint files to 3D poses with error bars.
 
     Formats are told from the content: COCO results and annotations, OpenPose BODY_25 folders,
     AlphaPose/Halpe-26, MMPose, MediaPipe, plain JSON, npy and npz.
+
+    A whole folder of photographs: poseterior lift photos --out lifted. The keypoints of photo.jpg are in photo.json,
+    .npy or .npz beside it, or in any file of the folder that names it; lifted/photo.parquet is its result,
+    lifted/photo.png a picture of it.
     """
 
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
@@ -51,7 +63,8 @@ class Lift:
     seed: int = 0
     """Seed of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Result file: .parquet, .npz or .json; or motion file: .bvh or .glb."""
+    """Result file: .parquet, .npz or .json; or motion file: .bvh or .glb. Of one folder of photographs and clips: a
+    folder, for a result and a picture each."""
     motion: Path | None = None
     """Motion file beside the result: .bvh, .glb, or .npz (as AMASS, with means and samples)."""
     how: How | None = None
@@ -60,58 +73,47 @@ class Lift:
     count: int = 1
     """Hypotheses in the motion files, a file each."""
     fps: float = 30.0
-    """Frames a second of the motion."""
+    """Frames a second of the motion and the film."""
     json_samples: bool = False
     """Write samples and log-densities into .json too."""
     view: Path | None = None
     """Write an offline 3D page: .html."""
     picture: Path | None = None
     """Write a contact sheet: .png."""
+    video: Path | None = None
+    """Write a film of a clip: .mp4 (pip install 'poseterior[video]') or .gif. With a folder as --out just mp4 or gif,
+    for a film of every clip in it."""
     photo: Path | None = None
     """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
     def run(self) -> None:
-        import numpy as np
-        import torch
         from rich.console import Console
 
-        from ._common import camera_file, check_device, check_extension, photo_size, summary_table
+        from ._common import check_device, check_extension, photo_size, summary_table
 
+        if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
+            self._run_folder(self.files[0], self.out)
+            return
         check_extension(self.out, "--out", (*_RESULTS, ".bvh", ".glb"))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
         check_motion(self.fps, self.how, self.count, self.samples)
-        from ..errors import InputError
+        self._check_camera()
         from ..export import save_result
         from ..keypoint_files import read_keypoints
         from ..lifters import load
 
-        for name, value in (("--focal", self.focal), ("--height", self.height)):
-            if value is not None and not np.isfinite(value):
-                raise InputError(f"{name}: expected a finite number, got {value}")
-        if self.focal is not None and not 1.0 <= self.focal <= 1e7:
-            raise InputError(f"--focal: expected 1 to 1e7 pixels, got {self.focal:g}")
-        if self.focal is not None and self.camera is not None:
-            raise InputError("--focal and --camera: give one of the two")
+        if self.video is not None:
+            from ..view.film import check_video
+
+            check_video(self.video, self.fps)
         lifter = load(self.lifter)
         keypoints = read_keypoints(self.files, self.format, self.skeleton, self.image_size)
         size = self.image_size or (None if self.photo is None else photo_size(self.photo))
-        if size is not None:
-            known = keypoints.image_size.isfinite()
-            keypoints = keypoints.with_camera(image_size=torch.where(known, keypoints.image_size, torch.tensor(size)))
-        intrinsics: object = None
-        if self.camera is not None:
-            intrinsics = camera_file(self.camera)
-        elif self.focal is not None:
-            sizes = keypoints.image_size.numpy()
-            if not np.isfinite(sizes).all():
-                raise InputError("--focal: the image size is not known; pass --image-size WIDTH HEIGHT too")
-            focal = np.full((len(sizes), 1), self.focal)
-            intrinsics = np.concatenate([focal, focal, sizes / 2], -1)
-        keypoints = keypoints.with_camera(intrinsics=intrinsics, height=self.height)
+        keypoints = self._seen_by_camera(keypoints, size)
         console = Console()
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
         console.print(summary_table(result))
@@ -128,12 +130,131 @@ class Lift:
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
             self._draw(result, rotations, self.picture, console)
-        if self.out is None and self.motion is None and self.view is None and self.picture is None:
+        if self.video is not None:
+            from ..view.film import save_film
+
+            with _film_bar(console) as bar:
+                save_film(result, self.video, fps=self.fps, photos=self.photo, progress=bar)
+            console.print(f"wrote {self.video}", highlight=False, soft_wrap=True)
+        if not any((self.out, self.motion, self.view, self.picture, self.video)):
             console.print(
                 "nothing written: add --out poses.parquet, --out clip.bvh or --view scene.html",
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def _check_camera(self) -> None:
+        import math
+
+        from ..errors import InputError
+
+        for name, value in (("--focal", self.focal), ("--height", self.height)):
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"{name}: expected a finite number, got {value}")
+        if self.focal is not None and not 1.0 <= self.focal <= 1e7:
+            raise InputError(f"--focal: expected 1 to 1e7 pixels, got {self.focal:g}")
+        if self.focal is not None and self.camera is not None:
+            raise InputError("--focal and --camera: give one of the two")
+
+    def _seen_by_camera(self, keypoints: Keypoints2D, size: tuple[float, float] | None = None) -> Keypoints2D:
+        """The keypoints with the camera and the height of the options, and an image size where they have none."""
+        import numpy as np
+        import torch
+
+        from ..errors import InputError
+        from ._common import camera_file
+
+        if size is not None:
+            known = keypoints.image_size.isfinite()
+            keypoints = keypoints.with_camera(image_size=torch.where(known, keypoints.image_size, torch.tensor(size)))
+        intrinsics: object = None
+        if self.camera is not None:
+            intrinsics = camera_file(self.camera)
+        elif self.focal is not None:
+            sizes = keypoints.image_size.numpy()
+            if not np.isfinite(sizes).all():
+                raise InputError("--focal: the image size is not known; pass --image-size WIDTH HEIGHT too")
+            focal = np.full((len(sizes), 1), self.focal)
+            intrinsics = np.concatenate([focal, focal, sizes / 2], -1)
+        return keypoints.with_camera(intrinsics=intrinsics, height=self.height)
+
+    def _run_folder(self, folder: Path, out: Path) -> None:
+        """Every photograph and clip of a folder on its own: a result, a picture, and where asked a film."""
+        from rich.console import Console
+
+        from ..errors import InputError
+        from ..export import save_result
+        from ..folders import LeftOut, find_tasks
+        from ..lifters import load
+        from ..pipeline import lift
+        from ..view.film import check_video, save_film, save_photo_figure
+        from ..view.scene import read_photo
+        from ..view.sheets import contact_sheet
+        from ._common import check_device
+
+        film = self._check_folder(folder, out)
+        check_motion(self.fps, None, 1, self.samples)
+        self._check_camera()
+        lifter = load(self.lifter)
+        device = check_device(self.device)
+        tasks, left_out = find_tasks(folder, self.format, self.skeleton, self.image_size)
+        out.mkdir(parents=True, exist_ok=True)
+        if film is not None:
+            check_video(out / f"clip{film}", self.fps)
+        console = Console()
+        lifted = 0
+        with _film_bar(console) as bar:
+            for task in bar.track(tasks, description=f"lifting {folder.name}"):
+                try:
+                    photo = None if task.photo is None else read_photo(task.photo)
+                    result = lift(lifter, self._seen_by_camera(task.keypoints), self.samples, self.seed, device=device)
+                except InputError as error:
+                    left_out.append(LeftOut((task.photo or task.source).name, str(error)))
+                    continue
+                save_result(result, out / f"{task.name}.parquet")
+                picture = out / f"{task.name}.png"
+                if task.clip and task.photo is None:
+                    labels = [str(frame) for frame in result.frame]
+                    contact_sheet(result.mean, result.tree, picture, axes="camera", labels=labels, title=task.name)
+                else:
+                    save_photo_figure(result, picture, photos=photo)
+                if task.clip and film is not None:
+                    save_film(result, out / f"{task.name}{film}", fps=self.fps, photos=photo, progress=bar)
+                lifted += 1
+        if not lifted:
+            raise InputError(f"{folder}: nothing could be lifted; {left_out[0].file}: {left_out[0].reason}")
+        clips = sum(task.clip for task in tasks)
+        each = "a result (.parquet) and a picture (.png) each" + (
+            f", films ({film}) of clips" if film and clips else ""
+        )
+        total = lifted + len(left_out)
+        console.print(f"lifted {lifted} of {total}: {each}, in {out}", highlight=False, soft_wrap=True)
+        if left_out:
+            console.print("left out:", highlight=False)
+        for left in left_out:
+            console.print(f"  {left.file}: {left.reason}", highlight=False, soft_wrap=True, markup=False)
+
+    def _check_folder(self, folder: Path, out: Path) -> str | None:
+        """Refuse what does not go with a whole folder; returns the extension of the films, None for none."""
+        from ..errors import InputError
+
+        for option in ("motion", "view", "picture", "photo"):
+            if getattr(self, option) is not None:
+                raise InputError(
+                    f"--{option}: does not go with a folder as --out; leave it out, or name a file as --out"
+                )
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out}: is a file; give a folder, or a file name with an extension")
+        if out.resolve() == folder.resolve():
+            raise InputError(
+                f"--out {out}: is the folder of the photographs, whose files it would replace; give another"
+            )
+        if self.video is None:
+            return None
+        suffix = "." + str(self.video).lower().removeprefix(".")
+        if suffix not in (".mp4", ".gif"):
+            raise InputError(f"--video {self.video}: with a folder as --out give mp4 or gif; each clip gets a film")
+        return suffix
 
     def _motions(self) -> list[Path]:
         """The motion files asked for."""

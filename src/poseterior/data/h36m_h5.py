@@ -22,12 +22,21 @@ from ..errors import InputError
 from ..keypoint_files._common import naming
 from ..keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..skeletons import DETECTED_JOINTS, SKELETONS
+from .h5_common import open_h5, read_numbers
 from .h36m import _ALIASES, _OF_32
 from .h36m import SPLITS as _ALL_SPLITS
 from .protocols import ObservationSet
 from .simulator import Observations
 
-__all__ = ["DETECTIONS", "SPLITS", "DistortedCamera", "project_distorted", "read_h36m_h5"]
+__all__ = [
+    "DETECTIONS",
+    "IMAGE_SIZES",
+    "SPLITS",
+    "DistortedCamera",
+    "action_name",
+    "project_distorted",
+    "read_h36m_h5",
+]
 
 _BODY = SKELETONS["h36m17"]
 
@@ -36,7 +45,7 @@ SPLITS = {name: _ALL_SPLITS[name] for name in ("train", "test")}
 DETECTIONS = ("none", "sh")
 _CAMERAS = (1, 2, 3, 4)
 #: Width and height of the pictures, by the camera's name.
-_IMAGE_SIZE = {"54138969": (1000, 1002), "55011271": (1000, 1000), "58860488": (1000, 1000), "60457274": (1000, 1002)}
+IMAGE_SIZES = {"54138969": (1000, 1002), "55011271": (1000, 1000), "58860488": (1000, 1000), "60457274": (1000, 1002)}
 #: Of this recording there are no detections.
 _UNDETECTED = ("S11", "Directions", "54138969")
 
@@ -118,7 +127,7 @@ def read_h36m_h5(folder: str | Path, split: str = "train", detections: str = "no
         for file in _recordings(folder, subject):
             world = _read_positions(file)
             frames = np.arange(0, len(world), every)
-            action = _action(file.stem)
+            action = action_name(file.stem)
             for camera in calibrated:
                 if detections == "sh" and (subject, file.stem, camera.name) == _UNDETECTED:
                     continue
@@ -153,14 +162,14 @@ def _keypoints(
 ) -> Keypoints2D:
     counts = [count for _, count in cameras]
     unknown = (np.nan, np.nan)
-    sizes = np.repeat([_IMAGE_SIZE.get(camera.name, unknown) for camera, _ in cameras], counts, axis=0)
+    sizes = np.repeat([IMAGE_SIZES.get(camera.name, unknown) for camera, _ in cameras], counts, axis=0)
     intrinsics = np.repeat([camera.intrinsics for camera, _ in cameras], counts, axis=0)
     spread = None if detections == "sh" else np.full(xy.shape[:2], MINIMUM_SPREAD_PX)
     with naming(where):
         return Keypoints2D(xy, spread, image_size=sizes, intrinsics=intrinsics, ids=ids)
 
 
-def _action(stem: str) -> str:
+def action_name(stem: str) -> str:
     """ "Directions 1" and "Directions" are Directions; "WalkingDog" is WalkDog, as elsewhere."""
     name = re.sub(r"[ _]\d+$", "", stem)
     return {theirs: ours for ours, theirs in _ALIASES.items()}.get(name, name)
@@ -177,24 +186,8 @@ def _recordings(folder: Path, subject: str) -> list[Path]:
 
 def _read(path: Path, *names: str) -> list[NDArray[np.float64]]:
     """Arrays of numbers of an HDF5 file."""
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(f"{path}: reading HDF5 files needs h5py: pip install 'poseterior[h36m]'") from None
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            for name in names:
-                if not isinstance(file.get(name), h5py.Dataset):
-                    raise InputError(f"{path}: {name!r} is missing")
-            found = [np.asarray(file[name]) for name in names]
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
-    for name, array in zip(names, found, strict=True):
-        if array.dtype.kind not in "fiu":
-            raise InputError(f"{path}: {name!r} holds {array.dtype}; expected numbers")
-    return [array.astype(np.float64) for array in found]
+    with open_h5(path) as file:
+        return [read_numbers(file, name) for name in names]
 
 
 def _read_camera(path: Path, subject: str, number: int) -> DistortedCamera:

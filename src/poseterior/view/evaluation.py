@@ -12,11 +12,12 @@ import numpy as np
 from ..errors import InputError
 from ..export.results import atomic_write
 from .plots import literal_text, tidy_axes
+from .scale_figure import scale_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["best_of_figure", "evaluation_folder", "save_evaluation_figures", "spread_figure"]
+__all__ = ["best_of_figure", "evaluation_folder", "save_evaluation_figures", "size_figure", "spread_figure"]
 
 #: Told apart by colour-blind people and in grey (Okabe & Ito 2008); none is a colour of a body side.
 _PROTOCOLS = {"P1": ("MPJPE", "#0072B2", "o"), "P2": ("P-MPJPE", "#D55E00", "s")}
@@ -90,7 +91,18 @@ def spread_figure(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
-_FIGURES = {"best-of-n.png": best_of_figure, "spread.png": spread_figure}
+def size_figure(result: Mapping[str, Any]) -> Figure:
+    """Predicted against true body size in metres; arguments as `best_of_figure`, picture as `scale_figure`.
+
+    Raises:
+        InputError: the result has no ``size``, or fewer than two of them.
+    """
+    sizes = _part(result, "size")
+    label = f"size of the mean pose against the truth\n{result['protocol']}, {len(sizes['true'])} poses"
+    return scale_figure(sizes["predicted"], sizes["true"], label)
+
+
+_FIGURES = {"best-of-n.png": best_of_figure, "spread.png": spread_figure, "size.png": size_figure}
 
 
 def evaluation_folder(folder: str | os.PathLike[str]) -> Path:
@@ -108,7 +120,13 @@ def evaluation_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def save_evaluation_figures(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write ``best-of-n.png`` and ``spread.png`` into a folder, which is made if need be; returns their paths.
+    """Write ``best-of-n.png``, ``spread.png`` and ``size.png`` into a folder, which is made if need be.
+
+    ``size.png`` is left out where there are no two sizes: the truth lacks a joint of the trunk or the legs, or the
+    result is from before there were sizes.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         InputError: the result lacks what is drawn, or the folder cannot be written to.
@@ -116,6 +134,8 @@ def save_evaluation_figures(result: Mapping[str, Any], folder: str | os.PathLike
     target = evaluation_folder(folder)
     paths = []
     for name, draw in _FIGURES.items():
+        if draw is size_figure and len(result.get("size", {}).get("true", ())) < 2:
+            continue
         figure = draw(result)
         with atomic_write(target / name) as file:
             figure.savefig(file, format="png", dpi=_DPI, facecolor="white")

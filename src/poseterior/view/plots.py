@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
 
-_COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
+COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
 #: The three projections: title, column of each plot axis in the pose, sign of the vertical axis, axis labels.
-_VIEWS = (
+VIEWS = (
     ("from the camera", (0, 1), "x, right (m)", "y, down (m)"),
     ("from the side", (2, 1), "z, away from the camera (m)", ""),
     ("from above", (0, 2), "x, right (m)", "z, away from the camera (m)"),
@@ -82,10 +82,10 @@ def summary_figure(
     limit = 1.12 * float(radii.max(initial=1.0))
     for row, index in enumerate(chosen):
         photo = read_photo(photos, str(result.file[index]))
-        _draw_keypoints(axes[row, 0], result, int(index), photo)
-        for column, view in enumerate(_VIEWS, start=1):
-            _draw_view(axes[row, column], result, int(index), view, hypotheses)
-        _draw_radii(axes[row, 4], result, int(index), radii[row], limit)
+        draw_keypoints(axes[row, 0], result, int(index), photo)
+        for column, view in enumerate(VIEWS, start=1):
+            draw_view(axes[row, column], result, int(index), view, hypotheses)
+        draw_radii(axes[row, 4], result, int(index), radii[row], limit)
     _explain(figure, result, min(hypotheses, result.samples.shape[1]))
     return figure
 
@@ -295,7 +295,7 @@ def _explain_hypotheses(figure: Figure, result: LiftResult, pose: int, count: in
     figure.suptitle(literal_text(text + (f"; lifter {result.lifter}" if result.lifter else "")), fontsize=12)
 
 
-def _draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray | None) -> None:
+def draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray | None) -> None:
     points, visible = result.keypoints[index], result.visible[index]
     low, high = keypoint_box(points[visible], None if photo is None else photo.shape[:2], margin=0.18)
     if photo is not None:
@@ -321,7 +321,7 @@ def _draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarra
     tidy_axes(axes)
 
 
-def _draw_view(
+def draw_view(
     axes: Axes, result: LiftResult, index: int, view: tuple[str, tuple[int, int], str, str], hypotheses: int
 ) -> None:
     from matplotlib.collections import LineCollection
@@ -335,7 +335,7 @@ def _draw_view(
     sides = result.tree.sides
     if len(samples) and len(bones):
         segments = samples[:, bones].reshape(-1, 2, 2)
-        colours = [_COLOURS[sides[child]] for child, _ in bones] * len(samples)
+        colours = [COLOURS[sides[child]] for child, _ in bones] * len(samples)
         alpha = float(np.clip(8.0 / len(samples), 0.15, 0.5))
         axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=0.7, alpha=alpha, zorder=1))
     for joint in range(len(mean)):
@@ -358,12 +358,12 @@ def _draw_view(
     tidy_axes(axes)
 
 
-def _draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, limit: float) -> None:
+def draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, limit: float) -> None:
     # the origin is where it is by definition: its bar would say nothing
     joints = [j for j, name in enumerate(result.joint_names) if name != result.origin]
     for place, joint in enumerate(joints):
         radius = float(radii[joint])
-        colour = _COLOURS[result.tree.sides[joint]]
+        colour = COLOURS[result.tree.sides[joint]]
         visible = bool(result.visible[index, joint])
         axes.barh(
             place, radius, height=0.72, color=colour if visible else "white", edgecolor=colour,
@@ -393,9 +393,9 @@ def _draw_skeleton(axes: Axes, points: np.ndarray, result: LiftResult, width: fl
     skeleton = result.tree
     for child, parent in skeleton.bones:
         segment = points[[parent, child]]
-        colour = _COLOURS[skeleton.sides[child]]
+        colour = COLOURS[skeleton.sides[child]]
         axes.plot(*segment.T, color=colour, linewidth=width, solid_capstyle="round", zorder=4, path_effects=effects)
-    colours = [_COLOURS[side] for side in skeleton.sides]
+    colours = [COLOURS[side] for side in skeleton.sides]
     axes.scatter(points[:, 0], points[:, 1], s=16, c=colours, edgecolors="white", linewidths=0.6, zorder=5)
 
 
@@ -409,7 +409,7 @@ def _draw_ellipse(
     variances, vectors = np.linalg.eigh(covariance.astype(np.float64))
     width, height = 2 * np.sqrt(quantile * np.clip(variances, 0.0, None))
     angle = float(np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0])))
-    colour = _COLOURS[result.tree.sides[joint]]
+    colour = COLOURS[result.tree.sides[joint]]
     ellipse = Ellipse(
         (float(centre[0]), float(centre[1])), width, height, angle=angle, linewidth=0.8, zorder=3,
         edgecolor=(*colour, 0.65), facecolor=(*colour, 0.13),
@@ -422,7 +422,7 @@ def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
     from matplotlib.patches import Ellipse
 
     handles: list[Line2D | Ellipse] = [
-        Line2D([], [], color=_COLOURS[side], linewidth=2.5, label=label)
+        Line2D([], [], color=COLOURS[side], linewidth=2.5, label=label)
         for side, label in (("left", "person's left"), ("right", "person's right"), ("middle", "middle"))
     ]
     handles.append(Line2D([], [], color="0.5", linewidth=0.8, label=f"{hypotheses} hypotheses (thin), mean (thick)"))

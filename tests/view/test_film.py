@@ -1,0 +1,284 @@
+"""Films and pictures of photographs: what is on them, that they move, and that no half file is left."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poseterior.errors import InputError
+from poseterior.export import LiftResult
+from poseterior.skeletons import get_skeleton
+from poseterior.view import film
+from poseterior.view.film import check_video, eye, photo_figure, save_film, save_photo_figure
+
+JOINTS = get_skeleton("h36m17").joints
+
+
+def clip(frames: int = 6, people: int = 1, samples: int = 5, seed: int = 0) -> LiftResult:
+    """Someone about 1.6 m tall who shakes; keypoints at 200 px a metre around (320, 240)."""
+    rng = np.random.default_rng(seed)
+    body = rng.uniform([-0.4, -0.8, -0.3], [0.4, 0.8, 0.3], (17, 3))
+    body[0] = 0
+    count = frames * people
+    mean = body + 0.05 * rng.standard_normal((count, 17, 3)) * (np.arange(17) > 0)[:, None]
+    spread = 0.03 * rng.standard_normal((count, samples, 17, 3))
+    return LiftResult(
+        samples=mean[:, None] + spread,
+        mean=mean,
+        covariance=np.tile(np.diag([1e-3, 1e-3, 4e-3]), (count, 17, 1, 1)),
+        log_prob=np.full((count, samples), np.nan),
+        keypoints=320 + 200 * mean[..., :2],
+        keypoint_covariance=np.tile(4 * np.eye(2), (count, 17, 1, 1)),
+        visible=np.ones((count, 17), bool),
+        image_size=np.tile([640, 480], (count, 1)),
+        file=np.array(["clip.json"] * count),
+        frame=np.repeat(np.arange(frames), people),
+        person=np.tile(np.arange(people), frames),
+        joint_names=JOINTS,
+        lifter="test",
+    )
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with Image.open(path) as image:
+        found = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            found.append(np.asarray(image.convert("RGB")).astype(int))
+    return found
+
+
+# -- geometry ----------------------------------------------------------------------------------------------
+
+
+def test_the_eye_looks_as_the_camera_does_at_zero():
+    assert np.allclose(eye(0, 0), np.diag([1.0, -1.0, -1.0]))
+
+
+@pytest.mark.parametrize(("azimuth", "elevation"), [(45, 10), (90, 0), (200, -30)])
+def test_the_eye_is_a_rotation(azimuth, elevation):
+    view = eye(azimuth, elevation)
+    assert np.allclose(view @ view.T, np.eye(3))
+    assert np.isclose(np.linalg.det(view), 1.0)
+
+
+def test_from_the_right_depth_runs_to_the_right():
+    right, up, near = eye(90, 0) @ [0.0, 0.0, 1.0]
+    assert np.allclose([right, up, near], [1, 0, 0])
+    assert np.allclose(eye(90, 0) @ [1.0, 0.0, 0.0], [0, 0, 1])
+    assert (eye(30, 20) @ [0.0, -1.0, 0.0])[1] > 0  # the head stays up
+
+
+def test_the_photograph_has_the_scale_of_the_pose():
+    mean = np.random.default_rng(0).normal(size=(9, 2))
+    scale, pelvis = film._metres_a_pixel(mean / 0.005 + [320, 240], mean)
+    assert np.isclose(scale, 0.005)
+    assert np.allclose(pelvis, [320, 240])
+    scale, _ = film._metres_a_pixel(np.asarray([[100.0, 100.0]]), np.zeros((1, 2)))
+    assert np.isfinite(scale)
+    assert scale > 0
+
+
+# -- photographs -------------------------------------------------------------------------------------------
+
+
+def colours(path: Path) -> set[tuple[int, int, int]]:
+    with Image.open(path) as image:
+        return {tuple(c) for c in np.asarray(image.convert("RGB")).reshape(-1, 3)[::3].tolist()}
+
+
+def test_the_photograph_stands_behind_the_person(tmp_path):
+    """A green photograph is seen twice: flat, and as a plane narrowed by the cosine of 45 degrees."""
+    result = clip(1)
+    photo = np.zeros((480, 640, 3), np.uint8)
+    photo[..., 1] = 200
+    figure = photo_figure(result, photos=photo)
+    flat, behind = figure.axes[:2]
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 0, 0]
+    assert flat.images[0].get_array().shape == (480, 640, 3)
+    matrix = (behind.images[0].get_transform() - behind.transData).get_matrix()
+    along, down = matrix[:2, 0], matrix[:2, 1]
+    assert np.isclose(along[0] / -down[1], np.cos(np.pi / 4) / np.cos(np.radians(10)))
+    assert along[0] > 0  # not mirrored
+    assert down[1] < 0  # nor upside down
+    save_photo_figure(result, tmp_path / "a.png", photos=photo)
+    assert any(g > 150 and r < 60 and b < 60 for r, g, b in colours(tmp_path / "a.png"))
+    save_photo_figure(result, tmp_path / "b.png")
+    assert not any(g > 150 and r < 60 and b < 60 for r, g, b in colours(tmp_path / "b.png"))
+
+
+def test_a_row_a_person_and_no_more_than_asked():
+    assert len(photo_figure(clip(1, people=3)).axes) == 3 * 4
+    assert len(photo_figure(clip(1, people=9)).axes) == 4 * 4
+
+
+def test_nobody_seen_and_no_samples_are_drawn(tmp_path):
+    blind = clip(1, samples=0)
+    blind = replace(blind, visible=np.zeros((1, 17), bool), keypoints=np.full((1, 17, 2), np.nan))
+    save_photo_figure(blind, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_keypoints_outside_the_photograph_are_drawn(tmp_path):
+    result = clip(1)
+    result = replace(result, keypoints=result.keypoints - 2000)
+    save_photo_figure(result, tmp_path / "a.png", photos=np.zeros((48, 64, 3), np.uint8))
+
+
+def test_refused_pictures(tmp_path):
+    with pytest.raises(InputError, match=r"the result has no poses; nothing to draw"):
+        photo_figure(clip(1)[[]])
+    with pytest.raises(InputError, match=r"max_poses: expected a whole number from 1, got 0"):
+        photo_figure(clip(1), 0)
+    with pytest.raises(InputError, match=r"a\.jpg: unknown extension; the picture of a photograph is a \.png"):
+        save_photo_figure(clip(1), tmp_path / "a.jpg")
+
+
+# -- films -------------------------------------------------------------------------------------------------
+
+
+def test_gif(tmp_path):
+    path = tmp_path / "a.gif"
+    assert save_film(clip(6), path, fps=10) == 6
+    frames = frames_of(path)
+    assert [frame.shape for frame in frames] == [(432, 768, 3)] * 6
+    assert all(np.abs(a - b).max() > 100 for a, b in zip(frames[1:], frames, strict=False))  # they move
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        assert image.info["duration"] == 100
+
+
+def test_a_gif_is_thinned_but_lasts_as_long(tmp_path):
+    assert save_film(clip(9), tmp_path / "a.gif", fps=30) == 5
+    with Image.open(tmp_path / "a.gif") as image:
+        durations = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            durations.append(image.info["duration"])
+    assert sum(durations) == pytest.approx(1000 * 10 / 30, abs=10)
+
+
+def test_mp4(tmp_path):
+    reader = pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "a.mp4"
+    assert save_film(clip(7), path, fps=25) == 7
+    stream = reader.read_frames(str(path))
+    about = next(stream)
+    frames = [np.frombuffer(frame, np.uint8).reshape(720, 1280, 3).astype(int) for frame in stream]
+    assert about["size"] == (1280, 720)
+    assert about["fps"] == 25
+    assert len(frames) == 7
+    assert all(np.abs(a - b).max() > 100 for a, b in zip(frames[1:], frames, strict=False))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_the_eye_turns_and_can_stand_still(tmp_path):
+    still = replace(clip(4), **{n: np.repeat(getattr(clip(4), n)[:1], 4, 0) for n in ("mean", "samples", "keypoints")})
+    half = np.s_[60:370, 400:]  # the stage, without the line of time
+    for turn, moves in ((0.0, False), (60.0, True)):
+        save_film(still, tmp_path / "a.gif", fps=10, turn=turn)
+        first, *_, last = frames_of(tmp_path / "a.gif")
+        assert (np.abs(last[half] - first[half]).max() > 100) == moves
+
+
+def test_a_person_who_leaves_is_not_drawn(tmp_path):
+    result = clip(4, people=2)
+    result = result[~((result.person == 1) & (result.frame >= 2))]
+    save_film(result, tmp_path / "a.gif", fps=10, turn=0.0)
+    frames = frames_of(tmp_path / "a.gif")
+    right = np.s_[50:370, 420:]
+    # saturated blue or red: the spokes and the camera's mark are grey
+    coloured = [(np.ptp(frame[right], axis=-1) > 100).sum() for frame in frames]
+    assert min(coloured[:2]) > 200
+    assert max(coloured[2:]) == 0
+
+
+def test_five_people_and_a_photograph(tmp_path):
+    photo = np.full((480, 640, 3), 90, np.uint8)
+    assert save_film(clip(2, people=5), tmp_path / "a.gif", photos=photo, fps=5) == 2
+
+
+def test_hidden_joints_and_no_samples(tmp_path):
+    result = clip(2, samples=0)
+    visible = np.ones((2, 17), bool)
+    visible[:, 3:9] = False
+    keypoints = np.where(visible[..., None], result.keypoints, np.nan)
+    assert save_film(replace(result, visible=visible, keypoints=keypoints), tmp_path / "a.gif") == 1
+
+
+def test_progress_is_counted(tmp_path):
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(quiet=True)) as bar:
+        save_film(clip(4), tmp_path / "a.gif", fps=10, progress=bar)
+    assert [(task.completed, task.total) for task in bar.tasks] == [(4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("a.avi", {}, r"a\.avi: unknown extension '\.avi'; use one of: \.mp4, \.gif"),
+        ("a.gif", {"fps": 0}, r"a\.gif: fps: a film needs 1 to 240 frames a second, got 0"),
+        ("a.gif", {"fps": float("nan")}, r"a\.gif: fps: a film needs 1 to 240 frames a second, got nan"),
+        ("a.gif", {"turn": float("inf")}, r"turn: expected degrees a second, got inf"),
+        ("no/a.gif", {}, r"a\.gif: the folder .*no does not exist; make it first"),
+    ],
+)
+def test_refused_films(tmp_path, name, options, message):
+    with pytest.raises(InputError, match=message):
+        save_film(clip(), tmp_path / name, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_needs_a_clip(tmp_path):
+    with pytest.raises(InputError, match=r"a\.gif: a film needs a clip, but every file has one frame"):
+        save_film(clip(1, people=3), tmp_path / "a.gif")
+
+
+def test_a_long_gif_is_refused_at_once(tmp_path):
+    long = clip(1)[np.zeros(2100, int)]
+    with pytest.raises(InputError, match=r"a GIF of 1,050 frames is too large \(at most 1,000\); write \.mp4"):
+        save_film(replace(long, frame=np.arange(2100)), tmp_path / "a.gif", fps=30)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError("stop")])
+def test_an_interrupted_film_leaves_nothing(tmp_path, monkeypatch, suffix, error):
+    if suffix == ".mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    draw, calls = film._Film.picture, []
+
+    def stop(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise error
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(film._Film, "picture", stop)
+    with pytest.raises(type(error) if isinstance(error, Exception) else error):
+        save_film(clip(6), tmp_path / f"a{suffix}", fps=10)
+    assert len(calls) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mp4_without_its_package(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        if name == "imageio_ffmpeg":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.delitem(sys.modules, "imageio_ffmpeg", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    message = r"a\.mp4: writing MP4 needs imageio-ffmpeg: pip install 'poseterior\[video\]' \(or write a \.gif\)"
+    with pytest.raises(InputError, match=message):
+        check_video(tmp_path / "a.mp4", 30)
+    check_video(tmp_path / "a.gif", 30)
