@@ -27,6 +27,7 @@ from .kinematics import ANKLE_HEIGHT, body_height, bone_lengths, similarity_alig
 from .lifters import Lifter
 from .metrics import accuracy
 from .metrics.calibration import Calibration, calibration_error, coverage_ranks
+from .metrics.depth_order import all_pairs, order_counts, order_labels, order_probability, order_reliability
 
 __all__ = [
     "LIMB_JOINTS",
@@ -191,6 +192,9 @@ def evaluate(
         `poseterior.kinematics.body_height` without its constant, so that it grows as the pose does. The predicted
         one is that of the mean pose, which is smaller than the hypotheses where they disagree.
 
+        ``depth order`` is about all pairs of joints: the share whose order the mean has right, and how far the
+        samples' probabilities of it are from how often they come true.
+
         A distribution without density has no NLL, one without mode no such errors. One that cannot marginalise
         is scored on the poses of which every joint is known; ``NLL poses`` says how many, if not all.
 
@@ -214,6 +218,7 @@ def evaluate(
     limbs = [j for j in joints if skeleton.joints[j].endswith(LIMB_JOINTS)]
     in_pck = torch.tensor([name not in NOT_IN_PCK for name in skeleton.joints], device=device)
     in_cps = torch.tensor([name not in NOT_IN_CPS for name in skeleton.joints], device=device)
+    pairs = all_pairs(len(skeleton)).to(device)
     measured = [skeleton.index(name) for name in _MEASURED_JOINTS]
     counts = best_of_counts(samples)
     generator = torch.Generator(device=device).manual_seed(seed)
@@ -267,12 +272,20 @@ def evaluate(
         found.add("ranks", coverage_ranks(drawn, target, generator))
         radius = (drawn - drawn.median(0).values).norm(dim=-1).quantile(0.9, dim=0)
         found.add("radius", 1000 * radius)
+        exist = valid[:, pairs].all(-1)
+        found.add("order", torch.where(exist, order_labels(truth[..., 2], pairs), 0))
+        found.add("order probability", order_probability(drawn, pairs))
+        for name, least in (("order", 0.0), ("order over 100 mm", 0.1)):
+            right, counted = order_counts(mean, truth, valid, pairs, least)
+            found.add(f"{name} right", right)
+            found.add(f"{name} counted", counted)
         found.add("visible", keypoints.visible)
         found.add("valid", valid)
 
     ranks, valid, visible = found["ranks"], found["valid"], found["visible"]
     radius = found["radius"]
-    per_pose = [n for n in found.names() if n not in ("ranks", "radius", "visible", "valid") and len(found[n])]
+    not_scores = ("ranks", "radius", "visible", "valid", "order")
+    per_pose = [n for n in found.names() if not n.startswith(not_scores) and len(found[n])]
     groups = {"visible": (visible & valid)[:, joints], "missing": (~visible & valid)[:, joints]}
     bars = {name: float(radius[:, joints][group].median()) for name, group in groups.items() if group.any()}
     if len(bars) == 2:
@@ -315,6 +328,7 @@ def evaluate(
             "mean": _axes(spread.mean(0)),
         }
     }
+    result["depth order"] = _depth_order(found)
     result["size"] = _sizes(published["sizes"])
     result["best of N"] = {"N": counts} | {p: [round(float(v), 2) for v in curve] for p, curve in curves.items()}
     if clusters is not None:
@@ -322,6 +336,25 @@ def evaluate(
     if "NLL" in found.names() and len(found["NLL"]) < len(data):
         result["NLL poses"] = len(found["NLL"])
     return result
+
+
+def _depth_order(found: _Collector) -> dict[str, Any]:
+    """Share of pairs whose order the mean has right, and how reliable the samples' probabilities of it are."""
+    shares = {
+        name: float(found[f"{name} right"].sum() / found[f"{name} counted"].sum().clamp(min=1))
+        for name in ("order", "order over 100 mm")
+    }
+    reliability = order_reliability(found["order probability"], found["order"])
+    return {
+        "accuracy": round(shares["order"], 4),
+        "accuracy over 100 mm": round(shares["order over 100 mm"], 4),
+        "calibration error": round(reliability.error, 4),
+        "reliability": [
+            {"predicted": round(float(p), 4), "observed": round(float(o), 4), "pairs": int(n)}
+            for p, o, n in zip(reliability.predicted, reliability.observed, reliability.pairs, strict=True)
+            if n
+        ],
+    }
 
 
 def _sizes(sizes: Float[Tensor, "poses 2"]) -> dict[str, list[float]]:

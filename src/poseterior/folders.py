@@ -79,13 +79,8 @@ def find_tasks(
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
     found = _Finder(format, skeleton, image_size)
-    names: dict[str, Path] = {}
-    for photo in photos:
-        first = names.setdefault(photo.stem.casefold(), photo)
-        if first != photo:
-            found.leave_out(photo, f"has the name of {first.name}, and so would its result; rename one")
     own: set[Path] = set()
-    for photo in names.values():
+    for photo in photos:
         beside = [path for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
         own.update(beside)
         found.add_photo_with_own(photo, beside)
@@ -95,8 +90,8 @@ def find_tasks(
         found.add_openpose_clip(folder)
         rest = [path for path in rest if path not in frames]
     for source in rest:
-        found.add_shared(source, list(names.values()))
-    found.leave_out_the_other(list(names.values()))
+        found.add_shared(source, photos)
+    found.leave_out_the_other(photos)
     if not found.tasks:
         if not found.left_out:
             raise InputError(f"{folder}: neither photographs ({', '.join(PHOTO_SUFFIXES)}) nor keypoint files in it")
@@ -158,7 +153,7 @@ class _Finder:
             photo = _photo_called(picture, photos)
             if photo is None:
                 absent.append(picture)
-            elif photo.stem.casefold() not in self._taken:
+            elif self._taken.get(photo.stem.casefold()) != photo.name:  # else it has keypoints of its own
                 self._add_named(photo, keypoints[own], source)
         if absent:
             more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
@@ -184,10 +179,12 @@ class _Finder:
         self._add(photo.stem, sized, photo, source, clip=False)
 
     def _add(self, name: str, keypoints: Keypoints2D, photo: Path | None, source: Path, clip: bool) -> None:
-        first = self._taken.setdefault(name.casefold(), source.name)
-        if first != source.name:
-            self.leave_out(source, f"has the name of {first}, and so would its result; rename one")
+        origin = source if photo is None else photo
+        if name.casefold() in self._taken:
+            first = self._taken[name.casefold()]
+            self.leave_out(origin, f"has the name of {first}, and so would its result; rename one")
             return
+        self._taken[name.casefold()] = origin.name
         self.tasks.append(LiftTask(name, keypoints, photo, source, clip))
 
 

@@ -151,7 +151,9 @@ def test_what_is_left_out_and_why(folder):
     photo(folder / "twice.jpg")
     write(folder / "twice.json", entry())
     np.save(folder / "twice.npy", PERSON[None])
-    photo(folder / "GOOD.png")
+    photo(folder / "good.png")
+    photo(folder / "GOOD.bmp")
+    write(folder / "GOOD.json", entry())
     photo(folder / "same.jpg")
     write(folder / "same.json", [])
     (folder / "damaged.jpg").write_bytes(b"\xff\xd8\xff no")
@@ -161,13 +163,13 @@ def test_what_is_left_out_and_why(folder):
     write(folder / "settings.json", {"a": 1})
     (folder / ".hidden.json").write_text("{")
     tasks, left = find_tasks(folder)
-    assert [task.name for task in tasks] == ["good"]
-    # upper case sorts first
+    assert [task.photo.name for task in tasks] == ["GOOD.bmp"]
     reasons = {one.file: one.reason for one in left}
     assert reasons.pop("damaged.jpg").endswith("use a JPEG or PNG")
     assert reasons.pop("settings.json").startswith("of no keypoint format that we know")
     assert reasons == {
-        "good.jpg": "has the name of GOOD.png, and so would its result; rename one",
+        "good.jpg": "has the name of GOOD.bmp, and so would its result; rename one",
+        "good.png": "has the name of GOOD.bmp, and so would its result; rename one",
         "alone.jpg": "has no keypoints: expected alone.json, .npy or .npz beside it, or a file that names it",
         "twice.jpg": "has more than one keypoint file, twice.json and twice.npy; keep one",
         "same.jpg": "same.json: no person in any frame, so there is nothing to lift",

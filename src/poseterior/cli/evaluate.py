@@ -28,6 +28,9 @@ def _tables(result: dict[str, Any]) -> Any:
     for name, value in result["metrics"].items():
         unit = next((u for key, u in units.items() if key in name), "mm")
         metrics.add_row(f"{name} ({unit})", f"{value:.3f}" if "NLL" in name else f"{value:.1f}")
+    order = result["depth order"]
+    for name in ("accuracy", "accuracy over 100 mm", "calibration error"):
+        metrics.add_row(f"depth order {name}", f"{order[name]:.3f}")
     calibration = Table(title="calibration error (signed: positive is over-confident)", title_justify="left")
     for column in ("joints", "mean", "worst", "signed", "signed limbs", "90 % radius (mm)"):
         calibration.add_column(column, justify="left" if column == "joints" else "right")

@@ -419,12 +419,15 @@ class Reproject(Objective):
         rotation = self._rotations(first.elevation)
         away = turned(first.pose, rotation)
         view = project_at(away, distance)
-        again = rays.lift_image(view, self._shown(torch.ones_like(visible)))
-        back = turned(again.pose, rotation.transpose(-1, -2))
+        view, factor = _sized(rays, view)
+        again = rays.lift_image(view, self._shown(torch.ones_like(visible))).pose / factor
+        back = turned(again, rotation.transpose(-1, -2))
         terms: dict[str, Tensor] = {}
         if self.settings.consistency_3d:
-            distances = smooth_norm(away - again.pose).mean()
-            terms["consistency_3d"] = -rays.log_density(away) if self.settings.likelihood else distances
+            if self.settings.likelihood:
+                terms["consistency_3d"] = -rays.log_density(factor * away)
+            else:
+                terms["consistency_3d"] = smooth_norm(away - again).mean()
         if self.settings.consistency_2d:
             terms["consistency_2d"] = _masked_mean(smooth_norm(project_at(back, distance) - image), visible)
         if self.settings.image and (self.settings.hide or isinstance(rays, DrawnRays)):
@@ -435,14 +438,14 @@ class Reproject(Objective):
             terms["symmetry"] = symmetry_loss(first.pose)
         if self.settings.lengths:
             apart, _, _ = self._lift(rays, pairs.apart)
-            proportions = isinstance(rays, DrawnRays) or rays.config.normalise == "pose"
-            terms["lengths"] = length_variance(first.pose, apart.pose, proportions)
+            terms["lengths"] = length_variance(first.pose, apart.pose, _one_size(rays))
         if self.settings.temporal and self.settings.motion == "deformation":
             terms["temporal"] = motion_difference(first.pose, first.pose.roll(1, 0), back, back.roll(1, 0))
         elif self.settings.temporal:
             later, _, _ = self._lift(rays, pairs.later)
-            seen = project_at(turned(later.pose, rotation), distance)
-            later_again = turned(rays.lift_image(seen, torch.ones_like(visible)).pose, rotation.transpose(-1, -2))
+            seen, factor = _sized(rays, project_at(turned(later.pose, rotation), distance))
+            later_again = rays.lift_image(seen, torch.ones_like(visible)).pose / factor
+            later_again = turned(later_again, rotation.transpose(-1, -2))
             terms["temporal"] = motion_difference(first.pose, later.pose, back, later_again)
         return {name: getattr(self.settings, name) * value for name, value in terms.items()}
 
@@ -529,7 +532,7 @@ class Reproject(Objective):
         distance = _DISTANCE if isinstance(rays, DrawnRays) else rays.config.distance
         with torch.no_grad():
             first, image, visible = self._lift(rays, pairs.keypoints)
-            fake = project_at(turned(first.pose, self._rotations(first.elevation)), distance)
+            fake, _ = _sized(rays, project_at(turned(first.pose, self._rotations(first.elevation)), distance))
         whole = visible.all(-1)
         real, fake = image[whole], fake[whole]
         if not len(real):
@@ -574,6 +577,20 @@ class Reproject(Objective):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self._optimizer, self._optimizer_state = None, state["optimizer"]
+
+
+def _one_size(rays: Any) -> bool:
+    """Whether the lifter is given every 2D pose in the same size."""
+    return isinstance(rays, DrawnRays) or rays.config.normalise == "pose"
+
+
+def _sized(rays: Any, view: Tensor) -> tuple[Tensor, Tensor]:
+    """2D poses in the size in which the lifter is given them, and the factors ``(n, 1, 1)`` that this took."""
+    if not _one_size(rays):
+        return view, view.new_ones(len(view), 1, 1)
+    spread = (view - view.mean(-2, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    factor = (NOMINAL_SPREAD / spread.clamp(min=1e-4))[:, None, None]
+    return factor * view, factor
 
 
 def _pairs(observations: Any) -> KeypointPairs:
