@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -53,6 +55,12 @@ def _error(message: str) -> int:
     return 2
 
 
+def _end_tidily_on_sigterm() -> None:
+    """A killed command ends like an interrupted one, so that unfinished files are removed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2 for input that the user can mend, with its message on standard error."""
     from .. import __version__
@@ -74,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     from ..errors import InputError
 
+    _end_tidily_on_sigterm()
     try:
         command.run()
     except InputError as error:
