@@ -244,7 +244,7 @@ class DrawnRays:
 
 _NUMBERS = (
     "consistency_3d", "consistency_2d", "realism", "image", "lengths", "symmetry", "temporal", "azimuth", "elevation",
-    "roll", "hide", "judge_learning_rate", "scale_prior", "scale_lengths",
+    "roll", "hidden", "hide", "judge_learning_rate", "scale_prior", "scale_lengths",
 )  # fmt: skip
 
 
@@ -275,7 +275,8 @@ class ReprojectSettings:
         symmetry: weight of `symmetry_loss`.
         temporal: weight of `motion_difference`.
         motion: ``"clip"`` between two moments of a clip under the same turn, ``"deformation"`` between people.
-        hide: share of visible joints that the lifter is not shown, to learn to do without.
+        hidden: weight of the distance between what is lifted with some joints hidden and with none.
+        hide: largest share of the joints that are hidden for that.
         scale_every: every so many steps the scale head learns instead of the lifter (published: 5). 0: never.
         scale_prior: weight of the divergence of the rescaled sizes from a prior measured from the data: the mean
             logarithm of the apparent size, with the spread that it has within clips.
@@ -301,6 +302,7 @@ class ReprojectSettings:
     symmetry: float = 0.0
     temporal: float = 0.0
     motion: str = "deformation"
+    hidden: float = 0.5
     hide: float = 0.0
     scale_every: int = 0
     scale_prior: float = 0.01
@@ -385,16 +387,14 @@ class Reproject(Objective):
         image, visible = rays.image_of(keypoints)
         # The scale head learns in steps of its own.
         image = image * rays.log_scale(image, visible).detach().exp()[:, None, None]
-        return rays.lift_image(image, self._shown(visible)), image, visible
+        return rays.lift_image(image, visible), image, visible
 
-    def _shown(self, visible: Tensor) -> Tensor:
-        """Visible joints that the lifter may see: the root, and a random share of the others."""
-        if not self.settings.hide:
-            return visible
+    def _without_some(self, rays: Any, image: Tensor, visible: Tensor) -> Tensor:
+        """The poses lifted when a random share of the joints, but for the root, is hidden."""
         share = self.settings.hide * torch.rand(len(visible), 1, device=visible.device)
-        shown = visible & (torch.rand(visible.shape, device=visible.device) >= 2.0 * share)
+        shown = visible & (torch.rand(visible.shape, device=visible.device) >= share)
         shown[:, _BODY.root] = visible[:, _BODY.root]
-        return shown
+        return rays.lift_image(image, shown).pose
 
     def _rotations(self, elevation: Tensor) -> Tensor:
         """New views of each person: ``(n, 3, 3)``."""
@@ -420,7 +420,7 @@ class Reproject(Objective):
         away = turned(first.pose, rotation)
         view = project_at(away, distance)
         view, factor = _sized(rays, view)
-        again = rays.lift_image(view, self._shown(torch.ones_like(visible))).pose / factor
+        again = rays.lift_image(view, torch.ones_like(visible)).pose / factor
         back = turned(again, rotation.transpose(-1, -2))
         terms: dict[str, Tensor] = {}
         if self.settings.consistency_3d:
@@ -430,10 +430,13 @@ class Reproject(Objective):
                 terms["consistency_3d"] = smooth_norm(away - again).mean()
         if self.settings.consistency_2d:
             terms["consistency_2d"] = _masked_mean(smooth_norm(project_at(back, distance) - image), visible)
-        if self.settings.image and (self.settings.hide or isinstance(rays, DrawnRays)):
+        if self.settings.image and isinstance(rays, DrawnRays):
             terms["image"] = _masked_mean(smooth_norm(project_at(first.pose, distance) - image), visible)
         if self.settings.realism:
             terms["realism"] = self._unreal(view)
+        if self.settings.hidden and self.settings.hide:
+            guessed = self._without_some(rays, image, visible)
+            terms["hidden"] = smooth_norm(guessed - first.pose.detach()).mean()
         if self.settings.symmetry:
             terms["symmetry"] = symmetry_loss(first.pose)
         if self.settings.lengths:
