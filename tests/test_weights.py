@@ -164,3 +164,24 @@ def test_flow_against_the_mixture(tmp_path, protocol):
         assert flow["calibration"]["all"]["mean"] <= 0.04
     else:
         assert flow["calibration"]["all"]["mean"] <= mixture["calibration"]["all"]["mean"]
+
+
+# -- learnt from depth order ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["relative", "supervised"])
+def test_the_other_lifters_see_a_standing_person_too(name, standing):
+    poses = load(name)(seen(standing, height=1.7))
+    assert 1000 * float(p_mpjpe(poses.mean, standing)) < 90
+    assert float(body_height(poses.mean)) == pytest.approx(1.7, abs=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "error", "order"), [("relative", 62.0, 0.80), ("supervised", 45.0, 0.85)])
+def test_depth_order_of_recorded_people(tmp_path, name, error, order):
+    """P-MPJPE and order on cmu-test, and for the mixture how reliable its probabilities of order are."""
+    result = development_result(load(name), tmp_path / "store", "cmu-test")
+    assert result["metrics"]["mean P-MPJPE"] < error
+    assert result["depth order"]["accuracy"] > order
+    if name == "relative":
+        assert result["depth order"]["calibration error"] < 0.05

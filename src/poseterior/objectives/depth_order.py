@@ -49,6 +49,8 @@ _UNIT = _BONES.index("right_ankle")
 _ASSUMED_HEIGHT = 1.7
 #: A person of this apparent size (root mean square) in pixels is what the published weight of the reprojection suits.
 _NOMINAL_PIXELS = 100.0
+#: Standard deviations from which a keypoint's error counts linearly.
+_LINEAR_FROM = 10.0
 #: Metres within which two sampled joints count as level, for the order's probability under a flow.
 _SOFTNESS = 0.01
 
@@ -208,6 +210,18 @@ def _root_position(pose: Tensor, rays: Tensor, visible: Tensor) -> Tensor:
     return torch.linalg.solve(normal + ridge, (rows.transpose(-1, -2) @ known).sum(-3)).squeeze(-1)
 
 
+def perspective_residuals(
+    pose: Float[Tensor, "*any joints 3"],
+    rays: Float[Tensor, "*any joints 2"],
+    visible: Bool[Tensor, "*any joints"],
+    root: Float[Tensor, "*any 3"] | None = None,
+) -> Float[Tensor, "*any joints 2"]:
+    """What a perspective camera sees less the keypoints, on the plane at unit distance; see `perspective_residual`."""
+    position = _root_position(pose, rays, visible) if root is None else root
+    absolute = pose + position.unsqueeze(-2)
+    return absolute[..., :2] / absolute[..., 2:].clamp(min=0.1) - rays
+
+
 def perspective_residual(
     pose: Float[Tensor, "*any joints 3"],
     rays: Float[Tensor, "*any joints 2"],
@@ -222,9 +236,29 @@ def perspective_residual(
         visible: which keypoints count.
         root: metres, where the root is; None: solved in closed form.
     """
-    position = _root_position(pose, rays, visible) if root is None else root
-    absolute = pose + position.unsqueeze(-2)
-    return _mean_distance(absolute[..., :2] / absolute[..., 2:].clamp(min=0.1) - rays, visible)
+    return _mean_distance(perspective_residuals(pose, rays, visible, root), visible)
+
+
+def image_energy(
+    residuals: Float[Tensor, "*any joints 2"],
+    covariance: Float[Tensor, "*any joints 2 2"],
+    visible: Bool[Tensor, "*any joints"],
+) -> Float[Tensor, "*any"]:
+    """Minus the log-likelihood of keypoints with Gaussian errors, nats, up to a constant."""
+    whitened = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(covariance), residuals.unsqueeze(-1), upper=False
+    ).squeeze(-1)
+    # Far-out poses count as if 10 standard deviations off in the square, and linearly beyond.
+    squared = 2.0 * _LINEAR_FROM**2 * ((1.0 + whitened.square().sum(-1) / _LINEAR_FROM**2).sqrt() - 1.0)
+    return 0.5 * torch.where(visible, squared, 0.0).sum(-1)
+
+
+def limb_energy(
+    lengths: Float[Tensor, "*any bones"], template: Float[Tensor, "*any bones"], tolerance: float
+) -> Float[Tensor, "*any"]:
+    """Minus the log-density of log-normal limb lengths around a template's, nats, up to a constant."""
+    ratio = (lengths.clamp(min=1e-3) / template.nan_to_num(1.0)).log() / tolerance
+    return 0.5 * torch.where(template.isfinite(), ratio.square(), 0.0).sum(-1)
 
 
 # -- the objective --------------------------------------------------------------------------------------------
@@ -258,6 +292,11 @@ class DepthOrder(Objective):
         size: ``"free"``: proportions only (published); ``"height"``: limbs in metres, of a person of the given
             height, or 1.7 m.
         samples: poses drawn (of each component, for a mixture).
+        posterior: for lifters with a density: instead of distances, the reprojection and the limbs are energies in
+            nats (`image_energy` with the detector's covariance, `limb_energy`), and the distribution is fitted to
+            the posterior that they make: it is as wide as keypoints and proportions allow, hidden joints included.
+            Both weights and ``samples`` keep their meaning; everything is a mean over the pose's dimensions.
+        limb_tolerance: for that, relative standard deviation of a limb's length around the template's.
     """
 
     needs_labels = True
@@ -276,8 +315,18 @@ class DepthOrder(Objective):
         template: str = "person",
         size: str = "free",
         samples: int = 1,
+        posterior: bool = False,
+        limb_tolerance: float = 0.15,
     ) -> None:
         super().__init__()
+        if not isinstance(posterior, bool):
+            raise InputError(f"objective 'depth_order': posterior: expected true or false, got {posterior!r}")
+        if posterior and (plane, camera, size) != ("view", "perspective", "height"):
+            raise InputError(
+                "objective 'depth_order': posterior: needs plane: view, camera: perspective and size: height"
+            )
+        if not isinstance(limb_tolerance, int | float) or not 0 < limb_tolerance <= 1:
+            raise InputError(f"objective 'depth_order': limb_tolerance: expected above 0 to 1, got {limb_tolerance!r}")
         numbers = {"rank": rank, "tolerance": tolerance, "reprojection": reprojection, "root": root, "limbs": limbs}
         for name, value in numbers.items():
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
@@ -303,6 +352,7 @@ class DepthOrder(Objective):
         self.normaliser = None if normaliser == "batch" else float(normaliser)
         self.reprojection, self.camera, self.plane = reprojection, camera, plane
         self.root, self.limbs, self.template, self.size, self.samples = root, limbs, template, size, samples
+        self.posterior, self.limb_tolerance = posterior, limb_tolerance
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
         if not isinstance(observations, LabelledObservations):
@@ -313,6 +363,8 @@ class DepthOrder(Objective):
             terms: dict[str, Tensor] = {}
             if self.rank:
                 terms["rank"] = self.rank * self._rank(posterior, poses, weights, observations)
+            if self.posterior:
+                return terms | self._energies(lifter, posterior, poses, weights, observations)
             if self.reprojection and self.camera != "none":
                 seen = observations.keypoints
                 distance = self._reprojection(posterior, poses, seen)
@@ -325,6 +377,25 @@ class DepthOrder(Objective):
             if self.root and offset is not None:
                 terms["root"] = self.root * root_loss(offset).mean()
         return terms
+
+    def _energies(
+        self, lifter: Lifter, posterior: PoseDistribution, poses: Tensor, weights: Tensor, observations: Observations
+    ) -> dict[str, Tensor]:
+        """Expected energies, and minus the entropy: together the divergence from the posterior that they make."""
+        if not posterior.has_density:
+            raise InputError(f"objective 'depth_order': posterior: lifter {lifter.name!r} has no density")
+        view = canonical_view(observations.keypoints)
+        turned = poses @ view.rotation.transpose(-1, -2)
+        size = view.scale[..., None, None]
+        residuals = perspective_residuals(turned, view.points * size, view.visible) / size
+        energies = {
+            "reprojection": self.reprojection * image_energy(residuals, view.covariance, view.visible),
+            "limbs": self.limbs
+            * limb_energy(bone_lengths(poses, _BODY), self._template(observations), self.limb_tolerance),
+            "negentropy": posterior.log_prob(poses),
+        }
+        dims = 3.0 * (len(_BODY) - 1)
+        return {name: (weights * energy).sum(0).mean() / dims for name, energy in energies.items()}
 
     def _rank(
         self, posterior: PoseDistribution, poses: Tensor, weights: Tensor, observations: LabelledObservations
