@@ -301,3 +301,58 @@ def test_perspective_in_the_image_needs_intrinsics(observations):
     assert observations.keypoints.intrinsics.isnan().any()
     with pytest.raises(InputError, match="needs intrinsics of every picture"):
         DepthOrder(camera="perspective")(LIFTERS["regression"](), observations)
+
+
+# -- fitting the posterior -------------------------------------------------------------------------------------
+
+
+def test_energies_by_hand():
+    from poseterior.objectives.depth_order import image_energy, limb_energy
+
+    residual = torch.tensor([[[0.03, 0.0], [0.0, 0.08], [9.0, 9.0]]])
+    covariance = torch.diag(torch.tensor([0.01**2, 0.04**2])).expand(1, 3, 2, 2)
+    visible = torch.tensor([[True, True, False]])
+    # 3 and 2 standard deviations; the square gives way to a line far out.
+    assert float(image_energy(residual, covariance, visible)) == pytest.approx(0.5 * (9 + 4), rel=0.03)
+    far = image_energy(torch.tensor([[[10.0, 0.0]]]), covariance[:, :1], visible[:, :1])
+    assert float(far) == pytest.approx(10.0 * 1000.0 - 100.0, rel=0.01)
+    template = torch.tensor([0.4, math.nan])
+    lengths = torch.tensor([0.4 * math.exp(0.3), 7.0])
+    assert float(limb_energy(lengths, template, 0.15)) == pytest.approx(2.0, abs=1e-4)
+
+
+def test_fitting_the_posterior_finds_a_known_one():
+    """A mixture fitted to keypoints and lengths becomes as wide as the keypoints are uncertain."""
+    torch.manual_seed(0)
+    config = SimulatorConfig(
+        own_body=1.0, recombine=0.0, limb_jitter=0.0, noise=(15.0, 15.0), noise_joint=(1.0, 1.0),
+        noise_ratio=(1.0, 1.0),
+        missing={"none": 1.0}, truncate=0.0, camera_knowledge=(0, 0, 1), height_known=1.0,
+    )  # fmt: skip
+    simulator = LabelledSimulator(made_up_mocap(100, 2), config, LabelConfig())
+    lifter = MixtureDensityLifter(MixtureConfig(width=64, blocks=1, kernels=2, rank=2))
+    objective = DepthOrder(
+        order="likelihood", plane="view", camera="perspective", size="height", posterior=True, reprojection=1.0
+    )
+    optimiser = torch.optim.Adam(lifter.parameters(), 2e-3)
+    for step in range(400):
+        terms = objective(lifter, simulator(64, torch.Generator().manual_seed(step)))
+        loss = torch.stack(list(terms.values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
+        optimiser.step()
+    assert set(terms) == {"rank", "reprojection", "limbs", "negentropy"}
+    with torch.no_grad():
+        spread = lifter(simulator(64, torch.Generator().manual_seed(1)).keypoints).stddev[:, 1:].mean((0, 1))
+    # 15 mm across the line of sight, if proportions said nothing; several times that along it.
+    assert 0.008 < float(spread[:2].mean()) < 0.035
+    assert float(spread[2]) > 2 * float(spread[:2].mean())
+
+
+def test_fitting_needs_a_density_and_a_camera(observations):
+    with pytest.raises(InputError, match="posterior: needs plane: view, camera: perspective and size: height"):
+        DepthOrder(posterior=True)
+    objective = DepthOrder(plane="view", camera="perspective", size="height", posterior=True)
+    with pytest.raises(InputError, match="posterior: lifter 'regression' has no density"):
+        objective(LIFTERS["regression"](), observations)

@@ -521,6 +521,7 @@ class Reproject(Objective):
             nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
             optimizer.step()
             schedule.step()
+        optimizer.zero_grad()
         flow.requires_grad_(False)
 
     def update_auxiliary(self, lifter: Lifter, observations: Any) -> dict[str, Tensor]:
