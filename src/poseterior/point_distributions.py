@@ -12,10 +12,36 @@ from torch import Tensor
 from .distributions import PoseDistribution, seeded
 from .skeletons import Skeleton
 
-__all__ = ["FAMILIES", "PointPoseDistribution", "ResidualPoseDistribution"]
+__all__ = ["FAMILIES", "PointPoseDistribution", "ResidualPoseDistribution", "fit_residuals"]
 
 #: Families of errors that `ResidualPoseDistribution` knows.
 FAMILIES = ("gaussian", "laplace")
+
+
+def fit_residuals(
+    error: Float[Tensor, "n joints 3"], visible: Bool[Tensor, "n joints"], known: Bool[Tensor, "n joints"], family: str
+) -> Float[Tensor, "2 joints 3"]:
+    """Scales of `ResidualPoseDistribution` from errors: of hidden joints (first row) and of visible ones.
+
+    Each coordinate's root mean square (Gaussian) or mean absolute error (Laplace). A joint with fewer than 20 errors
+    of a kind takes the others' mean; a kind without any takes what all have.
+
+    Args:
+        error: metres, along the turned axes.
+        visible: whether the lifter saw the joint.
+        known: whether the error is one.
+        family: one of `FAMILIES`.
+    """
+    size = error.square() if family == "gaussian" else error.abs()
+    rows = []
+    for chosen in (known & ~visible, known & visible):
+        chosen = chosen if bool(chosen.any()) else known
+        count = chosen.sum(0).unsqueeze(-1)
+        total = torch.where(chosen.unsqueeze(-1), size, 0.0).sum(0)
+        pooled = total.sum(0) / count.sum().clamp(min=1)
+        mean = torch.where(count >= 20, total / count.clamp(min=1), pooled)
+        rows.append(mean.sqrt() if family == "gaussian" else mean)
+    return torch.stack(rows).clamp(min=1e-3)
 
 
 class PointPoseDistribution(PoseDistribution):

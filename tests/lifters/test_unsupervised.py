@@ -158,3 +158,26 @@ def test_wrong_configurations(values, message):
     with pytest.raises(InputError) as error:
         UnsupervisedConfig.from_dict(values)
     assert str(error.value) == message
+
+
+def test_error_bars_come_from_2d_alone(tmp_path):
+    """From keypoints without any 3D; hidden joints' bars are longer, depth's longer than the picture plane's."""
+    config = SimulatorConfig(
+        recombine=0.0, limb_jitter=0.0, own_body=1.0, noise_added=False, missing={"none": 1.0}, truncate=0
+    )
+    pairs = ClipSimulator(made_up_mocap(100, 2), config)(600, torch.Generator().manual_seed(0))
+    lift = lifter()
+    point = lift(pairs.keypoints)
+    with pytest.raises(NotImplementedError, match="has no density"):
+        point.log_prob(point.mean)
+    lift.calibrate(pairs)
+    assert lift.config.spread == "laplace"
+    bars = lift(pairs.keypoints)
+    torch.testing.assert_close(bars.mean, point.mean)
+    assert bars.log_prob(bars.mean).isfinite().all()
+    assert float(lift.residual[0].mean()) > float(lift.residual[1].mean())
+    first = lift.residual.clone()
+    lift.calibrate(pairs)
+    assert torch.equal(first, lift.residual)
+    lift.save_pretrained(tmp_path / "saved")
+    assert torch.equal(load(tmp_path / "saved").residual, first)

@@ -12,7 +12,14 @@ from poseterior.kinematics import bone_lengths, bones_to_pose, pose_to_bones
 from poseterior.lifters.flow import FlowConfig, FlowLifter
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.lifters.regression import RegressionConfig, RegressionLifter
-from poseterior.lifters.unsupervised import LiftedRays, UnsupervisedConfig, UnsupervisedLifter
+from poseterior.lifters.unsupervised import (
+    LiftedRays,
+    UnsupervisedConfig,
+    UnsupervisedLifter,
+    project_at,
+    turn_matrices,
+    turned,
+)
 from poseterior.objectives import make_objective
 from poseterior.objectives.reproject import (
     ImageFlow,
@@ -21,10 +28,7 @@ from poseterior.objectives.reproject import (
     gaussian_divergence,
     length_variance,
     motion_difference,
-    project_at,
     symmetry_loss,
-    turn_matrices,
-    turned,
 )
 from poseterior.skeletons import SKELETONS
 

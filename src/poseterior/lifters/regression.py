@@ -26,7 +26,7 @@ from ..distributions import PoseDistribution
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..nn.encoders import ResidualMLP, evidence_features, evidence_width, lateral_evidence
-from ..point_distributions import FAMILIES, PointPoseDistribution, ResidualPoseDistribution
+from ..point_distributions import FAMILIES, PointPoseDistribution, ResidualPoseDistribution, fit_residuals
 from .base import Lifter, LifterConfig, register
 
 __all__ = ["PublishedRegressionNetwork", "RegressionConfig", "RegressionLifter", "image_offsets"]
@@ -254,14 +254,4 @@ class RegressionLifter(Lifter):
         error = error[..., self.others, :].reshape(-1, len(self.others), 3)
         known = observations.observed[..., self.others].reshape(-1, len(self.others))
         visible = keypoints.visible[..., self.others].reshape(-1, len(self.others))
-        size = error.square() if self.config.spread == "gaussian" else error.abs()
-        for row, chosen in ((0, known & ~visible), (1, known & visible)):
-            count = chosen.sum(0).unsqueeze(-1)
-            total = torch.where(chosen.unsqueeze(-1), size, 0.0).sum(0)
-            if not bool(count.any()):
-                chosen, count = known, known.sum(0).unsqueeze(-1)
-                total = torch.where(chosen.unsqueeze(-1), size, 0.0).sum(0)
-            pooled = total.sum(0) / count.sum().clamp(min=1)
-            mean = torch.where(count >= 20, total / count.clamp(min=1), pooled)
-            spread = mean.sqrt() if self.config.spread == "gaussian" else mean
-            self.residual[row] = spread.clamp(min=1e-3)
+        self.residual.copy_(fit_residuals(error, visible, known, self.config.spread))

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..cameras import canonical_view
+from ..distributions import PoseDistribution
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..kinematics import ANKLE_HEIGHT, body_height
 from ..nn.encoders import ResidualMLP
-from ..point_distributions import PointPoseDistribution
+from ..point_distributions import PointPoseDistribution, ResidualPoseDistribution, fit_residuals
 from .base import Lifter, LifterConfig, register
 
 __all__ = [
@@ -36,7 +38,11 @@ __all__ = [
     "UnsupervisedConfig",
     "UnsupervisedLifter",
     "apparent_size",
+    "project_at",
     "root_relative_image",
+    "sized",
+    "turn_matrices",
+    "turned",
 ]
 
 #: Metres of one unit of lifted poses: from pelvis to head of a person of 1.7 m.
@@ -50,6 +56,7 @@ _CHOICES = {
     "normalise": ("pose", "split"),
     "scale": ("none", "bounded", "published"),
     "size": ("height", "free"),
+    "spread": ("none", "laplace"),
 }
 
 
@@ -71,6 +78,7 @@ class UnsupervisedConfig(LifterConfig):
         size: ``"height"``: poses are scaled to the person's known height, or 1.7 m; ``"free"``: they keep the size
             that the network gives them (one unit is 0.65 m).
         elevation: whether the camera's elevation is predicted too (`poseterior.objectives.reproject`, views).
+        spread: ``"none"`` for a point mass, ``"laplace"`` for errors fitted by `calibrate`.
     """
 
     network: str = "ours"
@@ -83,6 +91,7 @@ class UnsupervisedConfig(LifterConfig):
     scale_range: float = 2.5
     size: str = "height"
     elevation: bool = True
+    spread: str = "none"
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
@@ -180,6 +189,36 @@ def root_relative_image(
     return torch.where(view.visible.unsqueeze(-1), points, 0.0), view.visible
 
 
+def turn_matrices(
+    azimuth: Float[Tensor, " n"], elevation: Float[Tensor, " n"], roll: Float[Tensor, " n"]
+) -> Float[Tensor, "n 3 3"]:
+    """``Rz(roll) Rx(elevation) Ry(azimuth)``, angles in radians."""
+    zero, one = torch.zeros_like(azimuth), torch.ones_like(azimuth)
+    (ca, sa), (ce, se), (cr, sr) = ((a.cos(), a.sin()) for a in (azimuth, elevation, roll))
+    about_y = torch.stack([ca, zero, sa, zero, one, zero, -sa, zero, ca], -1).unflatten(-1, (3, 3))
+    about_x = torch.stack([one, zero, zero, zero, ce, -se, zero, se, ce], -1).unflatten(-1, (3, 3))
+    about_z = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
+    return about_z @ about_x @ about_y
+
+
+def turned(pose: Float[Tensor, "n joints 3"], rotation: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n joints 3"]:
+    """A pose relative to its root, turned about it (``rotation.mT`` turns it back)."""
+    return pose @ rotation.transpose(-1, -2)
+
+
+def project_at(pose: Float[Tensor, "n joints 3"], distance: float) -> Float[Tensor, "n joints 2"]:
+    """2D pose of a pose whose root is ``distance`` in front of the camera, on its axis."""
+    depth = (pose[..., 2:] + distance).clamp(min=0.1 * distance)
+    return pose[..., :2] / depth
+
+
+def sized(view: Float[Tensor, "n joints 2"]) -> tuple[Float[Tensor, "n joints 2"], Float[Tensor, "n 1 1"]]:
+    """2D poses brought to the spread `NOMINAL_SPREAD`, and the factors that this took."""
+    spread = (view - view.mean(-2, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    factor = (NOMINAL_SPREAD / spread.clamp(min=1e-4))[:, None, None]
+    return factor * view, factor
+
+
 @dataclasses.dataclass(frozen=True)
 class LiftedRays:
     """A batch of lifted 2D poses, in their units.
@@ -204,6 +243,7 @@ class UnsupervisedLifter(Lifter):
     config: UnsupervisedConfig
     config_class = UnsupervisedConfig
     unit: Tensor
+    residual: Tensor
 
     def __init__(self, config: UnsupervisedConfig | None = None) -> None:
         super().__init__(config or UnsupervisedConfig())
@@ -226,6 +266,9 @@ class UnsupervisedLifter(Lifter):
             self.scaler = None
         # Factor from tangents to the units of 2D poses; fitted to the training split for normalise: split.
         self.register_buffer("unit", torch.ones(()))
+        self.others = [j for j in range(joints) if j != self.skeleton.root]
+        # Errors of hidden joints (first row) and visible ones, metres along the turned axes.
+        self.register_buffer("residual", torch.full((2, joints - 1, 3), 0.1))
 
     # -- 2D poses ------------------------------------------------------------------------------------------
 
@@ -272,22 +315,60 @@ class UnsupervisedLifter(Lifter):
 
     # -- the distribution ----------------------------------------------------------------------------------
 
-    def distribution(self, keypoints: Keypoints2D) -> PointPoseDistribution:
+    def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
         batch = keypoints.batch_shape
         flat = keypoints.flatten()
         with torch.autocast(flat.device.type, enabled=False):
             rotation = canonical_view(flat).rotation
             image, visible = self.image_of(flat)
             image = image * self.log_scale(image, visible).exp()[:, None, None]
-            pose = self.lift_image(image, visible).pose
-        height = flat.height.nan_to_num(_ASSUMED_HEIGHT)
-        if self.config.size == "height":
-            bones = (body_height(pose) - ANKLE_HEIGHT).clamp(min=1e-6)
-            pose = pose * ((height - ANKLE_HEIGHT) / bones)[:, None, None]
-        else:
-            pose = METRES_PER_UNIT * pose
-        pose = pose @ rotation
-        return PointPoseDistribution(pose.reshape(*batch, *pose.shape[1:]), None, self.skeleton)
+            pose = self._metres(self.lift_image(image, visible).pose, flat.height)
+        pose = (pose @ rotation).reshape(*batch, *pose.shape[1:])
+        if self.config.spread == "none":
+            return PointPoseDistribution(pose, None, self.skeleton)
+        shown = visible[:, self.others].unsqueeze(-1)
+        scale = torch.where(shown, self.residual[1], self.residual[0]).reshape(*batch, -1, 3)
+        turn = rotation.reshape(*batch, 3, 3)
+        return ResidualPoseDistribution(pose, scale, self.config.spread, turn, self.skeleton)
+
+    def _metres(self, pose: Float[Tensor, "n joints 3"], height: Float[Tensor, " n"]) -> Float[Tensor, "n joints 3"]:
+        """Lifted poses in metres; ``height`` in metres, NaN where unknown."""
+        if self.config.size == "free":
+            return METRES_PER_UNIT * pose
+        bones = (body_height(pose) - ANKLE_HEIGHT).clamp(min=1e-6)
+        return pose * ((height.nan_to_num(_ASSUMED_HEIGHT) - ANKLE_HEIGHT) / bones)[:, None, None]
+
+    @torch.no_grad()
+    def calibrate(self, observations: Any) -> None:
+        """Fit error bars from 2D alone: from how the lifter errs on poses of its own, seen from elsewhere.
+
+        Each pose that it lifts is turned by a random azimuth, projected, partly hidden and lifted again. What comes
+        back wrong is the error that it would make if its poses were the truth; that they are not is an error which
+        2D cannot show, so the bars are too short.
+        """
+        generator = torch.Generator().manual_seed(0)
+        image, visible = self.image_of(observations.keypoints.flatten())
+        whole = visible.all(-1)
+        image, visible = image[whole], visible[whole]
+        image = image * self.log_scale(image, visible).exp()[:, None, None]
+        truth = self.lift_image(image, visible)
+        angle = 2.0 * math.pi * torch.rand(len(image), generator=generator)
+        zero = torch.zeros_like(angle)
+        level, tilt = turn_matrices(zero, -truth.elevation, zero), turn_matrices(zero, truth.elevation, zero)
+        pose = turned(truth.pose, tilt @ turn_matrices(angle, zero, zero) @ level)
+        view = project_at(pose, self.config.distance)
+        factor = torch.ones(len(view), 1, 1)
+        if self.config.normalise == "pose":
+            view, factor = sized(view)
+        share = 0.5 * torch.rand(len(view), 1, generator=generator)
+        shown = torch.rand(view.shape[:2], generator=generator) >= share
+        shown[:, self.skeleton.root] = True
+        unknown = torch.full((len(view),), math.nan)
+        again = self._metres(self.lift_image(view, shown).pose / factor, unknown)
+        error = (again - self._metres(pose, unknown))[:, self.others]
+        known = torch.ones_like(shown[:, self.others])
+        self.residual.copy_(fit_residuals(error, shown[:, self.others], known, "laplace"))
+        self.config = dataclasses.replace(self.config, spread="laplace")
 
     @torch.no_grad()
     def fit_constants(self, observations: object) -> None:

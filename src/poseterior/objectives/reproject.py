@@ -32,7 +32,11 @@ from ..lifters.unsupervised import (
     LiftedRays,
     UnsupervisedLifter,
     apparent_size,
+    project_at,
     root_relative_image,
+    sized,
+    turn_matrices,
+    turned,
 )
 from ..skeletons import SKELETONS
 from .base import Objective, register_objective
@@ -47,10 +51,7 @@ __all__ = [
     "gaussian_divergence",
     "length_variance",
     "motion_difference",
-    "project_at",
     "symmetry_loss",
-    "turn_matrices",
-    "turned",
 ]
 
 _BODY = SKELETONS["h36m17"]
@@ -62,32 +63,6 @@ _LEFT = [[child for child, _ in _BODY.bones].index(_BODY.mirror[_BODY.bones[i][0
 _FOCAL, _SIGMA = 1000.0, 0.5
 #: Units from the virtual camera to the root, for lifters that have no distance of their own.
 _DISTANCE = 10.0
-
-
-# -- geometry -------------------------------------------------------------------------------------------------
-
-
-def turn_matrices(
-    azimuth: Float[Tensor, " n"], elevation: Float[Tensor, " n"], roll: Float[Tensor, " n"]
-) -> Float[Tensor, "n 3 3"]:
-    """``Rz(roll) Rx(elevation) Ry(azimuth)``, angles in radians."""
-    zero, one = torch.zeros_like(azimuth), torch.ones_like(azimuth)
-    (ca, sa), (ce, se), (cr, sr) = ((a.cos(), a.sin()) for a in (azimuth, elevation, roll))
-    about_y = torch.stack([ca, zero, sa, zero, one, zero, -sa, zero, ca], -1).unflatten(-1, (3, 3))
-    about_x = torch.stack([one, zero, zero, zero, ce, -se, zero, se, ce], -1).unflatten(-1, (3, 3))
-    about_z = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
-    return about_z @ about_x @ about_y
-
-
-def turned(pose: Float[Tensor, "n joints 3"], rotation: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n joints 3"]:
-    """A pose relative to its root, turned about it (``rotation.mT`` turns it back)."""
-    return pose @ rotation.transpose(-1, -2)
-
-
-def project_at(pose: Float[Tensor, "n joints 3"], distance: float) -> Float[Tensor, "n joints 2"]:
-    """2D pose of a pose whose root is ``distance`` in front of the camera, on its axis."""
-    depth = (pose[..., 2:] + distance).clamp(min=0.1 * distance)
-    return pose[..., :2] / depth
 
 
 # -- terms ----------------------------------------------------------------------------------------------------
@@ -590,11 +565,7 @@ def _one_size(rays: Any) -> bool:
 
 def _sized(rays: Any, view: Tensor) -> tuple[Tensor, Tensor]:
     """2D poses in the size in which the lifter is given them, and the factors ``(n, 1, 1)`` that this took."""
-    if not _one_size(rays):
-        return view, view.new_ones(len(view), 1, 1)
-    spread = (view - view.mean(-2, keepdim=True)).square().sum(-1).mean(-1).sqrt()
-    factor = (NOMINAL_SPREAD / spread.clamp(min=1e-4))[:, None, None]
-    return factor * view, factor
+    return sized(view) if _one_size(rays) else (view, view.new_ones(len(view), 1, 1))
 
 
 def _pairs(observations: Any) -> KeypointPairs:

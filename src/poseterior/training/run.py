@@ -147,12 +147,11 @@ def _from_observations(recipe: Recipe, keypoints_only: bool) -> _TrainingData:
         stored = label_observations(stored, recipe.labels, generator)
         apart = None if apart is None else label_observations(apart, recipe.labels, generator)
     held = None if apart is None else _stored(apart, keypoints_only)
-    natural = None if apart is None else StoredObservations(apart)
     if recipe.views:
         generator = batch_generator(recipe.schedule.seed, 50_000_000)
         stored = stored[torch.randperm(len(stored.pose), generator=generator)[: recipe.views]]
     card = {"clips": len(files), "frames": len(data), "sources": [data.protocol]}
-    return _TrainingData(_stored(stored, keypoints_only), held, natural, card, "not stated by the data")
+    return _TrainingData(_stored(stored, keypoints_only), held, held, card, "not stated by the data")
 
 
 def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
