@@ -55,7 +55,7 @@ class ExperimentSize:
 
 
 SIZES = {
-    "quick": ExperimentSize(views=4000, test_views=500, width=256, steps=700, batch=64),
+    "quick": ExperimentSize(views=4000, test_views=500, width=256, steps=500, batch=64),
     "full": ExperimentSize(views=24_096, test_views=2663, width=512, steps=7520, batch=128),
 }
 
