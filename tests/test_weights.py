@@ -169,7 +169,7 @@ def test_flow_against_the_mixture(tmp_path, protocol):
 # -- learnt from depth order ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["relative", "supervised"])
+@pytest.mark.parametrize("name", ["relative", "supervised", "unsupervised"])
 def test_the_other_lifters_see_a_standing_person_too(name, standing):
     poses = load(name)(seen(standing, height=1.7))
     assert 1000 * float(p_mpjpe(poses.mean, standing)) < 90
@@ -185,3 +185,17 @@ def test_depth_order_of_recorded_people(tmp_path, name, error, order):
     assert result["depth order"]["accuracy"] > order
     if name == "relative":
         assert result["depth order"]["calibration error"] < 0.05
+
+
+@pytest.mark.slow
+def test_unsupervised_on_exact_keypoints(tmp_path):
+    """From 2D alone: at least 25 % below flat depth in P-MPJPE, and joints in the right order."""
+    from poseterior.data.protocols import simulate
+    from poseterior.metrics.accuracy import p_mpjpe as error
+
+    result = development_result(load("unsupervised"), tmp_path / "store", "cmu-clean")
+    observations = simulate(tmp_path / "store", "cmu-clean").observations
+    flat = observations.pose * torch.tensor([1.0, 1.0, 0.0])
+    baseline = 1000 * float(error(flat, observations.pose, observations.observed).mean())
+    assert result["metrics"]["mean P-MPJPE"] < 0.75 * baseline
+    assert result["depth order"]["accuracy"] > 0.8
