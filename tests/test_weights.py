@@ -177,7 +177,7 @@ def test_the_other_lifters_see_a_standing_person_too(name, standing):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "error", "order"), [("relative", 62.0, 0.80), ("supervised", 45.0, 0.85)])
+@pytest.mark.parametrize(("name", "error", "order"), [("relative", 63.0, 0.86), ("supervised", 37.0, 0.89)])
 def test_depth_order_of_recorded_people(tmp_path, name, error, order):
     """P-MPJPE and order on cmu-test, and for the mixture how reliable its probabilities of order are."""
     result = development_result(load(name), tmp_path / "store", "cmu-test")
