@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -55,10 +56,17 @@ def _error(message: str) -> int:
     return 2
 
 
-def _end_tidily_on_sigterm() -> None:
+@contextlib.contextmanager
+def _sigterm_ends_tidily() -> Iterator[None]:
     """A killed command ends like an interrupted one, so that unfinished files are removed."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     from ..errors import InputError
 
-    _end_tidily_on_sigterm()
     try:
-        command.run()
+        with _sigterm_ends_tidily():
+            command.run()
     except InputError as error:
         return _error(str(error))
     except BrokenPipeError:
