@@ -175,7 +175,11 @@ def test_thousand_people(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lifter", "best"], "best: is neither a folder nor a shipped lifter; shipped lifters: flow, mdn, relative, rotations, supervised, unsupervised"),
+        (
+            ["--lifter", "best"],
+            "best: is neither a folder nor a shipped lifter; shipped lifters: flow, mdn, relative, "
+            "rotations, supervised, unsupervised",
+        ),
         (["--samples", "0"], "samples: expected at least 1, got 0"),
         (["--out", "poses.xlsx"], "--out poses.xlsx: unknown extension '.xlsx'; use one of: .parquet, .npz, .json"),
         (["--view", "poses.png"], "--view poses.png: unknown extension '.png'; use one of: .html"),
