@@ -73,3 +73,8 @@ def test_what_does_not_go_together(store, tmp_path):
         run(read_recipe("unsupervised", [*SMALL, f"data={store}", "simulator.recombine=0.3"]), tmp_path / "b")
     with pytest.raises(InputError, match="or from 2D alone"):
         run(read_recipe("unsupervised", [*SMALL, f"data={store}", "labels.pairs=1"]), tmp_path / "c")
+
+
+def test_a_fixed_number_of_views(store, tmp_path):
+    changes = [*SMALL, OBJECTIVE % 0, f"data={store}", "data.views=40", "steps=3"]
+    assert (run(read_recipe("unsupervised", changes), tmp_path / "run") / "model.safetensors").is_file()

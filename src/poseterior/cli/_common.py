@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..export import LiftResult
 
-__all__ = ["camera_file", "check_device", "check_extension", "photo_size", "summary_table"]
+__all__ = ["camera_file", "check_device", "check_extension", "photo_size", "quiet_lightning", "summary_table"]
 
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
@@ -128,3 +128,13 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
     for name, text in result.settings.items():
         parts.append(Text(f"{name}: {text}"))
     return Group(*parts)
+
+
+def quiet_lightning() -> None:
+    """Silence Lightning's hints (tips, litlogger, worker counts): they are about its own settings, not the user's."""
+    import logging
+    import warnings
+
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")

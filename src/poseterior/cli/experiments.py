@@ -56,17 +56,13 @@ class Experiments:
     """cpu, cuda or auto."""
 
     def run(self) -> None:
-        import logging
-        import warnings
-
         from rich.console import Console
 
         from ..experiments import run_relative
         from ..view.relative_figures import save_relative_figures
+        from ._common import quiet_lightning
 
-        for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module="lightning.*")
+        quiet_lightning()
         results = run_relative(
             self.data,
             self.out,

@@ -37,19 +37,13 @@ class Train:
     """No progress bar."""
 
     def run(self) -> None:
-        import logging
-        import warnings
-
         from ..training.recipes import read_recipe
 
         recipe = read_recipe(self.recipe, self.changes)
         from ..training.run import TrainingOptions, train
+        from ._common import quiet_lightning
 
-        # Lightning's hints (tips, litlogger, worker counts) are about its own settings, not the user's.
-        for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", module="lightning.*")
-
+        quiet_lightning()
         options = TrainingOptions(
             out=self.out or Path("runs") / recipe.name,
             resume=self.resume,

@@ -212,8 +212,12 @@ def project_at(pose: Float[Tensor, "n joints 3"], distance: float) -> Float[Tens
     return pose[..., :2] / depth
 
 
-def sized(view: Float[Tensor, "n joints 2"]) -> tuple[Float[Tensor, "n joints 2"], Float[Tensor, "n 1 1"]]:
-    """2D poses brought to the spread `NOMINAL_SPREAD`, and the factors that this took."""
+def sized(
+    view: Float[Tensor, "n joints 2"], one_size: bool
+) -> tuple[Float[Tensor, "n joints 2"], Float[Tensor, "n 1 1"]]:
+    """2D poses brought to the spread `NOMINAL_SPREAD` if ``one_size``, and the factors that this took."""
+    if not one_size:
+        return view, view.new_ones(len(view), 1, 1)
     spread = (view - view.mean(-2, keepdim=True)).square().sum(-1).mean(-1).sqrt()
     factor = (NOMINAL_SPREAD / spread.clamp(min=1e-4))[:, None, None]
     return factor * view, factor
@@ -274,7 +278,17 @@ class UnsupervisedLifter(Lifter):
 
     def image_of(self, keypoints: Keypoints2D) -> tuple[Float[Tensor, "n joints 2"], Bool[Tensor, "n joints"]]:
         """`root_relative_image` in the network's units."""
-        return root_relative_image(keypoints, None if self.config.normalise == "pose" else self.unit)
+        return root_relative_image(keypoints, None if self.one_size else self.unit)
+
+    @property
+    def distance(self) -> float:
+        """From the camera to the root, in units of the 2D poses."""
+        return self.config.distance
+
+    @property
+    def one_size(self) -> bool:
+        """Whether every 2D pose is brought to the same size."""
+        return self.config.normalise == "pose"
 
     def log_scale(self, image: Float[Tensor, "n joints 2"], visible: Bool[Tensor, "n joints"]) -> Float[Tensor, " n"]:
         """Logarithm of the factor by which 2D poses should be rescaled before they are lifted; 0 without a head."""
@@ -357,9 +371,7 @@ class UnsupervisedLifter(Lifter):
         level, tilt = turn_matrices(zero, -truth.elevation, zero), turn_matrices(zero, truth.elevation, zero)
         pose = turned(truth.pose, tilt @ turn_matrices(angle, zero, zero) @ level)
         view = project_at(pose, self.config.distance)
-        factor = torch.ones(len(view), 1, 1)
-        if self.config.normalise == "pose":
-            view, factor = sized(view)
+        view, factor = sized(view, self.one_size)
         share = 0.5 * torch.rand(len(view), 1, generator=generator)
         shown = torch.rand(view.shape[:2], generator=generator) >= share
         shown[:, self.skeleton.root] = True

@@ -272,6 +272,13 @@ def _relative_to_seen(pose: Tensor, visible: Tensor, root: int) -> Tensor:
     return pose - centre.unsqueeze(-2)
 
 
+def _depth_gaps(poses: Float[Tensor, "draws n joints 3"], pairs: Int[Tensor, "n m 2"]) -> Float[Tensor, "draws n m"]:
+    """How much farther joint a of each pair is than joint b."""
+    index = pairs.flatten(-2).expand(*poses.shape[:-2], -1)
+    depth = poses[..., 2].gather(-1, index).unflatten(-1, (-1, 2))
+    return depth[..., 0] - depth[..., 1]
+
+
 @register_objective("depth_order")
 class DepthOrder(Objective):
     """The published weak supervision, for any lifter.
@@ -404,9 +411,7 @@ class DepthOrder(Objective):
         if self.order == "likelihood":
             nll = -self._order_log_probability(posterior, poses, weights, pairs, order)
             return (confidence * nll).sum() / confidence.sum().clamp(min=1e-12)
-        index = pairs.flatten(-2).expand(*poses.shape[:-2], -1)
-        depth = poses[..., 2].gather(-1, index).unflatten(-1, (-1, 2))
-        gap = depth[..., 0] - depth[..., 1]
+        gap = _depth_gaps(poses, pairs)
         drawn = weights.unsqueeze(-1) * len(poses) * confidence
         return ranking_loss(gap, order.expand_as(gap), drawn, self.normaliser)
 
@@ -416,9 +421,7 @@ class DepthOrder(Objective):
         """Log-probability of each label: exact for a mixture, else from softly counted samples."""
         if isinstance(posterior, MixturePoseDistribution):
             return mixture_order_log_probability(posterior, pairs, order, self.tolerance)
-        index = pairs.flatten(-2).expand(*poses.shape[:-2], -1)
-        depth = poses[..., 2].gather(-1, index).unflatten(-1, (-1, 2))
-        gap = depth[..., 0] - depth[..., 1]
+        gap = _depth_gaps(poses, pairs)
         apart = torch.nn.functional.logsigmoid(order * gap / _SOFTNESS)
         level = torch.nn.functional.logsigmoid((self.tolerance - gap.abs()) / _SOFTNESS)
         chosen = torch.where(order == 0, level, apart)

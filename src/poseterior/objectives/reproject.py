@@ -184,11 +184,13 @@ class DrawnRays:
 
     Args:
         lifter: any whose distribution has samples with gradients (`PoseDistribution.weighted_rsample`).
-        distance: of the virtual camera from the root, in units of the 2D poses.
     """
 
-    def __init__(self, lifter: Lifter, distance: float) -> None:
-        self.lifter, self.distance = lifter, distance
+    distance = _DISTANCE
+    one_size = True
+
+    def __init__(self, lifter: Lifter) -> None:
+        self.lifter = lifter
         self.last: PoseDistribution | None = None
 
     def image_of(self, keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
@@ -348,7 +350,7 @@ class Reproject(Objective):
 
     def forward(self, lifter: Lifter, observations: Any) -> dict[str, Tensor]:
         pairs = _pairs(observations)
-        rays: Any = lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter, _DISTANCE)
+        rays = _rays(lifter)
         if self.settings.likelihood and rays is lifter:
             raise InputError(f"objective 'reproject': likelihood: lifter {lifter.name!r} has no density")
         if self.training and self.settings.scale_every:
@@ -389,12 +391,11 @@ class Reproject(Objective):
         return turn_matrices(uniform(self.settings.azimuth), tilt, zero) @ level
 
     def _cycle_terms(self, rays: Any, pairs: KeypointPairs) -> dict[str, Tensor]:
-        distance = _DISTANCE if isinstance(rays, DrawnRays) else rays.config.distance
+        distance = rays.distance
         first, image, visible = self._lift(rays, pairs.keypoints)
         rotation = self._rotations(first.elevation)
         away = turned(first.pose, rotation)
-        view = project_at(away, distance)
-        view, factor = _sized(rays, view)
+        view, factor = sized(project_at(away, distance), rays.one_size)
         again = rays.lift_image(view, torch.ones_like(visible)).pose / factor
         back = turned(again, rotation.transpose(-1, -2))
         terms: dict[str, Tensor] = {}
@@ -416,12 +417,12 @@ class Reproject(Objective):
             terms["symmetry"] = symmetry_loss(first.pose)
         if self.settings.lengths:
             apart, _, _ = self._lift(rays, pairs.apart)
-            terms["lengths"] = length_variance(first.pose, apart.pose, _one_size(rays))
+            terms["lengths"] = length_variance(first.pose, apart.pose, rays.one_size)
         if self.settings.temporal and self.settings.motion == "deformation":
             terms["temporal"] = motion_difference(first.pose, first.pose.roll(1, 0), back, back.roll(1, 0))
         elif self.settings.temporal:
             later, _, _ = self._lift(rays, pairs.later)
-            seen, factor = _sized(rays, project_at(turned(later.pose, rotation), distance))
+            seen, factor = sized(project_at(turned(later.pose, rotation), distance), rays.one_size)
             later_again = rays.lift_image(seen, torch.ones_like(visible)).pose / factor
             later_again = turned(later_again, rotation.transpose(-1, -2))
             terms["temporal"] = motion_difference(first.pose, later.pose, back, later_again)
@@ -465,7 +466,7 @@ class Reproject(Objective):
         """Measure the prior of sizes, and train the flow of real 2D poses, before the first step."""
         generator = torch.Generator().manual_seed(seed)
         pairs = _pairs(draw(4096, generator))
-        rays: Any = lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter, _DISTANCE)
+        rays = _rays(lifter)
         sizes = [
             apparent_size(rays.image_of(keypoints)[0]).clamp(min=1e-4).log()
             for keypoints in (pairs.keypoints, pairs.apart)
@@ -507,11 +508,11 @@ class Reproject(Objective):
         if int(self.judged - 1) % self.settings.judge_every:
             return {}
         pairs = _pairs(observations)
-        rays: Any = lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter, _DISTANCE)
-        distance = _DISTANCE if isinstance(rays, DrawnRays) else rays.config.distance
+        rays = _rays(lifter)
         with torch.no_grad():
             first, image, visible = self._lift(rays, pairs.keypoints)
-            fake, _ = _sized(rays, project_at(turned(first.pose, self._rotations(first.elevation)), distance))
+            turned_first = turned(first.pose, self._rotations(first.elevation))
+            fake, _ = sized(project_at(turned_first, rays.distance), rays.one_size)
         whole = visible.all(-1)
         real, fake = image[whole], fake[whole]
         if not len(real):
@@ -558,14 +559,9 @@ class Reproject(Objective):
         self._optimizer, self._optimizer_state = None, state["optimizer"]
 
 
-def _one_size(rays: Any) -> bool:
-    """Whether the lifter is given every 2D pose in the same size."""
-    return isinstance(rays, DrawnRays) or rays.config.normalise == "pose"
-
-
-def _sized(rays: Any, view: Tensor) -> tuple[Tensor, Tensor]:
-    """2D poses in the size in which the lifter is given them, and the factors ``(n, 1, 1)`` that this took."""
-    return sized(view) if _one_size(rays) else (view, view.new_ones(len(view), 1, 1))
+def _rays(lifter: Lifter) -> Any:
+    """The lifter itself if it lifts 2D poses along rays, else `DrawnRays` of it."""
+    return lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter)
 
 
 def _pairs(observations: Any) -> KeypointPairs:

@@ -30,7 +30,7 @@ class StoredObservations:
         self.observations = observations
 
     def __call__(self, n: int, generator: torch.Generator) -> Observations:
-        rows = torch.randint(len(self.observations.pose), (n,), generator=generator)
+        rows = torch.randint(len(self.observations.keypoints), (n,), generator=generator)
         return self.observations[rows]
 
 
