@@ -147,7 +147,7 @@ def test_poses_whose_size_is_not_known_are_left_out(tmp_path: Path) -> None:
 
 
 def test_many_sizes_are_thinned_evenly() -> None:
-    from poseterior.benchmark import _sizes
+    from poseterior.benchmark.evaluation import _sizes
 
     sizes = torch.arange(2 * SIZES + 1.0)[:, None].repeat(1, 2) + 1
     kept = _sizes(sizes)["true"]

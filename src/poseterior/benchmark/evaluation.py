@@ -18,16 +18,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .clustering import cluster
-from .data.protocols import ObservationSet
-from .distributions import PoseDistribution
-from .errors import InputError
-from .keypoints import Keypoints2D
-from .kinematics import ANKLE_HEIGHT, body_height, bone_lengths, similarity_align
-from .lifters import Lifter
-from .metrics import accuracy
-from .metrics.calibration import Calibration, calibration_error, coverage_ranks
-from .metrics.depth_order import all_pairs, order_counts, order_labels, order_probability, order_reliability
+from ..clustering import cluster
+from ..data.protocols import ObservationSet
+from ..distributions import PoseDistribution
+from ..errors import InputError
+from ..keypoints import Keypoints2D
+from ..kinematics import ANKLE_HEIGHT, body_height, bone_lengths, similarity_align
+from ..lifters import Lifter
+from ..metrics import accuracy
+from ..metrics.calibration import Calibration, calibration_error, coverage_ranks
+from ..metrics.depth_order import all_pairs, order_counts, order_labels, order_probability, order_reliability
 
 __all__ = [
     "LIMB_JOINTS",
