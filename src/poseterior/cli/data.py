@@ -179,7 +179,8 @@ class Inspect:
 class Simulate:
     """Turn a store into fixed observations, saved so that every lifter sees the same input.
 
-    Protocols: cmu-test, cmu-clean, cmu-occluded, bandai-cross.
+    Protocols: cmu-test, cmu-clean, cmu-occluded, bandai-cross, simulated, cmu-motion, cmu-bodies, and the sweeps masks-*,
+    noise-*, pitch-*, fov-* of `poseterior bench`.
     """
 
     store: tyro.conf.Positional[Path]

@@ -1,4 +1,4 @@
-"""What unsupervised learning sees: 2D keypoints of people at moments of a clip. No 3D anywhere."""
+"""People at several moments of a clip: what unsupervised learning sees (2D, no 3D anywhere), and steady cameras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..keypoints import Keypoints2D
 from .simulator import Observations, Simulator, SimulatorConfig
 from .store import Mocap
 
-__all__ = ["ClipSimulator", "KeypointPairs", "StoredKeypoints", "neighbours"]
+__all__ = ["ClipSimulator", "KeypointPairs", "SteadySimulator", "StoredKeypoints", "neighbours"]
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,16 @@ class StoredKeypoints:
         rows = torch.randint(len(self.keypoints), (n,), generator=generator)
         later, apart = neighbours(self.clip, rows, self.step, self.least, generator)
         return KeypointPairs(self.keypoints[rows], self.keypoints[later], self.keypoints[apart])
+
+
+class SteadySimulator(Simulator):
+    """A `Simulator` whose camera stands still, with the person in one place of the picture, throughout a clip."""
+
+    def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None) -> None:
+        super().__init__(mocap, config)
+        self.clip = torch.as_tensor(mocap.clip).long()
+
+    def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        clips, row = self.clip[base].unique(return_inverse=True)
+        rotation, root, intrinsics, image_size = super()._cameras(clips, generator)
+        return rotation[row], root[row], intrinsics[row], image_size[row]

@@ -367,9 +367,9 @@ class Simulator:
 
     # -- the camera ----------------------------------------------------------------------------------------
 
-    def _cameras(self, n: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """World-to-camera rotations, pelvis positions, intrinsics, image sizes."""
-        c = self.config
+    def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """World-to-camera rotations, pelvis positions, intrinsics, image sizes for these frames."""
+        c, n = self.config, len(base)
         turn = _axis_rotation(_uniform(*c.yaw, (n,), generator), 1)
         tilt = _axis_rotation(_uniform(*c.pitch, (n,), generator), 0)
         roll = _axis_rotation(_uniform(*c.roll, (n,), generator), 2)
@@ -442,7 +442,7 @@ class Simulator:
     ) -> tuple[Observations, Tensor]:
         """Put people in front of a camera and a detector: observations, and world-to-camera rotations ``(n, 3, 3)``."""
         c, n = self.config, len(world)
-        rotation, root, intrinsics, image_size = self._cameras(n, generator)
+        rotation, root, intrinsics, image_size = self._cameras(base, generator)
         pose = world @ rotation.transpose(-1, -2)
         # Nobody is photographed from inside: keep the nearest joint at least 0.3 m in front of the camera.
         near = (pose[..., 2] + root[:, None, 2]).amin(-1)
