@@ -34,7 +34,7 @@ SMALL = [
 
 @pytest.fixture
 def standing() -> torch.Tensor:
-    """A standing person seen from the back: h36m17, metres, camera axes, (17, 3)."""
+    """A standing person seen from the front: h36m17, metres, camera axes, (17, 3)."""
     return torch.tensor([STANDING[joint] for joint in SKELETONS["h36m17"].joints])
 
 

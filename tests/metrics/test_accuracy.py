@@ -13,6 +13,7 @@ from poseterior.metrics.accuracy import (
     expected_best_of,
     hypothesis_errors,
     mpjpe,
+    mpjve,
     n_mpjpe,
     p_mpjpe,
     pck,
@@ -173,3 +174,33 @@ def test_expected_best_of_needs_as_many_samples(count):
     with pytest.raises(InputError) as caught:
         expected_best_of(torch.ones(3, 2), [1, count])
     assert str(caught.value) == f"counts: expected 1 to 3 (the number of samples), got {count}"
+
+
+def test_golden_velocity_error():
+    """Two joints, three frames: the second joint runs 3 mm, then 4 mm a frame sideways while the truth stands."""
+    truth = torch.zeros(3, 2, 3, dtype=torch.float64)
+    pose = truth.clone()
+    pose[:, 1, 0] = torch.tensor([0.0, 3.0, 3.0])
+    pose[:, 1, 1] = torch.tensor([0.0, 4.0, 8.0])
+    expected = torch.tensor([2.5, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(mpjve(pose, truth), expected)
+    torch.testing.assert_close(mpjve(pose.expand(5, 3, 2, 3), truth), expected.expand(5, 2))
+
+
+def test_velocity_error_forgives_what_does_not_move(golden):
+    truth, poses = golden
+    motion = torch.stack([truth, 1.1 * truth, 1.3 * truth])
+    torch.testing.assert_close(mpjve(motion + 0.5, motion), torch.zeros(2, dtype=torch.float64))
+    torch.testing.assert_close(mpjve(poses, motion), mpjpe(poses.diff(dim=0), motion.diff(dim=0)))
+
+
+def test_velocity_error_counts_joints_valid_in_both_frames(golden):
+    truth, poses = golden
+    motion = torch.stack([truth, 1.1 * truth, 1.3 * truth])
+    valid = torch.ones(3, 17, dtype=torch.bool)
+    valid[1, 4] = valid[2, 6] = False
+    holes = torch.where(valid.unsqueeze(-1), motion, float("nan"))
+    kept = [[j for j in range(17) if j != 4], [j for j in range(17) if j not in (4, 6)]]
+    expected = torch.stack([mpjve(poses[i : i + 2, k], motion[i : i + 2, k])[0] for i, k in enumerate(kept)])
+    torch.testing.assert_close(mpjve(poses, holes, valid), expected)
+    assert (mpjve(poses, holes, torch.zeros_like(valid)) == 0).all()

@@ -1,7 +1,19 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from poseterior.metrics.calibration import LEVELS, calibration_error, coverage_ranks
+from poseterior.errors import InputError
+from poseterior.metrics.calibration import (
+    LEVELS,
+    calibration_error,
+    calibration_floor,
+    coverage_ranks,
+    published_calibration,
+    published_error,
+    published_inside,
+)
 
 
 def gaussian_case(scale: float, n: int = 4000, samples: int = 200) -> torch.Tensor:
@@ -49,3 +61,146 @@ def test_only_counted_ranks_count():
     ranks = torch.cat([gaussian_case(1.0), torch.zeros(4000, 2)])
     counted = torch.cat([torch.ones(4000, 2), torch.zeros(4000, 2)]).bool()
     assert calibration_error(ranks, counted).mean() < 0.015
+
+
+def test_worst_of_some_joints():
+    ranks = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0))
+    ranks[:, 2] = 0.5
+    result = calibration_error(ranks)
+    assert result.worst() == result.worst([2]) == float(result.error[2])
+    assert result.worst([0, 1]) == float(result.error[:2].max()) < 0.02
+
+
+# -- the published number ----------------------------------------------------------------------------------------
+
+
+def published_case(scale: torch.Tensor, samples: int, poses: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
+    """`published_inside` in chunks, and ranks, of a standard normal truth when 16 joints have other spreads."""
+    generator = torch.Generator().manual_seed(0)
+    inside, ranks = [], []
+    for _ in range(poses // 500):
+        truth = torch.randn(500, 16, 3, generator=generator)
+        drawn = scale.reshape(-1, 1) * torch.randn(samples, 500, 16, 3, generator=generator)
+        inside.append(published_inside(drawn, truth))
+        ranks.append(coverage_ranks(drawn, truth, generator))
+    return torch.cat(inside, 1), torch.cat(ranks)
+
+
+@pytest.mark.parametrize(
+    ("samples", "golden"), [(5, 0.153), (10, 0.084), (20, 0.045), (50, 0.014), (100, 0.008), (200, 0.004)]
+)
+def test_golden_published_error_of_a_right_distribution(samples: int, golden: float):
+    """Far from 0 with few samples, as the floor says."""
+    inside, ranks = published_case(torch.ones(16), samples)
+    assert published_error(inside) == pytest.approx(golden, abs=0.006 if samples <= 50 else 0.005)
+    floor = calibration_floor(4000, samples)
+    assert published_error(inside) == pytest.approx(floor.published, abs=0.003)
+    assert calibration_error(ranks).mean() == pytest.approx(floor.mean, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("scale", "golden"),
+    [
+        (0.9, 0.070),
+        (0.8, 0.140),
+        (0.7, 0.211),
+        (0.5, 0.353),
+        (0.25, 0.473),
+        (1.1, 0.049),
+        (1.25, 0.123),
+        (1.5, 0.217),
+        (2.0, 0.329),
+    ],
+)
+def test_golden_published_error_of_a_wrong_spread(scale: float, golden: float):
+    """Of 100 samples: with 200 an over-confident one scores 0.004 less, an under-confident one as much more."""
+    inside, ranks = published_case(torch.full((16,), scale), samples=100, poses=2000)
+    assert published_error(inside) == pytest.approx(golden, abs=0.005)
+    assert calibration_error(ranks).mean_signed() * (1 - scale) > 0
+
+
+def test_golden_median_over_joints_hides_what_the_mean_shows():
+    inside, ranks = published_case(torch.tensor([0.5, 2.0]).repeat_interleave(8), samples=100)
+    assert published_error(inside) == pytest.approx(0.125, abs=0.005)
+    each = [published_error(inside, joints=[j]) for j in range(16)]
+    assert sum(each) / 16 == pytest.approx(0.342, abs=0.005)
+    assert published_error(inside, joints=list(range(8))) == pytest.approx(0.353, abs=0.005)
+    # Ranks of the outermost truths are spread up to 1, so the same is a little less.
+    assert calibration_error(ranks).mean() == pytest.approx(0.332, abs=0.005)
+    assert abs(calibration_error(ranks).mean_signed()) < 0.02
+
+
+def test_published_balls_by_hand():
+    """Distances from the centre 0 are 0, 1, 1, 2, 2: the 0.75-ball reaches to 2, the 0.60-ball to 1.4."""
+    x = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    samples = torch.stack([x, torch.zeros(5), torch.zeros(5)], -1)[:, None, None]
+    truth = torch.tensor([[[1.39, 0.0, 0.0]]])
+    levels = torch.tensor(LEVELS)
+    assert published_inside(samples, truth).flatten().tolist() == (levels > 0.59).tolist()
+    assert published_inside(samples, truth + torch.tensor([1.0, 0.0, 0.0])).sum() == 0
+
+
+def test_published_quantiles_are_numpys():
+    generator = torch.Generator().manual_seed(1)
+    samples = torch.randn(37, 50, 4, 3, generator=generator, dtype=torch.float64)
+    truth = torch.randn(50, 4, 3, generator=generator, dtype=torch.float64)
+    centre = samples.median(0).values
+    radius = np.quantile((samples - centre).norm(dim=-1).numpy(), LEVELS, axis=0)
+    expected = (truth - centre).norm(dim=-1).numpy() <= radius
+    assert (published_inside(samples, truth).numpy() == expected).all()
+
+
+def test_published_calibration_counts_and_skips():
+    """Poses that do not count and joints without any (NaN truth) change nothing; the batch may have any shape."""
+    generator = torch.Generator().manual_seed(2)
+    samples, truth = torch.randn(20, 2, 30, 5, 3, generator=generator), torch.randn(2, 30, 5, 3, generator=generator)
+    counted = torch.rand(2, 30, 5, generator=generator) < 0.7
+    counted[..., 4] = False
+    whole = published_calibration(samples, truth, counted)
+    hidden = torch.where(counted.unsqueeze(-1), truth, torch.nan)
+    again = published_calibration(samples, hidden, counted)
+    assert again.error == whole.error == published_calibration(samples, truth, counted, joints=[0, 1, 2, 3]).error
+    assert whole.count.tolist() == counted.sum((0, 1)).tolist()
+    assert whole.coverage[:, 4].isnan().all()
+    joint = published_calibration(samples[..., :1, :], truth[..., :1, :], counted[..., :1])
+    torch.testing.assert_close(joint.coverage[:, 0], whole.coverage[:, 0])
+    one_pose = published_calibration(samples[:, 0, 0], truth[0, 0])
+    assert one_pose.coverage.unique().tolist() == [0.0, 1.0]
+
+
+def test_published_error_of_nothing_is_nan():
+    inside = torch.zeros(21, 4, 2, dtype=torch.bool)
+    assert math.isnan(published_error(inside, torch.zeros(4, 2, dtype=torch.bool)))
+
+
+# -- the floor ---------------------------------------------------------------------------------------------------
+
+
+def test_floor_of_many_samples_is_that_of_binomial_counts():
+    """De Moivre: the mean of |share - q| is about sqrt(2 q (1 - q) / (pi n))."""
+    levels = torch.tensor(LEVELS)
+    expected = (2 * levels * (1 - levels) / (math.pi * 500)).sqrt().mean()
+    floor = calibration_floor(500, 2000, joints=1, repeats=400)
+    assert floor.mean == pytest.approx(float(expected), rel=0.05)
+    assert floor.published == pytest.approx(floor.mean, rel=0.1)  # the median of one joint is that joint
+
+
+def test_floor_falls_and_is_reproducible():
+    assert calibration_floor(1000, 50) == calibration_floor(1000, 50)
+    few, more, most = calibration_floor(100, 50), calibration_floor(1000, 50), calibration_floor(1000, 200)
+    assert few.mean > more.mean > most.mean
+    assert few.published > more.published > most.published
+
+
+@pytest.mark.parametrize(
+    ("poses", "samples", "mean", "published"),
+    [(100, 10, 0.064, 0.080), (1000, 50, 0.016, 0.018), (1000, 200, 0.010, 0.005), (10_000, 200, 0.005, 0.005)],
+)
+def test_documented_floors(poses: int, samples: int, mean: float, published: float):
+    floor = calibration_floor(poses, samples)
+    assert (floor.mean, floor.published) == (pytest.approx(mean, abs=6e-4), pytest.approx(published, abs=6e-4))
+
+
+def test_floor_needs_poses():
+    with pytest.raises(InputError, match=r"^calibration floor: poses: expected 1 or more, got 0$"):
+        calibration_floor(0, 200)

@@ -24,6 +24,7 @@ __all__ = [
     "hypothesis_errors",
     "joint_errors",
     "mpjpe",
+    "mpjve",
     "n_mpjpe",
     "p_mpjpe",
     "pck",
@@ -75,6 +76,19 @@ def p_mpjpe(
     return mpjpe(similarity_align(pose, truth, valid), truth, valid)
 
 
+def mpjve(
+    pose: Float[Tensor, "*batch frames joints 3"],
+    truth: Float[Tensor, "*batch frames joints 3"],
+    valid: Bool[Tensor, "*batch frames joints"] | None = None,
+) -> Float[Tensor, "*batch frames-1"]:
+    """Mean per-joint velocity error, metres a frame: MPJPE of the differences between frames (Pavllo et al. 2019).
+
+    A joint counts where it is valid in both frames; 0 where no joint is.
+    """
+    both = None if valid is None else valid[..., 1:, :] & valid[..., :-1, :]
+    return mpjpe(pose.diff(dim=-3), truth.diff(dim=-3), both)
+
+
 def pck(
     pose: Float[Tensor, "*batch joints 3"],
     truth: Float[Tensor, "*batch joints 3"],
@@ -93,8 +107,12 @@ def area_under_pck(
     valid: Bool[Tensor, "*batch joints"] | None = None,
 ) -> Float[Tensor, "*batch"]:
     """Mean PCK over the thresholds 0, 5, ..., 150 mm (Mehta et al. 2017)."""
-    thresholds = [0.005 * i for i in range(31)]
-    return torch.stack([pck(pose, truth, valid, t) for t in thresholds]).mean(0)
+    mask = _valid(pose, truth, valid)
+    error = joint_errors(pose, truth, valid)
+    near = torch.zeros_like(error)
+    for step in range(31):
+        near += (error < 0.005 * step) & mask
+    return near.sum(-1) / (31 * mask.sum(-1).clamp(min=1))
 
 
 def correct_pose_score(
