@@ -16,17 +16,24 @@ class Import:
     Examples: poseterior data import bvh mocap/walks --out stores/walks;
     poseterior data import h36m FOLDER --detections PICKLE --split train --out train.parquet;
     poseterior data import lsp LSP_FOLDER --split train --out lsp.parquet;
-    poseterior data import yu-h5 h36m_train_pred3.h5 --detections pre --out train.parquet
+    poseterior data import yu-h5 h36m_train_pred3.h5 --detections pre --out train.parquet;
+    poseterior data import h36m-npz FOLDER --detections cpn_ft_h36m_dbb --split test --every 64 --out test.parquet;
+    poseterior data import mpi-inf-3dhp FOLDER --out 3dhp.parquet;
+    poseterior data import 3dpw FOLDER --split test --out 3dpw.parquet
     """
 
-    format: tyro.conf.Positional[Literal["bvh", "asfamc", "amass", "h36m", "h36m-h5", "lsp", "yu-h5"]]
+    format: tyro.conf.Positional[
+        Literal["bvh", "asfamc", "amass", "h36m", "h36m-h5", "h36m-npz", "mpi-inf-3dhp", "3dpw", "lsp", "yu-h5"]
+    ]
     """Format of the files."""
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """Files, or folders that are searched below; h36m: the folder that holds S1, S5 ..., or the merged pickle;
-    h36m-h5: the folder that holds cameras.h5, S1, S5 ...; lsp: the folder that holds joints.mat and images;
-    yu-h5: the file of one split, whose name begins with h36m, mpi, 3dhp or lsp."""
+    h36m-h5: the folder that holds cameras.h5, S1, S5 ...; h36m-npz: the folder that holds data_3d_h36m.npz and
+    data_2d_h36m_gt.npz; mpi-inf-3dhp: the folder that holds TS1 to TS6; 3dpw: the folder that holds sequenceFiles;
+    lsp: the folder that holds joints.mat and images; yu-h5: the file of one split, whose name begins with h36m, mpi,
+    3dhp or lsp."""
     out: Path
-    """Folder of the store; h36m, h36m-h5, lsp, yu-h5: Parquet file."""
+    """Folder of the store; h36m and all formats after it: Parquet file of observations."""
     units: str | None = None
     """Length unit of the files: m, cm, mm, in or ft (default: what the source is known to use)."""
     up: Literal["y", "z"] | None = None
@@ -43,12 +50,13 @@ class Import:
     """Leave out files that cannot be read, and list them at the end."""
     detections: Path | None = None
     """h36m: pickle of the published 2D detections without 3D poses; h36m-h5: none (exact projections) or sh;
-    yu-h5: gt or pre."""
-    split: Literal["train", "test", "test-hard"] | None = None
-    """h36m, h36m-h5: S1, S5-S8; S9, S11; h36m: those test frames on which the detector was unsure; lsp: first or last
-    thousand images."""
+    h36m-npz: gt (exact projections), or DETECTIONS of a file data_2d_h36m_DETECTIONS.npz; 3dpw: openpose or none
+    (exact projections); yu-h5: gt or pre."""
+    split: Literal["train", "validation", "test", "test-hard"] | None = None
+    """h36m, h36m-h5, h36m-npz: S1, S5-S8; S9, S11; h36m: those test frames on which the detector was unsure; 3dpw: its
+    own three; lsp: first or last thousand images."""
     every: int | None = None
-    """h36m-h5: take every n-th frame (default 1)."""
+    """h36m-h5, h36m-npz, mpi-inf-3dhp, 3dpw: take every n-th frame (default 1)."""
 
     def run(self) -> None:
         from ..data.importing import import_mocap
@@ -56,6 +64,9 @@ class Import:
         into_observations = {
             "h36m": self._import_h36m,
             "h36m-h5": self._import_h36m_h5,
+            "h36m-npz": self._import_h36m_npz,
+            "mpi-inf-3dhp": self._import_mpi_inf_3dhp,
+            "3dpw": self._import_3dpw,
             "lsp": self._import_lsp,
             "yu-h5": self._import_yu_h5,
         }
@@ -125,6 +136,38 @@ class Import:
         save_observations(data, self.out)
         print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
 
+    def _import_h36m_npz(self) -> None:
+        from ..data.h36m_npz import read_h36m_npz
+        from ..data.protocols import save_observations
+
+        folder = self._check_observations(
+            "the folder that holds data_3d_h36m.npz and data_2d_h36m_gt.npz", ("train", "test")
+        )
+        every = 1 if self.every is None else self.every
+        data = read_h36m_npz(folder, str(self.split), str(self.detections or "gt"), every)
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+
+    def _import_mpi_inf_3dhp(self) -> None:
+        from ..data.mpi_inf_3dhp import read_mpi_inf_3dhp
+        from ..data.protocols import save_observations
+
+        self._refuse(("detections", "split"), "mpi-inf-3dhp has none; only its test set is read")
+        folder = self._check_observations("the folder that holds TS1 to TS6", ())
+        data = read_mpi_inf_3dhp(folder, 1 if self.every is None else self.every)
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+
+    def _import_3dpw(self) -> None:
+        from ..data.protocols import save_observations
+        from ..data.three_dpw import read_3dpw
+
+        folder = self._check_observations("the folder that holds sequenceFiles", ("train", "validation", "test"))
+        every = 1 if self.every is None else self.every
+        data = read_3dpw(folder, str(self.split), str(self.detections or "openpose"), every)
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+
     def _import_h36m(self) -> None:
         from ..data.h36m import read_h36m
         from ..data.protocols import save_observations
@@ -179,8 +222,8 @@ class Inspect:
 class Simulate:
     """Turn a store into fixed observations, saved so that every lifter sees the same input.
 
-    Protocols: cmu-test, cmu-clean, cmu-occluded, bandai-cross, simulated, cmu-motion, cmu-bodies, and the sweeps masks-*,
-    noise-*, pitch-*, fov-* of `poseterior bench`.
+    Protocols: cmu-test, cmu-clean, cmu-occluded, bandai-cross, simulated, cmu-motion, cmu-bodies, and the sweeps of
+    `poseterior bench`: masks-*, noise-*, pitch-*, fov-*.
     """
 
     store: tyro.conf.Positional[Path]

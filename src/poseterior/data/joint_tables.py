@@ -40,26 +40,38 @@ head_top      Head_end                   head                  missing (NaN)    
 limbs         as in smpl22               as in smpl22          as in smpl22            as in smpl22
 ============  =========================  ====================  ======================  ==================
 
+============  =========================  ====================
+h36m17        MPI-INF-3DHP (mpi17)       3DPW (SMPL)
+============  =========================  ====================
+pelvis        pelvis                     middle of the hips
+spine         spine                      spine2
+thorax        neck                       neck
+neck_nose     head                       head
+head_top      head_top                   missing (NaN)
+limbs         the same                   as in smpl22
+============  =========================  ====================
+
 CMU's ``lradius`` ends at the BVH's ``LeftHand``; the ASF's further bone ``lwrist`` (a part of the forearm that
 only twists) counts as the hand, as it does in the BVH conversion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import roma
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..skeletons import SKELETONS
 from .motion import Motion
 
-__all__ = ["TABLES", "JointTable", "TPose", "detect_table", "to_body"]
+__all__ = ["MPI17_AS_H36M17", "TABLES", "JointTable", "TPose", "as_h36m17", "detect_table", "to_body"]
 
 Weights = Mapping[str, float]
 
@@ -290,6 +302,13 @@ AMASS = JointTable(
     _h36m(_SMPL_TRUNK, _SMPL),
 )
 
+# -- MPI-INF-3DHP: joints alone, without rotations ---------------------------------------------------------
+
+#: Its neck is the base of the neck, its head the middle of the head.
+MPI17_AS_H36M17: dict[str, dict[str, float]] = {
+    joint: {{"thorax": "neck", "neck_nose": "head"}.get(joint, joint): 1.0} for joint in SKELETONS["h36m17"].joints
+}
+
 #: All tables by name; BVH files are matched against them in this order.
 TABLES: dict[str, JointTable] = {t.name: t for t in (CMU_BVH, BANDAI_NAMCO, SMPL22, CMU_ASF, AMASS)}
 
@@ -313,18 +332,40 @@ def detect_table(motion: Motion, file: str | Path, names: tuple[str, ...] = tupl
     )
 
 
-def _combine(motion: Motion, target: str, rules: Mapping[str, Weights], file: str | Path) -> NDArray[np.float64]:
-    joints = SKELETONS[target].joints
-    matrix = np.zeros((len(joints), len(motion.joints)))
-    for row, joint in enumerate(joints):
+def _weight_matrix(
+    joints: Sequence[str], target: str, rules: Mapping[str, Weights], file: str | Path
+) -> Float[NDArray[np.float64], "targets sources"]:
+    """Weights of the source ``joints`` in each joint of the skeleton ``target``; NaN where there is no rule."""
+    matrix = np.zeros((len(SKELETONS[target]), len(joints)))
+    for row, joint in enumerate(SKELETONS[target].joints):
         if joint not in rules:
             matrix[row] = np.nan
             continue
         for source, weight in rules[joint].items():
-            if source not in motion.joints:
+            if source not in joints:
                 raise InputError(f"{file}: {target} joint {joint!r} needs {source!r}, which the file lacks")
-            matrix[row, motion.joints.index(source)] = weight
-    return np.einsum("ts,fsc->ftc", matrix, motion.positions)
+            matrix[row, joints.index(source)] = weight
+    return matrix
+
+
+def _combine(motion: Motion, target: str, rules: Mapping[str, Weights], file: str | Path) -> NDArray[np.float64]:
+    return np.einsum("ts,fsc->ftc", _weight_matrix(motion.joints, target, rules, file), motion.positions)
+
+
+def as_h36m17(
+    points: Float[NDArray[np.float64], "*batch joints axes"], joints: Sequence[str], rules: Mapping[str, Weights]
+) -> Float[NDArray[np.float64], "*batch 17 axes"]:
+    """Places of a source's joints as h36m17; NaN where ``rules`` has no joint.
+
+    Args:
+        points: places, 2D or 3D, in any unit.
+        joints: the source's joint names, in their order.
+        rules: h36m17 joint -> weights of source joints, as in `JointTable.h36m17`.
+
+    Raises:
+        InputError: a rule names a joint that the source lacks.
+    """
+    return np.einsum("ts,...sc->...tc", _weight_matrix(joints, "h36m17", rules, "these joints"), points)
 
 
 def to_body(

@@ -1,5 +1,7 @@
 """Pickle files read as plain data: numpy arrays of numbers or text, and Python's own containers.
 
+Files that Python 2 wrote are read as with ``encoding="latin1"``: their byte strings become text.
+
 A pickle is a program: whatever it names is imported and called. Here it can name nothing but the handful of
 functions that numpy writes into pickled arrays, and even those are stood in for by our own, which build arrays
 from checked parts: numpy's would trust a forged data type. What could only exhaust the machine is refused too.
@@ -7,11 +9,14 @@ from checked parts: numpy's would trust a forged data type. What could only exha
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import pickletools
 import re
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,10 +24,12 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["read_pickle"]
+__all__ = ["read_npz_dictionary", "read_pickle"]
 
 #: Data types that hold no references: bool, integers, floats, bytes, text.
 _PLAIN_TYPE = re.compile(r"b1|[iuf]\d{1,2}|[SU]\d{1,6}")
+#: What numpy calls the type of an array of Python objects.
+_OBJECTS = "O8"
 #: Tuples within tuples: pickled arrays have two. Beyond, hashing one takes forever or overflows the stack.
 _DEEPEST = 10
 
@@ -47,7 +54,7 @@ class _Dtype:
     """Stands in for ``numpy.dtype`` until its byte order is known."""
 
     def __init__(self, code: object, *_: object) -> None:
-        if not (isinstance(code, str) and _PLAIN_TYPE.fullmatch(code)):
+        if not (isinstance(code, str) and (_PLAIN_TYPE.fullmatch(code) or code == _OBJECTS)):
             raise _RefusedError(f"it holds an array of type {code!r}, not of plain numbers or text")
         self.numpy = np.dtype(code)
 
@@ -58,6 +65,8 @@ class _Dtype:
 
 
 def _plain_array(room: _Room, raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray:
+    if isinstance(raw, str):  # Python 2's bytes
+        raw = raw.encode("latin1")
     if not isinstance(raw, bytes | bytearray) or not isinstance(dtype, _Dtype):
         raise _RefusedError("it holds an array of Python objects, not of plain numbers or text")
     room.take(len(raw))
@@ -71,6 +80,12 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
+        if isinstance(dtype, _Dtype) and dtype.numpy.hasobject:
+            # How numpy saves a dictionary. Nothing else: arrays in arrays could be nested until the stack overflows.
+            if shape != () or not isinstance(raw, list) or len(raw) != 1 or not isinstance(raw[0], dict):
+                raise _RefusedError(f"it holds an array of type {_OBJECTS!r}, not of plain numbers or text")
+            super().__setstate__((1, (), dtype.numpy, False, list(raw)))  # type: ignore[arg-type]
+            return
         value = _plain_array(self.room, raw, dtype, shape, "F" if fortran else "C")
         checked = (1, value.shape, value.dtype, False, value.tobytes())
         super().__setstate__(checked)  # type: ignore[arg-type]
@@ -137,7 +152,7 @@ class _Callable:
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], room: _Room) -> None:
-        super().__init__(file)
+        super().__init__(file, encoding="latin1")
         self._room = room
 
     def find_class(self, module: str, name: str) -> Any:
@@ -181,18 +196,22 @@ def _refuse_bombs(file: IO[bytes]) -> None:
             depth += [None if kind is pickletools.markobject else deepest for kind in code.stack_after]
 
 
-def read_pickle(path: str | Path) -> Any:
-    """Read a pickle of numpy arrays and builtin containers; nothing that it names is imported or run.
+def _load(file: IO[bytes], size: int) -> Any:
+    """The pickle from where the file stands to its end."""
+    start = file.tell()
+    _refuse_bombs(file)
+    file.seek(start)
+    # Twice the size: older protocols make an array's bytes from text, then the array from these.
+    return _Unpickler(file, _Room(2 * size)).load()
 
-    Raises:
-        InputError: no such file, not a whole pickle, or anything else in it than plain data.
-    """
+
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Errors of reading as `InputError` that names the file."""
     try:
-        with open(path, "rb") as file:
-            _refuse_bombs(file)
-            file.seek(0)
-            # Twice the file's size: older protocols make an array's bytes from text, then the array from these.
-            return _Unpickler(file, _Room(2 * os.fstat(file.fileno()).st_size)).load()
+        yield
+    except InputError:
+        raise
     except _RefusedError as refused:
         raise InputError(
             f"{path}: refused, {refused}; only numpy arrays and builtin containers are read from a pickle, and "
@@ -202,6 +221,37 @@ def read_pickle(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # a broken pickle raises many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        kind = "npz" if isinstance(error, zipfile.BadZipFile) else "pickle"
         raise InputError(
-            f"{path}: not a whole pickle file ({reason}); was it copied or downloaded to its end?"
+            f"{path}: not a whole {kind} file ({reason}); was it copied or downloaded to its end?"
         ) from None
+
+
+def read_pickle(path: str | Path) -> Any:
+    """Read a pickle of numpy arrays and builtin containers; nothing that it names is imported or run.
+
+    Raises:
+        InputError: no such file, not a whole pickle, or anything else in it than plain data.
+    """
+    with _explained(path), open(path, "rb") as file:
+        return _load(file, os.fstat(file.fileno()).st_size)
+
+
+def read_npz_dictionary(path: str | Path, name: str) -> dict[Any, Any]:
+    """The dictionary that ``np.savez(path, name=dictionary)`` saved: a pickle, read as `read_pickle` does.
+
+    Raises:
+        InputError: as `read_pickle`; not a whole npz file, no array of that name, or one that is no dictionary.
+    """
+    with _explained(path), zipfile.ZipFile(path) as archive:
+        names = [member.removesuffix(".npy") for member in archive.namelist()]
+        if name not in names:
+            raise InputError(f"{path}: {name!r} is missing; the file holds: {', '.join(names[:20]) or 'nothing'}")
+        member = io.BytesIO(archive.read(f"{name}.npy"))
+        version = np.lib.format.read_magic(member)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(member)
+        found = _load(member, member.getbuffer().nbytes).item() if shape == () and dtype.hasobject else None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: {name!r} is {dtype} {shape}; expected a dictionary, as np.savez saves one")
+    return found
