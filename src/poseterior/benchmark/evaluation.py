@@ -55,7 +55,7 @@ _MEASURED_JOINTS = (
 )  # fmt: skip
 
 
-class _Collector:
+class Collector:
     """Collects per-pose values over chunks."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class _Collector:
         return list(self.values)
 
 
-def _point_scores(collector: _Collector, label: str, pose: Tensor, truth: Tensor, valid: Tensor) -> None:
+def _point_scores(collector: Collector, label: str, pose: Tensor, truth: Tensor, valid: Tensor) -> None:
     collector.add(f"{label} MPJPE", 1000 * accuracy.mpjpe(pose, truth, valid))
     collector.add(f"{label} N-MPJPE", 1000 * accuracy.n_mpjpe(pose, truth, valid))
     collector.add(f"{label} P-MPJPE", 1000 * accuracy.p_mpjpe(pose, truth, valid))
@@ -84,7 +84,7 @@ def best_of_counts(samples: int) -> list[int]:
 
 
 def _published_scores(
-    collector: _Collector, poses: Tensor, truth: Tensor, valid: Tensor, pck_joints: Tensor, cps_joints: Tensor
+    collector: Collector, poses: Tensor, truth: Tensor, valid: Tensor, pck_joints: Tensor, cps_joints: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Collects the published numbers of hypotheses ``(n, batch, joints, 3)``; returns both protocols' errors in mm."""
     aligned = similarity_align(poses, truth, valid)
@@ -103,7 +103,7 @@ def _over_actions(values: Tensor, label: Tensor, actions: int) -> Tensor:
     return torch.stack([values[label == i].mean(0) for i in range(actions)]).mean(0)
 
 
-def _published_table(collector: _Collector, label: Tensor, actions: list[str]) -> dict[str, Any]:
+def _published_table(collector: Collector, label: Tensor, actions: list[str]) -> dict[str, Any]:
     """Averages over actions and over poses, and each action's, of what `_published_scores` collected."""
 
     def rows(names: dict[str, str]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _published_table(collector: _Collector, label: Tensor, actions: list[str]) -
     }
 
 
-def _nll(lifter: Lifter, posterior: PoseDistribution, keypoints: Keypoints2D, truth: Tensor, valid: Tensor) -> Tensor:
+def nll(lifter: Lifter, posterior: PoseDistribution, keypoints: Keypoints2D, truth: Tensor, valid: Tensor) -> Tensor:
     """Negative log-density in nats a dimension, of the poses that can be scored."""
     dims = 3 * (valid.sum(-1) - 1)
     whole = valid.all(-1)
@@ -137,7 +137,7 @@ def _nll(lifter: Lifter, posterior: PoseDistribution, keypoints: Keypoints2D, tr
     return -lifter(keypoints[whole]).log_prob(truth[whole]) / dims[whole]
 
 
-def _calibration(ranks: Tensor, counted: Tensor, joints: list[int], limbs: list[int]) -> dict[str, Any]:
+def calibration_summary(ranks: Tensor, counted: Tensor, joints: list[int], limbs: list[int]) -> dict[str, Any]:
     c: Calibration = calibration_error(ranks, counted)
     seen = [j for j in joints if c.count[j] > 0]
     if not seen:
@@ -150,6 +150,18 @@ def _calibration(ranks: Tensor, counted: Tensor, joints: list[int], limbs: list[
         "signed limbs": None if limb_value is None else round(limb_value, 4),
         "observations": int(c.count[seen].sum()),
     }
+
+
+def check_evaluable(lifter: Lifter, data: ObservationSet, samples: int, seed: int) -> None:
+    """Raises `InputError` for what cannot be measured: see `evaluate`."""
+    if samples < 2:
+        raise InputError(f"samples: expected at least 2, got {samples}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
+    if lifter.skeleton.name != "h36m17":
+        raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
+    if not len(data):
+        raise InputError("no poses to evaluate")
 
 
 @torch.no_grad()
@@ -202,14 +214,7 @@ def evaluate(
         InputError: no poses, fewer than two samples, a seed out of range, a lifter of another skeleton, more
             clusters than samples.
     """
-    if samples < 2:
-        raise InputError(f"samples: expected at least 2, got {samples}")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
-    if lifter.skeleton.name != "h36m17":
-        raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
-    if not len(data):
-        raise InputError("no poses to evaluate")
+    check_evaluable(lifter, data, samples, seed)
     if clusters is not None and not 1 <= clusters <= samples:
         raise InputError(f"clusters: expected 1 to {samples} (the number of samples), got {clusters}")
     lifter = lifter.to(device).eval()
@@ -218,12 +223,11 @@ def evaluate(
     limbs = [j for j in joints if skeleton.joints[j].endswith(LIMB_JOINTS)]
     in_pck = torch.tensor([name not in NOT_IN_PCK for name in skeleton.joints], device=device)
     in_cps = torch.tensor([name not in NOT_IN_CPS for name in skeleton.joints], device=device)
-    pairs = all_pairs(len(skeleton)).to(device)
     measured = [skeleton.index(name) for name in _MEASURED_JOINTS]
     counts = best_of_counts(samples)
     generator = torch.Generator(device=device).manual_seed(seed)
     starts = torch.Generator(device=device).manual_seed(seed)  # of k-means: its draws leave the others as they are
-    found, published, clustered = _Collector(), _Collector(), _Collector()
+    found, published, clustered = Collector(), Collector(), Collector()
     everything = data.observations
     every = -(-len(data) // max(1, mode_poses))
     for start in range(0, len(data), chunk):
@@ -259,7 +263,7 @@ def evaluate(
         found.add("CRPS", 1000 * (crps * weight).sum(-1))
         found.add("energy score", 1000 * (energy * weight).sum(-1))
         if posterior.has_density:
-            found.add("NLL", _nll(lifter, posterior, keypoints, truth, valid))
+            found.add("NLL", nll(lifter, posterior, keypoints, truth, valid))
         picked = [i for i in range(len(truth)) if (start + i) % every == 0]
         if picked and mode_poses:
             # Not every distribution has a mode that can be found.
@@ -272,13 +276,7 @@ def evaluate(
         found.add("ranks", coverage_ranks(drawn, target, generator))
         radius = (drawn - drawn.median(0).values).norm(dim=-1).quantile(0.9, dim=0)
         found.add("radius", 1000 * radius)
-        exist = valid[:, pairs].all(-1)
-        found.add("order", torch.where(exist, order_labels(truth[..., 2], pairs), 0))
-        found.add("order probability", order_probability(drawn, pairs))
-        for name, least in (("order", 0.0), ("order over 100 mm", 0.1)):
-            right, counted = order_counts(mean, truth, valid, pairs, least)
-            found.add(f"{name} right", right)
-            found.add(f"{name} counted", counted)
+        collect_order(found, drawn, mean, truth, valid)
         found.add("visible", keypoints.visible)
         found.add("valid", valid)
 
@@ -303,9 +301,9 @@ def evaluate(
         "seed": seed,
         "metrics": {name: round(float(found[name].mean()), 4) for name in per_pose},
         "calibration": {
-            "all": _calibration(ranks, valid, joints, limbs),
-            "visible": _calibration(ranks, valid & visible, joints, limbs),
-            "missing": _calibration(ranks, valid & ~visible, joints, limbs),
+            "all": calibration_summary(ranks, valid, joints, limbs),
+            "visible": calibration_summary(ranks, valid & visible, joints, limbs),
+            "missing": calibration_summary(ranks, valid & ~visible, joints, limbs),
         },
         "error bar": {name: round(value, 2) for name, value in bars.items()},
         "per action": {
@@ -328,7 +326,7 @@ def evaluate(
             "mean": _axes(spread.mean(0)),
         }
     }
-    result["depth order"] = _depth_order(found)
+    result["depth order"] = order_summary(found)
     result["size"] = _sizes(published["sizes"])
     result["best of N"] = {"N": counts} | {p: [round(float(v), 2) for v in curve] for p, curve in curves.items()}
     if clusters is not None:
@@ -338,7 +336,19 @@ def evaluate(
     return result
 
 
-def _depth_order(found: _Collector) -> dict[str, Any]:
+def collect_order(found: Collector, drawn: Tensor, mean: Tensor, truth: Tensor, valid: Tensor) -> None:
+    """Collects what `order_summary` is made of."""
+    pairs = all_pairs(truth.shape[-2]).to(truth.device)
+    exist = valid[:, pairs].all(-1)
+    found.add("order", torch.where(exist, order_labels(truth[..., 2], pairs), 0))
+    found.add("order probability", order_probability(drawn, pairs))
+    for name, least in (("order", 0.0), ("order over 100 mm", 0.1)):
+        right, counted = order_counts(mean, truth, valid, pairs, least)
+        found.add(f"{name} right", right)
+        found.add(f"{name} counted", counted)
+
+
+def order_summary(found: Collector) -> dict[str, Any]:
     """Share of pairs whose order the mean has right, and how reliable the samples' probabilities of it are."""
     shares = {
         name: float(found[f"{name} right"].sum() / found[f"{name} counted"].sum().clamp(min=1))

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import tyro
 
 from .annotate import Annotate
+from .bench import Bench
+from .calibrate import Calibrate
 from .data import Data
 from .demo import Demo
 from .evaluate import Evaluate
@@ -43,6 +45,8 @@ _Command = (
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
+    | Annotated[Bench, tyro.conf.subcommand(name="bench")]
+    | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
     | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
 )
 

@@ -1,0 +1,150 @@
+"""`poseterior bench`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+#: Columns of the league table on the terminal: title, path into a unit, digits.
+_COLUMNS: tuple[tuple[str, tuple[str, ...], int], ...] = (
+    ("energy", ("scores", "energy score"), 1),
+    ("MPJPE", ("estimates", "mean", "MPJPE"), 1),
+    ("P-MPJPE", ("estimates", "mean", "P-MPJPE"), 1),
+    ("calib.", ("calibration", "all", "mean"), 3),
+    ("signed", ("calibration", "all", "signed"), 3),
+    ("region", ("region", "mean"), 3),
+    ("ms", ("cost", "milliseconds a pose"), 1),
+)
+_LEGEND = (
+    "energy: energy score, mm, the smaller the better; calib.: calibration error, 0 to 0.5; signed: positive is "
+    "over-confident; region: share of truths in the 90 % region; ms: a pose; best: oracle, looks at the truth"
+)
+
+
+def _value(unit: dict[str, Any], path: tuple[str, ...], digits: int) -> str:
+    value: Any = unit
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _tables(result: dict[str, Any]) -> Any:
+    """A league table for each main protocol, the best energy score first, and what the checks found."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for name, protocol in result["protocols"].items():
+        units = [unit for unit in result["units"] if unit["protocol"] == name]
+        if protocol["group"] != "main" or not units:
+            continue
+        best = next(iter(key for key in units[0]["estimates"] if key.startswith("best of")))
+        title = f"{name}: {protocol['description']} ({protocol['poses']} poses)"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("lifter", no_wrap=True)
+        for title, _, _ in _COLUMNS:
+            table.add_column(title, justify="right")
+        table.add_column("best", justify="right", style="dim italic")
+        for unit in sorted(units, key=lambda unit: unit["scores"]["energy score"]):
+            row = [_value(unit, path, digits) for _, path, digits in _COLUMNS]
+            table.add_row(unit["lifter"], *row, _value(unit, ("estimates", best, "MPJPE"), 1))
+        parts.append(table)
+    parts += [Text(_LEGEND)]
+    sweeps = [name for name, protocol in result["protocols"].items() if protocol["group"] != "main"]
+    if sweeps:
+        parts.append(Text(f"and {len(sweeps)} protocols of sweeps: see the report"))
+    parts += [Text(f"{kind}: {sentence}", style="red") for kind, sentence in _errors(result)]
+    parts += [Text(f"not measured: {s['lifter']} on {s['protocol']}: {s['reason']}") for s in result["skipped"]]
+    return Group(*parts)
+
+
+def _errors(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a lifter gets plainly wrong, once a lifter and kind."""
+    found: dict[tuple[str, str], str] = {}
+    for unit in result["units"]:
+        for check in unit["checks"]:
+            if check["severity"] == "error":
+                found.setdefault((unit["lifter"], check["kind"]), check["sentence"])
+    return [(lifter, sentence) for (lifter, _), sentence in found.items()]
+
+
+@dataclass
+class Bench:
+    """Compare lifters on the same inputs: accuracy, calibration, sharpness, plausibility and cost side by side.
+
+    Runs every lifter on every protocol, writes OUT/bench.json and OUT/report.html, and goes on where it stopped.
+    Protocols: simulated, cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, bandai-cross, and the sweeps
+    masks-*, noise-*, pitch-*, fov-*; the groups main, masks, noise, pitch and "field of view" name them together.
+
+    Example: poseterior bench flow mdn --data stores/cmu-test --protocol cmu-test masks --out bench
+    """
+
+    lifters: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Shipped lifters or folders with trained weights (default: all shipped ones)."""
+    data: Path | None = None
+    """Pose store to simulate observations from."""
+    cross: Path | None = None
+    """Pose store of other people, for the protocol bandai-cross."""
+    observations: tuple[Path, ...] = ()
+    """Files of observations (`poseterior data import`), each a protocol of its own."""
+    protocol: tuple[str, ...] = ()
+    """Protocols or groups of them (default: all for which there is data)."""
+    peer: tuple[str, ...] = ()
+    """Functions (keypoints, n) -> samples to compare too, as module:function."""
+    results: tuple[str, ...] = ()
+    """Answers made elsewhere, as NAME=FOLDER of PROTOCOL.npz, or NAME=FILE."""
+    out: Path = Path("bench")
+    """Folder of the result, the report, and what is kept between runs."""
+    samples: int = 200
+    """Hypotheses a pose."""
+    poses: int = 1000
+    """Poses of a main protocol, at most."""
+    sweep_poses: int = 200
+    """Poses of each protocol of a sweep, at most."""
+    mode_poses: int = 60
+    """Measure the mode on so many poses (mode finding is slow)."""
+    seed: int = 0
+    """Seed of the samples."""
+    device: str = "cpu"
+    """cpu, cuda or auto."""
+
+    def run(self) -> None:
+        import sys
+
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from ..benchmark import Settings, contenders, plan, run_benchmark
+        from ..view.bench_report import save_report
+        from ._common import check_device
+
+        device = check_device(self.device)
+        settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
+        settings.check()
+        protocols = plan(self.protocol, self.data, self.cross, self.observations)
+        lifters = contenders(self.lifters, self.peer, self.results, self.samples, device)
+        columns = (
+            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=None)
+
+            def report(what: str, done: int, total: int) -> None:
+                bar.update(task, description=what, completed=done, total=total)
+
+            command = " ".join(["poseterior", *sys.argv[1:]])
+            result = run_benchmark(lifters, protocols, self.out, settings, command, report)
+        Console().print(_tables(result))
+        page = self.out / "report.html"
+        save_report(result, page)
+        print(f"wrote {self.out / 'bench.json'}")
+        print(f"wrote {page}")
