@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _BODY = SKELETONS["h36m17"]
+#: Ends of the names of joints whose place no other joint tells.
+_ENDS = ("knee", "ankle", "elbow", "wrist")
 _AXES = ("x", "y", "z")
 #: Names of units by how many of them make a metre.
 _UNITS = {1000.0: "millimetres", 100.0: "centimetres", 1000.0 / 25.4: "inches"}
@@ -452,14 +454,17 @@ def check_bars(measured: Mapping[str, Any]) -> list[Check]:
 
 
 def check_missing_spread(samples: Tensor, valid: Tensor, visible: Tensor) -> list[Check]:
-    """Hypotheses that know of no missing joints: each is hardly spread more where it is missing, 1.1 times at most."""
+    """Hypotheses that know of no missing joints: each is hardly spread more where it is missing, 1.1 times at most.
+
+    Read on the limbs: where a missing joint of the trunk is, its neighbours tell.
+    """
     spread = samples.std(0).norm(dim=-1)
     ratios = []
-    for joint in range(len(_BODY)):
+    for joint in (j for j, name in enumerate(_BODY.joints) if name.endswith(_ENDS)):
         seen, missing = visible[:, joint], valid[:, joint] & ~visible[:, joint]
-        if joint != _BODY.root and int(seen.sum()) >= 10 and int(missing.sum()) >= 10:
+        if int(seen.sum()) >= 10 and int(missing.sum()) >= 10:
             ratios.append(spread[missing, joint].median() / spread[seen, joint].median().clamp(min=1e-9))
-    if not ratios or (ratio := float(torch.stack(ratios).median())) > 1.1:
+    if len(ratios) < 2 or (ratio := float(torch.stack(ratios).median())) > 1.1:
         return []
     sentence = (
         f"Missing joints are spread hardly more than the same joints where they are seen ({ratio:.2f} times as far), "

@@ -237,7 +237,7 @@ def _collect_scores(found: Collector, drawn: Tensor, mean: Tensor, truth: Tensor
     found.add("CRPS", 1000 * (accuracy.crps(drawn, target).sum(-1) * weight).sum(-1))
     found.add("energy score", 1000 * (accuracy.energy_score(drawn, target) * weight).sum(-1))
     found.add("pose energy score", 1000 * scores.pose_energy_score(drawn, truth, valid))
-    found.add("variogram score", scores.variogram_score(drawn, truth, valid))
+    found.add("variogram score", 1000 * scores.variogram_score(drawn, truth, valid))
 
 
 def _collect_ranks(
