@@ -47,9 +47,9 @@ def _tables(result: dict[str, Any]) -> Any:
         title = f"{name}: {protocol['description']} ({protocol['poses']} poses)"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("lifter", no_wrap=True)
-        for title, _, _ in _COLUMNS:
-            table.add_column(title, justify="right")
-        table.add_column("best", justify="right", style="dim italic")
+        for heading, _, _ in _COLUMNS:
+            table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+        table.add_column("best", justify="right", style="dim italic", no_wrap=True, min_width=5)
         for unit in sorted(units, key=lambda unit: unit["scores"]["energy score"]):
             row = [_value(unit, path, digits) for _, path, digits in _COLUMNS]
             table.add_row(unit["lifter"], *row, _value(unit, ("estimates", best, "MPJPE"), 1))
