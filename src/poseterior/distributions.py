@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from .linalg import cholesky_or_nan, solve_lower_3x3
+from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
 from .skeletons import Skeleton, get_skeleton
 
 __all__ = [
@@ -41,6 +42,8 @@ class PoseDistribution(Distribution):
         origin: name of the root joint, which is at zero in every pose.
         has_density: whether `log_prob` exists.
         can_marginalise: whether `log_prob` takes ``observed``, i.e. integrates joints out exactly.
+        recalibration: what makes `region` right; set by a lifter that has one, else None.
+        visible: ``(*batch, joints)`` joints that the lifter saw; set by the lifter.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
@@ -49,6 +52,8 @@ class PoseDistribution(Distribution):
     can_marginalise = False
     units = "metres"
     axes = "x right, y down, z forward (camera)"
+    recalibration: Recalibration | None = None
+    visible: Tensor | None = None
 
     def __init__(self, batch_shape: torch.Size, skeleton: str | Skeleton) -> None:
         self.skeleton = get_skeleton(skeleton)
@@ -95,6 +100,24 @@ class PoseDistribution(Distribution):
     @property
     def variance(self) -> Float[Tensor, "*batch joints 3"]:
         return self.covariance.diagonal(dim1=-2, dim2=-1)
+
+    def region(self, level: float = 0.9) -> Region:
+        """Balls that hold each joint, and balls that hold the whole pose, with that probability.
+
+        Their centres are the medians of fixed samples. The radii are the samples' own, made right by the lifter's
+        `recalibration` if it has one (all shipped lifters have): then they hold as often as they say on poses like
+        those it was fitted on.
+
+        Args:
+            level: probability, e.g. 0.9.
+
+        Raises:
+            InputError: a level that is not between 0 and 1.
+        """
+        check_level(level)
+        ours = self.recalibration
+        drawn = self.sample((SAMPLES if ours is None else ours.samples,), seed=SEED if ours is None else ours.seed)
+        return region_of(drawn, self.skeleton, level, ours, self.visible)
 
     def cluster(
         self, k: int = 10, samples: int = 200, *, seed: int = 0

@@ -356,11 +356,15 @@ def _orientation_check(
 
 
 def check_unrelated(mean: Tensor, truth: Tensor, valid: Tensor) -> list[Check]:
-    """Answers that fit the truth of other inputs as well as their own; needs 20 poses."""
+    """Answers that fit the truth of other inputs as well as their own; needs 20 poses.
+
+    Read on joints that were seen: a poor method may know nothing of the others.
+    """
     if len(mean) < 20:
         return []
     pose = _centred(mean, valid) / size_factor(mean, truth, valid)
     goal, others = _centred(truth, valid), len(mean) // 2
+    # The same joints for both, so that one is not the harder for its joints.
     both = valid & valid.roll(others, 0)
     own, other = _mean_error(pose, goal, both), _mean_error(pose, goal.roll(others, 0), both)
     if own < 0.9 * other:

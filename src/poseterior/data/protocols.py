@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from ..cameras import ASSUMED_FIELD_OF_VIEW
 from ..errors import InputError
 from ..keypoints import Keypoints2D, PoseId
 from ..skeletons import SKELETONS
@@ -94,7 +95,7 @@ def _sweeps() -> list[Protocol]:
         for name, (label, hide) in hidden.items()
     ]  # fmt: skip
 
-    def swept(group: str, name: str, value: int, unit: str, what: str, **ranges: tuple[float, float]) -> Protocol:
+    def swept(group: str, name: str, value: int, unit: str, what: str, **ranges: tuple[float, ...]) -> Protocol:
         simulator = dataclasses.replace(_WHOLE, **ranges)  # type: ignore[arg-type]
         text = f"nothing missing, {what} {value}{unit}"
         return Protocol(
@@ -105,8 +106,11 @@ def _sweeps() -> list[Protocol]:
         protocols.append(swept("noise", "noise", noise, " mm", "detector noise of every joint", noise=(noise, noise)))
     for pitch in (-15, 0, 15, 30, 60):
         protocols.append(swept("pitch", "pitch", pitch, "°", "the camera looks down by", pitch=(pitch, pitch)))
+    # With the intrinsics known a field of view is no more than a scale of the picture: here the lifter has to assume.
     for view in (25, 40, 55, 70, 90):
-        protocols.append(swept("field of view", "fov", view, "°", "field of view", field_of_view=(view, view)))
+        what = f"only the image size known ({ASSUMED_FIELD_OF_VIEW:g}° assumed), field of view"
+        ranges = {"field_of_view": (view, view), "camera_knowledge": (0.0, 1.0, 0.0)}
+        protocols.append(swept("field of view", "fov", view, "°", what, **ranges))
     return protocols
 
 

@@ -1,7 +1,8 @@
 """What every lifter is: a module from `Keypoints2D` to a `PoseDistribution` that knows how to save itself.
 
 A saved lifter is a folder: ``config.json`` (method and configuration), ``model.safetensors`` (weights and
-normalisation constants) and ``card.json`` (what it was trained on, licence, metrics and their commands).
+normalisation constants), ``card.json`` (what it was trained on, licence, metrics and their commands) and perhaps
+``calibration.json`` (`poseterior.regions.Recalibration`).
 Nothing is ever unpickled.
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from ..distributions import PoseDistribution
 from ..errors import InputError, check_settings
 from ..keypoints import Keypoints2D
+from ..regions import CALIBRATION_FILE, Recalibration, read_recalibration
 from ..registry import Registry
 from ..skeletons import get_skeleton
 
@@ -67,6 +69,11 @@ class Lifter(nn.Module):
 
     Subclasses set ``config_class``, implement `distribution`, and are registered with `register`. They hold no
     losses and no optimisers.
+
+    Attributes:
+        card: what the weights were trained on, see the module.
+        recalibration: what makes the regions of its posteriors right, or None; it is of the weights as they are, so
+            set it to None before training on.
     """
 
     name: ClassVar[str] = ""
@@ -77,6 +84,7 @@ class Lifter(nn.Module):
         self.config = config
         self.skeleton = get_skeleton(config.skeleton)
         self.card: dict[str, Any] = {}
+        self.recalibration: Recalibration | None = None
 
     def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
         """The distribution for keypoints in the lifter's own skeleton."""
@@ -91,6 +99,8 @@ class Lifter(nn.Module):
     def forward(self, keypoints: Keypoints2D) -> PoseDistribution:
         """Lift keypoints of any skeleton: one distribution with the keypoints' batch shape.
 
+        The distribution carries what its `region` depends on: the recalibration and which joints were visible.
+
         Raises:
             InputError: ``keypoints`` is not a `Keypoints2D`.
         """
@@ -98,12 +108,17 @@ class Lifter(nn.Module):
             raise InputError(
                 f"a lifter takes Keypoints2D, got {type(keypoints).__name__}; wrap a tensor as pp.Keypoints2D(xy)"
             )
-        return self.distribution(keypoints.as_skeleton(self.skeleton))
+        keypoints = keypoints.as_skeleton(self.skeleton)
+        posterior = self.distribution(keypoints)
+        posterior.recalibration, posterior.visible = self.recalibration, keypoints.visible
+        return posterior
 
     # -- files ---------------------------------------------------------------------------------------------
 
     def save_pretrained(self, directory: str | Path, card: dict[str, Any] | None = None) -> None:
-        """Write ``config.json``, ``model.safetensors`` and ``card.json``; the folder appears whole or not at all.
+        """Write ``config.json``, ``model.safetensors``, ``card.json`` and, if there is a recalibration, its file.
+
+        The folder appears whole or not at all.
 
         Raises:
             InputError: the folder exists and holds anything but a saved lifter.
@@ -111,7 +126,7 @@ class Lifter(nn.Module):
         from safetensors.torch import save_file
 
         target = Path(directory).resolve()
-        ours = {"config.json", "model.safetensors", "card.json"}
+        ours = {"config.json", "model.safetensors", "card.json", CALIBRATION_FILE}
         if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - ours):
             raise InputError(f"{directory}: exists and holds other files; choose a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +139,8 @@ class Lifter(nn.Module):
             save_file(tensors, partial / "model.safetensors")
             (partial / "model.safetensors").chmod(0o644)
             (partial / "card.json").write_text(json.dumps(card or self.card, indent=2) + "\n")
+            if self.recalibration is not None:
+                (partial / CALIBRATION_FILE).write_text(self.recalibration.for_lifter(partial).to_json())
             if target.exists():
                 shutil.rmtree(target)
             os.replace(partial, target)
@@ -219,7 +236,8 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter
     """Load a lifter by the name of shipped weights or from a folder, ready for use (evaluation mode).
 
     Raises:
-        InputError: no such name or folder, a broken file, or weights that do not fit the configuration.
+        InputError: no such name or folder, a broken file, weights that do not fit the configuration, or a
+            recalibration of other weights.
 
     >>> import poseterior as pp
     >>> lifter = pp.load("mdn")
@@ -248,4 +266,5 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter
     _fitting(tensors, lifter, path)
     lifter.load_state_dict(tensors)
     lifter.card = _read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    lifter.recalibration = read_recalibration(folder, lifter.skeleton.joints)
     return lifter.to(device).eval().requires_grad_(False)

@@ -1,0 +1,225 @@
+"""`poseterior calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..data.simulator import Observations
+    from ..lifters import Lifter
+    from ..recalibration import Distances
+    from ..regions import Recalibration
+
+#: Level of the regions whose coverage is printed.
+_LEVEL = 0.9
+#: Added to the seed where coverage is measured, so that samples are others than those of the fit.
+_OTHER_SAMPLES = 1_000_000
+
+
+def simulated(store: Path, poses: int, seed: int) -> Observations:
+    """Random frames of a store, seen by the simulator with its default ranges; their ids name the clips."""
+    from dataclasses import replace
+
+    import torch
+
+    from ..data.simulator import Simulator
+    from ..data.store import PoseStore
+    from ..keypoints import PoseId
+
+    # Neighbouring frames of faster clips would only be copies.
+    mocap = PoseStore(store).load(fps=10.0)
+    drawn = Simulator(mocap)(poses, torch.Generator().manual_seed(seed))
+    ids = [PoseId(mocap.clip_names[mocap.clip[i]], int(mocap.frame[i]), 0) for i in drawn.index.tolist()]
+    return replace(drawn, keypoints=drawn.keypoints._replace(ids=ids))
+
+
+def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any:
+    """Coverage and size of the regions before, with the temperatures alone, and with all factors."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from ..recalibration import coverage_of
+
+    title = f"{name}: {len(distances)} poses; how many truths the region({_LEVEL:g}) holds"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for column in ("visible", "missing", "worst joint", "whole pose", "radius (mm)", "calibration error"):
+        table.add_column(column, justify="right")
+    stages = {"as it is": None, "temperature": recalibration.temperature_only(), "calibrated": recalibration}
+    for stage, used in stages.items():
+        found = coverage_of(distances, _LEVEL, used)
+        shares = [found["visible"].get("mean"), found["missing"].get("mean"), found["worst"], found["pose"]]
+        table.add_row(
+            stage,
+            *("-" if share is None else f"{share:.3f}" for share in shares),
+            f"{found['radius']:.0f}",
+            f"{found['calibration error']:.3f}",
+        )
+    return table
+
+
+@dataclass
+class Calibrate:
+    """Make the regions of a lifter hold the truth as often as they say.
+
+    Fits factors on error bars to poses that are known, measures coverage on other poses, and writes calibration.json
+    beside the weights; `poses.region(0.9)` then uses it. The regions are right for poses, cameras and detectors like
+    those of the data.
+
+    Example: poseterior calibrate runs/mdn/weights --data stores/cmu --test other=stores/other
+    """
+
+    lifter: tyro.conf.Positional[str]
+    """A folder with trained weights, or a shipped lifter."""
+    data: Path
+    """A pose store, seen by the simulator, or a file of observations, of which half the clips only measure."""
+    test: tyro.conf.UseAppendAction[Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PATH")]] = ()
+    """Another store or file of observations on which coverage is measured."""
+    protocol: str | None = None
+    """See stores by this protocol (as `poseterior data simulate`) instead of the simulator's default ranges."""
+    poses: int = 20_000
+    """Poses of a store to fit on; as many others measure coverage."""
+    samples: int = 200
+    """Hypotheses a pose, here and in each region later."""
+    seed: int = 0
+    """Seed of the simulation and of the samples."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """New folder for a copy of the lifter with its calibration, instead of a file beside the weights."""
+    in_place: bool = False
+    """Write beside the weights of a shipped lifter, i.e. into the installed package."""
+    device: str = "cpu"
+    """cpu, cuda or auto."""
+
+    def run(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from ..lifters import list_shipped, load
+        from ..lifters.base import _folder_of
+        from ..recalibration import fit_distances
+        from ._common import check_device
+
+        folder = _folder_of(self.lifter)
+        self._check(shipped=folder in list_shipped().values())
+        device, test_paths = check_device(self.device), self._tests()
+        lifter = load(folder)
+        fitting, held_out, description = self._observations()
+        tests = {name: self._test_observations(path) for name, path in test_paths.items()}
+        console = Console()
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+            measured = self._measurer(lifter, device, bar)
+            recalibration = fit_distances(measured("fit", fitting, self.seed), description)
+            held = {"held-out poses": held_out} | tests
+            distances = {name: measured(name, data, self.seed + _OTHER_SAMPLES) for name, data in held.items()}
+        for name, found in distances.items():
+            console.print(_table(name, found, recalibration))
+        heat = ", ".join(f"{value:.2f} for {name} joints" for name, value in recalibration.temperature.items())
+        console.print(f"temperature: {heat}; fitted on {recalibration.poses} poses", highlight=False)
+        target = self._save(recalibration, folder)
+        console.print(f"wrote {target}", highlight=False, soft_wrap=True)
+
+    def _check(self, shipped: bool) -> None:
+        """Refuse what would fail after minutes of work."""
+        from ..errors import InputError
+        from ..recalibration import ENOUGH
+        from ..regions import MOST_SAMPLES
+
+        if self.poses < ENOUGH:
+            raise InputError(f"--poses {self.poses}: at least {ENOUGH} are needed, thousands are better")
+        if not 2 <= self.samples <= MOST_SAMPLES:
+            raise InputError(f"--samples {self.samples}: expected 2 to {MOST_SAMPLES}")
+        if not 0 <= self.seed < 2**62:
+            raise InputError(f"--seed {self.seed}: expected 0 to below 2^62")
+        if self.in_place and self.out is not None:
+            raise InputError("--in-place and --out: choose one of them")
+        if shipped and self.out is None and not self.in_place:
+            raise InputError(
+                f"{self.lifter}: a shipped lifter is calibrated already; "
+                "pass --out DIR for a copy with another calibration, or --in-place to change the installed one"
+            )
+        if self.out is not None and self.out.exists():
+            raise InputError(f"--out {self.out}: exists already; choose a new folder")
+        if self.out is not None and not self.out.absolute().parent.is_dir():
+            raise InputError(f"--out {self.out}: the folder {self.out.parent} does not exist; make it first")
+
+    def _tests(self) -> dict[str, Path]:
+        from ..errors import InputError
+
+        found: dict[str, Path] = {}
+        for text in self.test:
+            name, equals, path = text.partition("=")
+            if not (name and equals and path):
+                raise InputError(f"--test {text}: expected NAME=PATH, e.g. other=stores/other")
+            if name in found:
+                raise InputError(f"--test {text}: the name {name!r} is used twice")
+            found[name] = Path(path)
+        return found
+
+    def _observations(self) -> tuple[Observations, Observations, str]:
+        """Poses to fit on, poses to measure on, and what they are."""
+        from ..data.protocols import load_observations, simulate
+        from ..recalibration import halves
+
+        name = self.data.absolute().name
+        if self.data.is_dir() and self.protocol is None:
+            drawn = simulated(self.data, 2 * self.poses, self.seed)
+            description = f"{self.poses} poses of the store {name} seen by the simulator's default ranges"
+            return drawn[: self.poses], drawn[self.poses :], f"{description}, seed {self.seed}"
+        if self.data.is_dir():
+            found = simulate(self.data, str(self.protocol), 2 * self.poses)
+        else:
+            found = load_observations(self.data)
+        first, second = halves([pose.file for pose in found.observations.keypoints.ids])
+        description = f"{len(first)} poses of {name}, protocol {found.protocol}, seed {found.seed}"
+        return found.observations[first], found.observations[second], description
+
+    def _test_observations(self, path: Path) -> Observations:
+        from ..data.protocols import load_observations, simulate
+
+        if not path.is_dir():
+            return load_observations(path).observations
+        if self.protocol is not None:
+            return simulate(path, self.protocol, self.poses).observations
+        return simulated(path, self.poses, self.seed + 1)
+
+    def _measurer(self, lifter: Lifter, device: str, bar: Progress) -> Callable[[str, Observations, int], Distances]:
+        """`poseterior.recalibration.measure` of named observations, with a seed, on the progress bar."""
+        from ..recalibration import measure
+
+        def measured(name: str, observations: Observations, seed: int) -> Distances:
+            task = bar.add_task(name, total=len(observations.pose))
+            return measure(
+                lifter, observations, self.samples, seed, device=device,
+                progress=lambda done: bar.update(task, completed=done),
+            )  # fmt: skip
+
+        return measured
+
+    def _save(self, recalibration: Recalibration, folder: Path) -> Path:
+        """Write the file beside the weights, or a copy of the lifter with it."""
+        import shutil
+
+        from ..export.results import atomic_write
+        from ..regions import CALIBRATION_FILE
+
+        content = recalibration.for_lifter(folder).to_json().encode()
+        if self.out is None:
+            with atomic_write(folder / CALIBRATION_FILE) as file:
+                file.write(content)
+            return folder / CALIBRATION_FILE
+        partial = self.out.with_name(f".{self.out.name}.partial")
+        try:
+            shutil.copytree(folder, partial, dirs_exist_ok=True)
+            (partial / CALIBRATION_FILE).write_bytes(content)
+            partial.rename(self.out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return self.out

@@ -1,0 +1,159 @@
+"""`poseterior calibrate` as a user meets it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import made_up_store
+from poseterior.cli import main
+from poseterior.data.protocols import PROTOCOLS, save_observations, simulate
+from poseterior.keypoints import Keypoints2D
+from poseterior.lifters import list_shipped, load, method
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    code = main(["calibrate", *(str(a) for a in arguments)])
+    out = capsys.readouterr()
+    return code, " ".join(out.out.split()), out.err
+
+
+def refused(capsys, *arguments: object) -> str:
+    """Run a calibration that must fail: exit code 2, one message, no traceback."""
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert "Traceback" not in err
+    return err.removeprefix("poseterior: error: ").strip()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return made_up_store(tmp_path_factory.mktemp("mocap") / "people")
+
+
+@pytest.fixture(scope="module")
+def seen(store) -> Path:
+    """All frames of the store, 50 in each of 8 clips, seen by a protocol."""
+    path = store.parent / "seen.parquet"
+    save_observations(simulate(store, dataclasses.replace(PROTOCOLS["cmu-occluded"], fps=30.0)), path)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    cls = method("mdn")
+    torch.manual_seed(0)
+    cls(cls.config_class(width=16, blocks=1, kernels=2, rank=1)).save_pretrained(
+        tmp_path / "weights", {"name": "small"}
+    )
+    return tmp_path / "weights"
+
+
+SMALL = ("--poses", 400, "--samples", 20)
+
+
+def test_beside_the_weights(capsys, store, weights):
+    code, out, _ = run(capsys, weights, "--data", store, *SMALL)
+    assert code == 0
+    assert "held-out poses: 400 poses; how many truths the region(0.9) holds" in out
+    assert "as it is" in out
+    assert "fitted on 400 poses" in out
+    assert out.endswith(f"wrote {weights}/calibration.json")
+    found = load(weights).recalibration
+    assert (found.poses, found.samples, found.seed) == (400, 20, 0)
+    assert found.description == "400 poses of the store people seen by the simulator's default ranges, seed 0"
+    assert load(weights)(Keypoints2D(torch.rand(17, 2))).region().calibrated
+    # Once more: the file is replaced, not refused.
+    assert run(capsys, weights, "--data", store, *SMALL, "--seed", 1)[0] == 0
+    assert load(weights).recalibration.seed == 1
+
+
+def test_coverage_is_near_the_level(capsys, store, weights):
+    _, out, _ = run(capsys, weights, "--data", store, "--poses", 1500, "--samples", 20)
+    row = out.split("calibrated ")[1].split()
+    for share in (row[0], row[1], row[3]):
+        assert float(share) == pytest.approx(0.9, abs=0.04)
+
+
+def test_a_copy_of_a_shipped_lifter(capsys, store, seen, tmp_path):
+    shipped = list_shipped()["supervised"]
+    before = (shipped / "calibration.json").read_bytes()
+    target = tmp_path / "mine"
+    arguments = ("supervised", "--data", store, *SMALL, "--out", target)
+    code, out, _ = run(capsys, *arguments, "--test", f"again={store}", "--test", f"occluded={seen}")
+    assert code == 0
+    assert "again: 400 poses" in out
+    assert "occluded: 400 poses" in out
+    assert out.endswith(f"wrote {target}")
+    assert (target / "model.safetensors").read_bytes() == (shipped / "model.safetensors").read_bytes()
+    assert (target / "card.json").read_bytes() == (shipped / "card.json").read_bytes()
+    assert load(target).recalibration.poses == 400
+    assert (shipped / "calibration.json").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
+
+
+def test_stores_seen_by_a_protocol(capsys, store, weights):
+    message = refused(capsys, weights, "--data", store, *SMALL, "--protocol", "cmu-test")
+    assert message == "68 poses with known joints to calibrate on; at least 200 are needed"
+    assert not (weights / "calibration.json").exists()
+    assert "unknown protocol 'nothing'" in refused(capsys, weights, "--data", store, *SMALL, "--protocol", "nothing")
+
+
+def test_observations_are_halved_by_clip(capsys, seen, weights):
+    assert run(capsys, weights, "--data", seen, *SMALL)[0] == 0
+    assert load(weights).recalibration.description == "200 poses of seen.parquet, protocol cmu-occluded v1, seed 2026"
+
+
+def test_same_seed_same_file(capsys, store, weights):
+    files = []
+    for _ in range(2):
+        run(capsys, weights, "--data", store, *SMALL)
+        files.append((weights / "calibration.json").read_bytes())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--poses", 10), "--poses 10: at least 200 are needed, thousands are better"),
+        (("--samples", 1), "--samples 1: expected 2 to 10000"),
+        (("--seed", -1), "--seed -1: expected 0 to below 2^62"),
+        (("--test", "store"), "--test store: expected NAME=PATH, e.g. other=stores/other"),
+        (("--test", "a=b", "--test", "a=c"), "--test a=c: the name 'a' is used twice"),
+        (("--in-place", "--out", "x"), "--in-place and --out: choose one of them"),
+        (("--out", "."), "--out .: exists already; choose a new folder"),
+        (("--out", "no/such/place"), "--out no/such/place: the folder no/such does not exist; make it first"),
+        (("--device", "meta"), "--device meta: holds no numbers; use --device cpu"),
+    ],
+)
+def test_wrong_options(capsys, weights, store, arguments, message):
+    assert refused(capsys, weights, "--data", store, *arguments) == message
+    assert not (weights / "calibration.json").exists()
+
+
+def test_wrong_data(capsys, weights, tmp_path):
+    assert refused(capsys, weights, "--data", tmp_path / "gone") == f"{tmp_path / 'gone'}: no such file"
+    assert "not a pose store" in refused(capsys, weights, "--data", weights)
+    (tmp_path / "text.parquet").write_text("no")
+    assert "not a readable Parquet file" in refused(capsys, weights, "--data", tmp_path / "text.parquet")
+
+
+def test_wrong_lifters(capsys, store, tmp_path, weights):
+    assert refused(capsys, "mdn", "--data", store) == (
+        "mdn: a shipped lifter is calibrated already; pass --out DIR for a copy with another calibration, "
+        "or --in-place to change the installed one"
+    )
+    assert "is neither a folder nor a shipped lifter" in refused(capsys, tmp_path / "gone", "--data", store)
+    (weights / "calibration.json").write_text(json.dumps({"format": "other"}))
+    assert "not a file of format 'poseterior-calibration-1'" in refused(capsys, weights, "--data", store)
+
+
+def test_an_interrupted_copy_leaves_nothing(capsys, store, weights, tmp_path, monkeypatch):
+    def stop(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", stop)
+    assert "No space left on device" in refused(capsys, weights, "--data", store, *SMALL, "--out", tmp_path / "copy")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["weights"]
