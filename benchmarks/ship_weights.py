@@ -74,13 +74,16 @@ def main() -> None:
     target = WEIGHTS / options.name
     if target.exists():
         shutil.rmtree(target)
-    load(options.weights).save_pretrained(target, card)
+    lifter = load(options.weights)
+    # A calibration is of weights to the bit; it is made anew for what is shipped.
+    lifter.recalibration = None
+    lifter.save_pretrained(target, card)
     if options.half:
         # Loading widens them again; measure what was saved this way, not what it was made from.
         path = target / "model.safetensors"
         save_file({k: v.half() if v.dtype == torch.float32 else v for k, v in load_file(path).items()}, path)
         path.chmod(0o644)
-    print(f"wrote {target}")
+    print(f"wrote {target}; next: poseterior calibrate {options.name} --data STORE --in-place")
 
 
 if __name__ == "__main__":

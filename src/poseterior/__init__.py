@@ -26,6 +26,8 @@ _HOMES = {
     "MixturePoseDistribution": "distributions",
     "PoseDistribution": "distributions",
     "PoseId": "keypoints",
+    "Recalibration": "regions",
+    "Region": "regions",
     "RotationPoseDistribution": "rotation_distributions",
     "RotationResult": "motions",
     "Skeleton": "skeletons",
@@ -45,9 +47,9 @@ _HOMES = {
 
 __all__ = [
     "SKELETONS", "FlowPoseDistribution", "InputError", "Keypoints2D", "LiftResult", "Lifter",
-    "MixturePoseDistribution", "PoseDistribution", "PoseId", "RotationPoseDistribution", "RotationResult", "Skeleton",
-    "__version__", "example_keypoints", "fit_gaussians", "lift", "lift_rotations", "list_shipped", "load",
-    "load_result", "read_keypoints", "save_motion", "save_result", "solve_ik",
+    "MixturePoseDistribution", "PoseDistribution", "PoseId", "Recalibration", "Region", "RotationPoseDistribution",
+    "RotationResult", "Skeleton", "__version__", "example_keypoints", "fit_gaussians", "lift", "lift_rotations",
+    "list_shipped", "load", "load_result", "read_keypoints", "save_motion", "save_result", "solve_ik",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .lifters import Lifter, list_shipped, load
     from .motions import RotationResult, lift_rotations, save_motion, solve_ik
     from .pipeline import lift
+    from .regions import Recalibration, Region
     from .rotation_distributions import RotationPoseDistribution
     from .skeletons import SKELETONS, Skeleton
 

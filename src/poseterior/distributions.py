@@ -7,7 +7,7 @@ The root is zero in every sample; densities are with respect to Lebesgue measure
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,8 +15,11 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from .linalg import cholesky_or_nan, solve_lower_3x3
-from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
+from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of, seed_for
 from .skeletons import Skeleton, get_skeleton
+
+if TYPE_CHECKING:
+    from .keypoints import Keypoints2D
 
 __all__ = [
     "FlowPoseDistribution",
@@ -43,7 +46,7 @@ class PoseDistribution(Distribution):
         has_density: whether `log_prob` exists.
         can_marginalise: whether `log_prob` takes ``observed``, i.e. integrates joints out exactly.
         recalibration: what makes `region` right; set by a lifter that has one, else None.
-        visible: ``(*batch, joints)`` joints that the lifter saw; set by the lifter.
+        keypoints: what the lifter saw, in its skeleton; set by the lifter.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
@@ -53,7 +56,7 @@ class PoseDistribution(Distribution):
     units = "metres"
     axes = "x right, y down, z forward (camera)"
     recalibration: Recalibration | None = None
-    visible: Tensor | None = None
+    keypoints: Keypoints2D | None = None
 
     def __init__(self, batch_shape: torch.Size, skeleton: str | Skeleton) -> None:
         self.skeleton = get_skeleton(skeleton)
@@ -62,6 +65,11 @@ class PoseDistribution(Distribution):
     @property
     def origin(self) -> str:
         return self.skeleton.joints[self.skeleton.root]
+
+    @property
+    def visible(self) -> Bool[Tensor, "*batch joints"] | None:
+        """Joints that the lifter saw; None where no lifter made the distribution."""
+        return None if self.keypoints is None else self.keypoints.visible
 
     def sample(
         self,
@@ -104,9 +112,10 @@ class PoseDistribution(Distribution):
     def region(self, level: float = 0.9) -> Region:
         """Balls that hold each joint, and balls that hold the whole pose, with that probability.
 
-        Their centres are the medians of fixed samples. The radii are the samples' own, made right by the lifter's
-        `recalibration` if it has one (all shipped lifters have): then they hold as often as they say on poses like
-        those it was fitted on.
+        Their centres are the medians of samples, always the same ones for the same batch of keypoints. The radii are
+        the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have): then
+        they hold as often as they say on poses like those it was fitted on. Each level is made right by itself, so
+        that where a lifter's own far samples are very wrong, balls of neighbouring levels may not be nested.
 
         Args:
             level: probability, e.g. 0.9.
@@ -116,8 +125,10 @@ class PoseDistribution(Distribution):
         """
         check_level(level)
         ours = self.recalibration
-        drawn = self.sample((SAMPLES if ours is None else ours.samples,), seed=SEED if ours is None else ours.seed)
-        return region_of(drawn, self.skeleton, level, ours, self.visible)
+        samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        if self.keypoints is not None:
+            seed = seed_for(self.keypoints.xy, seed)
+        return region_of(self.sample((samples,), seed=seed), self.skeleton, level, ours, self.visible)
 
     def cluster(
         self, k: int = 10, samples: int = 200, *, seed: int = 0

@@ -1,6 +1,6 @@
 """Regions that hold a pose with a given probability, and the factors that make them right.
 
-A region at level q is a ball a joint. Its centre is the coordinate-wise median of fixed samples, its plain radius the
+A region at level q is a ball a joint. Its centre is the coordinate-wise median of samples, its plain radius the
 q-quantile of the samples' distances to the centre (at least 1 mm). A `Recalibration` multiplies plain radii so that
 the balls hold the truth as often as they say; `poseterior.recalibration` fits it.
 """
@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +41,7 @@ __all__ = [
     "missing_group",
     "read_recalibration",
     "region_of",
+    "seed_for",
 ]
 
 #: Name of the file beside the weights.
@@ -73,7 +76,8 @@ class Region:
         centre: ``(*batch, joints, 3)`` metres, relative to the root, camera axes.
         radius: ``(*batch, joints)`` metres: each ball alone holds its joint with probability ``level``.
         pose_radius: ``(*batch, joints)`` metres: all balls together hold the pose with probability ``level``.
-        calibrated: whether a recalibration made the radii right; otherwise they are the samples' own.
+        calibrated: whether a recalibration made the radii right, for which it needs factors of this level (0.05 to
+            0.99 are fitted); otherwise they are the samples' own, times the outermost factor where there is one.
     """
 
     level: float
@@ -140,9 +144,17 @@ def balls(samples: Float[Tensor, "samples *batch joints 3"], levels: Sequence[fl
     return Balls(centre, torch.stack(radius), shape, scale)
 
 
+def seed_for(xy: Float[Tensor, "*batch joints 2"], seed: int) -> int:
+    """Seed of the samples of a region: another one for other keypoints.
+
+    With one seed for all, the luck of a single draw would be in the radii of every pose that is lifted alone.
+    """
+    return (seed + zlib.crc32(xy.detach().cpu().numpy().tobytes())) % 2**63
+
+
 def check_level(level: float) -> None:
     """Raises `InputError` for anything but a number between 0 and 1."""
-    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise InputError(f"level: expected a probability above 0 and below 1, e.g. 0.9, got {level!r}")
 
 
@@ -176,7 +188,8 @@ def region_of(
         radius = radius * recalibration.joint_factors(level, visible)
         shape = shape * recalibration.joint_factors(SHAPE_LEVEL, visible)
         scale = scale * recalibration.pose_factors(level, visible)
-    return Region(level, plain.centre, radius, scale.unsqueeze(-1) * shape, recalibration is not None)
+    right = recalibration is not None and recalibration.levels[0] <= level <= recalibration.levels[-1]
+    return Region(level, plain.centre, radius, scale.unsqueeze(-1) * shape, right)
 
 
 # -- what is fitted --------------------------------------------------------------------------------------------

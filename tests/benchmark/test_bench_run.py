@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import poseterior as pp
 from conftest import made_up_store
 from poseterior.benchmark import Settings, contenders, measure, plan, run_benchmark
 from poseterior.benchmark import run as bench_run
+from poseterior.benchmark.peers import PeerLifter
 from poseterior.cli import main
 from poseterior.data.protocols import PROTOCOLS, simulate
 from poseterior.errors import InputError
@@ -229,3 +231,98 @@ def test_the_command(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "<html" in (out / "report.html").read_text()
     assert main(["bench", "--data", str(tmp_path / "no")]) == 2
     assert "error" in capsys.readouterr().err
+
+
+# -- what peers and small sets of poses must not change --------------------------------------------------------
+
+
+def given(order: str) -> PeerLifter:
+    """The samples of a shipped lifter in some order."""
+
+    def function(keypoints: pp.Keypoints2D, n: int) -> torch.Tensor:
+        drawn = pp.load("mdn")(keypoints).sample((n,), seed=0)
+        return drawn if order == "drawn" else drawn[drawn[:, :, 13, 2].mean(1).argsort()]
+
+    return PeerLifter(function, 50, order)
+
+
+def test_the_order_of_samples_does_not_matter(store: Path) -> None:
+    data = simulate(store, "cmu-test", 100)
+    drawn, ordered = (measure(given(order), data, 50, mode_poses=0) for order in ("drawn", "sorted"))
+    for name in ("energy score", "pose energy score", "CRPS"):
+        assert drawn["scores"][name] == pytest.approx(ordered["scores"][name], rel=0.01)
+
+
+def test_a_function_cannot_change_its_input(store: Path) -> None:
+    def vandal(keypoints: pp.Keypoints2D, n: int) -> torch.Tensor:
+        drawn = pp.load("supervised")(keypoints).sample((n,), seed=0)
+        keypoints.xy.zero_()
+        keypoints.visible.fill_(False)
+        return drawn
+
+    def honest(keypoints: pp.Keypoints2D, n: int) -> torch.Tensor:
+        return pp.load("supervised")(keypoints).sample((n,), seed=0)
+
+    data = simulate(store, "cmu-test", 30)
+    units = [measure(PeerLifter(f, 20, "peer"), data, 20, mode_poses=0) for f in (vandal, honest)]
+    assert units[0]["estimates"] == units[1]["estimates"]
+    assert units[0]["calibration"] == units[1]["calibration"]
+
+
+def test_more_samples_than_asked_for(store: Path) -> None:
+    """All numbers are of as many samples, drawn from the given ones, whatever comes first."""
+    data = simulate(store, "cmu-test", 60)
+
+    def same_first(keypoints: pp.Keypoints2D, n: int) -> torch.Tensor:
+        drawn = pp.load("mdn")(keypoints).sample((n,), seed=0)
+        drawn[: n // 4] = drawn[0]
+        return drawn
+
+    unit = measure(PeerLifter(same_first, 120, "peer"), data, 30, mode_poses=0)
+    assert not any(check["kind"] == "identical" for check in unit["checks"])
+    assert unit["region"]["mean"] > 0.5
+
+
+def test_few_poses_leave_out_what_they_cannot_tell(store: Path) -> None:
+    data = simulate(store, "cmu-test", 3)
+    unit = measure(pp.load("mdn"), data, 20, mode_poses=0)
+    assert "SBC" not in unit
+    assert unit["scores"]["energy score"] > 0
+    one_clip = simulate(store, "cmu-test", 40)
+    keypoints = one_clip.observations.keypoints
+    ids = [one._replace(file="one") for one in keypoints.ids]
+    observations = replace(one_clip.observations, keypoints=keypoints._replace(ids=ids))
+    assert "TARP" not in measure(pp.load("mdn"), replace(one_clip, observations=observations), 20, mode_poses=0)
+
+
+def test_poses_without_truth_are_refused(store: Path) -> None:
+    data = simulate(store, "cmu-test", 20)
+    observed = data.observations.observed.clone()
+    observed[3] = False
+    wrong = replace(data, observations=replace(data.observations, observed=observed))
+    with pytest.raises(InputError, match=r"^1 of 20 poses have no 3D pose to compare with; leave them out"):
+        measure(pp.load("mdn"), wrong, 20)
+
+
+def test_floors_are_of_as_many_observations(unit: dict) -> None:
+    calibration = unit["calibration"]
+    assert calibration["missing"]["floor"] > 2 * calibration["visible"]["floor"] > 0
+
+
+def test_more_refusals(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^--protocol masks: needs --data STORE$"):
+        plan(["masks"], observations=[tmp_path / "x.parquet"])
+    with pytest.raises(InputError, match=r"x\.parquet: no such file$"):
+        plan(observations=[tmp_path / "x.parquet"])
+    with pytest.raises(InputError, match=r"^nothing to compare: name at least one lifter and one protocol$"):
+        run_benchmark([], plan(["masks-0"], store), tmp_path / "out")
+    assert [one.name for one in plan("masks-0", store)] == ["masks-0"]
+
+
+def test_a_broken_file_does_not_end_the_run(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"no parquet")
+    protocols = plan(["masks-0"], store, observations=[tmp_path / "broken.parquet"])
+    result = run_benchmark(contenders(["supervised"]), protocols, tmp_path / "out", SMALL)
+    assert len(result["units"]) == 1
+    assert result["skipped"][0]["protocol"] == "broken"
+    assert "not a readable Parquet file" in result["skipped"][0]["reason"]

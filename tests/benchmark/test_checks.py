@@ -256,8 +256,8 @@ def test_oracles_are_put_in_their_place() -> None:
     assert found == Check(
         "oracle",
         "note",
-        "The best of 200 is 21 mm from the truth, but picking it takes the truth: no rule that does not look gets "
-        "below 50 mm (medoid).",
+        "The best of 200 is 21 mm from the truth, but picking it takes the truth: none of the rules tried here that "
+        "do not look gets below 50 mm (medoid).",
     )
     assert check_oracle({"estimates": {"mean": {"MPJPE": 52.0}}, "oracles": []}) == []
 

@@ -181,8 +181,16 @@ def test_references_are_other_poses_each_used_once():
     references = tarp_references(truth, torch.Generator().manual_seed(0))[:, 0, 0]
     assert (references != torch.arange(100.0)).all()
     assert sorted(references.tolist()) == list(range(100))
-    with pytest.raises(InputError, match=r"^TARP: references are other poses: expected 2 poses or more, got 1$"):
-        tarp_references(truth[:1])
+    assert tarp_references(truth[:1]).isnan().all()
+
+
+def test_references_are_of_other_clips():
+    clips = ["a"] * 30 + ["b"] * 50 + ["c"] * 25
+    truth = torch.tensor([float(ord(name)) for name in clips]).reshape(-1, 1, 1).expand(-1, 17, 3)
+    references = tarp_references(truth, torch.Generator().manual_seed(0), clips)
+    assert (references != truth).all()
+    # One clip with more than half of the poses: not everybody can have another's.
+    assert tarp_references(truth[:70], None, clips[:30] + ["b"] * 40).isnan().all()
 
 
 def test_tarp_rank_is_the_share_of_samples_nearer_to_the_reference():

@@ -274,3 +274,11 @@ def test_two_processes_train_together(store, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(losses(tmp_path / "run")) == 7
     assert load(tmp_path / "run" / "weights").config.width == 16
+
+
+def test_a_recalibration_does_not_outlive_its_weights():
+    """It is of the weights as they were: training on would make it wrong under the hash of the new ones."""
+    from poseterior.training.run import build_lifter
+
+    assert load("supervised").recalibration is not None
+    assert build_lifter({"method": "regression", "init": "supervised"}).recalibration is None

@@ -162,6 +162,12 @@ def check_evaluable(lifter: Lifter, data: ObservationSet, samples: int, seed: in
         raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
     if not len(data):
         raise InputError("no poses to evaluate")
+    unknown = int((~data.observations.observed.any(-1)).sum())
+    if unknown:
+        raise InputError(
+            f"{unknown} of {len(data)} poses have no 3D pose to compare with; leave them out with "
+            "poseterior.benchmark.select_poses"
+        )
 
 
 @torch.no_grad()

@@ -108,7 +108,7 @@ def measure(
         "best of N": {"N": best_of_counts(samples)}
         | {name: _list(1000 * found[f"best of N {name}"].mean(0)) for name in ("MPJPE", "P-MPJPE")},
         "scores": _scores(found, len(data)),
-        "calibration": _calibration(found, joints, lifter),
+        "calibration": _calibration(found, joints, lifter, samples),
         "floor": _floor(len(data), samples),
         "TARP": _tarp(found),
         "SBC": _sbc(found),
@@ -117,12 +117,13 @@ def measure(
         "plausibility": _plausibility(found, data, in_a_row),
         "depth order": order_summary(found),
         "per joint": _per_joint(found, joints, lifter),
-        "by missing": _by_missing(found, joints),
+        "by missing": _by_missing(found, joints, samples),
         "cost": {
             "milliseconds a pose": round(1000 * cost / len(data), 3),
             "samples a second": round(len(data) * samples / max(cost, 1e-9)),
             "batch": chunk,
             "threads": torch.get_num_threads(),
+            "device": str(device),
         },
         "worst": _worst(found, data, worst),
     }
@@ -153,21 +154,24 @@ def _collect(
     """Everything that is measured pose by pose, and the seconds that lifting and drawing took."""
     generator = torch.Generator(device=device).manual_seed(seed)
     everything = data.observations
-    references = diagnostics.tarp_references(everything.pose.to(device), generator)
+    clips = [one.file for one in everything.keypoints.ids]
+    references = diagnostics.tarp_references(everything.pose.to(device), generator, clips)
     every = -(-len(data) // max(1, mode_poses))
     found, seconds = Collector(), 0.0
     for start in range(0, len(data), chunk):
         part = everything[slice(start, start + chunk)]
         part = part.to(device)
-        began = time.perf_counter()
+        began = _now(device)
         posterior = lifter(part.keypoints)
         drawn, rotations = _draw(posterior, samples, generator)
-        seconds += time.perf_counter() - began
+        seconds += _now(device) - began
         if not bool(drawn.isfinite().all()):
             row = int((~drawn.isfinite()).flatten(2).any(-1).any(0).nonzero()[0]) + start
             raise InputError(f"{lifter.name}: hypotheses of pose {row} are not finite")
         # Where the mean is one over draws anyway, these do as well.
-        mean = drawn.mean(0) if isinstance(posterior, SampledPoseDistribution) else posterior.mean
+        mean = (
+            drawn.mean(0) if isinstance(posterior, SampledPoseDistribution | GivenPoseDistribution) else posterior.mean
+        )
         truth, valid = part.pose, part.observed
         found.add("truth", truth)
         found.add("valid", valid)
@@ -198,12 +202,26 @@ def _collect(
     return found, seconds
 
 
+def _now(device: torch.device) -> float:
+    """Seconds, once the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
     """Hypotheses ``(samples, poses, joints, 3)``, and the rotations behind them where there are any."""
     if hasattr(posterior, "sample_with_rotations"):
         drawn, rotations, _ = posterior.sample_with_rotations((samples,), generator=generator)
         return drawn, rotations
-    return posterior.sample((samples,), generator=generator), None
+    drawn = posterior.sample((samples,), generator=generator)
+    if isinstance(posterior, GivenPoseDistribution):
+        # Given in any order, e.g. the best first, and perhaps more than asked for; scores by neighbours and the few
+        # that are kept need exchangeable ones.
+        given = posterior.samples
+        order = torch.rand(given.shape[:2], generator=generator, device=given.device).argsort(0)[:samples]
+        drawn = given.gather(0, order[..., None, None].expand(-1, -1, *given.shape[2:]))
+    return drawn, None
 
 
 def _collect_poses(found: Collector, drawn: Tensor, mean: Tensor, keypoints: Keypoints2D, root: Tensor) -> None:
@@ -354,7 +372,7 @@ def _scores(found: Collector, poses: int) -> dict[str, float]:
     return values
 
 
-def _calibration(found: Collector, joints: list[int], lifter: Lifter) -> dict[str, Any]:
+def _calibration(found: Collector, joints: list[int], lifter: Lifter, samples: int) -> dict[str, Any]:
     limbs = [j for j in joints if lifter.skeleton.joints[j].endswith(LIMB_JOINTS)]
     valid, visible = found["valid"], found["visible"]
     inside = found["inside"].movedim(0, 1)  # (levels, poses, joints)
@@ -364,6 +382,7 @@ def _calibration(found: Collector, joints: list[int], lifter: Lifter) -> dict[st
         if row:
             seen = [j for j in joints if bool(counted[:, j].any())]
             coverage = calibration_error(found["ranks"], counted).coverage[:, seen].mean(-1)
+            row["floor"] = _floor(max(1, row["observations"] // len(seen)), samples)["mean"]
             row["published"] = round(published_error(inside, counted, seen), 4)
             row |= {"levels": _list(torch.tensor(LEVELS)), "coverage": _list(coverage, 4)}
         result[name] = row
@@ -380,13 +399,15 @@ def _coverage(coverage: Any) -> dict[str, Any]:
 
 
 def _tarp(found: Collector) -> dict[str, Any]:
+    if bool(found["TARP"].isnan().all()):
+        return {}
     tarp = diagnostics.tarp(found["TARP"])
     return _coverage(tarp) | {"band": round(float(tarp.band), 4), "inside": bool(tarp.inside)}
 
 
 def _sbc(found: Collector) -> dict[str, Any]:
     ranks = {n.removeprefix("SBC: "): found[n] for n in found.names() if n.startswith("SBC: ")}
-    if not ranks:
+    if max(int((~values.isnan()).sum()) for values in ranks.values()) < diagnostics.FEWEST_RANKS:
         return {}
     sbc = diagnostics.sbc(ranks)
     return {
@@ -477,7 +498,7 @@ def _per_joint(found: Collector, joints: list[int], lifter: Lifter) -> dict[str,
     }
 
 
-def _by_missing(found: Collector, joints: list[int]) -> list[dict[str, Any]]:
+def _by_missing(found: Collector, joints: list[int], samples: int) -> list[dict[str, Any]]:
     """Accuracy and calibration of the poses with as many joints missing."""
     truth, valid, mean = found["truth"], found["valid"], found["pose: mean"]
     missing = (valid & ~found["visible"]).sum(-1)
@@ -497,6 +518,7 @@ def _by_missing(found: Collector, joints: list[int]) -> list[dict[str, Any]]:
                 "MPJPE": round(1000 * float(accuracy.mpjpe(mean[kept], truth[kept], valid[kept]).mean()), 2),
                 "P-MPJPE": round(1000 * float(accuracy.p_mpjpe(mean[kept], truth[kept], valid[kept]).mean()), 2),
                 "calibration": round(calibration.mean(seen), 4),
+                "floor": _floor(int(kept.sum()), samples)["mean"],
                 "signed": round(calibration.mean_signed(seen), 4),
                 "radius": round(1000 * float(radius.median()), 2),
             }

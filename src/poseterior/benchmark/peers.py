@@ -32,7 +32,7 @@ from ..errors import InputError
 from ..export import load_result
 from ..keypoints import Keypoints2D, PoseId
 from ..lifters import Lifter, LifterConfig
-from ..lifters.base import _folder_of
+from ..lifters.base import folder_of
 from ..regions import Region, check_level, region_of
 from ..skeletons import Skeleton, get_skeleton
 
@@ -175,7 +175,7 @@ class PeerLifter(_SampleLifter):
         """
         flat = keypoints.flatten()
         try:
-            answer = self.function(flat, self.samples)
+            answer = self.function(_copied(flat), self.samples)
         except Exception as error:
             raise InputError(
                 f"peer {self.peer}: the function failed with {_named(error)}; it is called with (keypoints, n)"
@@ -200,6 +200,13 @@ class PeerLifter(_SampleLifter):
         raise InputError(
             f"peer {self.peer}: returned an array of shape {found}; expected {expected}: (n, poses, joints, 3){hint}"
         )
+
+
+def _copied(keypoints: Keypoints2D) -> Keypoints2D:
+    """Keypoints that a function may write into without changing what it is measured on."""
+    return keypoints._replace(
+        xy=keypoints.xy.clone(), covariance=keypoints.covariance.clone(), visible=keypoints.visible.clone()
+    )
 
 
 def load_peer(peer: str, samples: int = 200) -> PeerLifter:
@@ -525,7 +532,7 @@ def content_hash(lifter: str | Path | PeerLifter | SavedResults | ResultsLifter)
     elif isinstance(lifter, SavedResults):
         files = tuple(lifter.files.values())
     else:
-        folder = _folder_of(lifter)
+        folder = folder_of(lifter)
         files = tuple(folder / name for name in _SAVED if (folder / name).is_file())
     digest.update(label.encode())
     for file in files:

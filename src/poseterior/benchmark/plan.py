@@ -135,6 +135,7 @@ def plan(
     Raises:
         InputError: an unknown protocol, a protocol without its data, no data at all, two of the same name.
     """
+    protocols = (protocols,) if isinstance(protocols, str) else protocols
     unknown = [name for name in protocols if name not in PROTOCOLS and name not in GROUPS]
     if unknown:
         raise InputError(
@@ -148,13 +149,14 @@ def plan(
     stores = {name: cross if name == CROSS else data for name in PROTOCOLS}
     if protocols:
         wanted = [n for n, p in PROTOCOLS.items() if n in protocols or p.group in protocols]
-        for name in wanted:
-            if stores[name] is None and name in protocols:
+        for name in protocols:
+            named = [n for n, p in PROTOCOLS.items() if name in (n, p.group)]
+            if all(stores[n] is None for n in named):
                 raise InputError(f"--protocol {name}: needs {'--cross' if name == CROSS else '--data'} STORE")
     else:
         wanted = list(PROTOCOLS)
     planned = [_simulated(PROTOCOLS[name], Path(stores[name])) for name in wanted if stores[name] is not None]  # type: ignore[arg-type]
-    planned += [_stored(path) for path in observations]
+    planned += [_stored(Path(path)) for path in observations]
     names = [one.name for one in planned]
     for name in names:
         if names.count(name) > 1:
@@ -179,6 +181,9 @@ def _simulated(protocol: Protocol, store: Path) -> Planned:
 
 
 def _stored(path: Path) -> Planned:
+    if not path.is_file():
+        raise InputError(f"--observations {path}: no such file")
+
     def observe(poses: int) -> ObservationSet:
         import torch
 

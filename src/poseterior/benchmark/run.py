@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..export.results import atomic_write
 from ..skeletons import SKELETONS
 from .measure import VERSION, measure
+from .peers import SavedResults
 from .plan import Contender, Planned, described
 
 __all__ = ["FORMAT", "Settings", "run_benchmark"]
@@ -100,6 +101,8 @@ def run_benchmark(
     """
     settings = settings or Settings()
     settings.check()
+    if not lifters or not protocols:
+        raise InputError("nothing to compare: name at least one lifter and one protocol")
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {out}: is a file; expected a folder")
@@ -121,7 +124,13 @@ def run_benchmark(
     }
     done, total = 0, len(lifters) * len(protocols)
     for planned in protocols:
-        data = planned.observe(settings.at_most(planned))
+        try:
+            data = planned.observe(settings.at_most(planned))
+        except InputError as error:
+            skipped = {"protocol": planned.name, "reason": str(error)}
+            result["skipped"] += [{"lifter": one.name} | skipped for one in lifters]
+            done += len(lifters)
+            continue
         result["protocols"][planned.name] = described(planned, data)
         save_observations(data, folder / "observations" / f"{planned.name}.parquet")
         seen = observation_hash(data)
@@ -167,7 +176,10 @@ def _measured(contender: Contender, planned: Planned, data: ObservationSet, sett
 
 def _key(contender: Contender, observations: str, planned: Planned, settings: Settings) -> str:
     """What a unit's result depends on, in one hash."""
-    parts = [VERSION, contender.hash, observations, planned.group == "main", planned.in_a_row]
+    own = contender.hash
+    if isinstance(contender.lifter, SavedResults) and planned.name in contender.lifter.files:
+        own = hashlib.sha256(contender.lifter.files[planned.name].read_bytes()).hexdigest()
+    parts = [VERSION, own, observations, planned.group == "main", planned.in_a_row]
     parts += [settings.samples, settings.seed, settings.mode_poses, settings.device]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

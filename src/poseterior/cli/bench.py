@@ -134,8 +134,8 @@ class Bench:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        errors = Console(stderr=True)
+        with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
             task = bar.add_task("", total=None)
 
             def report(what: str, done: int, total: int) -> None:
@@ -143,7 +143,9 @@ class Bench:
 
             command = " ".join(["poseterior", *sys.argv[1:]])
             result = run_benchmark(lifters, protocols, self.out, settings, command, report)
-        Console().print(_tables(result))
+        console = Console()
+        # Where nobody looks at a screen, no column has to be cut.
+        Console(width=console.width if console.is_terminal else 110).print(_tables(result))
         page = self.out / "report.html"
         save_report(result, page)
         print(f"wrote {self.out / 'bench.json'}")

@@ -81,7 +81,7 @@ class Calibrate:
     data: Path
     """A pose store, seen by the simulator, or a file of observations, of which half the clips only measure."""
     test: tyro.conf.UseAppendAction[Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PATH")]] = ()
-    """Another store or file of observations on which coverage is measured."""
+    """Another store or file of observations on which coverage is measured, e.g. of people that were not learnt from."""
     protocol: str | None = None
     """See stores by this protocol (as `poseterior data simulate`) instead of the simulator's default ranges."""
     poses: int = 20_000
@@ -102,11 +102,11 @@ class Calibrate:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from ..lifters import list_shipped, load
-        from ..lifters.base import _folder_of
+        from ..lifters.base import folder_of
         from ..recalibration import fit_distances
         from ._common import check_device
 
-        folder = _folder_of(self.lifter)
+        folder = folder_of(self.lifter)
         self._check(shipped=folder in list_shipped().values())
         device, test_paths = check_device(self.device), self._tests()
         lifter = load(folder)
@@ -170,6 +170,7 @@ class Calibrate:
 
         name = self.data.absolute().name
         if self.data.is_dir() and self.protocol is None:
+            # New draws of the same clips: the bodies, cameras and limbs are others, the recorded moves are not.
             drawn = simulated(self.data, 2 * self.poses, self.seed)
             description = f"{self.poses} poses of the store {name} seen by the simulator's default ranges"
             return drawn[: self.poses], drawn[self.poses :], f"{description}, seed {self.seed}"

@@ -29,6 +29,7 @@ from ..skeletons import get_skeleton
 __all__ = [
     "Lifter",
     "LifterConfig",
+    "folder_of",
     "list_shipped",
     "load",
     "method",
@@ -99,7 +100,7 @@ class Lifter(nn.Module):
     def forward(self, keypoints: Keypoints2D) -> PoseDistribution:
         """Lift keypoints of any skeleton: one distribution with the keypoints' batch shape.
 
-        The distribution carries what its `region` depends on: the recalibration and which joints were visible.
+        The distribution carries what its `region` depends on: the recalibration and the keypoints.
 
         Raises:
             InputError: ``keypoints`` is not a `Keypoints2D`.
@@ -110,7 +111,7 @@ class Lifter(nn.Module):
             )
         keypoints = keypoints.as_skeleton(self.skeleton)
         posterior = self.distribution(keypoints)
-        posterior.recalibration, posterior.visible = self.recalibration, keypoints.visible
+        posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
         return posterior
 
     # -- files ---------------------------------------------------------------------------------------------
@@ -188,7 +189,8 @@ def list_shipped() -> dict[str, Path]:
     return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / "config.json").is_file()}
 
 
-def _folder_of(name_or_path: str | Path) -> Path:
+def folder_of(name_or_path: str | Path) -> Path:
+    """The folder of a shipped lifter or of weights; raises `InputError` where there is neither."""
     shipped = list_shipped()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -213,7 +215,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def read_card(name_or_path: str | Path) -> dict[str, Any]:
     """The card of a lifter: data, licence, recipe, seed, metrics with the commands that reproduce them."""
-    return _read_json(_folder_of(name_or_path) / "card.json")
+    return _read_json(folder_of(name_or_path) / "card.json")
 
 
 def _fitting(tensors: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
@@ -247,7 +249,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = _folder_of(name_or_path)
+    folder = folder_of(name_or_path)
     saved = _read_json(folder / "config.json")
     if "method" not in saved or not isinstance(saved.get("config"), dict):
         raise InputError(f"{folder / 'config.json'}: expected the fields 'method' and 'config'")

@@ -16,6 +16,7 @@ in a clip are not.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,7 @@ __all__ = [
 
 _H36M = SKELETONS["h36m17"]
 #: `uniformity_p_value` is good from so many ranks on.
-_FEWEST = 5
+FEWEST_RANKS = 5
 
 
 def sbc_ranks(
@@ -140,20 +141,29 @@ class Tarp:
 
 
 def tarp_references(
-    truth: Float[Tensor, "poses joints 3"], generator: torch.Generator | None = None
+    truth: Float[Tensor, "poses joints 3"], generator: torch.Generator | None = None, groups: Sequence[str] = ()
 ) -> Float[Tensor, "poses joints 3"]:
-    """A reference for each pose: the next one in a random order of the poses, so never the pose itself.
+    """A reference for each pose: one of the other poses, in a random order.
 
-    A reference must not depend on the truth that it serves, given the keypoints: anything else may be one.
+    A reference must not depend on the truth that it serves, given the keypoints: anything else may be one. Poses of
+    the same clip share a body and a moment, so that they are no references for each other.
 
-    Raises:
-        InputError: fewer than two poses.
+    Args:
+        groups: the clip of each pose; references are then of other clips. NaN for all if one clip has more than half
+            of the poses, or there is only one pose.
     """
-    if len(truth) < 2:
-        raise InputError(f"TARP: references are other poses: expected 2 poses or more, got {len(truth)}")
     order = torch.randperm(len(truth), generator=generator, device=truth.device)
+    shift = 1
+    if groups:
+        names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+        group = torch.tensor([names[name] for name in groups], device=truth.device)
+        # Clip by clip, shifted by the largest clip: nobody meets their own.
+        order = order[group[order].argsort(stable=True)]
+        shift = int(group.bincount().max())
+    if 2 * shift > len(truth):
+        return torch.full_like(truth, torch.nan)
     references = torch.empty_like(truth)
-    references[order] = truth[order.roll(-1)]
+    references[order] = truth[order.roll(-shift)]
     return references
 
 
@@ -289,9 +299,11 @@ def sbc(ranks: dict[str, Float[Tensor, "*batch"]]) -> SBC:
     """
     known = {name: values[~values.isnan()] for name, values in ranks.items()}
     p_values = {
-        name: float(uniformity_p_value(values.double())) for name, values in known.items() if len(values) >= _FEWEST
+        name: float(uniformity_p_value(values.double()))
+        for name, values in known.items()
+        if len(values) >= FEWEST_RANKS
     }
     if not p_values:
-        raise InputError(f"SBC: ranks: no quantity has {_FEWEST} ranks; measure more poses")
+        raise InputError(f"SBC: ranks: no quantity has {FEWEST_RANKS} ranks; measure more poses")
     smallest, level = min(p_values.values()), 0.01 / len(p_values)
     return SBC(p_values, smallest, level, smallest >= level)

@@ -176,6 +176,7 @@ def build_lifter(settings: dict[str, Any]) -> Lifter:
     lifter = load(start).requires_grad_(True).train()
     if not isinstance(lifter, cls):
         raise InputError(f"lifter.init: {start} holds a {lifter.name!r} lifter, the recipe names {cls.name!r}")
+    lifter.recalibration = None  # it was of the weights as they are before training
     return lifter
 
 

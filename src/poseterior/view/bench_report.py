@@ -220,10 +220,8 @@ def _direction(part: str) -> Callable[[Unit], str]:
 
 
 def _noise(unit: Unit, part: str) -> float:
-    """What a perfect distribution might score: the floor of all joints, for as few observations as the part has."""
-    floor = number(unit, "floor", "mean")
-    every, own = (number(unit, "calibration", name, "observations") for name in ("all", part))
-    return 1.2 * floor * math.sqrt(every / own) if floor and every and own else 0.0
+    """What a perfect distribution might score with as few observations as the part has, and a little more."""
+    return 1.2 * (number(unit, "calibration", part, "floor") or 0.0)
 
 
 def _calibration_error(unit: Unit) -> float | None:
