@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = (
-    "lifter", "energy score", "MPJPE", "P-MPJPE", "*best of N*", "NLL", "calibration seen / missing", "signed",
-    "region 0.9: joints / pose", "90 % radius", "bone spread", "order", "ms a pose",
+    "lifter", "energy score", "MPJPE", "P-MPJPE", "*best of 200*", "NLL", "calibration seen / missing", "signed",
+    "region 0.9: joints / pose", "order", "ms a pose",
 )  # fmt: skip
 
 
@@ -26,12 +26,10 @@ def row(unit: dict[str, Any]) -> list[str]:
         f"{mean['MPJPE']:.1f}",
         f"{mean['P-MPJPE']:.1f}",
         f"*{unit['estimates'][unit['oracles'][0]]['MPJPE']:.1f}*",
-        f"{scores['NLL']:.2f}".replace("-", "−") if "NLL" in scores else "–",
+        f"{scores['NLL']:.{2 if scores['NLL'] < 10 else 0}f}".replace("-", "−") if "NLL" in scores else "–",
         f"{calibration['visible']['mean']:.3f} / {'–' if missing is None else f'{missing:.3f}'}",
         f"{calibration['all']['signed']:+.3f}".replace("-", "−"),
         f"{unit['region']['mean']:.3f} / {unit['region']['pose']:.3f}",
-        f"{unit['sharpness']['visible']:.0f}",
-        f"{unit['plausibility']['bone spread']:.0f}",
         f"{100 * unit['depth order']['accuracy']:.0f} %",
         f"{unit['cost']['milliseconds a pose']:.1f}",
     ]
@@ -41,9 +39,7 @@ def main() -> None:
     result = json.loads(Path(sys.argv[1]).read_text())
     print(f"| protocol | {' | '.join(COLUMNS)} |")
     print("|---" * (len(COLUMNS) + 1) + "|")
-    for name, protocol in result["protocols"].items():
-        if protocol["group"] != "main":
-            continue
+    for name in sys.argv[2:] or [n for n, protocol in result["protocols"].items() if protocol["group"] == "main"]:
         units = [unit for unit in result["units"] if unit["protocol"] == name]
         for unit in sorted(units, key=lambda unit: unit["scores"]["energy score"]):
             print(f"| `{name}` | {' | '.join(row(unit))} |")
