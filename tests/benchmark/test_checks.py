@@ -180,6 +180,19 @@ def test_answers_of_other_inputs(lifted, everywhere) -> None:
     assert "Check that rows are in the order of the keypoints" in found.sentence
 
 
+def test_a_method_that_knows_nothing_of_hidden_joints_is_only_poor(lifted, everywhere) -> None:
+    """Its answers do belong to their inputs: the joints that it saw say so."""
+    mean, truth, _ = lifted
+    hidden = [j for j in range(1, 17) if BODY.joints[j] not in ("left_elbow", "left_wrist", "head_top")]
+    visible = everywhere.clone()
+    visible[:, hidden] = False
+    poor = mean.clone()
+    noise = 0.4 * torch.randn(len(mean), len(hidden), 3, generator=torch.Generator().manual_seed(0))
+    poor[:, hidden] = mean.roll(7, 0)[:, hidden] + noise
+    assert [one.kind for one in check(poor, truth, everywhere) if one.severity == "error"] == ["unrelated"]
+    assert [one.kind for one in check(poor, truth, everywhere, visible=visible) if one.severity == "error"] == []
+
+
 def test_absolute_poses(lifted, everywhere) -> None:
     mean, truth, _ = lifted
     assert only(check(mean, truth, everywhere, root_offset=4.1))[:2] == ("absolute", "warning")

@@ -98,7 +98,8 @@ def check(
     errors = check_constant(mean, truth, valid)
     if not errors:
         errors = check_units(size_factor(mean, truth, valid)) + check_format(mean, truth, valid)
-    errors = errors or check_unrelated(mean, truth, valid)
+    seen = valid if visible is None else valid & visible
+    errors = errors or check_unrelated(mean, truth, seen)
     if errors:
         return errors
     found = check_absolute(root_offset) + check_size(mean, truth, valid)
