@@ -265,4 +265,4 @@ def fit_root(
         ``(n, 3)`` metres; NaN where fewer than two joints are visible, which cannot tell the distance.
     """
     arrays = (poses, keypoints, covariance, visible, np.asarray(intrinsics))
-    return _explaining_root(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)).numpy()
+    return _explaining_root(*(torch.from_numpy(np.array(array)) for array in arrays)).numpy()

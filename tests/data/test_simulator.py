@@ -244,7 +244,8 @@ def made_up_store(folder):
 def test_protocols_round_trip(name, tmp_path):
     data = simulate(made_up_store(tmp_path / "store"), name)
     assert data.protocol == f"{name} v1"
-    assert len(data) == 8 * 17  # 50 frames a clip at 30 Hz, every third
+    # 50 frames a clip at 30 Hz; at 10 Hz every third.
+    assert len(data) == (8 * 50 if PROTOCOLS[name].fps == 30 else 8 * 17)
     save_observations(data, tmp_path / "o.parquet")
     back = load_observations(tmp_path / "o.parquet")
     for field in ("xy", "covariance", "visible", "image_size", "intrinsics", "height"):
