@@ -326,3 +326,9 @@ def test_a_broken_file_does_not_end_the_run(store: Path, tmp_path: Path) -> None
     assert len(result["units"]) == 1
     assert result["skipped"][0]["protocol"] == "broken"
     assert "not a readable Parquet file" in result["skipped"][0]["reason"]
+
+
+def test_rank_histograms_count_every_pose(unit: dict) -> None:
+    for name, counts in unit["SBC"]["histograms"].items():
+        assert len(counts) == 20
+        assert sum(counts) == 40, name

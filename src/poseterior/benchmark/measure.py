@@ -53,7 +53,7 @@ from .peers import GivenPoseDistribution
 __all__ = ["REGION_LEVEL", "VERSION", "measure"]
 
 #: Raised whenever a number changes its meaning: results of another version are measured anew.
-VERSION = 1
+VERSION = 2
 #: Level of the credible regions that are reported.
 REGION_LEVEL = 0.9
 #: Bins of how many joints are missing: label and the largest count in it.
@@ -415,7 +415,13 @@ def _sbc(found: Collector) -> dict[str, Any]:
         "smallest": float(f"{sbc.smallest:.3g}"),
         "level": float(f"{sbc.level:.3g}"),
         "uniform": bool(sbc.uniform),
+        "histograms": {name: _histogram(values) for name, values in ranks.items() if name in sbc.p_values},
     }
+
+
+def _histogram(ranks: Tensor) -> list[int]:
+    """How many ranks are in each twentieth of 0 to 1."""
+    return torch.histc(ranks[~ranks.isnan()].float(), 20, 0.0, 1.0).int().tolist()
 
 
 def _groups(found: Collector) -> dict[str, Tensor]:
