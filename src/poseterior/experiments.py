@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .benchmark import select_poses
+from .benchmark import select_poses, spread_poses
 from .data.protocols import ObservationSet, Protocol, load_observations, save_observations, simulate
 from .data.simulator import Observations
 from .errors import InputError
@@ -206,12 +206,6 @@ def _split(data: ObservationSet, share: float, seed: int) -> tuple[ObservationSe
     return select_poses(data, ~out), select_poses(data, out)
 
 
-def _thinned(data: ObservationSet, count: int) -> ObservationSet:
-    keep = torch.zeros(len(data), dtype=torch.bool)
-    keep[torch.linspace(0, len(data) - 1, min(count, len(data))).long()] = True
-    return select_poses(data, keep)
-
-
 def _with_noise(data: ObservationSet, sigma: float, seed: int) -> ObservationSet:
     if sigma == 0:
         return data
@@ -230,7 +224,7 @@ def _observations(
     if test is not None:
         return simulate(store, protocol, size.views), simulate(test, protocol, size.test_views)
     training, held = _split(simulate(store, protocol), 0.25, seed)
-    return _thinned(training, size.views), _thinned(held, size.test_views)
+    return spread_poses(training, size.views), spread_poses(held, size.test_views)
 
 
 def _recipe(run: RelativeRun, size: ExperimentSize, observations: Path, views: int, seed: int) -> Recipe:

@@ -324,9 +324,7 @@ def coverage_of(distances: Distances, level: float = 0.9, recalibration: Recalib
     seen, exists = distances.visible, distances.observed
     radius, shape, scale = distances.radius[i], distances.shape, distances.pose_scale[i]
     if recalibration is not None:
-        radius = radius * recalibration.joint_factors(level, seen)
-        shape = shape * recalibration.joint_factors(SHAPE_LEVEL, seen)
-        scale = scale * recalibration.pose_factors(level, seen)
+        radius, shape, scale = recalibration.apply(level, seen, radius, shape, scale)
     inside = distances.error <= radius
     whole = (distances.error <= scale.unsqueeze(-1) * shape).all(-1)
     known = exists.any(-1)

@@ -104,7 +104,7 @@ class Region:
 # -- balls of samples ------------------------------------------------------------------------------------------
 
 
-def _quantiles(values: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
+def quantiles(values: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
     """Linearly interpolated quantiles over the samples. (`torch.quantile` refuses large tensors.)"""
     ordered = values.sort(0).values
     at = torch.tensor(levels, dtype=torch.float64) * (len(values) - 1)
@@ -135,10 +135,10 @@ def balls(samples: Float[Tensor, "samples *batch joints 3"], levels: Sequence[fl
     """The plain balls of samples at some levels."""
     centre = samples.median(0).values
     distance = (samples - centre).norm(dim=-1).clamp(min=FLOOR)
-    *radius, shape = _quantiles(distance, [*levels, SHAPE_LEVEL])
+    *radius, shape = quantiles(distance, [*levels, SHAPE_LEVEL])
     relative = distance / shape
     relative[..., root] = 0.0
-    scale = _quantiles(relative.amax(-1), levels)
+    scale = quantiles(relative.amax(-1), levels)
     for each in (*radius, shape):
         each[..., root] = 0.0
     return Balls(centre, torch.stack(radius), shape, scale)
@@ -185,9 +185,7 @@ def region_of(
             raise InputError(f"the recalibration is for other joints than those of {skeleton.name}")
         if visible is None:
             raise InputError("visible: needed for a recalibrated region, whose radii depend on what was seen")
-        radius = radius * recalibration.joint_factors(level, visible)
-        shape = shape * recalibration.joint_factors(SHAPE_LEVEL, visible)
-        scale = scale * recalibration.pose_factors(level, visible)
+        radius, shape, scale = recalibration.apply(level, visible, radius, shape, scale)
     right = recalibration is not None and recalibration.levels[0] <= level <= recalibration.levels[-1]
     return Region(level, plain.centre, radius, scale.unsqueeze(-1) * shape, right)
 
@@ -242,6 +240,16 @@ class Recalibration:
         """What the multiple that holds that share of the samples whole is multiplied by, to hold that of truths."""
         table = [float(np.interp(level, self.levels, self.pose_factor[group])) for group in MISSING_GROUPS]
         return torch.tensor(table, dtype=torch.float32, device=visible.device)[missing_group(visible)]
+
+    def apply(
+        self, level: float, visible: Tensor, radius: Tensor, shape: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Plain radii of a level, the shape, and the multiple that holds a pose (see `Balls`), made right."""
+        return (
+            radius * self.joint_factors(level, visible),
+            shape * self.joint_factors(SHAPE_LEVEL, visible),
+            scale * self.pose_factors(level, visible),
+        )
 
     def temperature_only(self) -> Recalibration:
         """The same with factors of 1: what the temperatures do alone."""

@@ -39,6 +39,7 @@ __all__ = [
     "hard_poses",
     "listed_poses",
     "select_poses",
+    "spread_poses",
 ]
 
 #: Joints on which data sets agree best; the signed calibration error across data sets is read on these.
@@ -454,3 +455,10 @@ def select_poses(data: ObservationSet, keep: Bool[Tensor, " poses"]) -> Observat
         action=tuple(compress(data.action, keep.tolist())),
         subject=tuple(compress(data.subject, keep.tolist())),
     )
+
+
+def spread_poses(data: ObservationSet, count: int) -> ObservationSet:
+    """At most ``count`` of the poses, evenly spread."""
+    keep = torch.zeros(len(data), dtype=torch.bool)
+    keep[torch.linspace(0, len(data) - 1, min(count, len(data))).long()] = True
+    return select_poses(data, keep)

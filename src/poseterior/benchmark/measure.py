@@ -214,14 +214,10 @@ def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator)
     if hasattr(posterior, "sample_with_rotations"):
         drawn, rotations, _ = posterior.sample_with_rotations((samples,), generator=generator)
         return drawn, rotations
-    drawn = posterior.sample((samples,), generator=generator)
     if isinstance(posterior, GivenPoseDistribution):
-        # Given in any order, e.g. the best first, and perhaps more than asked for; scores by neighbours and the few
-        # that are kept need exchangeable ones.
-        given = posterior.samples
-        order = torch.rand(given.shape[:2], generator=generator, device=given.device).argsort(0)[:samples]
-        drawn = given.gather(0, order[..., None, None].expand(-1, -1, *given.shape[2:]))
-    return drawn, None
+        # Scores by neighbours, and the few that are kept, need exchangeable samples.
+        return posterior.shuffled(samples, generator), None
+    return posterior.sample((samples,), generator=generator), None
 
 
 def _collect_poses(found: Collector, drawn: Tensor, mean: Tensor, keypoints: Keypoints2D, root: Tensor) -> None:

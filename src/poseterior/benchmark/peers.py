@@ -91,12 +91,25 @@ class GivenPoseDistribution(PoseDistribution):
             InputError: more are asked for than there are.
         """
         shape = torch.Size(sample_shape)
-        if shape.numel() > len(self.samples):
+        self._check_count(shape.numel())
+        return self.samples[: shape.numel()].reshape(*shape, *self.batch_shape, *self.event_shape).clone()
+
+    def shuffled(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """So many of the given samples in random order, each pose's in its own: they may come the best first.
+
+        Raises:
+            InputError: more are asked for than there are.
+        """
+        self._check_count(count)
+        order = torch.rand(self.samples.shape[:-2], generator=generator, device=self.samples.device).argsort(0)[:count]
+        return self.samples.gather(0, order[..., None, None].expand(-1, *self.samples.shape[1:]))
+
+    def _check_count(self, count: int) -> None:
+        if count > len(self.samples):
             raise InputError(
-                f"samples: {shape.numel()} hypotheses a pose are asked for, {len(self.samples)} are given; ask for "
+                f"samples: {count} hypotheses a pose are asked for, {len(self.samples)} are given; ask for "
                 f"{len(self.samples)} at most, or give more"
             )
-        return self.samples[: shape.numel()].reshape(*shape, *self.batch_shape, *self.event_shape).clone()
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise self.no_density()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..data.store import PoseStore
 from ..errors import InputError
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter, list_shipped, load
+from .evaluation import select_poses, spread_poses
 from .peers import SavedResults, content_hash, load_peer, load_results
 
 __all__ = ["CROSS", "GROUPS", "Contender", "Planned", "contenders", "plan"]
@@ -47,6 +49,12 @@ class Contender:
         if isinstance(self.lifter, SavedResults):
             return self.lifter.for_protocol(protocol, keypoints)
         return self.lifter
+
+    def hash_on(self, protocol: str) -> str:
+        """Of everything that the answers on this protocol depend on: of results, the protocol's file alone."""
+        if isinstance(self.lifter, SavedResults) and protocol in self.lifter.files:
+            return hashlib.sha256(self.lifter.files[protocol].read_bytes()).hexdigest()
+        return self.hash
 
 
 @dataclass(frozen=True)
@@ -161,8 +169,6 @@ def plan(
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two protocols are called {name!r}; rename the file")
-    if not planned:
-        raise InputError("none of the protocols has data: pass --data STORE")
     return planned
 
 
@@ -185,20 +191,11 @@ def _stored(path: Path) -> Planned:
         raise InputError(f"--observations {path}: no such file")
 
     def observe(poses: int) -> ObservationSet:
-        import torch
-
-        from .evaluation import select_poses
-
         data = load_observations(path)
         known = data.observations.observed.any(-1)
         if not bool(known.any()):
             raise InputError(f"{path}: holds no 3D poses to compare with")
-        rows = known.nonzero().squeeze(-1)
-        if len(rows) > poses:
-            rows = rows[torch.linspace(0, len(rows) - 1, poses).long()]
-        keep = torch.zeros(len(data), dtype=torch.bool)
-        keep[rows] = True
-        return select_poses(data, keep)
+        return spread_poses(select_poses(data, known), poses)
 
     return Planned(path.stem, observe, f"observations of {path.name}", path.name)
 

@@ -20,7 +20,6 @@ from ..errors import InputError
 from ..export.results import atomic_write
 from ..skeletons import SKELETONS
 from .measure import VERSION, measure
-from .peers import SavedResults
 from .plan import Contender, Planned, described
 
 __all__ = ["FORMAT", "Settings", "run_benchmark"]
@@ -176,10 +175,7 @@ def _measured(contender: Contender, planned: Planned, data: ObservationSet, sett
 
 def _key(contender: Contender, observations: str, planned: Planned, settings: Settings) -> str:
     """What a unit's result depends on, in one hash."""
-    own = contender.hash
-    if isinstance(contender.lifter, SavedResults) and planned.name in contender.lifter.files:
-        own = hashlib.sha256(contender.lifter.files[planned.name].read_bytes()).hexdigest()
-    parts = [VERSION, own, observations, planned.group == "main", planned.in_a_row]
+    parts = [VERSION, contender.hash_on(planned.name), observations, planned.group == "main", planned.in_a_row]
     parts += [settings.samples, settings.seed, settings.mode_poses, settings.device]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -25,9 +25,9 @@ _LEGEND = (
 
 
 def _value(unit: dict[str, Any], path: tuple[str, ...], digits: int) -> str:
-    value: Any = unit
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+    from ..view.bench_figures import number
+
+    value = number(unit, *path)
     return "–" if value is None else f"{value:.{digits}f}"
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from ..data.protocols import ObservationSet
 
 
 @dataclass
@@ -105,6 +108,16 @@ class Import:
             raise InputError(f"--out {self.out}: exists already; pass --overwrite, or choose another file")
         return self.paths[0]
 
+    @property
+    def _step(self) -> int:
+        return 1 if self.every is None else self.every
+
+    def _write(self, data: ObservationSet) -> None:
+        from ..data.protocols import save_observations
+
+        save_observations(data, self.out)
+        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+
     def _import_lsp(self) -> None:
         from ..data.lsp import read_lsp
         from ..data.protocols import save_observations
@@ -128,49 +141,37 @@ class Import:
 
     def _import_h36m_h5(self) -> None:
         from ..data.h36m_h5 import read_h36m_h5
-        from ..data.protocols import save_observations
 
         folder = self._check_observations("the folder that holds cameras.h5, S1, S5 ...", ("train", "test"))
-        every = 1 if self.every is None else self.every
-        data = read_h36m_h5(folder, str(self.split), str(self.detections or "none"), every)
-        save_observations(data, self.out)
-        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+        data = read_h36m_h5(folder, str(self.split), str(self.detections or "none"), self._step)
+        self._write(data)
 
     def _import_h36m_npz(self) -> None:
         from ..data.h36m_npz import read_h36m_npz
-        from ..data.protocols import save_observations
 
         folder = self._check_observations(
             "the folder that holds data_3d_h36m.npz and data_2d_h36m_gt.npz", ("train", "test")
         )
-        every = 1 if self.every is None else self.every
-        data = read_h36m_npz(folder, str(self.split), str(self.detections or "gt"), every)
-        save_observations(data, self.out)
-        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+        data = read_h36m_npz(folder, str(self.split), str(self.detections or "gt"), self._step)
+        self._write(data)
 
     def _import_mpi_inf_3dhp(self) -> None:
         from ..data.mpi_inf_3dhp import read_mpi_inf_3dhp
-        from ..data.protocols import save_observations
 
         self._refuse(("detections", "split"), "mpi-inf-3dhp has none; only its test set is read")
         folder = self._check_observations("the folder that holds TS1 to TS6", ())
-        data = read_mpi_inf_3dhp(folder, 1 if self.every is None else self.every)
-        save_observations(data, self.out)
-        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+        data = read_mpi_inf_3dhp(folder, self._step)
+        self._write(data)
 
     def _import_3dpw(self) -> None:
-        from ..data.protocols import save_observations
         from ..data.three_dpw import read_3dpw
 
         folder = self._check_observations("the folder that holds sequenceFiles", ("train", "validation", "test"))
-        every = 1 if self.every is None else self.every
-        data = read_3dpw(folder, str(self.split), str(self.detections or "openpose"), every)
-        save_observations(data, self.out)
-        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+        data = read_3dpw(folder, str(self.split), str(self.detections or "openpose"), self._step)
+        self._write(data)
 
     def _import_h36m(self) -> None:
         from ..data.h36m import read_h36m
-        from ..data.protocols import save_observations
         from ..errors import InputError
 
         self._refuse(("every",), "is for h36m-h5")
@@ -185,8 +186,7 @@ class Import:
             raise InputError(f"{path}: with --detections, name the folder of the CDF files that holds S1, S5 ...")
         folder = None if self.detections is None else path
         data = read_h36m(self.detections or path, folder, str(self.split))
-        save_observations(data, self.out)
-        print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
+        self._write(data)
         train = f"poseterior train flow-published-h36m data.observations={self.out}"
         print(f"next: {train if self.split == 'train' else f'poseterior evaluate WEIGHTS --data {self.out}'}")
 

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InputError
+from ..regions import quantiles
 
 __all__ = [
     "LEVELS",
@@ -126,11 +127,7 @@ def _balls(
 ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "levels *batch"]]:
     """Centre and radii of the published balls: coordinate-wise median, interpolated quantiles of the distances."""
     centre = samples.median(0).values
-    ordered = (samples - centre).norm(dim=-1).sort(0).values
-    position = _levels(ordered) * (len(ordered) - 1)
-    lower, upper = position.floor().long(), position.ceil().long()
-    fraction = (position - lower).reshape(-1, *[1] * (ordered.ndim - 1))
-    return centre, torch.lerp(ordered[lower], ordered[upper], fraction)
+    return centre, quantiles((samples - centre).norm(dim=-1), LEVELS)
 
 
 def published_inside(
