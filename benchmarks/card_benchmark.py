@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from poseterior.benchmark.cards import CARD_POSES, CARD_PROTOCOLS, CARD_SAMPLES, card_numbers
+from poseterior.evaluation.cards import CARD_POSES, CARD_PROTOCOLS, CARD_SAMPLES, card_numbers
 from poseterior.lifters import list_shipped
 
 COMMAND = (

@@ -18,9 +18,9 @@ from rich.table import Table
 
 import poseterior as pp
 from poseterior.cli.calibrate import simulated
-from poseterior.data.protocols import load_observations
-from poseterior.recalibration import Distances, coverage_of, fit_distances, halves, measure
-from poseterior.regions import Recalibration
+from poseterior.data.observations import load_observations
+from poseterior.distributions.regions import Recalibration
+from poseterior.evaluation.calibrate import Distances, coverage_of, fit_distances, halves, measure
 
 
 def named_path(text: str) -> tuple[str, Path]:

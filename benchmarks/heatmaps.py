@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from poseterior.heatmaps import fit_gaussians
+from poseterior.keypoints.heatmaps import fit_gaussians
 
 SIDE = 64
 Y, X = np.mgrid[:SIDE, :SIDE].astype(float)

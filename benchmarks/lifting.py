@@ -18,7 +18,8 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from zuko.transforms import ComposedTransform
 
 import poseterior as pp
-from poseterior.distributions import FlowPoseDistribution, MixturePoseDistribution
+from poseterior.distributions.flow import FlowPoseDistribution
+from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.lifters.flow import FlowLifter
 
 

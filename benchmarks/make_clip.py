@@ -12,9 +12,9 @@ import json
 import numpy as np
 import torch
 
-from poseterior.cameras import project
 from poseterior.data.store import PoseStore
-from poseterior.skeletons import SKELETONS
+from poseterior.geometry.cameras import project
+from poseterior.geometry.skeletons import SKELETONS
 
 
 def main() -> None:

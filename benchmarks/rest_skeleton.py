@@ -15,11 +15,11 @@ import numpy as np
 import roma
 import torch
 
-from poseterior.body import SMPL25
-from poseterior.data.bvh import rest_offsets
+from poseterior.data.mocap.bvh import rest_offsets
 from poseterior.data.store import Mocap, PoseStore
-from poseterior.kinematics import forward_kinematics
-from poseterior.skeletons import SKELETONS
+from poseterior.geometry.body import SMPL25
+from poseterior.geometry.kinematics import forward_kinematics
+from poseterior.geometry.skeletons import SKELETONS
 
 _SMPL, _H36M = SKELETONS["smpl22"], SKELETONS["h36m17"]
 

@@ -28,13 +28,13 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from poseterior.body import body_points, rest_offsets
+from poseterior.geometry.body import body_points, rest_offsets
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
-from poseterior.lifters.rotations_published import PublishedRotationLifter
-from poseterior.nn.published_so3 import PublishedRotationFlow
 from poseterior.nn.rotation_networks import BODY_JOINTS
 from poseterior.nn.so3 import haar_quaternions
+from poseterior.published.duenkel_2024.lifter import PublishedRotationLifter
+from poseterior.published.duenkel_2024.network import PublishedRotationFlow
 
 POSES = 256
 

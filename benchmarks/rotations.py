@@ -21,10 +21,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from poseterior.body import SMPL25, body_points
-from poseterior.data.bodies import BodyObservations, BodySimulator
-from poseterior.data.simulator import SimulatorConfig
+from poseterior.data.simulation.bodies import BodyObservations, BodySimulator
+from poseterior.data.simulation.simulator import SimulatorConfig
 from poseterior.data.store import PoseStore
+from poseterior.distributions.rotations import RotationPoseDistribution
+from poseterior.geometry.body import SMPL25, body_points
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.lifters import load
 from poseterior.metrics.rotations import (
     OCCLUSIONS,
@@ -41,8 +43,6 @@ from poseterior.metrics.rotations import (
     uniformity_p_value,
     wasserstein,
 )
-from poseterior.rotation_distributions import RotationPoseDistribution
-from poseterior.skeletons import SKELETONS
 
 _SMPL = SKELETONS["smpl22"]
 _COLLARS = ("left_collar", "right_collar")

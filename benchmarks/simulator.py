@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from poseterior.data.simulator import Simulator
+from poseterior.data.simulation.simulator import Simulator
 from poseterior.data.store import PoseStore
 
 

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from poseterior.skeletons import SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
+
+#: Development mocap and cases, beside the checkout.
+SHARED = Path(os.environ.get("POSETERIOR_SHARED", Path(__file__).resolve().parents[1] / "../shared"))
 
 STANDING = {
     "pelvis": (0.0, 0.0, 0.0), "right_hip": (-0.1, 0.0, 0.0), "right_knee": (-0.11, 0.43, -0.02),

@@ -15,34 +15,34 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 _HOMES = {
-    "FlowPoseDistribution": "distributions",
-    "InputError": "errors",
+    "FlowPoseDistribution": "distributions.flow",
+    "InputError": "files.errors",
     "Keypoints2D": "keypoints",
-    "LiftResult": "export",
+    "LiftResult": "results.poses",
     "Lifter": "lifters",
-    "MixturePoseDistribution": "distributions",
-    "PoseDistribution": "distributions",
+    "MixturePoseDistribution": "distributions.mixture",
+    "PoseDistribution": "distributions.base",
     "PoseId": "keypoints",
-    "Recalibration": "regions",
-    "Region": "regions",
-    "RotationPoseDistribution": "rotation_distributions",
-    "RotationResult": "motions",
-    "Skeleton": "skeletons",
-    "SKELETONS": "skeletons",
-    "example_keypoints": "keypoint_files",
-    "fit_gaussians": "heatmaps",
-    "lift": "pipeline",
-    "lift_rotations": "motions",
+    "Recalibration": "distributions.regions",
+    "Region": "distributions.regions",
+    "RotationPoseDistribution": "distributions.rotations",
+    "RotationResult": "results.rotations",
+    "Skeleton": "geometry.skeletons",
+    "SKELETONS": "geometry.skeletons",
+    "example_keypoints": "keypoints.formats",
+    "fit_gaussians": "keypoints.heatmaps",
+    "lift": "lifting.poses",
+    "lift_rotations": "lifting.rotations",
     "list_shipped": "lifters",
     "load": "lifters",
-    "load_result": "export",
-    "read_keypoints": "keypoint_files",
-    "save_motion": "motions",
-    "save_result": "export",
-    "solve_ik": "motions",
+    "load_result": "results.poses",
+    "read_keypoints": "keypoints.formats",
+    "save_motion": "results.motion",
+    "save_result": "results.poses",
+    "solve_ik": "lifting.ik",
 }
 
 __all__ = [
@@ -53,18 +53,23 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from .distributions import FlowPoseDistribution, MixturePoseDistribution, PoseDistribution
-    from .errors import InputError
-    from .export import LiftResult, load_result, save_result
-    from .heatmaps import fit_gaussians
-    from .keypoint_files import example_keypoints, read_keypoints
+    from .distributions.base import PoseDistribution
+    from .distributions.flow import FlowPoseDistribution
+    from .distributions.mixture import MixturePoseDistribution
+    from .distributions.regions import Recalibration, Region
+    from .distributions.rotations import RotationPoseDistribution
+    from .files.errors import InputError
+    from .geometry.skeletons import SKELETONS, Skeleton
     from .keypoints import Keypoints2D, PoseId
+    from .keypoints.formats import example_keypoints, read_keypoints
+    from .keypoints.heatmaps import fit_gaussians
     from .lifters import Lifter, list_shipped, load
-    from .motions import RotationResult, lift_rotations, save_motion, solve_ik
-    from .pipeline import lift
-    from .regions import Recalibration, Region
-    from .rotation_distributions import RotationPoseDistribution
-    from .skeletons import SKELETONS, Skeleton
+    from .lifting.ik import solve_ik
+    from .lifting.poses import lift
+    from .lifting.rotations import lift_rotations
+    from .results.motion import save_motion
+    from .results.poses import LiftResult, load_result, save_result
+    from .results.rotations import RotationResult
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from .errors import InputError
+from .files.errors import InputError
 
 __all__ = ["Registry"]
 
@@ -18,12 +18,12 @@ class Registry(Generic[_T]):
     """Classes by name.
 
     Args:
-        package: dotted name of the package whose modules register their classes, imported on first need.
         kind: what an entry is, for messages.
+        packages: dotted names of the packages whose modules register their classes, imported on first need.
     """
 
-    def __init__(self, package: str, kind: str) -> None:
-        self.package, self.kind = package, kind
+    def __init__(self, kind: str, *packages: str) -> None:
+        self.kind, self.packages = kind, packages
         self._entries: dict[str, type[_T]] = {}
 
     def register(self, name: str) -> Callable[[type[Any]], type[Any]]:
@@ -38,9 +38,9 @@ class Registry(Generic[_T]):
 
     def names(self) -> tuple[str, ...]:
         """All names."""
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        for package in self.packages:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                importlib.import_module(f"{package}.{module.name}")
         return tuple(sorted(self._entries))
 
     def __getitem__(self, name: str) -> type[_T]:

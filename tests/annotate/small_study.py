@@ -19,8 +19,8 @@ from poseterior.annotate.database import Database
 from poseterior.annotate.figures import TUTORIAL
 from poseterior.annotate.photos import find_photos, match_people
 from poseterior.annotate.study import Study, open_study
-from poseterior.keypoint_files import read_keypoints
-from poseterior.skeletons import get_skeleton
+from poseterior.geometry.skeletons import get_skeleton
+from poseterior.keypoints.formats import read_keypoints
 
 JOINTS = get_skeleton("lsp14").joints
 SIZE = (90, 120)

@@ -26,11 +26,11 @@ from poseterior.annotate.server import create_app, create_click_app, serve
 from poseterior.annotate.study import Study
 from poseterior.annotate.tasks import choose_pairs, gold_answers, joint_title, order_tasks, show_second_first
 from poseterior.cli.annotate import Annotate
-from poseterior.data.depth_labels import DepthLabels, image_id, load_labels
-from poseterior.errors import InputError
-from poseterior.keypoint_files import read_keypoints
+from poseterior.data.labels.labels import DepthLabels, image_id, load_labels
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS, get_skeleton
 from poseterior.keypoints import PoseId
-from poseterior.skeletons import SKELETONS, get_skeleton
+from poseterior.keypoints.formats import read_keypoints
 
 
 def browser(study: Study, token: str | None = None) -> TestClient:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from poseterior.cli import main
-from poseterior.export import LiftResult, load_result
-from poseterior.skeletons import SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
+from poseterior.results.poses import LiftResult, load_result
 
 JOINTS = SKELETONS["h36m17"].joints
 # A person of about 300 px, seen from the front, in an image of 640 x 480.

@@ -9,7 +9,8 @@ import torch
 
 from conftest import made_up_store
 from poseterior.cli import main
-from poseterior.data.protocols import PROTOCOLS, save_observations, simulate
+from poseterior.data.observations import save_observations
+from poseterior.data.simulation.protocols import PROTOCOLS, simulate
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import list_shipped, load, method
 

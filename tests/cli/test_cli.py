@@ -10,7 +10,7 @@ from mocap_files import random_cmu_bvh
 
 from conftest import SMALL
 from poseterior.cli import main
-from poseterior.export import load_result
+from poseterior.results.poses import load_result
 
 PLAIN = {
     "joints": ["RAnkle", "RKnee", "RHip", "LHip", "LKnee", "LAnkle", "RWrist", "RElbow", "RShoulder", "LShoulder",
@@ -124,7 +124,7 @@ def test_same_seed_same_file(capsys, plain, tmp_path):
 def test_height_fixes_the_scale(capsys, plain, tmp_path):
     import torch
 
-    from poseterior.kinematics import body_height
+    from poseterior.geometry.kinematics import body_height
 
     heights = {}
     for tall in (1.55, 1.95):

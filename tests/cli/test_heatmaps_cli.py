@@ -7,8 +7,8 @@ import tyro
 
 from poseterior.cli import main
 from poseterior.cli.heatmaps import Heatmaps
-from poseterior.errors import InputError
-from poseterior.export import load_result
+from poseterior.files.errors import InputError
+from poseterior.results.poses import load_result
 
 
 def heatmaps(*arguments: object) -> None:

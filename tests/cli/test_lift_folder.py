@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from poseterior.cli import main
-from poseterior.errors import InputError
-from poseterior.export import load_result
-from poseterior.folders import find_tasks
-from poseterior.skeletons import SKELETONS
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS
+from poseterior.keypoints.folders import find_tasks
+from poseterior.results.poses import load_result
 
 JOINTS = list(SKELETONS["h36m17"].joints)
 PERSON = np.array(

@@ -16,16 +16,16 @@ import torch
 from PIL import Image
 
 from conftest import made_up_store
-from poseterior.body import H36M_POINTS, body_points, rest_offsets
 from poseterior.cli import main
-from poseterior.cli.ik import Points3D, read_points
-from poseterior.data.amass import read_amass
-from poseterior.data.bvh import read_bvh
-from poseterior.errors import InputError
-from poseterior.export import load_result
-from poseterior.lifters import base
+from poseterior.data.mocap.amass import read_amass
+from poseterior.data.mocap.bvh import read_bvh
+from poseterior.files.errors import InputError
+from poseterior.geometry.body import H36M_POINTS, body_points, rest_offsets
+from poseterior.geometry.skeletons import SKELETONS
+from poseterior.keypoints.points3d import Points3D, read_points
+from poseterior.lifters import saved
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
-from poseterior.skeletons import SKELETONS
+from poseterior.results.poses import load_result
 from poseterior.view.sheets import contact_sheet
 
 TINY = RotationConfig(width=16, blocks=1, context=8, trunk=8, layers=1, segments=2, hidden=4)
@@ -44,9 +44,9 @@ def weights(tmp_path_factory) -> Path:
 def shipped(weights, tmp_path, monkeypatch) -> None:
     """As if the tiny lifter shipped under the name that the commands take by default."""
     folder = tmp_path / "shipped"
-    shutil.copytree(base._WEIGHTS / "mdn", folder / "mdn")
+    shutil.copytree(saved._WEIGHTS / "mdn", folder / "mdn")
     shutil.copytree(weights, folder / "rotations")
-    monkeypatch.setattr(base, "_WEIGHTS", folder)
+    monkeypatch.setattr(saved, "_WEIGHTS", folder)
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_prior_score_of_samples_is_their_density(capsys, weights, tmp_path):
     )
     frames = json.loads((tmp_path / "a.json").read_text())["frames"]
     from poseterior.lifters import load
-    from poseterior.motions import sample_prior, score_poses
+    from poseterior.lifting.prior import sample_prior, score_poses
 
     lifter = load(weights)
     direct = score_poses(lifter, sample_prior(lifter, 6).rotations[:, 0], samples=10)

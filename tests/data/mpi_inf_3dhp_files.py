@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from conftest import STANDING
-from poseterior.skeletons import SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
 
 MPI = SKELETONS["mpi17"]
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from poseterior.data.store import Mocap, PoseStore
-from poseterior.errors import InputError
-from poseterior.skeletons import SKELETONS
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS
 
 
 def _clip(frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from conftest import STANDING
-from poseterior.keypoint_files.openpose import COCO18
-from poseterior.skeletons import SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
+from poseterior.keypoints.formats.openpose import COCO18
 
 SMPL = (*SKELETONS["smpl22"].joints, "left_hand", "right_hand")
 BODY = SKELETONS["h36m17"]

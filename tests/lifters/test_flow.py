@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from poseterior.cameras import project
-from poseterior.distributions import FlowPoseDistribution
-from poseterior.errors import InputError
+from poseterior.distributions.flow import FlowPoseDistribution
+from poseterior.files.errors import InputError
+from poseterior.geometry.cameras import project
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load, method_names
 from poseterior.lifters.flow import FlowConfig, FlowLifter
@@ -196,7 +196,7 @@ def test_factored_sampler_equals_the_naive_one(keypoints):
 
 
 def test_maximum_likelihood_learns_and_calibrates(people, keypoints):
-    from poseterior.data.simulator import Observations
+    from poseterior.data.observations import Observations
 
     torch.manual_seed(0)
     lifter = FlowLifter(SMALL)

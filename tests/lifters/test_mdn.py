@@ -3,12 +3,13 @@ import dataclasses
 import pytest
 import torch
 
-from poseterior.cameras import project
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
+from poseterior.geometry.cameras import project
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load, method, method_names, read_card
-from poseterior.lifters.mdn import FrobeniusLinear, MixtureConfig, MixtureDensityLifter, PublishedMixtureNetwork
-from poseterior.skeletons import SKELETONS
+from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
+from poseterior.published.li_lee_2019 import FrobeniusLinear, PublishedMixtureNetwork
 
 SMALL = MixtureConfig(kernels=3, rank=2, width=32, blocks=1)
 INTRINSICS = torch.tensor([1000.0, 1000.0, 500.0, 500.0])

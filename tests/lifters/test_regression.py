@@ -6,18 +6,16 @@ import torch
 from torch.distributions import Laplace, Normal
 
 from conftest import made_up_mocap
-from poseterior.data.simulator import Simulator
-from poseterior.errors import InputError
+from poseterior.data.simulation.simulator import Simulator
+from poseterior.distributions.delta import PointPoseDistribution
+from poseterior.distributions.independent import ResidualPoseDistribution
+from poseterior.files.errors import InputError
 from poseterior.keypoints import Keypoints2D
+from poseterior.keypoints.view import image_offsets
 from poseterior.lifters import load
-from poseterior.lifters.regression import (
-    PublishedRegressionNetwork,
-    RegressionConfig,
-    RegressionLifter,
-    image_offsets,
-)
+from poseterior.lifters.regression import RegressionConfig, RegressionLifter
 from poseterior.objectives.regression import Regression
-from poseterior.point_distributions import PointPoseDistribution, ResidualPoseDistribution
+from poseterior.published.ronchi_2018 import PublishedRegressionNetwork
 
 
 def count(module: torch.nn.Module) -> int:
@@ -147,7 +145,7 @@ def test_residual_density_is_torch_s_and_samples_agree(people, family, torch_fam
 
 
 def test_mixture_weighted_draws_estimate_expectations():
-    from poseterior.distributions import MixturePoseDistribution
+    from poseterior.distributions.mixture import MixturePoseDistribution
 
     generator = torch.Generator().manual_seed(0)
     loc = torch.randn(2, 3, 16, 3, generator=generator)

@@ -10,8 +10,9 @@ import pytest
 import roma
 import torch
 
-from poseterior.body import H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
+from poseterior.geometry.body import H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
@@ -19,12 +20,11 @@ from poseterior.nn.body_evidence import evidence_from_keypoints, evidence_from_p
 from poseterior.nn.rotation_networks import STRUCTURES, modelled_joints
 from poseterior.nn.so3 import haar_quaternions
 from poseterior.objectives.rotations import RotationLikelihood, hide_points
-from poseterior.skeletons import SKELETONS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from test_bodies import turned_mocap
 
-from poseterior.data.bodies import BodySimulator
+from poseterior.data.simulation.bodies import BodySimulator
 
 _TINY = {"width": 16, "blocks": 1, "context": 8, "trunk": 8, "layers": 2, "segments": 3, "hidden": 4, "turns": 3}
 _SMPL = SKELETONS["smpl22"]

@@ -4,22 +4,16 @@ import pytest
 import torch
 
 from conftest import made_up_mocap
-from poseterior.cameras import project
-from poseterior.data.clips import ClipSimulator
-from poseterior.data.simulator import SimulatorConfig
-from poseterior.errors import InputError
+from poseterior.data.simulation.clips import ClipSimulator
+from poseterior.data.simulation.simulator import SimulatorConfig
+from poseterior.files.errors import InputError
+from poseterior.geometry.cameras import project
+from poseterior.geometry.kinematics import body_height
 from poseterior.keypoints import Keypoints2D
-from poseterior.kinematics import body_height
+from poseterior.keypoints.rays import NOMINAL_SPREAD, apparent_size, root_relative_image
 from poseterior.lifters import load
-from poseterior.lifters.unsupervised import (
-    NOMINAL_SPREAD,
-    PublishedDepthNetwork,
-    PublishedScaleNetwork,
-    UnsupervisedConfig,
-    UnsupervisedLifter,
-    apparent_size,
-    root_relative_image,
-)
+from poseterior.lifters.unsupervised import UnsupervisedConfig, UnsupervisedLifter
+from poseterior.published.yu_2021 import PublishedDepthNetwork, PublishedScaleNetwork
 
 INTRINSICS = torch.tensor([1000.0, 1000.0, 500.0, 500.0])
 ROOT = torch.tensor([0.3, -0.1, 5.0])

@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
 from poseterior.metrics.accuracy import (
     area_under_pck,
     correct_pose_area,
@@ -59,7 +59,7 @@ def test_golden_correct_pose_score(golden):
 
 def test_correct_pose_score_equals_the_trapezoid(golden):
     truth, poses = golden
-    from poseterior.kinematics import similarity_align
+    from poseterior.geometry.kinematics import similarity_align
 
     error = 1000 * (similarity_align(poses, truth) - truth).norm(dim=-1).amax(-1).amin(0)
     ok = (error < torch.arange(1, 301)).double()
@@ -123,7 +123,7 @@ def test_golden_summary_over_hypotheses(golden):
 
 def test_golden_worst_joint_of_the_best_hypothesis(golden):
     truth, poses = golden
-    from poseterior.kinematics import similarity_align
+    from poseterior.geometry.kinematics import similarity_align
 
     sixteen = [j for j in range(17) if j != 7]
     worst = (similarity_align(poses, truth) - truth).norm(dim=-1)[:, sixteen].amax(-1).amin(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
 from poseterior.metrics.calibration import (
     LEVELS,
     calibration_error,

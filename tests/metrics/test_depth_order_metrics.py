@@ -9,8 +9,8 @@ import roma
 import torch
 from torch import Tensor
 
-from poseterior.distributions import MixturePoseDistribution
-from poseterior.errors import InputError
+from poseterior.distributions.mixture import MixturePoseDistribution
+from poseterior.files.errors import InputError
 from poseterior.metrics.accuracy import joint_errors
 from poseterior.metrics.depth_order import (
     all_pairs,

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.metrics.calibration import LEVELS, calibration_error, coverage_ranks
 from poseterior.metrics.diagnostics import (
     density_ranks,
@@ -15,7 +16,6 @@ from poseterior.metrics.diagnostics import (
     tarp_ranks,
     tarp_references,
 )
-from poseterior.skeletons import SKELETONS
 
 H36M = SKELETONS["h36m17"]
 

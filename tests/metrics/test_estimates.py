@@ -3,8 +3,8 @@ import inspect
 import pytest
 import torch
 
-from poseterior.cameras import project
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
+from poseterior.geometry.cameras import project
 from poseterior.keypoints import Keypoints2D
 from poseterior.metrics.accuracy import mpjpe
 from poseterior.metrics.estimates import (

@@ -4,9 +4,9 @@ import pytest
 import roma
 import torch
 
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.metrics.plausibility import LIMITS, bone_spread, limit_angles, limits_violated, mpsce, mpsse
-from poseterior.skeletons import SKELETONS
 
 H36M = SKELETONS["h36m17"]
 NAMES = [limit.name for limit in LIMITS]

@@ -6,8 +6,9 @@ import pytest
 import roma
 import torch
 
-from poseterior.body import SMPL25, body_points, rest_offsets
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
+from poseterior.geometry.body import SMPL25, body_points, rest_offsets
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.metrics import rotations as metrics
 from poseterior.metrics.rotations import (
     OCCLUSIONS,
@@ -29,7 +30,6 @@ from poseterior.metrics.rotations import (
     uniformity_p_value,
     wasserstein,
 )
-from poseterior.skeletons import SKELETONS
 
 SMPL = SKELETONS["smpl22"]
 #: Angles that include the singular ones, radians.

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
 from poseterior.metrics.accuracy import crps
 from poseterior.metrics.scores import pose_energy_score, variogram_score
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import made_up_mocap
-from poseterior.data.depth_order import LabelConfig, LabelledSimulator
-from poseterior.data.simulator import SimulatorConfig
-from poseterior.errors import InputError
-from poseterior.kinematics import bone_lengths, bones_to_pose
+from poseterior.data.labels.simulated import LabelConfig, LabelledSimulator
+from poseterior.data.simulation.simulator import SimulatorConfig
+from poseterior.files.errors import InputError
+from poseterior.geometry.kinematics import bone_lengths, bones_to_pose
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.lifters.flow import FlowConfig, FlowLifter
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.lifters.regression import RegressionConfig, RegressionLifter
@@ -26,7 +27,6 @@ from poseterior.objectives.depth_order import (
     solved_scale,
     template_lengths,
 )
-from poseterior.skeletons import SKELETONS
 
 BODY = SKELETONS["h36m17"]
 
@@ -243,7 +243,7 @@ def test_true_poses_have_no_loss(observations, camera, plane):
     exact = SimulatorConfig(noise_added=False, missing={"none": 1.0}, camera_knowledge=(0, 0, 1), truncate=0.0)
     simulator = LabelledSimulator(made_up_mocap(100, 2), exact, LabelConfig(pairs=3))
     seen = simulator(64, torch.Generator().manual_seed(1))
-    from poseterior.point_distributions import PointPoseDistribution
+    from poseterior.distributions.delta import PointPoseDistribution
 
     class Oracle(RegressionLifter):
         def distribution(self, keypoints):
@@ -290,7 +290,7 @@ def test_wrong_settings(values, message):
 
 
 def test_needs_labels(observations):
-    from poseterior.data.simulator import Observations
+    from poseterior.data.observations import Observations
 
     plain = Observations(**{f.name: getattr(observations, f.name) for f in dataclasses.fields(Observations)})
     with pytest.raises(InputError, match="needs labels: add a section 'labels' to the recipe"):

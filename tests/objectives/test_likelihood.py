@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from poseterior.data.simulator import Observations
-from poseterior.distributions import MixturePoseDistribution
-from poseterior.errors import InputError
+from poseterior.data.observations import Observations
+from poseterior.distributions.mixture import MixturePoseDistribution
+from poseterior.files.errors import InputError
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.objectives import make_objective, objective_names

@@ -5,32 +5,25 @@ import pytest
 import torch
 
 from conftest import made_up_mocap
-from poseterior.data.clips import ClipSimulator
-from poseterior.data.simulator import Simulator, SimulatorConfig
-from poseterior.errors import InputError
-from poseterior.kinematics import bone_lengths, bones_to_pose, pose_to_bones
+from poseterior.data.simulation.clips import ClipSimulator
+from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
+from poseterior.files.errors import InputError
+from poseterior.geometry.kinematics import bone_lengths, bones_to_pose, pose_to_bones
+from poseterior.geometry.skeletons import SKELETONS
+from poseterior.keypoints.rays import project_at, turn_matrices, turned
 from poseterior.lifters.flow import FlowConfig, FlowLifter
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.lifters.regression import RegressionConfig, RegressionLifter
-from poseterior.lifters.unsupervised import (
-    LiftedRays,
-    UnsupervisedConfig,
-    UnsupervisedLifter,
-    project_at,
-    turn_matrices,
-    turned,
-)
+from poseterior.lifters.unsupervised import LiftedRays, UnsupervisedConfig, UnsupervisedLifter
 from poseterior.objectives import make_objective
+from poseterior.objectives.image_prior import ImageFlow, ImageJudge
 from poseterior.objectives.reproject import (
-    ImageFlow,
-    ImageJudge,
     Reproject,
     gaussian_divergence,
     length_variance,
     motion_difference,
     symmetry_loss,
 )
-from poseterior.skeletons import SKELETONS
 
 BODY = SKELETONS["h36m17"]
 CONFIG = SimulatorConfig(
@@ -281,7 +274,7 @@ def test_prior_of_sizes_is_measured_within_clips():
     lifter = small(scale="bounded", normalise="split", size="free")
     objective = Reproject(realism=0.0, scale_every=5)
     objective.prepare(simulator, lifter, 0)
-    from poseterior.lifters.unsupervised import apparent_size
+    from poseterior.keypoints.rays import apparent_size
 
     image, _ = lifter.image_of(simulator(4000, torch.Generator().manual_seed(1)).keypoints)
     sizes = apparent_size(image).log()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import losses, made_up_store
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
 from poseterior.lifters import load
 from poseterior.training.recipes import Recipe, read_recipe
 
@@ -127,9 +127,9 @@ PROCESS = """
 import sys
 import torch
 from conftest import made_up_mocap
-from poseterior.data.simulator import Simulator, SimulatorConfig
+from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
 from poseterior.lifters.flow import FlowConfig, FlowLifter
-from poseterior.objectives.samples import Samples
+from poseterior.published.wehrbein_2021.objective import Samples
 
 rank = int(sys.argv[1])
 torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}/meet", rank=rank, world_size=2)

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-import poseterior.experiments as experiments
+import poseterior.experiments.relative as experiments
 from conftest import losses, made_up_mocap, made_up_store
 from poseterior.cli import main
-from poseterior.data.depth_labels import save_labels
-from poseterior.data.depth_order import LabelConfig, label_observations, to_label_store
-from poseterior.data.protocols import Protocol, save_observations, simulate
-from poseterior.data.simulator import SimulatorConfig
-from poseterior.errors import InputError
+from poseterior.data.labels.labels import save_labels
+from poseterior.data.labels.simulated import LabelConfig, label_observations, to_label_store
+from poseterior.data.observations import save_observations
+from poseterior.data.simulation.protocols import Protocol, simulate
+from poseterior.data.simulation.simulator import SimulatorConfig
+from poseterior.files.errors import InputError
 from poseterior.lifters import load
 from poseterior.metrics.depth_order import order_accuracy
 from poseterior.training.recipes import read_recipe
@@ -164,7 +165,7 @@ def test_unknown_group_and_size(store, tmp_path):
 
 
 def test_measures_of_the_truth():
-    from poseterior.data.simulator import Simulator
+    from poseterior.data.simulation.simulator import Simulator
 
     seen = Simulator(made_up_mocap(50, 2))(20, torch.Generator().manual_seed(0))
     row = experiments.measure(2 * seen.pose, seen)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import SMALL, losses, made_up_mocap, made_up_store
-from poseterior.errors import InputError
+from poseterior.files.errors import InputError
 from poseterior.lifters import load
 from poseterior.training.recipes import Schedule, read_recipe, shipped_recipes
 
@@ -231,7 +231,7 @@ def test_broken_checkpoint_is_refused(store, tmp_path):
 
 def test_average_of_a_short_run_has_learnt(store, tmp_path):
     """The moving average may not keep the first weights: its loss is near that of the live weights."""
-    from poseterior.data.simulator import Simulator, SimulatorConfig
+    from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
     from poseterior.objectives.likelihood import Likelihood
 
     observations = Simulator(made_up_mocap(), SimulatorConfig())(500, torch.Generator().manual_seed(9))

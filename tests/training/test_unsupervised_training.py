@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from conftest import losses, made_up_store
-from poseterior.data.clips import KeypointPairs
-from poseterior.errors import InputError
+from poseterior.data.simulation.clips import KeypointPairs
+from poseterior.files.errors import InputError
 from poseterior.lifters import load
 from poseterior.training import run as running
 from poseterior.training.recipes import read_recipe

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from conftest import STANDING
-from poseterior.skeletons import get_skeleton
+from poseterior.geometry.skeletons import get_skeleton
 
 BODY = get_skeleton("h36m17")
 JOINTS = [name for name in BODY.joints if name != "pelvis"]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from bench_fixture import JOINTS, LEVELS, LIFTERS, MAIN, made_up, unit_of
 
-from poseterior.errors import InputError
-from poseterior.skeletons import get_skeleton
-from poseterior.view import bench_figures as figures
-from poseterior.view.bench_report import BAD_CALIBRATION, report_html, save_report
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import get_skeleton
+from poseterior.view.report import figures as figures
+from poseterior.view.report.page import BAD_CALIBRATION, report_html, save_report
 
 SECTIONS = [
     "summary", "league", "best-of", "reliability", "joints", "masks", "sweeps", "cost", "worst", "tables", "glossary",

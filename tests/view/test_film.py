@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poseterior.errors import InputError
-from poseterior.export import LiftResult
-from poseterior.skeletons import get_skeleton
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import get_skeleton
+from poseterior.results.poses import LiftResult
 from poseterior.view import film
 from poseterior.view.film import check_video, eye, photo_figure, save_film, save_photo_figure
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from poseterior.cameras import fit_root
-from poseterior.errors import InputError
-from poseterior.export import LiftResult
-from poseterior.skeletons import get_skeleton
+from poseterior.files.errors import InputError
+from poseterior.geometry.cameras import fit_root
+from poseterior.geometry.skeletons import get_skeleton
+from poseterior.results.poses import LiftResult
 from poseterior.view.evaluation import best_of_figure, save_evaluation_figures, spread_figure
 from poseterior.view.plots import hypotheses_figure, save_hypotheses
 from poseterior.view.scene import read_photo

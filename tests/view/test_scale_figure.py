@@ -10,15 +10,14 @@ import pytest
 import torch
 
 from conftest import STANDING
-from poseterior.benchmark import SIZES, evaluate
-from poseterior.data.protocols import ObservationSet
-from poseterior.data.simulator import Observations
-from poseterior.distributions import MixturePoseDistribution
-from poseterior.errors import InputError
+from poseterior.data.observations import Observations, ObservationSet
+from poseterior.distributions.mixture import MixturePoseDistribution
+from poseterior.evaluation.evaluate import SIZES, evaluate
+from poseterior.files.errors import InputError
+from poseterior.geometry.kinematics import ANKLE_HEIGHT, body_height
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D
-from poseterior.kinematics import ANKLE_HEIGHT, body_height
 from poseterior.lifters import Lifter, LifterConfig
-from poseterior.skeletons import SKELETONS
 from poseterior.view.evaluation import save_evaluation_figures, size_figure
 from poseterior.view.scale_figure import scale_figure
 from poseterior.view.scene import read_photo
@@ -147,7 +146,7 @@ def test_poses_whose_size_is_not_known_are_left_out(tmp_path: Path) -> None:
 
 
 def test_many_sizes_are_thinned_evenly() -> None:
-    from poseterior.benchmark.evaluation import _sizes
+    from poseterior.evaluation.evaluate import _sizes
 
     sizes = torch.arange(2 * SIZES + 1.0)[:, None].repeat(1, 2) + 1
     kept = _sizes(sizes)["true"]

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseterior.errors import InputError
-from poseterior.export import LiftResult
-from poseterior.skeletons import get_skeleton
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import get_skeleton
+from poseterior.results.poses import LiftResult
 from poseterior.view import save_summary, serve, summary_figure, write_html
 from poseterior.view.scene import (
     CHI2_90_3D,

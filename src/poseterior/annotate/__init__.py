@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ..errors import InputError
+from ..files.errors import InputError
 
 __all__ = ["check_installed"]
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..export.results import atomic_write
-from ..keypoint_files import read_keypoints
-from ..skeletons import Skeleton
+from ..files.errors import InputError
+from ..files.writing import atomic_write
+from ..geometry.skeletons import Skeleton
+from ..keypoints.formats import read_keypoints
 
 __all__ = ["ClickTarget"]
 

@@ -11,8 +11,8 @@ from sqlalchemy import URL, Double, Engine, ForeignKey, UniqueConstraint, create
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from ..data.depth_labels import DepthLabels
-from ..errors import InputError
+from ..data.labels.labels import DepthLabels
+from ..files.errors import InputError
 
 __all__ = ["Annotator", "Answer", "Base", "Database", "Settings", "Task", "labels_of", "standing_answers"]
 
@@ -43,7 +43,7 @@ class Task(Base):
     __table_args__ = (UniqueConstraint("image", "joint_a", "joint_b"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    #: Image id, see `poseterior.data.depth_labels.image_id`.
+    #: Image id, see `poseterior.data.labels.labels.image_id`.
     image: Mapped[str] = mapped_column(index=True)
     joint_a: Mapped[str]
     joint_b: Mapped[str]

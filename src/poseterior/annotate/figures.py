@@ -9,9 +9,9 @@ from functools import lru_cache
 
 import torch
 
-from ..cameras import project
-from ..errors import InputError
-from ..skeletons import Skeleton
+from ..files.errors import InputError
+from ..geometry.cameras import project
+from ..geometry.skeletons import Skeleton
 
 __all__ = ["HEIGHT", "SCENES", "TUTORIAL", "WIDTH", "Question", "Scene", "reference_figure"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.depth_labels import image_id
-from ..errors import InputError
+from ..data.labels.labels import image_id
+from ..files.errors import InputError
 from ..keypoints import Keypoints2D
 
 __all__ = ["IMAGE_SUFFIXES", "Person", "find_photos", "match_people", "photo_size"]
@@ -25,7 +25,7 @@ class Person:
     """Somebody in a photograph.
 
     Attributes:
-        image: image id, see `poseterior.data.depth_labels.image_id`.
+        image: image id, see `poseterior.data.labels.labels.image_id`.
         photo: name of the photograph's file, without folder.
         size: its width and height, px.
         points: joint name -> ``(x, y)`` px, of the visible joints that lie inside the photograph.

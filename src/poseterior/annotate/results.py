@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.label_merging import merge_labels
+from ..data.labels.merging import merge_labels
 from .database import Annotator, standing_answers
 
 if TYPE_CHECKING:
-    from ..data.depth_labels import DepthLabels
+    from ..data.labels.labels import DepthLabels
     from .study import Study
 
 __all__ = ["agreement", "summarise"]

@@ -22,8 +22,8 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
-from ..skeletons import Skeleton, get_skeleton
+from ..files.errors import InputError
+from ..geometry.skeletons import Skeleton, get_skeleton
 from .clicks import ClickTarget
 from .database import Annotator
 from .figures import SCENES, reference_figure

@@ -16,9 +16,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..data.depth_labels import DepthLabels
-from ..errors import InputError
-from ..skeletons import get_skeleton
+from ..data.labels.labels import DepthLabels
+from ..files.errors import InputError
+from ..geometry.skeletons import get_skeleton
 from .database import Annotator, Answer, Database, Settings, Task, labels_of
 from .figures import HEIGHT, SCENES, TUTORIAL, WIDTH, reference_figure
 from .photos import Person

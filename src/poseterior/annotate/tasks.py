@@ -6,8 +6,8 @@ import itertools
 import random
 from collections.abc import Collection, Iterable, Sequence
 
-from ..data.depth_labels import DepthLabels
-from ..errors import InputError
+from ..data.labels.labels import DepthLabels
+from ..files.errors import InputError
 
 __all__ = ["GOLD_EVERY", "choose_pairs", "gold_answers", "joint_title", "order_tasks", "show_second_first"]
 
@@ -77,7 +77,7 @@ def gold_answers(labels: DepthLabels) -> dict[tuple[str, str, str], int]:
     Raises:
         InputError: two labels of one pair contradict each other.
     """
-    from ..skeletons import get_skeleton
+    from ..geometry.skeletons import get_skeleton
 
     place = {joint: i for i, joint in enumerate(get_skeleton(labels.skeleton).joints)}
     gold: dict[tuple[str, str, str], int] = {}

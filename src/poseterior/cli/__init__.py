@@ -75,7 +75,7 @@ def _sigterm_ends_tidily() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2 for input that the user can mend, with its message on standard error."""
-    from .. import __version__
+    from .._version import __version__
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given in (["--version"], ["-V"]):
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tyro.conf.HelptextFromCommentsOff,
         ),
     )
-    from ..errors import InputError
+    from ..files.errors import InputError
 
     try:
         with _sigterm_ends_tidily():

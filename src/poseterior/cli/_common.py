@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..export import LiftResult
+    from ..results.poses import LiftResult
 
 __all__ = ["camera_file", "check_device", "check_extension", "photo_size", "quiet_lightning", "summary_table"]
 
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
     """Refuse a file that could not be written, before any work is done."""
-    from ..errors import InputError
-    from ..export.results import check_writable
+    from ..files.errors import InputError
+    from ..files.writing import check_writable
 
     if path is None:
         return
@@ -27,7 +27,7 @@ def check_device(device: str) -> str:
     """The torch device of that name, or a clear error."""
     import torch
 
-    from ..errors import InputError
+    from ..files.errors import InputError
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,7 +45,7 @@ def photo_size(path: Path) -> tuple[float, float] | None:
     """Width and height of a photograph in pixels; None for a folder."""
     from PIL import Image, ImageOps
 
-    from ..errors import InputError
+    from ..files.errors import InputError
 
     if path.is_dir():
         return None
@@ -64,7 +64,7 @@ def camera_file(path: Path) -> list[float]:
     import json
     import math
 
-    from ..errors import InputError
+    from ..files.errors import InputError
 
     try:
         values: Any = json.loads(path.read_text())

@@ -71,9 +71,9 @@ class Annotate:
         from ..annotate.database import Database
         from ..annotate.photos import find_photos, match_people
         from ..annotate.study import open_study
-        from ..data.depth_labels import load_labels
-        from ..errors import InputError
-        from ..keypoint_files import read_keypoints
+        from ..data.labels.labels import load_labels
+        from ..files.errors import InputError
+        from ..keypoints.formats import read_keypoints
 
         if not self.images:
             raise InputError("no photographs are given: poseterior annotate IMAGES --keypoints FILE")
@@ -98,8 +98,8 @@ class Annotate:
 
     def _export(self, path: Path) -> None:
         from ..annotate.database import Database, labels_of
-        from ..data.depth_labels import save_labels
-        from ..errors import InputError
+        from ..data.labels.labels import save_labels
+        from ..files.errors import InputError
         from ._common import check_extension
 
         check_extension(path, "--export", (".parquet",))

@@ -25,7 +25,7 @@ _LEGEND = (
 
 
 def _value(unit: dict[str, Any], path: tuple[str, ...], digits: int) -> str:
-    from ..view.bench_figures import number
+    from ..view.report.figures import number
 
     value = number(unit, *path)
     return "–" if value is None else f"{value:.{digits}f}"
@@ -119,8 +119,9 @@ class Bench:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from ..benchmark import Settings, contenders, plan, run_benchmark
-        from ..view.bench_report import save_report
+        from ..evaluation.plan import contenders, plan
+        from ..evaluation.run import Settings, run_benchmark
+        from ..view.report.page import save_report
         from ._common import check_device
 
         device = check_device(self.device)

@@ -12,10 +12,10 @@ import tyro
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..data.simulator import Observations
+    from ..data.observations import Observations
+    from ..distributions.regions import Recalibration
+    from ..evaluation.calibrate import Distances
     from ..lifters import Lifter
-    from ..recalibration import Distances
-    from ..regions import Recalibration
 
 #: Level of the regions whose coverage is printed.
 _LEVEL = 0.9
@@ -29,7 +29,7 @@ def simulated(store: Path, poses: int, seed: int) -> Observations:
 
     import torch
 
-    from ..data.simulator import Simulator
+    from ..data.simulation.simulator import Simulator
     from ..data.store import PoseStore
     from ..keypoints import PoseId
 
@@ -45,7 +45,7 @@ def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from ..recalibration import coverage_of
+    from ..evaluation.calibrate import coverage_of
 
     title = f"{name}: {len(distances)} poses; how many truths the region({_LEVEL:g}) holds"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -101,9 +101,9 @@ class Calibrate:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ..evaluation.calibrate import fit_distances
         from ..lifters import list_shipped, load
-        from ..lifters.base import folder_of
-        from ..recalibration import fit_distances
+        from ..lifters.saved import folder_of
         from ._common import check_device
 
         folder = folder_of(self.lifter)
@@ -128,9 +128,9 @@ class Calibrate:
 
     def _check(self, shipped: bool) -> None:
         """Refuse what would fail after minutes of work."""
-        from ..errors import InputError
-        from ..recalibration import ENOUGH
-        from ..regions import MOST_SAMPLES
+        from ..distributions.regions import MOST_SAMPLES
+        from ..evaluation.calibrate import ENOUGH
+        from ..files.errors import InputError
 
         if self.poses < ENOUGH:
             raise InputError(f"--poses {self.poses}: at least {ENOUGH} are needed, thousands are better")
@@ -151,7 +151,7 @@ class Calibrate:
             raise InputError(f"--out {self.out}: the folder {self.out.parent} does not exist; make it first")
 
     def _tests(self) -> dict[str, Path]:
-        from ..errors import InputError
+        from ..files.errors import InputError
 
         found: dict[str, Path] = {}
         for text in self.test:
@@ -165,8 +165,9 @@ class Calibrate:
 
     def _observations(self) -> tuple[Observations, Observations, str]:
         """Poses to fit on, poses to measure on, and what they are."""
-        from ..data.protocols import load_observations, simulate
-        from ..recalibration import halves
+        from ..data.observations import load_observations
+        from ..data.simulation.protocols import simulate
+        from ..evaluation.calibrate import halves
 
         name = self.data.absolute().name
         if self.data.is_dir() and self.protocol is None:
@@ -183,7 +184,8 @@ class Calibrate:
         return found.observations[first], found.observations[second], description
 
     def _test_observations(self, path: Path) -> Observations:
-        from ..data.protocols import load_observations, simulate
+        from ..data.observations import load_observations
+        from ..data.simulation.protocols import simulate
 
         if not path.is_dir():
             return load_observations(path).observations
@@ -192,8 +194,8 @@ class Calibrate:
         return simulated(path, self.poses, self.seed + 1)
 
     def _measurer(self, lifter: Lifter, device: str, bar: Progress) -> Callable[[str, Observations, int], Distances]:
-        """`poseterior.recalibration.measure` of named observations, with a seed, on the progress bar."""
-        from ..recalibration import measure
+        """`poseterior.evaluation.calibrate.measure` of named observations, with a seed, on the progress bar."""
+        from ..evaluation.calibrate import measure
 
         def measured(name: str, observations: Observations, seed: int) -> Distances:
             task = bar.add_task(name, total=len(observations.pose))
@@ -208,8 +210,8 @@ class Calibrate:
         """Write the file beside the weights, or a copy of the lifter with it."""
         import shutil
 
-        from ..export.results import atomic_write
-        from ..regions import CALIBRATION_FILE
+        from ..distributions.regions import CALIBRATION_FILE
+        from ..files.writing import atomic_write
 
         content = recalibration.for_lifter(folder).to_json().encode()
         if self.out is None:

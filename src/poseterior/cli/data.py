@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ..data.protocols import ObservationSet
+    from ..data.observations import ObservationSet
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Import:
     """h36m-h5, h36m-npz, mpi-inf-3dhp, 3dpw: take every n-th frame (default 1)."""
 
     def run(self) -> None:
-        from ..data.importing import import_mocap
+        from ..data.mocap.importing import import_mocap
 
         into_observations = {
             "h36m": self._import_h36m,
@@ -85,7 +85,7 @@ class Import:
         print(f"next: poseterior data inspect {self.out}")
 
     def _refuse(self, options: tuple[str, ...], reason: str) -> None:
-        from ..errors import InputError
+        from ..files.errors import InputError
 
         for option in options:
             if getattr(self, option) not in (None, False):
@@ -93,7 +93,7 @@ class Import:
 
     def _check_observations(self, expected: str, splits: tuple[str, ...]) -> Path:
         """The one path of a format that becomes a file of observations."""
-        from ..errors import InputError
+        from ..files.errors import InputError
         from ._common import check_extension
 
         self._refuse(
@@ -113,14 +113,14 @@ class Import:
         return 1 if self.every is None else self.every
 
     def _write(self, data: ObservationSet) -> None:
-        from ..data.protocols import save_observations
+        from ..data.observations import save_observations
 
         save_observations(data, self.out)
         print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}")
 
     def _import_lsp(self) -> None:
-        from ..data.lsp import read_lsp
-        from ..data.protocols import save_observations
+        from ..data.observations import save_observations
+        from ..data.sets.lsp import read_lsp
 
         self._refuse(("detections", "every"), "lsp has none; it is for h36m-h5")
         folder = self._check_observations("the folder that holds joints.mat and images", ("train", "test"))
@@ -129,8 +129,8 @@ class Import:
         print(f"wrote {self.out}: {len(data)} images without 3D poses, protocol {data.protocol}")
 
     def _import_yu_h5(self) -> None:
-        from ..data.protocols import save_observations
-        from ..data.yu_h5 import read_yu_h5
+        from ..data.observations import save_observations
+        from ..data.sets.yu_h5 import read_yu_h5
 
         self._refuse(("split", "every"), "not for yu-h5, where a file is a split")
         path = self._check_observations("the .h5 file of one split", ())
@@ -140,14 +140,14 @@ class Import:
         print(f"wrote {self.out}: {len(data)} poses, {with_3d} of them with 3D, protocol {data.protocol}")
 
     def _import_h36m_h5(self) -> None:
-        from ..data.h36m_h5 import read_h36m_h5
+        from ..data.sets.h36m_h5 import read_h36m_h5
 
         folder = self._check_observations("the folder that holds cameras.h5, S1, S5 ...", ("train", "test"))
         data = read_h36m_h5(folder, str(self.split), str(self.detections or "none"), self._step)
         self._write(data)
 
     def _import_h36m_npz(self) -> None:
-        from ..data.h36m_npz import read_h36m_npz
+        from ..data.sets.h36m_npz import read_h36m_npz
 
         folder = self._check_observations(
             "the folder that holds data_3d_h36m.npz and data_2d_h36m_gt.npz", ("train", "test")
@@ -156,7 +156,7 @@ class Import:
         self._write(data)
 
     def _import_mpi_inf_3dhp(self) -> None:
-        from ..data.mpi_inf_3dhp import read_mpi_inf_3dhp
+        from ..data.sets.mpi_inf_3dhp import read_mpi_inf_3dhp
 
         self._refuse(("detections", "split"), "mpi-inf-3dhp has none; only its test set is read")
         folder = self._check_observations("the folder that holds TS1 to TS6", ())
@@ -164,15 +164,15 @@ class Import:
         self._write(data)
 
     def _import_3dpw(self) -> None:
-        from ..data.three_dpw import read_3dpw
+        from ..data.sets.three_dpw import read_3dpw
 
         folder = self._check_observations("the folder that holds sequenceFiles", ("train", "validation", "test"))
         data = read_3dpw(folder, str(self.split), str(self.detections or "openpose"), self._step)
         self._write(data)
 
     def _import_h36m(self) -> None:
-        from ..data.h36m import read_h36m
-        from ..errors import InputError
+        from ..data.sets.h36m import read_h36m
+        from ..files.errors import InputError
 
         self._refuse(("every",), "is for h36m-h5")
         path = self._check_observations(
@@ -207,7 +207,7 @@ class Inspect:
     def run(self) -> None:
         from rich.console import Console
 
-        from ..data.inspection import inspect_store, save_figure
+        from ..data.mocap.inspection import inspect_store, save_figure
 
         tables, figure = inspect_store(self.store, poses=self.poses, seed=self.seed)
         console = Console()
@@ -236,7 +236,8 @@ class Simulate:
     """Take this many frames, evenly spread, instead of all."""
 
     def run(self) -> None:
-        from ..data.protocols import save_observations, simulate
+        from ..data.observations import save_observations
+        from ..data.simulation.protocols import simulate
         from ._common import check_extension
 
         check_extension(self.out, "--out", (".parquet",))

@@ -24,11 +24,11 @@ class Demo:
 
         from rich.console import Console
 
-        from ..errors import InputError
-        from ..export import save_result
-        from ..keypoint_files import example_keypoints
+        from ..files.errors import InputError
+        from ..keypoints.formats import example_keypoints
         from ..lifters import load
-        from ..pipeline import lift
+        from ..lifting.poses import lift
+        from ..results.poses import save_result
         from ..view import save_summary, write_html
         from ._common import summary_table
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 if TYPE_CHECKING:
-    from ..data.protocols import ObservationSet
+    from ..data.observations import ObservationSet
 
 
 #: How the averages are called, and their names in the result.
@@ -114,9 +114,9 @@ class Evaluate:
 
         from rich.console import Console
 
-        from ..benchmark import evaluate
-        from ..data.protocols import load_observations
-        from ..export.results import atomic_write
+        from ..data.observations import load_observations
+        from ..evaluation.evaluate import evaluate
+        from ..files.writing import atomic_write
         from ..lifters import load
         from ..view.evaluation import evaluation_folder, save_evaluation_figures
         from ._common import check_device, check_extension
@@ -144,7 +144,7 @@ class Evaluate:
 
     def _selected(self, data: ObservationSet) -> tuple[ObservationSet, dict[str, Any]]:
         """The poses asked for, and what to say about them (nothing if all)."""
-        from ..benchmark import hard_poses, listed_poses, select_poses
+        from ..evaluation.subsets import hard_poses, listed_poses, select_poses
 
         asked: dict[str, Any] = {}
         keep = data.observations.observed.new_ones(len(data))

@@ -58,8 +58,8 @@ class Experiments:
     def run(self) -> None:
         from rich.console import Console
 
-        from ..experiments import run_relative
-        from ..view.relative_figures import save_relative_figures
+        from ..experiments.figures import save_relative_figures
+        from ..experiments.relative import run_relative
         from ._common import quiet_lightning
 
         quiet_lightning()

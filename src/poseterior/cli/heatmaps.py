@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ..heatmaps import HeatmapGaussians
+    from ..keypoints.heatmaps import HeatmapGaussians
 
 
 def _table(fits: HeatmapGaussians, joints: tuple[str, ...]) -> Any:
@@ -65,8 +65,8 @@ class Heatmaps:
 
         from rich.console import Console
 
-        from ..heatmaps import HeatmapGaussians, fit_gaussians
-        from ..keypoint_files.heatmaps import read_heatmaps, save_keypoints
+        from ..keypoints.heatmap_files import read_heatmaps, save_keypoints
+        from ..keypoints.heatmaps import HeatmapGaussians, fit_gaussians
         from ._common import check_extension
 
         check_extension(self.out, "--out", (".json", ".npz"))

@@ -43,7 +43,7 @@ class Keypoints:
         from ..annotate.figures import reference_figure
         from ..annotate.photos import photo_size
         from ..annotate.server import create_click_app, serve
-        from ..skeletons import get_skeleton
+        from ..geometry.skeletons import get_skeleton
 
         skeleton = get_skeleton(self.skeleton)
         reference_figure(skeleton)

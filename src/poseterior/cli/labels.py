@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ..data.depth_labels import DepthLabels
-    from ..data.label_merging import MergedLabels
+    from ..data.labels.labels import DepthLabels
+    from ..data.labels.merging import MergedLabels
 
 _STORE = (".parquet",)
 _FILES = (".csv", ".json")
@@ -36,10 +36,10 @@ class Import:
     """.csv: skeleton of the joint names, where the first line does not say "# skeleton: NAME"."""
 
     def run(self) -> None:
-        from ..data.depth_labels import save_labels
-        from ..data.label_files import read_csv, read_published, read_published_keypoints
-        from ..data.protocols import save_observations
-        from ..errors import InputError
+        from ..data.labels.files import read_csv, read_published, read_published_keypoints
+        from ..data.labels.labels import save_labels
+        from ..data.observations import save_observations
+        from ..files.errors import InputError
         from ._common import check_extension
 
         check_extension(self.out, "--out", _STORE)
@@ -77,8 +77,8 @@ class Export:
     """.csv or .json."""
 
     def run(self) -> None:
-        from ..data.depth_labels import load_labels
-        from ..data.label_files import write_csv, write_published
+        from ..data.labels.files import write_csv, write_published
+        from ..data.labels.labels import load_labels
         from ._common import check_extension
 
         check_extension(self.out, "--out", _FILES)
@@ -106,8 +106,8 @@ class Merge:
     def run(self) -> None:
         from rich.console import Console
 
-        from ..data.depth_labels import load_labels, save_labels
-        from ..data.label_merging import merge_labels
+        from ..data.labels.labels import load_labels, save_labels
+        from ..data.labels.merging import merge_labels
         from ._common import check_extension
 
         check_extension(self.out, "--out", _STORE)
@@ -135,7 +135,7 @@ class Inspect:
     def run(self) -> None:
         from rich.console import Console
 
-        from ..data.depth_labels import load_labels
+        from ..data.labels.labels import load_labels
 
         console = Console()
         for table in _content_tables(load_labels(self.labels)):
@@ -175,7 +175,7 @@ def _content_tables(labels: DepthLabels) -> list[Any]:
     import numpy as np
     from rich.table import Table
 
-    from ..data.label_merging import in_skeleton_order
+    from ..data.labels.merging import in_skeleton_order
 
     ordered = in_skeleton_order(labels)
     pairs = set(zip(ordered.image.tolist(), ordered.joint_a.tolist(), ordered.joint_b.tolist(), strict=True))

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .ik import MOTION_SUFFIXES, How, check_motion, write_motion, write_picture
+from ._motion import MOTION_SUFFIXES, How, check_motion, write_motion, write_picture
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..export import LiftResult
     from ..keypoints import Keypoints2D
     from ..lifters import Lifter
-    from ..motions import RotationResult
+    from ..results.poses import LiftResult
+    from ..results.rotations import RotationResult
 
 _RESULTS = (".parquet", ".npz", ".json")
 
@@ -102,9 +102,9 @@ class Lift:
         check_extension(self.picture, "--picture", (".png",))
         check_motion(self.fps, self.how, self.count, self.samples)
         self._check_camera()
-        from ..export import save_result
-        from ..keypoint_files import read_keypoints
+        from ..keypoints.formats import read_keypoints
         from ..lifters import load
+        from ..results.poses import save_result
 
         if self.video is not None:
             from ..view.film import check_video
@@ -146,7 +146,7 @@ class Lift:
     def _check_camera(self) -> None:
         import math
 
-        from ..errors import InputError
+        from ..files.errors import InputError
 
         for name, value in (("--focal", self.focal), ("--height", self.height)):
             if value is not None and not math.isfinite(value):
@@ -161,7 +161,7 @@ class Lift:
         import numpy as np
         import torch
 
-        from ..errors import InputError
+        from ..files.errors import InputError
         from ._common import camera_file
 
         if size is not None:
@@ -182,11 +182,11 @@ class Lift:
         """Every photograph and clip of a folder on its own: a result, a picture, and where asked a film."""
         from rich.console import Console
 
-        from ..errors import InputError
-        from ..export import save_result
-        from ..folders import LeftOut, find_tasks
+        from ..files.errors import InputError
+        from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
-        from ..pipeline import lift
+        from ..lifting.poses import lift
+        from ..results.poses import save_result
         from ..view.film import check_video, save_film, save_photo_figure
         from ..view.scene import read_photo
         from ..view.sheets import contact_sheet
@@ -236,7 +236,7 @@ class Lift:
 
     def _check_folder(self, folder: Path, out: Path) -> str | None:
         """Refuse what does not go with a whole folder; returns the extension of the films, None for none."""
-        from ..errors import InputError
+        from ..files.errors import InputError
 
         for option in ("motion", "view", "picture", "photo"):
             if getattr(self, option) is not None:
@@ -266,8 +266,9 @@ class Lift:
     ) -> tuple[LiftResult, RotationResult | None]:
         """Poses, and their rotations where a motion is asked for or they come for nothing."""
         from ..lifters import load
-        from ..motions import has_rotations, lift_with_rotations, solve_ik_of_result
-        from ..pipeline import lift
+        from ..lifting.ik import solve_ik_of_result
+        from ..lifting.poses import lift
+        from ..lifting.rotations import has_rotations, lift_with_rotations
 
         mode = self.how == "mode"
         if has_rotations(lifter):

@@ -10,7 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from ..data.store import Mocap
-    from ..motions import PriorScores
+    from ..lifting.prior import PriorScores
 
 #: Format of mocap files by their suffix.
 _FORMATS = {".bvh": "bvh", ".amc": "asfamc", ".npz": "amass"}
@@ -46,11 +46,12 @@ class Sample:
         import numpy as np
         from rich.console import Console
 
-        from ..errors import InputError
+        from ..files.errors import InputError
         from ..lifters import load
-        from ..motions import as_lift_result, sample_prior
+        from ..lifting.prior import sample_prior
+        from ..results.motion import as_lift_result
         from ._common import check_extension
-        from .ik import MOTION_SUFFIXES, check_motion, write_motion, write_picture
+        from ._motion import MOTION_SUFFIXES, check_motion, write_motion, write_picture
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
@@ -120,9 +121,9 @@ class Score:
         import numpy as np
         from rich.console import Console
 
-        from ..errors import InputError
+        from ..files.errors import InputError
         from ..lifters import load
-        from ..motions import score_poses
+        from ..lifting.prior import score_poses
         from ._common import check_extension
 
         check_extension(self.out, "--out", tuple(_WRITERS))
@@ -169,9 +170,9 @@ def read_motion(path: Path, fps: float | None = None, units: str | None = None) 
     """
     import tempfile
 
-    from ..data.importing import import_mocap
+    from ..data.mocap.importing import import_mocap
     from ..data.store import PoseStore
-    from ..errors import InputError
+    from ..files.errors import InputError
 
     if path.is_dir():
         if units is not None:
@@ -229,7 +230,7 @@ def _columns(mocap: Mocap, scores: PriorScores) -> dict[str, list[Any]]:
 
 
 def _write(mocap: Mocap, scores: PriorScores, path: Path) -> None:
-    from ..export.results import atomic_write
+    from ..files.writing import atomic_write
 
     with atomic_write(path) as file:
         _WRITERS[path.suffix.lower()](_columns(mocap, scores), scores, file)

@@ -43,7 +43,7 @@ class View:
         check_extension(self.html, "--html", (".html",))
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
         check_extension(self.overlay, "--overlay", (".png", ".pdf", ".svg"))
-        from ..export import load_result
+        from ..results.poses import load_result
         from ..view import save_hypotheses, save_summary, serve, write_html
         from ..view.scene import SceneOptions
 

@@ -25,10 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..skeletons import SKELETONS
+from ..files.errors import InputError
+from ..geometry.skeletons import SKELETONS
 
-__all__ = ["Mocap", "PoseStore", "StoreWriter"]
+__all__ = [
+    "Mocap",
+    "PoseStore",
+    "StoreWriter",
+]
 
 FORMAT = "poseterior-pose-store/1"
 _ARRAYS = {"positions": (22, 3), "rotations": (22, 4), "h36m17": (17, 3)}

@@ -1,44 +1,33 @@
 """What every lifter is: a module from `Keypoints2D` to a `PoseDistribution` that knows how to save itself.
 
-A saved lifter is a folder: ``config.json`` (method and configuration), ``model.safetensors`` (weights and
-normalisation constants), ``card.json`` (what it was trained on, licence, metrics and their commands) and perhaps
-``calibration.json`` (`poseterior.regions.Recalibration`).
-Nothing is ever unpickled.
+A saved lifter is a folder, see `poseterior.lifters.saved`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..distributions import PoseDistribution
-from ..errors import InputError, check_settings
+from ..distributions.base import PoseDistribution
+from ..distributions.regions import Recalibration, read_recalibration
+from ..files.errors import InputError, check_settings
+from ..geometry.skeletons import get_skeleton
 from ..keypoints import Keypoints2D
-from ..regions import CALIBRATION_FILE, Recalibration, read_recalibration
 from ..registry import Registry
-from ..skeletons import get_skeleton
+from .saved import folder_of, read_config, read_json, read_tensors, write_folder
 
 __all__ = [
     "Lifter",
     "LifterConfig",
-    "folder_of",
-    "list_shipped",
     "load",
     "method",
     "method_names",
-    "read_card",
     "register",
 ]
-
-_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,30 +113,8 @@ class Lifter(nn.Module):
         Raises:
             InputError: the folder exists and holds anything but a saved lifter.
         """
-        from safetensors.torch import save_file
-
-        target = Path(directory).resolve()
-        ours = {"config.json", "model.safetensors", "card.json", CALIBRATION_FILE}
-        if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - ours):
-            raise InputError(f"{directory}: exists and holds other files; choose a new folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-        try:
-            config = {"method": self.name, "config": dataclasses.asdict(self.config)}
-            (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-            tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-            save_file(tensors, partial / "model.safetensors")
-            (partial / "model.safetensors").chmod(0o644)
-            (partial / "card.json").write_text(json.dumps(card or self.card, indent=2) + "\n")
-            if self.recalibration is not None:
-                (partial / CALIBRATION_FILE).write_text(self.recalibration.for_lifter(partial).to_json())
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(partial, target)
-        finally:
-            if partial.exists():
-                shutil.rmtree(partial)
+        config = dataclasses.asdict(self.config)
+        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
@@ -163,7 +130,7 @@ class Lifter(nn.Module):
         return lifter
 
 
-_METHODS: Registry[Lifter] = Registry("poseterior.lifters", "lifter method")
+_METHODS: Registry[Lifter] = Registry("lifter method", "poseterior.lifters", "poseterior.published")
 #: Class decorator that makes a lifter known under a method name.
 register = _METHODS.register
 
@@ -182,58 +149,6 @@ def method(name: str) -> type[Lifter]:
     return _METHODS[name]
 
 
-def list_shipped() -> dict[str, Path]:
-    """Name -> folder of the lifters whose weights ship with the package."""
-    if not _WEIGHTS.is_dir():
-        return {}
-    return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / "config.json").is_file()}
-
-
-def folder_of(name_or_path: str | Path) -> Path:
-    """The folder of a shipped lifter or of weights; raises `InputError` where there is neither."""
-    shipped = list_shipped()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    folder = Path(name_or_path)
-    if (folder / "config.json").is_file():
-        return folder
-    problem = "has no config.json" if folder.is_dir() else "is neither a folder nor a shipped lifter"
-    raise InputError(f"{name_or_path}: {problem}; shipped lifters: {', '.join(shipped) or 'none'}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return value
-
-
-def read_card(name_or_path: str | Path) -> dict[str, Any]:
-    """The card of a lifter: data, licence, recipe, seed, metrics with the commands that reproduce them."""
-    return _read_json(folder_of(name_or_path) / "card.json")
-
-
-def _fitting(tensors: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
-    expected = lifter.state_dict()
-    for name, value in expected.items():
-        if name not in tensors:
-            raise InputError(f"{path}: tensor {name!r} is missing; the file does not fit its config.json")
-        if tensors[name].shape != value.shape:
-            raise InputError(
-                f"{path}: tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
-            )
-        if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
-            raise InputError(f"{path}: tensor {name!r} holds values that are not finite")
-    extra = sorted(set(tensors) - set(expected))
-    if extra:
-        raise InputError(f"{path}: unexpected tensor {extra[0]!r}; the file does not fit its config.json")
-
-
 def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
     """Load a lifter by the name of shipped weights or from a folder, ready for use (evaluation mode).
 
@@ -246,27 +161,14 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter
     >>> lifter.skeleton.name
     'h36m17'
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = folder_of(name_or_path)
-    saved = _read_json(folder / "config.json")
-    if "method" not in saved or not isinstance(saved.get("config"), dict):
-        raise InputError(f"{folder / 'config.json'}: expected the fields 'method' and 'config'")
-    cls = method(str(saved["method"]))
+    name, config = read_config(folder)
+    cls = method(name)
     try:
-        lifter = cls(cls.config_class.from_dict(saved["config"]))
+        lifter = cls(cls.config_class.from_dict(config))
     except (TypeError, ValueError) as error:
         raise InputError(f"{folder / 'config.json'}: {error}") from None
-    path = folder / "model.safetensors"
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-    _fitting(tensors, lifter, path)
-    lifter.load_state_dict(tensors)
-    lifter.card = _read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    lifter.load_state_dict(read_tensors(folder / "model.safetensors", lifter.state_dict()))
+    lifter.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
     lifter.recalibration = read_recalibration(folder, lifter.skeleton.joints)
     return lifter.to(device).eval().requires_grad_(False)

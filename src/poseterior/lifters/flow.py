@@ -5,8 +5,8 @@ Two configurations:
 * ``FlowConfig()``: ours. A proper density: affine or rational-quadratic couplings over coordinates in which the
   2D evidence is a fact (offsets along and across each joint's viewing ray, standardised by a predicted mean and
   scale). Any camera, any joint missing, detector covariance in.
-* ``FlowConfig(network="published")``: the published network (`poseterior.nn.published_flow`), which has samples
-  but no density.
+* ``FlowConfig(network="published")``: the published network (`poseterior.published.wehrbein_2021.network`), which has
+  samples but no density.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from zuko.transforms import ComposedTransform
 
-from ..cameras import canonical_view
-from ..distributions import FlowPoseDistribution, PoseDistribution
-from ..errors import InputError
+from ..distributions.base import PoseDistribution
+from ..distributions.flow import FlowPoseDistribution
+from ..files.errors import InputError
 from ..keypoints import Keypoints2D
+from ..keypoints.view import canonical_view
 from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform
 from ..nn.encoders import ResidualMLP, evidence_features, evidence_width, lateral_evidence, lower_triangles
 from .base import Lifter, LifterConfig, register
@@ -98,7 +99,7 @@ class FlowLifter(Lifter):
         joints = len(self.skeleton)
         self.others = [j for j in range(joints) if j != self.skeleton.root]
         if c.network == "published":
-            from ..nn.published_flow import PublishedFlow
+            from ..published.wehrbein_2021.network import PublishedFlow
 
             self.network: nn.Module = PublishedFlow()
             return

@@ -18,18 +18,22 @@ import dataclasses
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..cameras import canonical_view
-from ..distributions import PoseDistribution
-from ..errors import InputError
+from ..distributions.base import PoseDistribution
+from ..distributions.delta import PointPoseDistribution
+from ..distributions.independent import FAMILIES, ResidualPoseDistribution, fit_residuals
+from ..files.errors import InputError
 from ..keypoints import Keypoints2D
+from ..keypoints.view import canonical_view, image_offsets
 from ..nn.encoders import ResidualMLP, evidence_features, evidence_width, lateral_evidence
-from ..point_distributions import FAMILIES, PointPoseDistribution, ResidualPoseDistribution, fit_residuals
+from ..published.ronchi_2018 import PublishedRegressionNetwork
 from .base import Lifter, LifterConfig, register
 
-__all__ = ["PublishedRegressionNetwork", "RegressionConfig", "RegressionLifter", "image_offsets"]
+__all__ = [
+    "RegressionConfig",
+    "RegressionLifter",
+]
 
 #: The published network's free outputs are millimetres; its learnt factors start at 100 and hardly move.
 _MILLIMETRE, _FACTOR = 1e-3, 100.0
@@ -84,62 +88,6 @@ class RegressionConfig(LifterConfig):
         """The published network: the weakly supervised one, or its supervised twin (no scale head)."""
         kind = {"output": "standardised"} if supervised else {"scale": "orthographic"}
         return cls(network="published", width=1024, blocks=1, dropout=0.5, **kind)
-
-
-class PublishedRegressionNetwork(nn.Module):
-    """Linear, batch norm, ReLU, dropout; residual blocks of two such layers; linear heads.
-
-    ``(n, inputs)`` to ``(n, outputs)`` and, with ``scale_head``, to one number in (0, 1) each. 2,194,535 parameters
-    with 34 inputs, 51 outputs, one block, the learnt factors and the scale head.
-
-    Args:
-        inputs, outputs: number of features in and out.
-        width, blocks, dropout: see `RegressionConfig`.
-        factor: start of the learnt factors of the outputs; None for no factors.
-        scale_head: whether there is one.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        width: int = 1024,
-        blocks: int = 1,
-        dropout: float = 0.5,
-        factor: float | None = None,
-        scale_head: bool = False,
-    ) -> None:
-        super().__init__()
-
-        def layer(size: int) -> nn.Sequential:
-            return nn.Sequential(nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
-
-        self.enter = layer(inputs)
-        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
-        self.pose = nn.Linear(width, outputs)
-        self.factor = None if factor is None else nn.Parameter(torch.full((outputs,), factor))
-        self.scale = nn.Linear(width, 1) if scale_head else None
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight)
-
-    def forward(self, features: Float[Tensor, "n inputs"]) -> tuple[Tensor, Tensor | None]:
-        hidden = self.enter(features)
-        for block in self.blocks:
-            hidden = hidden + block(hidden)
-        pose = self.pose(hidden)
-        if self.factor is not None:
-            pose = pose * self.factor
-        return pose, None if self.scale is None else self.scale(hidden).sigmoid().squeeze(-1)
-
-
-def image_offsets(keypoints: Keypoints2D) -> Float[Tensor, "*batch joints 2"]:
-    """Pixels relative to the root, or to the middle of the visible joints where the root is hidden; 0 if hidden."""
-    root = keypoints.skeleton.root
-    shown = keypoints.visible.unsqueeze(-1)
-    middle = torch.where(shown, keypoints.xy, 0.0).sum(-2) / shown.sum(-2).clamp(min=1)
-    centre = torch.where(shown[..., root, :], keypoints.xy[..., root, :], middle)
-    return torch.where(shown, keypoints.xy - centre.unsqueeze(-2), 0.0)
 
 
 @register("regression")

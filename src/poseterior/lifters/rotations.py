@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
-from ..errors import InputError
+from ..distributions.rotations import ArticulatedPoseDistribution, RotationPoseDistribution
+from ..files.errors import InputError
+from ..geometry.body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
 from ..nn.rotation_networks import STRUCTURES, RotationNetwork, modelled_joints
-from ..rotation_distributions import ArticulatedPoseDistribution, RotationPoseDistribution
 from .base import Lifter, LifterConfig, register
 
 __all__ = ["RotationConfig", "RotationLifter"]
@@ -109,8 +109,8 @@ class RotationLifter(Lifter):
         """Inverse kinematics: rotations given 3D keypoints, any subset of them.
 
         Args:
-            points: metres, joints of `poseterior.body.SMPL25`, any place; the pelvis' rotation is returned in their
-                axes. Use `poseterior.body.points_from` for other skeletons.
+            points: metres, joints of `poseterior.geometry.body.SMPL25`, any place; the pelvis' rotation is returned in
+                their axes. Use `poseterior.geometry.body.points_from` for other skeletons.
             seen: which points count (default: those that are finite); others may hold anything.
             sigma: their standard deviation, metres (0: exact).
             offsets: rest offsets of the body, metres; default: estimated from the visible bones.

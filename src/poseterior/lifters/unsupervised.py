@@ -19,36 +19,33 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..cameras import canonical_view
-from ..distributions import PoseDistribution
-from ..errors import InputError
+from ..distributions.base import PoseDistribution
+from ..distributions.delta import PointPoseDistribution
+from ..distributions.independent import ResidualPoseDistribution, fit_residuals
+from ..files.errors import InputError
+from ..geometry.kinematics import ANKLE_HEIGHT, body_height
 from ..keypoints import Keypoints2D
-from ..kinematics import ANKLE_HEIGHT, body_height
+from ..keypoints.rays import (
+    METRES_PER_UNIT,
+    NOMINAL_SPREAD,
+    apparent_size,
+    project_at,
+    root_relative_image,
+    sized,
+    turn_matrices,
+    turned,
+)
+from ..keypoints.view import canonical_view
 from ..nn.encoders import ResidualMLP
-from ..point_distributions import PointPoseDistribution, ResidualPoseDistribution, fit_residuals
+from ..published.yu_2021 import PublishedDepthNetwork, PublishedScaleNetwork
 from .base import Lifter, LifterConfig, register
 
 __all__ = [
-    "METRES_PER_UNIT",
-    "NOMINAL_SPREAD",
-    "FedBlock",
     "LiftedRays",
-    "PublishedDepthNetwork",
-    "PublishedScaleNetwork",
     "UnsupervisedConfig",
     "UnsupervisedLifter",
-    "apparent_size",
-    "project_at",
-    "root_relative_image",
-    "sized",
-    "turn_matrices",
-    "turned",
 ]
 
-#: Metres of one unit of lifted poses: from pelvis to head of a person of 1.7 m.
-METRES_PER_UNIT = 0.65
-#: Root mean square distance of the joints from their middle, of a 2D pose that is 0.1 from pelvis to head.
-NOMINAL_SPREAD = 0.069
 #: Height in metres of a person whose height is not known.
 _ASSUMED_HEIGHT = 1.7
 _CHOICES = {
@@ -115,112 +112,6 @@ class UnsupervisedConfig(LifterConfig):
             network="published", width=1024, blocks=4, dropout=0.25, normalise="split",
             scale="published" if scale else "none", size="free", elevation=False,
         )  # fmt: skip
-
-
-class FedBlock(nn.Module):
-    """Two layers beside a linear shortcut that sees the raw 2D pose again; nothing after the sum."""
-
-    def __init__(self, width: int, inputs: int, dropout: float, norm: bool = True) -> None:
-        super().__init__()
-
-        def layer() -> list[nn.Module]:
-            normalised: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
-            return [nn.Linear(width, width), *normalised, nn.ReLU(), nn.Dropout(dropout)]
-
-        self.main = nn.Sequential(*layer(), *layer())
-        self.shortcut = nn.Linear(width + inputs, width)
-
-    def forward(self, hidden: Tensor, pose: Tensor) -> Tensor:
-        return self.main(hidden) + self.shortcut(torch.cat([hidden, pose], -1))
-
-
-class PublishedDepthNetwork(nn.Module):
-    """The published lifter: ``(n, 2 joints)`` to depth offsets ``(n, joints)``; 15.99 M parameters at 17 joints."""
-
-    def __init__(self, joints: int, width: int = 1024, blocks: int = 4, dropout: float = 0.25) -> None:
-        super().__init__()
-        self.enter = nn.Sequential(nn.Linear(2 * joints, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
-        self.blocks = nn.ModuleList(FedBlock(width, 2 * joints, dropout) for _ in range(blocks + 1))
-        self.depth = nn.Linear(width, joints)
-
-    def forward(self, pose: Float[Tensor, "n inputs"]) -> Float[Tensor, "n joints"]:
-        hidden = self.enter(pose)
-        for block in self.blocks:
-            hidden = block(hidden, pose)
-        return self.depth(hidden)
-
-
-class PublishedScaleNetwork(nn.Module):
-    """The published scale head: ``(n, 2 joints)`` to one number each; 3.22 M parameters at 17 joints."""
-
-    def __init__(self, joints: int, width: int = 1024, dropout: float = 0.25) -> None:
-        super().__init__()
-        self.enter = nn.Linear(2 * joints, width)
-        self.block = FedBlock(width, 2 * joints, dropout)
-        self.scale = nn.Linear(width, 1)
-
-    def forward(self, pose: Float[Tensor, "n inputs"]) -> Float[Tensor, " n"]:
-        return self.scale(self.block(self.enter(pose), pose)).squeeze(-1)
-
-
-def apparent_size(image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
-    """Mean of the bounding box's sides."""
-    return (image.amax(-2) - image.amin(-2)).mean(-1)
-
-
-def root_relative_image(
-    keypoints: Keypoints2D, unit: Tensor | None = None
-) -> tuple[Float[Tensor, "n joints 2"], Bool[Tensor, "n joints"]]:
-    """2D poses relative to the root, as a camera sees them that looks at the person, and which joints are visible.
-
-    x and y have the same factor, whatever the picture's shape. Where the root is hidden, the middle of the visible
-    joints stands for it; hidden joints are 0.
-
-    Args:
-        keypoints: a flat batch.
-        unit: factor from tangents; None: every pose has the spread `NOMINAL_SPREAD`.
-    """
-    view = canonical_view(keypoints)
-    root = keypoints.skeleton.root
-    # The view's points are relative to the middle of the visible joints, in units of their spread.
-    centre = torch.where(view.visible[..., root, None], view.points[..., root, :], 0.0)
-    points = view.points - centre.unsqueeze(-2)
-    points = NOMINAL_SPREAD * points if unit is None else unit * view.scale[..., None, None] * points
-    return torch.where(view.visible.unsqueeze(-1), points, 0.0), view.visible
-
-
-def turn_matrices(
-    azimuth: Float[Tensor, " n"], elevation: Float[Tensor, " n"], roll: Float[Tensor, " n"]
-) -> Float[Tensor, "n 3 3"]:
-    """``Rz(roll) Rx(elevation) Ry(azimuth)``, angles in radians."""
-    zero, one = torch.zeros_like(azimuth), torch.ones_like(azimuth)
-    (ca, sa), (ce, se), (cr, sr) = ((a.cos(), a.sin()) for a in (azimuth, elevation, roll))
-    about_y = torch.stack([ca, zero, sa, zero, one, zero, -sa, zero, ca], -1).unflatten(-1, (3, 3))
-    about_x = torch.stack([one, zero, zero, zero, ce, -se, zero, se, ce], -1).unflatten(-1, (3, 3))
-    about_z = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
-    return about_z @ about_x @ about_y
-
-
-def turned(pose: Float[Tensor, "n joints 3"], rotation: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n joints 3"]:
-    """A pose relative to its root, turned about it (``rotation.mT`` turns it back)."""
-    return pose @ rotation.transpose(-1, -2)
-
-
-def project_at(pose: Float[Tensor, "n joints 3"], distance: float) -> Float[Tensor, "n joints 2"]:
-    """2D pose of a pose whose root is ``distance`` in front of the camera, on its axis."""
-    depth = (pose[..., 2:] + distance).clamp(min=0.1 * distance)
-    return pose[..., :2] / depth
-
-
-def sized(
-    view: Float[Tensor, "n joints 2"], one_size: bool
-) -> tuple[Float[Tensor, "n joints 2"], Float[Tensor, "n 1 1"]]:
-    """2D poses brought to the spread `NOMINAL_SPREAD` if ``one_size``, and the factors that this took."""
-    if not one_size:
-        return view, view.new_ones(len(view), 1, 1)
-    spread = (view - view.mean(-2, keepdim=True)).square().sum(-1).mean(-1).sqrt()
-    factor = (NOMINAL_SPREAD / spread.clamp(min=1e-4))[:, None, None]
-    return factor * view, factor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
-from ..kinematics import similarity_align
+from ..files.errors import InputError
+from ..geometry.kinematics import similarity_align
 
 __all__ = [
     "area_under_pck",

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
-from ..regions import quantiles
+from ..distributions.regions import quantiles
+from ..files.errors import InputError
 
 __all__ = [
     "LEVELS",

@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float, Int, Int8, Real
 from torch import Tensor
 from torch.special import log_ndtr, ndtr
 
-from ..distributions import MixturePoseDistribution
-from ..errors import InputError
+from ..distributions.mixture import MixturePoseDistribution
+from ..files.errors import InputError
 
 __all__ = [
     "GAP_EDGES",

@@ -23,8 +23,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
-from ..skeletons import SKELETONS
+from ..files.errors import InputError
+from ..geometry.skeletons import SKELETONS
 from .calibration import LEVELS
 from .rotations import uniformity_p_value
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..cameras import reprojection_energy, solve_root
 from ..keypoints import Keypoints2D
+from ..keypoints.view import reprojection_energy, solve_root
 from .accuracy import mpjpe
 
 __all__ = [

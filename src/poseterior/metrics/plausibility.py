@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
-from ..kinematics import bone_lengths
-from ..skeletons import Skeleton, get_skeleton
+from ..files.errors import InputError
+from ..geometry.kinematics import bone_lengths
+from ..geometry.skeletons import Skeleton, get_skeleton
 
 __all__ = [
     "LIMITS",

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..body import CHAINS, SMPL25, body_points, rest_offsets
-from ..errors import InputError
-from ..skeletons import SKELETONS
+from ..files.errors import InputError
+from ..geometry.body import CHAINS, SMPL25, body_points, rest_offsets
+from ..geometry.skeletons import SKELETONS
 from .accuracy import mpjpe
 
 __all__ = [

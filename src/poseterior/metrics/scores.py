@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..errors import InputError
+from ..files.errors import InputError
 
 __all__ = ["pose_energy_score", "variogram_score"]
 

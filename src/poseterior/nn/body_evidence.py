@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
-from ..cameras import canonical_view
+from ..geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
+from ..geometry.kinematics import bones_to_pose
 from ..keypoints import Keypoints2D
-from ..kinematics import bones_to_pose
+from ..keypoints.view import canonical_view
 from .encoders import evidence_features, evidence_width
 
 __all__ = [
@@ -171,13 +171,13 @@ def evidence_from_points(
     offsets: Float[Tensor, "*batch 25 3"],
     lengths_known: Bool[Tensor, "*batch"] | None = None,
 ) -> BodyEvidence:
-    """3D keypoints of `poseterior.body.SMPL25`, in any place and orientation.
+    """3D keypoints of `poseterior.geometry.body.SMPL25`, in any place and orientation.
 
     Args:
         points: metres, any axes.
         seen: which of them count; the others may hold anything, NaN included.
         sigma: standard deviations, metres (0: exact).
-        offsets: rest offsets of the body, metres (`poseterior.body.rest_offsets`).
+        offsets: rest offsets of the body, metres (`poseterior.geometry.body.rest_offsets`).
         lengths_known: False where ``offsets`` are a guess (default: known).
     """
     batch, device = points.shape[:-2], points.device

@@ -22,7 +22,7 @@ from zuko.transforms import (
     PermutationTransform,
 )
 
-from ..linalg import cholesky_or_nan, solve_lower_3x3
+from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 
 __all__ = [
     "COUPLINGS",

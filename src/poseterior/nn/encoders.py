@@ -8,9 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..cameras import CAMERA_KNOWLEDGE, CanonicalView
+from ..keypoints.view import CAMERA_KNOWLEDGE, CanonicalView
 
-__all__ = ["ResidualMLP", "evidence_features", "evidence_width", "lateral_evidence", "lower_triangles"]
+__all__ = [
+    "FedBlock",
+    "ResidualMLP",
+    "evidence_features",
+    "evidence_width",
+    "lateral_evidence",
+    "lower_triangles",
+]
 
 _PER_JOINT = 6
 _GLOBAL = 1 + len(CAMERA_KNOWLEDGE) + 2
@@ -101,3 +108,20 @@ class ResidualMLP(nn.Module):
         for block in self.blocks:
             hidden = hidden + block(hidden)
         return nn.functional.silu(self.leave(hidden))
+
+
+class FedBlock(nn.Module):
+    """Two layers beside a linear shortcut that sees the raw 2D pose again; nothing after the sum."""
+
+    def __init__(self, width: int, inputs: int, dropout: float, norm: bool = True) -> None:
+        super().__init__()
+
+        def layer() -> list[nn.Module]:
+            normalised: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
+            return [nn.Linear(width, width), *normalised, nn.ReLU(), nn.Dropout(dropout)]
+
+        self.main = nn.Sequential(*layer(), *layer())
+        self.shortcut = nn.Linear(width + inputs, width)
+
+    def forward(self, hidden: Tensor, pose: Tensor) -> Tensor:
+        return self.main(hidden) + self.shortcut(torch.cat([hidden, pose], -1))

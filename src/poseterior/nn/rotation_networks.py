@@ -23,13 +23,19 @@ import roma
 import torch
 from torch import Tensor, nn
 
-from ..body import SMPL25
-from ..skeletons import SKELETONS
+from ..geometry.body import SMPL25
+from ..geometry.skeletons import SKELETONS
 from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence
 from .encoders import ResidualMLP
 from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product
 
-__all__ = ["BODY_JOINTS", "STRUCTURES", "BodyState", "RotationNetwork", "modelled_joints"]
+__all__ = [
+    "BODY_JOINTS",
+    "STRUCTURES",
+    "BodyState",
+    "RotationNetwork",
+    "modelled_joints",
+]
 
 STRUCTURES = ("autoregressive", "coupling", "acg", "independent")
 

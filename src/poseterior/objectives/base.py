@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..data.simulator import Observations
-from ..errors import InputError
+from ..data.observations import Observations
+from ..files.errors import InputError
 from ..lifters import Lifter
 from ..registry import Registry
 
@@ -25,11 +25,11 @@ class Objective(nn.Module):
     """
 
     name: ClassVar[str] = ""
-    #: Whether observations must be `poseterior.data.bodies.BodyObservations`.
+    #: Whether observations must be `poseterior.data.simulation.bodies.BodyObservations`.
     needs_rotations: ClassVar[bool] = False
-    #: Whether observations must be `poseterior.data.depth_order.LabelledObservations`.
+    #: Whether observations must be `poseterior.data.labels.simulated.LabelledObservations`.
     needs_labels: ClassVar[bool] = False
-    #: Whether observations must be `poseterior.data.clips.KeypointPairs`: 2D and nothing else.
+    #: Whether observations must be `poseterior.data.simulation.clips.KeypointPairs`: 2D and nothing else.
     keypoints_only: ClassVar[bool] = False
 
     def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ class Objective(nn.Module):
         return {}
 
 
-_OBJECTIVES: Registry[Objective] = Registry("poseterior.objectives", "objective")
+_OBJECTIVES: Registry[Objective] = Registry("objective", "poseterior.objectives", "poseterior.published")
 #: Class decorator that makes an objective known under a name.
 register_objective = _OBJECTIVES.register
 

@@ -15,17 +15,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..cameras import canonical_view
-from ..data.depth_order import LabelledObservations
-from ..data.simulator import Observations
-from ..distributions import MixturePoseDistribution, PoseDistribution
-from ..errors import InputError
+from ..data.labels.simulated import LabelledObservations
+from ..data.observations import Observations
+from ..distributions.base import PoseDistribution
+from ..distributions.mixture import MixturePoseDistribution
+from ..files.errors import InputError
+from ..geometry.kinematics import ANKLE_HEIGHT, bone_lengths
+from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
-from ..kinematics import ANKLE_HEIGHT, bone_lengths
+from ..keypoints.view import canonical_view, image_offsets
 from ..lifters import Lifter
-from ..lifters.regression import image_offsets
 from ..metrics.depth_order import mixture_order_log_probability
-from ..skeletons import SKELETONS
 from .base import Objective, register_objective
 
 __all__ = [

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data.simulator import Observations
-from ..distributions import MixturePoseDistribution
-from ..errors import InputError
+from ..data.observations import Observations
+from ..distributions.mixture import MixturePoseDistribution
+from ..files.errors import InputError
 from ..lifters import Lifter
 from .base import Objective, register_objective
 

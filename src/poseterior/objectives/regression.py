@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..data.simulator import Observations
-from ..errors import InputError
+from ..data.observations import Observations
+from ..files.errors import InputError
 from ..lifters import Lifter
 from .base import Objective, register_objective
 

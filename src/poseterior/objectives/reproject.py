@@ -19,18 +19,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..data.clips import KeypointPairs
-from ..distributions import PoseDistribution
-from ..errors import InputError, check_settings
+from ..data.simulation.clips import KeypointPairs
+from ..distributions.base import PoseDistribution
+from ..files.errors import InputError, check_settings
+from ..geometry.kinematics import bone_lengths
+from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
-from ..kinematics import bone_lengths
-from ..lifters import Lifter
-from ..lifters.unsupervised import (
+from ..keypoints.rays import (
     METRES_PER_UNIT,
     NOMINAL_SPREAD,
-    FedBlock,
-    LiftedRays,
-    UnsupervisedLifter,
     apparent_size,
     project_at,
     root_relative_image,
@@ -38,14 +35,14 @@ from ..lifters.unsupervised import (
     turn_matrices,
     turned,
 )
-from ..skeletons import SKELETONS
+from ..lifters import Lifter
+from ..lifters.unsupervised import LiftedRays, UnsupervisedLifter
 from .base import Objective, register_objective
 from .depth_order import smooth_norm
+from .image_prior import ImageFlow, ImageJudge
 
 __all__ = [
     "DrawnRays",
-    "ImageFlow",
-    "ImageJudge",
     "Reproject",
     "ReprojectSettings",
     "gaussian_divergence",
@@ -108,72 +105,6 @@ def gaussian_divergence(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std
     """``KL(N(mean, std²) || N(prior_mean, prior_std²))``."""
     ratio = std / prior_std
     return -ratio.log() + 0.5 * (ratio.square() + ((mean - prior_mean) / prior_std).square() - 1.0)
-
-
-# -- realism --------------------------------------------------------------------------------------------------
-
-
-class ImageJudge(nn.Module):
-    """Scores 2D poses: linear, ReLU, dropout, residual blocks that see the pose anew, linear.
-
-    6.40 M parameters at the published width of 1024 and two blocks.
-    """
-
-    def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.25) -> None:
-        super().__init__()
-        inputs = 2 * len(_BODY)
-        self.enter = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout))
-        self.blocks = nn.ModuleList(FedBlock(width, inputs, dropout, norm=False) for _ in range(blocks))
-        self.score = nn.Linear(width, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-
-    def forward(self, image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
-        flat = image.flatten(-2) / NOMINAL_SPREAD
-        hidden = self.enter(flat)
-        for block in self.blocks:
-            hidden = block(hidden, flat)
-        return self.score(hidden).squeeze(-1)
-
-
-class ImageFlow(nn.Module):
-    """A masked autoregressive flow over 2D poses, on their principal components.
-
-    The components of least variance hold what keypoints derived from others repeat, and noise: they are left out.
-
-    Args:
-        components: principal components kept.
-        hidden: width of the networks.
-        transforms: number of autoregressive layers.
-    """
-
-    mean: Tensor
-    basis: Tensor
-
-    def __init__(self, components: int = 26, hidden: int = 256, transforms: int = 5) -> None:
-        super().__init__()
-        import zuko
-
-        dims = 2 * len(_OTHERS)
-        self.flow = zuko.flows.MAF(components, transforms=transforms, hidden_features=(hidden, hidden))
-        self.register_buffer("mean", torch.zeros(dims))
-        self.register_buffer("basis", torch.zeros(dims, components))
-
-    def fit_components(self, images: Float[Tensor, "n joints 2"]) -> None:
-        """Mean and whitened principal components of real 2D poses."""
-        flat = images[:, _OTHERS].flatten(-2)
-        self.mean.copy_(flat.mean(0))
-        _, spread, directions = torch.linalg.svd((flat - self.mean) / math.sqrt(len(flat)), full_matrices=False)
-        kept = self.basis.shape[1]
-        self.basis.copy_(directions[:kept].T / spread[:kept].clamp(min=1e-6))
-
-    def forward(self, image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
-        """Log-density of the whitened components, in nats a dimension."""
-        components = (image[:, _OTHERS].flatten(-2) - self.mean) @ self.basis
-        # Far-out poses, which early lifters make, would otherwise set the size of all gradients.
-        return self.flow().log_prob(components.clamp(-20.0, 20.0)) / self.basis.shape[1]
 
 
 # -- any lifter as one of 2D poses ----------------------------------------------------------------------------
@@ -566,7 +497,9 @@ def _rays(lifter: Lifter) -> Any:
 
 def _pairs(observations: Any) -> KeypointPairs:
     if not isinstance(observations, KeypointPairs):
-        raise InputError("objective 'reproject' learns from 2D keypoints alone: it takes poseterior.data.clips pairs")
+        raise InputError(
+            "objective 'reproject' learns from 2D keypoints alone: it takes poseterior.data.simulation.clips pairs"
+        )
     return observations
 
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..body import CHAINS, GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
-from ..data.bodies import BodyObservations
-from ..data.simulator import Observations
-from ..errors import InputError
+from ..data.observations import Observations
+from ..data.simulation.bodies import BodyObservations
+from ..files.errors import InputError
+from ..geometry.body import CHAINS, GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
 from ..lifters import Lifter
 from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from ..data.protocols import ObservationSet
-from ..data.simulator import Observations
+from ..data.observations import Observations, ObservationSet
 from .module import batch_generator
 from .recipes import Schedule
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from ..data.clips import KeypointPairs
-from ..data.simulator import Observations
-from ..errors import InputError
+from ..data.observations import Observations
+from ..data.simulation.clips import KeypointPairs
+from ..files.errors import InputError
 from ..lifters import Lifter
 from ..objectives import Objective
 from .recipes import Schedule

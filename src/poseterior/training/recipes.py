@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from ..data.depth_order import LabelConfig
-from ..data.simulator import SimulatorConfig
-from ..errors import InputError, check_settings
+from ..data.labels.simulated import LabelConfig
+from ..data.simulation.simulator import SimulatorConfig
+from ..files.errors import InputError, check_settings
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,7 +99,7 @@ class Recipe:
             ``fps`` and ``simulator`` do not matter, and ``calibrate`` is on held-out observations as they are).
         views: learn from so many observations: simulated once, or a random choice of the stored ones. 0: from new
             ones in each step, or from all that are stored.
-        label_file: label store (`poseterior.data.depth_labels`) of the images in ``observations``.
+        label_file: label store (`poseterior.data.labels.labels`) of the images in ``observations``.
         labels: how depth-order labels are made from the observations' poses; None: they are not.
         simulator: ranges, see `SimulatorConfig`.
         calibrate: changes to the simulator's ranges for the held-out observations on which `Lifter.calibrate`

@@ -19,16 +19,16 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from .. import __version__
-from ..data.bodies import BodySimulator
-from ..data.clips import ClipSimulator, StoredKeypoints
-from ..data.depth_labels import load_labels
-from ..data.depth_order import LabelledSimulator, attach_labels, label_observations
-from ..data.protocols import load_observations
-from ..data.simulator import Observations, Simulator, SimulatorConfig
+from .._version import __version__
+from ..data.labels.labels import load_labels
+from ..data.labels.simulated import LabelledSimulator, attach_labels, label_observations
+from ..data.observations import Observations, load_observations
+from ..data.simulation.bodies import BodySimulator
+from ..data.simulation.clips import ClipSimulator, StoredKeypoints
+from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
-from ..errors import InputError
-from ..export.results import atomic_write
+from ..files.errors import InputError
+from ..files.writing import atomic_write
 from ..lifters import Lifter, load, method
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, StoredObservations, split_observations

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..export.results import atomic_write
+from ..files.errors import InputError
+from ..files.writing import atomic_write
 from .plots import literal_text, tidy_axes
 from .scale_figure import scale_figure
 
@@ -29,7 +29,7 @@ def best_of_figure(result: Mapping[str, Any]) -> Figure:
     """Error of the best of N hypotheses against N, under both protocols, in mm.
 
     Args:
-        result: from `poseterior.benchmark.evaluate`, or its JSON file read back.
+        result: from `poseterior.evaluation.evaluate.evaluate`, or its JSON file read back.
 
     Returns:
         a matplotlib ``Figure`` of its own (no pyplot state).

@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..export.results import LiftResult, atomic_write, check_writable
-from ..skeletons import Skeleton
+from ..files.errors import InputError
+from ..files.writing import atomic_write, check_writable
+from ..geometry.skeletons import Skeleton
+from ..results.poses import LiftResult
 from .plots import COLOURS, VIEWS, draw_keypoints, draw_radii, draw_view, literal_text, tidy_axes
 from .scene import CHI2_90_2D, Photos, Track, check_photos, keypoint_box, read_photo, tracks_of
 

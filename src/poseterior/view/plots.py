@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
-from ..export.results import LiftResult, atomic_write
-from ..skeletons import Skeleton
+from ..files.errors import InputError
+from ..files.writing import atomic_write
+from ..geometry.skeletons import Skeleton
+from ..results.poses import LiftResult
 from .scene import CHI2_90_2D, SIDE_COLOURS, Photos, check_photos, keypoint_box, read_photo
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def hypotheses_figure(
         count: hypotheses at most.
         photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
         intrinsics: ``(fx, fy, cx, cy)`` px of the camera. Without them the field of view is taken as lifters do
-            that are not told (`poseterior.cameras.ASSUMED_FIELD_OF_VIEW`), or, where the image size is not known
-            either, only the keypoints are drawn in 2D; the figure says which.
+            that are not told (`poseterior.geometry.cameras.ASSUMED_FIELD_OF_VIEW`), or, where the image size is not
+            known either, only the keypoints are drawn in 2D; the figure says which.
 
     Returns:
         a matplotlib ``Figure`` of its own (no pyplot state).
@@ -191,7 +192,7 @@ def save_hypotheses(
 
 def _camera(result: LiftResult, pose: int, intrinsics: Sequence[float] | None) -> tuple[np.ndarray | None, str]:
     """The camera to project by (None: not known), and what to say about it."""
-    from ..cameras import ASSUMED_FIELD_OF_VIEW
+    from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 
     if intrinsics is not None:
         camera = np.asarray(intrinsics, np.float64)
@@ -224,7 +225,7 @@ def _draw_hypotheses_2d(
         height, width = photo.shape[:2]
         axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
     if camera is not None:
-        from ..cameras import fit_root
+        from ..geometry.cameras import fit_root
 
         roots = fit_root(samples, points, result.keypoint_covariance[pose], visible, camera.tolist())
         placed = samples + roots[:, None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..files.errors import InputError
 from .plots import literal_text, tidy_axes
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def scale_figure(predicted: Sequence[float], true: Sequence[float], label: str) 
     gives the correlation of the logarithms and the standard deviation of the log of the ratio: 0.05 is 5 %.
 
     Args:
-        predicted: ``(n,)`` sizes in metres of predicted bodies, as of `poseterior.benchmark.evaluate`.
+        predicted: ``(n,)`` sizes in metres of predicted bodies, as of `poseterior.evaluation.evaluate.evaluate`.
         true: ``(n,)`` sizes in metres of the same bodies.
         label: of what, for the title.
 

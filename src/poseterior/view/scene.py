@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
-from ..export.results import LiftResult, atomic_write
+from ..files.errors import InputError
+from ..files.writing import atomic_write
+from ..results.poses import LiftResult
 
 if TYPE_CHECKING:
     from viser import ViserServer

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..export.results import LiftResult
+from ..files.errors import InputError
+from ..results.poses import LiftResult
 from .scene import Photos, PoseScene, SceneOptions, start_server, stop_server
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..export.results import atomic_write, check_writable
-from ..skeletons import Skeleton, get_skeleton
+from ..files.errors import InputError
+from ..files.writing import atomic_write, check_writable
+from ..geometry.skeletons import Skeleton, get_skeleton
 from .plots import literal_text
 from .scene import SIDE_COLOURS
 

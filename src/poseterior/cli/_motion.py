@@ -1,0 +1,59 @@
+"""What the commands that write motions share: checks of their options, motion files, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..results.rotations import RotationResult
+
+
+MOTION_SUFFIXES = (".bvh", ".glb", ".npz")
+How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
+
+
+# -- what motions share ------------------------------------------------------------------------------------
+
+
+def check_motion(fps: float, how: str | None, count: int, samples: int) -> None:
+    """Refuse options that no motion could be written with, before any work is done."""
+    import math
+
+    from ..files.errors import InputError
+
+    if not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"--fps: expected a positive number, got {fps:g}")
+    if not 1 <= count <= max(samples, 1):
+        raise InputError(f"--count: expected 1 to {samples} (--samples), got {count}")
+    if how in ("mean", "best", "mode") and count > 1:
+        raise InputError(f"--count: there is one {how}; use --how samples, clusters or path")
+
+
+def write_motion(
+    rotations: RotationResult, path: Path, how: str | None, count: int, fps: float, console: Console
+) -> None:
+    """Write motion files, and say which."""
+    from ..results.motion import save_motion
+
+    written = save_motion(rotations, path, how, count, fps)
+    names = ", ".join(map(str, written[:4])) + (f" ... {written[-1]}" if len(written) > 4 else "")
+    console.print(f"wrote {names}", highlight=False, soft_wrap=True)
+    if path.suffix.lower() == ".bvh":
+        console.print("in Blender: File > Import > Motion Capture, scale 0.01, forward -Z, up Y", highlight=False)
+
+
+def write_picture(rotations: RotationResult, path: Path, how: str | None, console: Console, frames: int = 12) -> None:
+    """Write a contact sheet of the first hypothesis that a motion would show."""
+    from ..geometry.body import SMPL25
+    from ..results.hypotheses import choose
+    from ..view.sheets import contact_sheet
+
+    clips = rotations.clips()
+    chosen = choose(rotations, how or ("path" if len(clips) < len(rotations) else "mean"))
+    points = rotations.points(chosen)[:, 0].numpy()
+    labels = [str(number) for number in rotations.frame]
+    contact_sheet(points, SMPL25, path, frames, rotations.axes, labels, f"{rotations.lifter}: left blue, right red")
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)

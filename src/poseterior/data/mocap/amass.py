@@ -1,0 +1,161 @@
+"""AMASS motions: npz files in the SMPL-H (52 joints) or SMPL-X (55 joints) layout.
+
+No body model is used, because none may be shipped: the 22 body joints come from forward kinematics on a rest
+skeleton of our own making, an adult of about 1.70 m. Body shape (``betas``) is therefore ignored, and positions
+differ from the subject's true ones by the difference in proportions; rotations are the file's.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from numpy.typing import NDArray
+
+from ...files.errors import InputError
+from ...geometry.skeletons import SKELETONS
+from .joint_tables import AMASS_SHANK, AMASS_THIGH
+from .motion import Motion, forward_kinematics_quaternion, snap_rate
+
+__all__ = [
+    "REST_OFFSETS",
+    "read_amass",
+]
+
+#: Columns of ``poses`` and the model they belong to; both begin with the 22 body joints.
+LAYOUTS = {156: "SMPL-H", 165: "SMPL-X"}
+
+_THIGH, _SHANK = np.deg2rad(AMASS_THIGH), np.deg2rad(AMASS_SHANK)
+
+#: Rest position of each joint relative to its parent, metres, for the left side and the middle; the right side
+#: is mirrored. Our own round numbers for an adult of 1.70 m, in SMPL's rest pose. The pelvis entry is where
+#: SMPL's template holds its pelvis, to which ``trans`` is added.
+_OFFSETS = {
+    "pelvis": (0.0, -0.23, 0.03), "spine1": (0.0, 0.115, -0.02), "spine2": (0.0, 0.135, 0.005),
+    "spine3": (0.0, 0.055, 0.02), "neck": (0.0, 0.21, -0.04), "head": (0.0, 0.085, 0.05),
+    "left_hip": (0.065, -0.085, -0.01),
+    "left_knee": (0.38 * np.sin(_THIGH), -0.38 * np.cos(_THIGH), 0.0),
+    "left_ankle": (0.40 * np.sin(_SHANK), -0.40 * np.cos(_SHANK), -0.03),
+    "left_foot": (0.03, -0.055, 0.12), "left_collar": (0.075, 0.115, -0.025),
+    "left_shoulder": (0.115, 0.045, -0.01), "left_elbow": (0.255, -0.01, -0.02), "left_wrist": (0.25, 0.0, 0.0),
+}  # fmt: skip
+
+
+def _rest_offsets() -> NDArray[np.float64]:
+    rows = []
+    for joint in SKELETONS["smpl22"].joints:
+        x, y, z = _OFFSETS[joint.replace("right_", "left_")]
+        rows.append((-x if joint.startswith("right_") else x, y, z))
+    return np.array(rows)
+
+
+#: ``(22, 3)`` metres: our rest skeleton, y up, facing +z.
+REST_OFFSETS: NDArray[np.float64] = _rest_offsets()
+
+
+def _checked_size(path: Path) -> None:
+    """Refuse an archive whose array headers claim more than the archive holds, before memory is reserved."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if not info.filename.endswith(".npy"):
+                continue
+            with archive.open(info) as member:
+                version = np.lib.format.read_magic(member)
+                reader = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }
+                if version not in reader:
+                    raise ValueError(f"array {info.filename!r} has npy version {version}")
+                shape, _, dtype = reader[version](member)
+                if not dtype.hasobject and int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > info.file_size:
+                    raise ValueError(f"array {info.filename!r} claims shape {shape}, more than the file holds")
+
+
+def read_amass(path: str | Path) -> Motion:
+    """Read an AMASS npz file.
+
+    The world is turned from AMASS' z up to y up. ``poses`` (or ``root_orient`` and ``pose_body``) hold axis-angle
+    vectors in radians, ``trans`` metres.
+
+    Returns:
+        The motion of the 22 body joints, metres, with SMPL's rest pose at zero rotation.
+
+    Raises:
+        InputError: no npz, a missing or wrongly shaped array, an unknown layout, a value that is not finite, or
+            pickled objects, which are never read.
+    """
+    path = Path(path)
+    try:
+        _checked_size(path)
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {
+                name: archive[name]
+                for name in (
+                    "poses",
+                    "root_orient",
+                    "pose_body",
+                    "trans",
+                    "mocap_framerate",
+                    "mocap_frame_rate",
+                )
+                if name in archive.files
+            }
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error):
+            raise InputError(
+                f"{path}: an array holds pickled objects, which are never read; save it as plain numbers"
+            ) from None
+        raise InputError(f"{path}: not a readable npz file ({error})") from None
+
+    if "poses" not in arrays and {"root_orient", "pose_body"} <= set(arrays):
+        poses = np.concatenate([np.atleast_2d(arrays["root_orient"]), np.atleast_2d(arrays["pose_body"])], axis=-1)
+        layouts = {66: "SMPL body"}
+    else:
+        poses, layouts = arrays.get("poses", np.zeros(0)), LAYOUTS
+    for name in ("poses", "trans"):
+        if name not in arrays and (name == "trans" or poses.size == 0):
+            raise InputError(f"{path}: no array {name!r}; not an AMASS motion (shape and neutral files hold none)")
+    if poses.dtype.kind not in "fiu" or arrays["trans"].dtype.kind not in "fiu":
+        raise InputError(f"{path}: 'poses' and 'trans' must be numbers, found {poses.dtype}, {arrays['trans'].dtype}")
+    if poses.ndim != 2 or poses.shape[1] not in layouts or not len(poses):
+        known = ", ".join(f"{columns} ({name})" for columns, name in layouts.items())
+        raise InputError(f"{path}: 'poses' has shape {poses.shape}; expected (frames, columns) with columns {known}")
+    trans = arrays["trans"].astype(np.float64)
+    if trans.shape != (len(poses), 3):
+        raise InputError(f"{path}: 'trans' has shape {trans.shape}; expected ({len(poses)}, 3)")
+    body = poses[:, :66].astype(np.float64).reshape(len(poses), 22, 3)
+    _refuse_nan(path, body, trans)
+    rate = arrays.get("mocap_frame_rate", arrays.get("mocap_framerate"))
+    if rate is None:
+        raise InputError(f"{path}: no 'mocap_framerate' (or 'mocap_frame_rate'); the frame rate is unknown")
+    if rate.size != 1 or rate.dtype.kind not in "fiu" or not (np.isfinite(rate).all() and float(rate.item()) > 0):
+        raise InputError(f"{path}: mocap_framerate is {rate!r}; expected one positive number")
+
+    rotations = roma.rotvec_to_unitquat(torch.from_numpy(body))
+    upright = roma.rotvec_to_unitquat(torch.tensor([-np.pi / 2, 0.0, 0.0], dtype=torch.float64))
+    upright = upright.expand(len(body), 4)
+    root = SKELETONS["smpl22"].root
+    translations = [torch.from_numpy(offset) for offset in REST_OFFSETS]
+    translations[root] = roma.quat_action(upright, torch.from_numpy(trans + REST_OFFSETS[root]))
+    turns = [rotations[:, joint] for joint in range(22)]
+    turns[root] = roma.quat_product(upright, turns[root])
+    skeleton = SKELETONS["smpl22"]
+    positions, orientations = forward_kinematics_quaternion(skeleton.parents, translations, turns)
+    return Motion(skeleton.joints, skeleton.parents, positions, orientations, snap_rate(1.0 / float(rate.item())))
+
+
+def _refuse_nan(path: Path, body: NDArray[np.float64], trans: NDArray[np.float64]) -> None:
+    bad = ~np.isfinite(body).all(-1)
+    if bad.any():
+        frame, joint = np.argwhere(bad)[0]
+        raise InputError(
+            f"{path}: 'poses' of frame {frame}, joint {SKELETONS['smpl22'].joints[joint]!r} is not finite; "
+            "drop those frames first"
+        )
+    bad = ~np.isfinite(trans).all(-1)
+    if bad.any():
+        raise InputError(f"{path}: 'trans' of frame {int(bad.argmax())} is not finite; drop those frames first")

@@ -1,0 +1,1 @@
+"""Data sets that researchers download: their own layouts, as `poseterior.data.observations.ObservationSet`."""

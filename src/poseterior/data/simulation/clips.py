@@ -1,0 +1,137 @@
+"""People at several moments of a clip: what unsupervised learning sees (2D, no 3D anywhere), and steady cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Generator, Tensor
+from typing_extensions import Self
+
+from ...files.errors import InputError
+from ...keypoints import Keypoints2D
+from ..observations import Observations
+from ..store import Mocap
+from .simulator import Simulator, SimulatorConfig
+
+__all__ = [
+    "ClipSimulator",
+    "KeypointPairs",
+    "SteadySimulator",
+    "StoredKeypoints",
+    "neighbours",
+]
+
+
+@dataclass(frozen=True)
+class KeypointPairs:
+    """2D keypoints, and others of the same person and camera: nothing else, by construction.
+
+    Attributes:
+        keypoints: ``n`` poses.
+        later: ``n`` poses of the same people a moment later.
+        apart: ``n`` poses of the same people anywhere else in their clips.
+    """
+
+    keypoints: Keypoints2D
+    later: Keypoints2D
+    apart: Keypoints2D
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def neighbours(clip: Tensor, index: Tensor, step: int, least: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Rows a step later, and random rows at least ``least`` away, of the same clips; clips are runs of rows.
+
+    At the end of a clip the step goes back. A clip too short for either gives what is farthest in it.
+
+    Args:
+        clip: ``(rows,)`` clip of each row.
+        index: ``(n,)`` rows.
+        step: rows from a pose to the later one.
+        least: smallest distance in rows of the random one.
+        generator: of the random rows.
+    """
+    changed = torch.ones(len(clip), dtype=torch.bool)
+    changed[1:] = clip[1:] != clip[:-1]
+    run = changed.cumsum(0) - 1
+    start = changed.nonzero().squeeze(-1)
+    end = torch.cat([start[1:], torch.tensor([len(clip)])])
+    first, last = start[run[index]], end[run[index]] - 1
+    later = torch.where(index + step <= last, index + step, index - step)
+    later = torch.minimum(torch.maximum(later, first), last)
+    # All rows but those within ``least`` of the pose, counted from the first.
+    low, high = (index - least - first + 1).clamp(min=0), (last - index - least + 1).clamp(min=0)
+    draw = (torch.rand(len(index), generator=generator) * (low + high)).long()
+    apart = torch.where(draw < low, first + draw, index + least + draw - low)
+    farthest = torch.where(index - first > last - index, first, last)
+    return later, torch.where(low + high > 0, apart, farthest)
+
+
+class ClipSimulator(Simulator):
+    """Draws `KeypointPairs` from stored poses: same body and same camera, other frames of the clip.
+
+    Args:
+        mocap, config: as the `Simulator`'s; limbs are not recombined between clips.
+        step: frames from a pose to the later one.
+        least: smallest distance in frames to the pose elsewhere in the clip.
+    """
+
+    def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None, step: int = 5, least: int = 10) -> None:
+        super().__init__(mocap, config)
+        if self.config.recombine > 0:
+            raise InputError("simulator.recombine: clips are observed as they are: expected 0 for learning from 2D")
+        self.clip = torch.as_tensor(mocap.clip).long()
+        self.step, self.least = step, least
+
+    def __call__(self, n: int, generator: Generator, index: Tensor | None = None) -> KeypointPairs:  # type: ignore[override]
+        """Draw ``n`` pairs. Same generator state, same result."""
+        base = torch.randint(len(self), (n,), generator=generator) if index is None else index
+        later, apart = neighbours(self.clip, base, self.step, self.least, generator)
+        state = generator.get_state()
+        seen = []
+        for rows in (base, later, apart):
+            # The same draws give the same body and camera; only the frame differs.
+            generator.set_state(state)
+            seen.append(super().__call__(n, generator, rows).keypoints)
+        return KeypointPairs(*seen)
+
+
+class StoredKeypoints:
+    """Draws `KeypointPairs` from stored observations, of which it keeps the 2D only.
+
+    Args:
+        observations: rows of one clip are those whose ids name the same file.
+        step, least: as for `ClipSimulator`, in stored rows.
+    """
+
+    def __init__(self, observations: Observations, step: int = 5, least: int = 10) -> None:
+        self.keypoints = observations.keypoints
+        numbers: dict[str, int] = {}
+        self.clip = torch.tensor([numbers.setdefault(i.file, len(numbers)) for i in self.keypoints.ids])
+        self.step, self.least = step, least
+
+    def __call__(self, n: int, generator: Generator) -> KeypointPairs:
+        rows = torch.randint(len(self.keypoints), (n,), generator=generator)
+        later, apart = neighbours(self.clip, rows, self.step, self.least, generator)
+        return KeypointPairs(self.keypoints[rows], self.keypoints[later], self.keypoints[apart])
+
+
+class SteadySimulator(Simulator):
+    """A `Simulator` whose camera stands still, with the person in one place of the picture, throughout a clip."""
+
+    def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None) -> None:
+        super().__init__(mocap, config)
+        self.clip = torch.as_tensor(mocap.clip).long()
+
+    def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        clips, row = self.clip[base].unique(return_inverse=True)
+        rotation, root, intrinsics, image_size = super()._cameras(clips, generator)
+        return rotation[row], root[row], intrinsics[row], image_size[row]

@@ -1,0 +1,225 @@
+"""Fixed protocols: poses and observations saved once, so that every lifter sees the same input."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ...files.errors import InputError
+from ...geometry.cameras import ASSUMED_FIELD_OF_VIEW
+from ...geometry.skeletons import SKELETONS
+from ...keypoints import PoseId
+from ..observations import Observations, ObservationSet
+from ..store import PoseStore
+from .bodies import BodySimulator
+from .clips import SteadySimulator
+from .simulator import Simulator, SimulatorConfig
+
+__all__ = [
+    "PROTOCOLS",
+    "Protocol",
+    "simulate",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A fixed way of turning a store into observations.
+
+    Attributes:
+        name: short name.
+        description: one line.
+        data: which data it is meant for.
+        simulator: ranges.
+        fps: frame rate to which clips are thinned.
+        seed: of everything drawn.
+        version: raised whenever the meaning changes.
+        people: ``"recorded"`` joint positions, ``"steady"`` (recorded, one camera a clip, frames in a row) or
+            ``"articulated"`` (the shipped body turned by the recorded rotations, which are kept as truth).
+        hide: joints that are not seen besides what the simulator hides: their names, or how many (drawn anew for
+            each pose).
+        group: sweep that it belongs to, or ``"main"``.
+        label: what sets it apart in its sweep.
+        value: the same as a number, if it is one.
+    """
+
+    name: str
+    description: str
+    data: str
+    simulator: SimulatorConfig
+    fps: float = 10.0
+    seed: int = 2026
+    version: int = 1
+    people: Literal["recorded", "steady", "articulated"] = "recorded"
+    hide: int | tuple[str, ...] = 0
+    group: str = "main"
+    label: str = ""
+    value: float | None = None
+
+
+#: A person as recorded, somewhere in the middle of the picture, by a camera whose intrinsics are given.
+_PLAIN = SimulatorConfig(
+    mirror=0.0, recombine=0.0, limb_jitter=0.0, own_body=1.0, pitch=(-5.0, 25.0), roll=(-5.0, 5.0),
+    distance=(2.5, 7.0), field_of_view=(40.0, 70.0), placement=0.3, aspect=(1.0, 1.78), noise=(2.0, 25.0),
+    noise_joint=(0.5, 2.0), missing={"scattered": 1.0}, scattered=(0.05, 0.05), truncate=0.0,
+    camera_knowledge=(0.0, 0.0, 1.0), height_known=0.0,
+)  # fmt: skip
+#: The same with every joint in sight.
+_WHOLE = dataclasses.replace(_PLAIN, missing={"none": 1.0})
+_LEGS = tuple(f"{side}_{joint}" for side in ("left", "right") for joint in ("knee", "ankle"))
+
+
+def _sweeps() -> list[Protocol]:
+    """One thing changed at a time: joints in sight, the detector's noise, the camera's pitch and field of view."""
+    any_store = "any store"
+    hidden: dict[str, tuple[str, int | tuple[str, ...]]] = {
+        f"masks-{count}": (f"{count} joints", count) for count in (0, 2, 4, 8)
+    }
+    hidden |= {
+        "masks-arm": ("one arm", ("right_shoulder", "right_elbow", "right_wrist")),
+        "masks-legs": ("legs", _LEGS),
+        "masks-lower": ("lower body", (*_LEGS, "left_hip", "right_hip", "pelvis")),
+    }
+    protocols = [
+        Protocol(
+            name, f"as cmu-test, {label} missing", any_store, _WHOLE, hide=hide, group="masks", label=label,
+            value=float(hide) if isinstance(hide, int) else None,
+        )
+        for name, (label, hide) in hidden.items()
+    ]  # fmt: skip
+
+    def swept(group: str, name: str, value: int, unit: str, what: str, **ranges: tuple[float, ...]) -> Protocol:
+        simulator = dataclasses.replace(_WHOLE, **ranges)  # type: ignore[arg-type]
+        text = f"nothing missing, {what} {value}{unit}"
+        return Protocol(
+            f"{name}-{value}", text, any_store, simulator, group=group, label=f"{value}{unit}", value=float(value)
+        )
+
+    for noise in (2, 5, 10, 20, 40):
+        protocols.append(swept("noise", "noise", noise, " mm", "detector noise of every joint", noise=(noise, noise)))
+    for pitch in (-15, 0, 15, 30, 60):
+        protocols.append(swept("pitch", "pitch", pitch, "°", "the camera looks down by", pitch=(pitch, pitch)))
+    # With the intrinsics known a field of view is no more than a scale of the picture: here the lifter has to assume.
+    for view in (25, 40, 55, 70, 90):
+        what = f"only the image size known ({ASSUMED_FIELD_OF_VIEW:g}° assumed), field of view"
+        ranges = {"field_of_view": (view, view), "camera_knowledge": (0.0, 1.0, 0.0)}
+        protocols.append(swept("field of view", "fov", view, "°", what, **ranges))
+    return protocols
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p
+    for p in (
+        Protocol("cmu-test", "detector noise 2-25 mm, 5 % of the joints missing", "CMU BVH test clips", _PLAIN),
+        Protocol(
+            "cmu-clean",
+            "exact projections, nothing missing (2 mm reported)",
+            "CMU BVH test clips",
+            dataclasses.replace(_WHOLE, noise=(2.0, 2.0), noise_added=False),
+        ),
+        Protocol(
+            "cmu-occluded",
+            "as cmu-test, one whole limb or the lower body missing",
+            "CMU BVH test clips",
+            dataclasses.replace(_PLAIN, missing={"limb": 0.5, "lower": 0.5}),
+        ),
+        Protocol(
+            "bandai-cross",
+            "as cmu-test, on other actors, proportions and joint definitions",
+            "Bandai-Namco dataset-1 (non-commercial)",
+            _PLAIN,
+        ),
+        Protocol(
+            "simulated",
+            "everything that training draws: bodies, cameras known or not, noise 2-40 mm, joints and halves missing",
+            "any store",
+            SimulatorConfig(),
+        ),
+        Protocol(
+            "cmu-motion",
+            "as cmu-test at 30 Hz, one steady camera a clip, frames in a row",
+            "CMU BVH test clips",
+            _PLAIN,
+            fps=30.0,
+            people="steady",
+        ),
+        Protocol(
+            "cmu-bodies",
+            "as cmu-test, the shipped body (bones within 3 %) turned by the recorded rotations",
+            "CMU BVH test clips",
+            _PLAIN,
+            people="articulated",
+        ),
+        *_sweeps(),
+    )
+}
+
+
+def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int | None = None) -> ObservationSet:
+    """Observe every (thinned) frame of a store once, by a fixed protocol.
+
+    Args:
+        store: a `PoseStore` or its folder.
+        protocol: name or `Protocol`.
+        limit: take this many frames, evenly spread, instead of all.
+
+    Raises:
+        InputError: unknown protocol, or a folder that is no store.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit: expected at least 1, got {limit}")
+    if isinstance(protocol, str):
+        if protocol not in PROTOCOLS:
+            raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
+        protocol = PROTOCOLS[protocol]
+    mocap = (store if isinstance(store, PoseStore) else PoseStore(store)).load(fps=protocol.fps)
+    index = _frames(torch.from_numpy(mocap.clip), limit, in_a_row=protocol.people == "steady")
+    generator = torch.Generator().manual_seed(protocol.seed)
+    simulator = {"recorded": Simulator, "steady": SteadySimulator, "articulated": BodySimulator}[protocol.people]
+    observations = simulator(mocap, protocol.simulator)(len(index), generator, index)
+    if protocol.hide:
+        observations = _hidden(observations, protocol.hide, generator)
+    clips = mocap.clip[index.numpy()]
+    ids = [PoseId(mocap.clip_names[c], int(f), 0) for c, f in zip(clips, mocap.frame[index.numpy()], strict=True)]
+    keypoints = observations.keypoints._replace(ids=ids)
+    return ObservationSet(
+        dataclasses.replace(observations, keypoints=keypoints),
+        tuple(mocap.action[c] for c in clips),
+        tuple(mocap.subject[c] for c in clips),
+        f"{protocol.name} v{protocol.version}",
+        protocol.seed,
+    )
+
+
+def _frames(clip: Int[Tensor, " rows"], limit: int | None, in_a_row: bool) -> Int[Tensor, " frames"]:
+    """At most ``limit`` rows, evenly spread; or as many from the middle of every clip, one after the other."""
+    index = torch.arange(len(clip))
+    if limit is None or limit >= len(index):
+        return index
+    if not in_a_row:
+        return index[torch.linspace(0, len(index) - 1, limit).long()]
+    clips = clip.unique()
+    each = max(2, limit // len(clips))
+    rows = []
+    for number in clips[: max(1, limit // each)]:
+        own = index[clip == number]
+        start = max(0, (len(own) - each) // 2)
+        rows.append(own[start : start + each])
+    return torch.cat(rows)
+
+
+def _hidden(observations: Observations, hide: int | tuple[str, ...], generator: torch.Generator) -> Observations:
+    """The same with these joints, or so many drawn anew for each pose, not seen."""
+    keypoints = observations.keypoints
+    if isinstance(hide, int):
+        order = torch.rand(keypoints.visible.shape, generator=generator).argsort(-1).argsort(-1)
+        seen = order >= hide
+    else:
+        seen = torch.ones_like(keypoints.visible)
+        seen[:, [SKELETONS["h36m17"].index(name) for name in hide]] = False
+    return dataclasses.replace(observations, keypoints=keypoints._replace(visible=keypoints.visible & seen))

@@ -1,0 +1,1 @@
+"""Distributions over 3D poses, and over the rotations that make them."""

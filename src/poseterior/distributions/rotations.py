@@ -1,0 +1,278 @@
+"""Distributions over joint rotations, and over the poses that they give a body.
+
+Rotations are smpl22's, relative to the parent; the pelvis' is in camera axes (x right, y down, z forward).
+Densities are with respect to **normalised Haar measure** of each modelled joint: 0 nats is the uniform density.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from ..files.errors import InputError
+from ..geometry.body import H36M_POINTS, SMPL25, body_points
+from ..geometry.skeletons import SKELETONS, Skeleton
+from ..nn.body_evidence import BodyEvidence
+from ..nn.rotation_networks import RotationNetwork
+from .base import SampledPoseDistribution, seeded
+
+__all__ = [
+    "ArticulatedPoseDistribution",
+    "RotationPoseDistribution",
+    "check_rotations",
+]
+
+_SMPL = SKELETONS["smpl22"]
+
+
+class RotationPoseDistribution(Distribution):
+    """A probability distribution over the rotations of smpl22's joints, event ``(22, 3, 3)``.
+
+    Attributes:
+        skeleton: smpl22.
+        modelled: names of the joints that have a density; the others are at the identity in every sample.
+        measure: what densities refer to.
+
+    Args:
+        network: see `RotationNetwork`.
+        evidence: what it sees.
+        draw_offsets: from (rotations in network axes, evidence, its context, generator) to rest offsets
+            ``(*samples, *batch, 25, 3)``, or None where the evidence's own are taken.
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
+    support = constraints.independent(constraints.real, 3)
+    measure = "normalised Haar measure of each modelled joint (uniform: 0 nats)"
+    axes = "relative to the parent; pelvis: camera axes (x right, y down, z forward)"
+    summary_draws = 128
+
+    def __init__(self, network: RotationNetwork, evidence: BodyEvidence, draw_offsets: Any = None) -> None:
+        super().__init__(evidence.batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
+        self.network, self.evidence, self._draw_offsets = network, evidence, draw_offsets
+        self.skeleton = _SMPL
+        self._context: Tensor | None = None
+        self._summary: Tensor | None = None
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        return tuple(_SMPL.joints[j] for j in self.network.joints)
+
+    def _encoded(self) -> Tensor:
+        """The encoder runs once a pose, whatever is asked of the distribution."""
+        learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.network.parameters())
+        if self._context is None or (learning and not self._context.requires_grad):
+            self._context = self.network.encode(self.evidence)
+        return self._context
+
+    def _in_network_axes(self, rotations: Tensor) -> Tensor:
+        pelvis = self.evidence.frame.unsqueeze(-3) @ rotations[..., :1, :, :]
+        return torch.cat([pelvis.expand_as(rotations[..., :1, :, :]), rotations[..., 1:, :, :]], -3)
+
+    def _in_camera_axes(self, rotations: Tensor) -> Tensor:
+        pelvis = self.evidence.frame.transpose(-1, -2).unsqueeze(-3) @ rotations[..., :1, :, :]
+        return torch.cat([pelvis, rotations[..., 1:, :, :]], -3)
+
+    # -- density -------------------------------------------------------------------------------------------
+
+    def joint_log_prob(self, value: Float[Tensor, "*samples_batch 22 3 3"]) -> Float[Tensor, "*samples_batch modelled"]:
+        """Each modelled joint's part of the log-density, in the order of `modelled`.
+
+        For the autoregressive structures it is the log-density of that joint given the evidence and the joints
+        before it.
+
+        Raises:
+            InputError: wrong shape, or a matrix that is no rotation; names the joint.
+        """
+        check_rotations(value)
+        return self.network.log_density(self._in_network_axes(value), self.evidence, self._encoded())
+
+    def log_prob(
+        self, value: Float[Tensor, "*samples_batch 22 3 3"], root: bool = True
+    ) -> Float[Tensor, "*samples_batch"]:
+        """Exact log-density in nats above uniform (normalised Haar measure).
+
+        Args:
+            value: rotations; those of joints that are not modelled do not matter.
+            root: whether the pelvis counts. Without evidence the rest does not depend on it, so that leaving it out
+                is the density of the body's pose whatever its orientation.
+        """
+        parts = self.joint_log_prob(value)
+        return parts.sum(-1) if root else parts[..., 1:].sum(-1)
+
+    # -- samples -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Float[Tensor, "*samples_batch 22 3 3"]:
+        """Draw rotations ``(*sample_shape, *batch, 22, 3, 3)``. The same seed gives the same rotations."""
+        return self.sample_and_log_prob(sample_shape, generator=generator, seed=seed)[0]
+
+    @torch.no_grad()
+    def sample_and_log_prob(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draws and their log-density, at the price of the draws."""
+        generator = seeded(seed, self.evidence.points.device) if generator is None else generator
+        drawn, density = self.network.draw(torch.Size(sample_shape), self.evidence, generator, self._encoded())
+        return self._in_camera_axes(drawn), density.sum(-1)
+
+    def _drawn(self) -> Tensor:
+        if self._summary is None:
+            self._summary = self.sample((self.summary_draws,), seed=0)
+        return self._summary
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch 22 3 3"]:
+        """Chordal mean of each joint: the rotation nearest to the average matrix of 128 fixed draws."""
+        return roma.special_procrustes(self._drawn().mean(0))
+
+    @property
+    def stddev(self) -> Float[Tensor, "*batch 22"]:
+        """Root mean square angle (radians) of each joint from the chordal mean, over the same draws."""
+        chord = (self._drawn() - self.mean).flatten(-2).norm(dim=-1) / (2 * math.sqrt(2))
+        return (2 * chord.clamp(max=1.0).asin()).square().mean(0).sqrt()
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch 22 3 3"]:
+        """Rotations of highest density that gradient ascent finds, from the best of 64 draws.
+
+        Adam on small turns of every joint; a local maximum, not proven to be the highest.
+        """
+        with torch.no_grad():
+            starts, density = self.sample_and_log_prob((64,), seed=0)
+            if density.numel() == 0:
+                return starts.new_zeros(*self.batch_shape, 22, 3, 3)
+            best = density.argmax(0)[None, ..., None, None, None].expand(1, *starts.shape[1:])
+            start = starts.gather(0, best)[0]
+        rows = list(self.network.joints)
+        with torch.enable_grad():
+            turn = torch.zeros(*self.batch_shape, 22, 3, dtype=start.dtype, device=start.device, requires_grad=True)
+            optimiser = torch.optim.Adam([turn], lr=0.02)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 60)
+            height, found = torch.full_like(start[..., 0, 0, 0], -math.inf), start
+            for _ in range(60):
+                moved = start @ roma.rotvec_to_rotmat(turn)
+                density = self.log_prob(moved)
+                higher = density.detach() > height
+                height = torch.where(higher, density.detach(), height)
+                found = torch.where(higher[..., None, None, None], moved.detach(), found)
+                (gradient,) = torch.autograd.grad(-density.sum(), turn)
+                turn.grad = torch.zeros_like(gradient)
+                turn.grad[..., rows, :] = gradient[..., rows, :].nan_to_num(0.0)
+                optimiser.step()
+                schedule.step()
+        return found
+
+    # -- positions -----------------------------------------------------------------------------------------
+
+    def offsets(
+        self, rotations: Tensor, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*samples_batch 25 3"]:
+        """Rest offsets for drawn rotations: drawn where bone lengths are uncertain, else the evidence's."""
+        if self._draw_offsets is None:
+            return self.evidence.offsets.expand(*rotations.shape[:-3], len(SMPL25), 3)
+        return self._draw_offsets(self._in_network_axes(rotations), self.evidence, self._encoded(), generator)
+
+    def positions(
+        self, offsets: Float[Tensor, "*batch 25 3"] | None = None, skeleton: str = "h36m17"
+    ) -> ArticulatedPoseDistribution:
+        """The poses that these rotations give a body, by forward kinematics.
+
+        Args:
+            offsets: rest offsets of the body (`poseterior.geometry.body`), metres: then every hypothesis has exactly
+                these bone lengths. Default: those of the evidence (inverse kinematics), or drawn with each hypothesis
+                (lifting), where what the picture leaves open of the body is part of the uncertainty.
+            skeleton: ``"h36m17"`` or ``"smpl22"``.
+        """
+        return ArticulatedPoseDistribution(self, offsets, skeleton)
+
+
+class ArticulatedPoseDistribution(SampledPoseDistribution):
+    """Poses of a body of rigid bones whose joints turn by a `RotationPoseDistribution`.
+
+    It has samples but no density: poses of rigid bones fill no volume. `rotations` has one.
+
+    Attributes:
+        rotations: the distribution over rotations.
+    """
+
+    has_density = False
+    has_rsample = False
+    summary_draws = 128
+
+    def __init__(
+        self, rotations: RotationPoseDistribution, offsets: Tensor | None = None, skeleton: str | Skeleton = "h36m17"
+    ) -> None:
+        super().__init__(rotations.batch_shape, skeleton)
+        names = {"h36m17": H36M_POINTS, "smpl22": tuple(range(len(_SMPL)))}
+        if self.skeleton.name not in names:
+            raise InputError(f"skeleton: expected one of {', '.join(names)}, got {self.skeleton.name!r}")
+        self._points = list(names[self.skeleton.name])
+        self.rotations, self._offsets = rotations, offsets
+
+    def of_rotations(self, rotations: Tensor, offsets: Tensor) -> Tensor:
+        """The pose of given rotations and rest offsets, relative to the root: ``(..., joints, 3)`` metres."""
+        points, _ = body_points(rotations, offsets)
+        points = points[..., self._points, :]
+        return points - points[..., self.skeleton.root, :].unsqueeze(-2)
+
+    @torch.no_grad()
+    def sample_with_rotations(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Poses, the rotations ``(*samples, *batch, 22, 3, 3)`` and the rest offsets that give them."""
+        generator = seeded(seed, self.rotations.evidence.points.device) if generator is None else generator
+        rotations = self.rotations.sample(sample_shape, generator=generator)
+        offsets = self._offsets
+        if offsets is None:
+            offsets = self.rotations.offsets(rotations, generator)
+        offsets = offsets.to(rotations.dtype).expand(*rotations.shape[:-3], len(SMPL25), 3)
+        return self.of_rotations(rotations, offsets), rotations, offsets
+
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        return self.sample_with_rotations(sample_shape, generator=generator, seed=seed)[0]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        raise self.no_density()
+
+
+def check_rotations(value: Tensor) -> None:
+    """Raises `InputError` for anything but rotation matrices of smpl22 ``(..., 22, 3, 3)``; names the joint."""
+    if value.ndim < 3 or value.shape[-3:] != (22, 3, 3):
+        raise InputError(f"rotations: expected (..., 22, 3, 3) matrices of smpl22, got {tuple(value.shape)}")
+    with torch.no_grad():
+        eye = torch.eye(3, dtype=value.dtype, device=value.device)
+        off = (value.transpose(-1, -2) @ value - eye).abs().amax((-2, -1))
+        wrong = ~((off < 1e-3) & (torch.linalg.det(value) > 0))
+        if bool(wrong.any()):
+            where = wrong.nonzero()[0].tolist()
+            at = f" of {tuple(where[:-1])}" if len(where) > 1 else ""
+            raise InputError(
+                f"rotations: joint {_SMPL.joints[where[-1]]!r}{at} is no rotation matrix; convert axis-angle with "
+                "roma.rotvec_to_rotmat, quaternions xyzw with roma.unitquat_to_rotmat"
+            )

@@ -1,0 +1,1 @@
+"""How good, and how honest: one comparison of all lifters."""

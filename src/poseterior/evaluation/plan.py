@@ -1,0 +1,221 @@
+"""What the benchmark compares, and on what: lifters of every kind, protocols by name or by sweep."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.observations import ObservationSet, load_observations
+from ..data.simulation.protocols import PROTOCOLS, Protocol, simulate
+from ..data.store import PoseStore
+from ..files.errors import InputError
+from ..keypoints import Keypoints2D
+from ..lifters import Lifter, list_shipped, load
+from .peers import SavedResults, content_hash, load_peer, load_results
+from .subsets import select_poses, spread_poses
+
+__all__ = [
+    "CROSS",
+    "GROUPS",
+    "Contender",
+    "Planned",
+    "contenders",
+    "plan",
+]
+
+#: The protocol that is meant for another store.
+CROSS = "bandai-cross"
+#: What `--protocol` also takes: every protocol of a sweep, or of ``main``.
+GROUPS = tuple(dict.fromkeys(protocol.group for protocol in PROTOCOLS.values()))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A lifter in the comparison.
+
+    Attributes:
+        name: as it is called in tables.
+        kind: ``shipped``, ``weights`` (a folder), ``peer`` (somebody's function) or ``results`` (files).
+        lifter: itself; of results files, what finds those of a protocol.
+        hash: of everything that its answers depend on.
+        description, licence, megabytes: from its card and files, where there are any.
+    """
+
+    name: str
+    kind: str
+    lifter: Lifter | SavedResults
+    hash: str
+    description: str = ""
+    licence: str = ""
+    megabytes: float | None = None
+
+    def on(self, protocol: str, keypoints: Keypoints2D) -> Lifter:
+        """The lifter for this protocol's poses. Raises `InputError` where there are no results of it."""
+        if isinstance(self.lifter, SavedResults):
+            return self.lifter.for_protocol(protocol, keypoints)
+        return self.lifter
+
+    def hash_on(self, protocol: str) -> str:
+        """Of everything that the answers on this protocol depend on: of results, the protocol's file alone."""
+        if isinstance(self.lifter, SavedResults) and protocol in self.lifter.files:
+            return hashlib.sha256(self.lifter.files[protocol].read_bytes()).hexdigest()
+        return self.hash
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A protocol in the comparison: what it is called, and its observations when asked for."""
+
+    name: str
+    observe: Callable[[int], ObservationSet]
+    description: str
+    data: str
+    group: str = "main"
+    label: str = ""
+    value: float | None = None
+    in_a_row: bool = False
+
+
+def contenders(
+    names: Sequence[str] = (),
+    peers: Sequence[str] = (),
+    results: Sequence[str] = (),
+    samples: int = 200,
+    device: str = "cpu",
+) -> list[Contender]:
+    """The lifters to compare: shipped ones or folders, functions, files of results.
+
+    Args:
+        names: shipped names or folders of weights; with nothing named at all, every shipped lifter.
+        peers: ``module:function``, see `load_peer`.
+        results: ``NAME=PATH``, see `load_results`.
+        samples: hypotheses a pose that a function is asked for.
+        device: for weights.
+
+    Raises:
+        InputError: two of the same name, ``NAME=`` left out, or what does not load.
+    """
+    found = [_from_weights(name, device) for name in names or (() if peers or results else tuple(list_shipped()))]
+    for peer in peers:
+        lifter = load_peer(peer, samples)
+        found.append(Contender(peer, "peer", lifter, content_hash(lifter), str(lifter.card["description"])))
+    for given in results:
+        name, equals, path = given.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"--results {given}: expected NAME=PATH, e.g. --results mine=results_folder")
+        files = load_results(name, path)
+        found.append(Contender(name, "results", files, content_hash(files), f"results from {Path(path).name}"))
+    taken = [contender.name for contender in found]
+    for name in taken:
+        if taken.count(name) > 1:
+            raise InputError(f"{name}: named twice; rename one of the folders, or NAME of --results NAME=PATH")
+    return found
+
+
+def _from_weights(name: str, device: str) -> Contender:
+    lifter = load(name, device)
+    shipped = list_shipped()
+    folder = shipped.get(name, Path(name))
+    # Weights lie in runs/NAME/weights.
+    short = name if name in shipped else folder.resolve().name
+    if short == "weights":
+        short = folder.resolve().parent.name
+    return Contender(
+        short,
+        "shipped" if name in shipped else "weights",
+        lifter,
+        content_hash(name),
+        str(lifter.card.get("description", "")),
+        str(lifter.card.get("licence", "")),
+        round((folder / "model.safetensors").stat().st_size / 1e6, 2),
+    )
+
+
+def plan(
+    protocols: Sequence[str] = (),
+    data: Path | None = None,
+    cross: Path | None = None,
+    observations: Sequence[Path] = (),
+) -> list[Planned]:
+    """The protocols to run.
+
+    Args:
+        protocols: names of `PROTOCOLS` or of `GROUPS`; with none, all for which there is data.
+        data: the pose store.
+        cross: the store of other people, for `CROSS`.
+        observations: files of observations, e.g. of a data set; each is a protocol of its file's name.
+
+    Raises:
+        InputError: an unknown protocol, a protocol without its data, no data at all, two of the same name.
+    """
+    protocols = (protocols,) if isinstance(protocols, str) else protocols
+    unknown = [name for name in protocols if name not in PROTOCOLS and name not in GROUPS]
+    if unknown:
+        raise InputError(
+            f"unknown protocol {unknown[0]!r}; known: {', '.join(PROTOCOLS)}; or a group: {', '.join(GROUPS)}"
+        )
+    if data is None and cross is None and not observations:
+        raise InputError(
+            "nothing to measure on: pass --data STORE (`poseterior data import` makes one from motion capture) or "
+            "--observations FILE"
+        )
+    stores = {name: cross if name == CROSS else data for name in PROTOCOLS}
+    if protocols:
+        wanted = [n for n, p in PROTOCOLS.items() if n in protocols or p.group in protocols]
+        for name in protocols:
+            named = [n for n, p in PROTOCOLS.items() if name in (n, p.group)]
+            if all(stores[n] is None for n in named):
+                raise InputError(f"--protocol {name}: needs {'--cross' if name == CROSS else '--data'} STORE")
+    else:
+        wanted = list(PROTOCOLS)
+    planned = [_simulated(PROTOCOLS[name], Path(stores[name])) for name in wanted if stores[name] is not None]  # type: ignore[arg-type]
+    planned += [_stored(Path(path)) for path in observations]
+    names = [one.name for one in planned]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two protocols are called {name!r}; rename the file")
+    return planned
+
+
+def _simulated(protocol: Protocol, store: Path) -> Planned:
+    opened = PoseStore(store)
+    return Planned(
+        protocol.name,
+        lambda poses: simulate(opened, protocol, poses),
+        protocol.description,
+        store.resolve().name,
+        protocol.group,
+        protocol.label or protocol.name,
+        protocol.value,
+        in_a_row=protocol.people == "steady",
+    )
+
+
+def _stored(path: Path) -> Planned:
+    if not path.is_file():
+        raise InputError(f"--observations {path}: no such file")
+
+    def observe(poses: int) -> ObservationSet:
+        data = load_observations(path)
+        known = data.observations.observed.any(-1)
+        if not bool(known.any()):
+            raise InputError(f"{path}: holds no 3D poses to compare with")
+        return spread_poses(select_poses(data, known), poses)
+
+    return Planned(path.stem, observe, f"observations of {path.name}", path.name)
+
+
+def described(planned: Planned, data: ObservationSet) -> dict[str, Any]:
+    """The protocol's entry in the result."""
+    return {
+        "group": planned.group,
+        "label": planned.label or planned.name,
+        "value": planned.value,
+        "description": planned.description,
+        "poses": len(data),
+        "data": planned.data,
+        "version": data.protocol,
+    }

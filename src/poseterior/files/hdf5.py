@@ -1,0 +1,76 @@
+"""What the readers of HDF5 files share. Files are opened for reading only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+__all__ = [
+    "open_h5",
+    "read_numbers",
+    "read_texts",
+]
+
+
+@contextmanager
+def open_h5(path: str | Path) -> Iterator[Any]:
+    """An ``h5py.File`` to read from.
+
+    Raises:
+        InputError: h5py is not installed, no such file, or one that cannot be read, now or while it is open.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(f"{path}: reading HDF5 files needs h5py: pip install 'poseterior[h36m]'") from None
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
+
+
+def _dataset(file: Any, name: str) -> Any:
+    import h5py
+
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        held = ", ".join(key[:40] for key in islice(file, 20)) or "nothing"
+        raise InputError(f"{file.filename}: {name!r} is missing; the file holds: {held}")
+    return found
+
+
+def read_numbers(file: Any, name: str) -> NDArray[np.float64]:
+    """An array of numbers of an open file.
+
+    Raises:
+        InputError: it is missing, or holds something else.
+    """
+    found = _dataset(file, name)
+    if found.dtype.kind not in "fiu":
+        raise InputError(f"{file.filename}: {name!r} holds {found.dtype}; expected numbers")
+    return np.asarray(found, dtype=np.float64)
+
+
+def read_texts(file: Any, name: str) -> list[str]:
+    """A list of texts of an open file, stored as bytes of fixed or variable length.
+
+    Raises:
+        InputError: it is missing, holds something else, or has not one dimension.
+    """
+    import h5py
+
+    found = _dataset(file, name)
+    if h5py.check_string_dtype(found.dtype) is None or found.ndim != 1:
+        raise InputError(f"{file.filename}: {name!r} is {found.dtype} {found.shape}; expected text, one a row")
+    return [str(text) for text in found.asstr(errors="replace")[()]]

@@ -1,0 +1,1 @@
+"""Skeletons, bones and cameras: pure functions of tensors."""

@@ -1,0 +1,102 @@
+"""Cameras: projection, rays, and where a pose stands that explains its keypoints.
+
+Camera axes are x right, y down, z forward; intrinsics are ``(fx, fy, cx, cy)`` in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = [
+    "ASSUMED_FIELD_OF_VIEW",
+    "assumed_intrinsics",
+    "fit_root",
+    "pixels_to_plane",
+    "project",
+    "turn_to_axis",
+]
+
+#: Field of view in degrees across the longer side of an image whose camera is not known.
+ASSUMED_FIELD_OF_VIEW = 55.0
+
+
+def project(
+    points: Float[Tensor, "*batch joints 3"], intrinsics: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch joints 2"]:
+    """Pixels of points in camera axes (metres). Points behind the camera are the caller's concern."""
+    return points[..., :2] / points[..., 2:] * intrinsics[..., None, :2] + intrinsics[..., None, 2:]
+
+
+def pixels_to_plane(
+    xy: Float[Tensor, "*batch joints 2"], intrinsics: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch joints 2"]:
+    """Pixels as points (x/z, y/z) of the plane at unit distance."""
+    return (xy - intrinsics[..., None, 2:]) / intrinsics[..., None, :2]
+
+
+def assumed_intrinsics(
+    image_size: Float[Tensor, "*batch 2"], field_of_view: float = ASSUMED_FIELD_OF_VIEW
+) -> Float[Tensor, "*batch 4"]:
+    """Intrinsics of a centred camera with the given field of view (degrees) across the longer side."""
+    focal = 0.5 * image_size.amax(-1, keepdim=True) / math.tan(math.radians(field_of_view) / 2)
+    return torch.cat([focal, focal, 0.5 * image_size], -1)
+
+
+def turn_to_axis(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The smallest rotation that takes ``direction`` (z > 0) onto the optical axis (0, 0, 1)."""
+    x, y, z = (direction / direction.norm(dim=-1, keepdim=True)).unbind(-1)
+    k = 1.0 / (1.0 + z)
+    rows = (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z)
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def _explaining_root(
+    poses: Float[Tensor, "*samples_and_batch joints 3"],
+    xy: Float[Tensor, "*batch joints 2"],
+    covariance: Float[Tensor, "*batch joints 2 2"],
+    visible: Bool[Tensor, "*batch joints"],
+    intrinsics: Float[Tensor, "*batch 4"],
+) -> Float[Tensor, "*samples_and_batch 3"]:
+    """The equations of `solve_root`, in float64; values of joints that are not visible are ignored."""
+    known = visible.unsqueeze(-1)
+    intrinsics = intrinsics.double()
+    xy = torch.where(known, xy.double(), 0.0)
+    identity = torch.eye(2, dtype=xy.dtype, device=xy.device)
+    covariance = torch.where(known.unsqueeze(-1), covariance.double(), identity)
+    focal = torch.diag_embed(intrinsics[..., :2]).unsqueeze(-3).expand(*xy.shape, 2)
+    camera = torch.cat([focal, (intrinsics[..., None, 2:] - xy).unsqueeze(-1)], -1)  # (*batch, joints, 2, 3)
+    normal = camera.mT @ torch.linalg.inv(covariance) @ camera
+    normal = torch.where(known.unsqueeze(-1), normal, 0.0)
+    right = -(normal @ torch.where(known, poses.double(), 0.0).unsqueeze(-1)).sum(-3)
+    # The matrix is the same for all samples, so that its inverse is taken once for all.
+    root = (torch.linalg.pinv(normal.sum(-3), hermitian=True) @ right).squeeze(-1)
+    return torch.where(visible.sum(-1, keepdim=True) >= 2, root, float("nan"))
+
+
+def fit_root(
+    poses: np.ndarray,
+    keypoints: np.ndarray,
+    covariance: np.ndarray,
+    visible: np.ndarray,
+    intrinsics: Sequence[float],
+) -> np.ndarray:
+    """`solve_root` for arrays: several poses, one set of keypoints, a camera that is given.
+
+    Args:
+        poses: ``(n, joints, 3)`` metres relative to the root, camera axes.
+        keypoints: ``(joints, 2)`` px; values of joints that are not visible are ignored.
+        covariance: ``(joints, 2, 2)`` px².
+        visible: ``(joints,)`` bool.
+        intrinsics: ``(fx, fy, cx, cy)`` px.
+
+    Returns:
+        ``(n, 3)`` metres; NaN where fewer than two joints are visible, which cannot tell the distance.
+    """
+    arrays = (poses, keypoints, covariance, visible, np.asarray(intrinsics))
+    return _explaining_root(*(torch.from_numpy(np.array(array)) for array in arrays)).numpy()

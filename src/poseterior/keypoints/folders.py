@@ -1,0 +1,245 @@
+"""Folders of photographs and clips with their keypoints: what belongs together, and what has to be left out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..files.errors import InputError
+from .formats import read_keypoints
+from .keypoints import Keypoints2D
+
+__all__ = [
+    "LeftOut",
+    "LiftTask",
+    "find_tasks",
+    "image_size_of",
+]
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+KEYPOINT_SUFFIXES = (".json", ".npy", ".npz")
+#: How OpenPose calls the keypoints of photo.jpg.
+_OPENPOSE = "_keypoints"
+
+
+@dataclass(frozen=True)
+class LiftTask:
+    """What becomes one result file.
+
+    Attributes:
+        name: of the result, without extension.
+        keypoints: the poses, batch shape ``(poses,)``; the image size is that of the photograph where no file tells.
+        photo: the photograph; None for keypoints without one.
+        source: the file that the keypoints come from.
+        clip: the poses are of more than one frame.
+    """
+
+    name: str
+    keypoints: Keypoints2D
+    photo: Path | None
+    source: Path
+    clip: bool
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that could not be used, and why."""
+
+    file: str
+    reason: str
+
+
+def find_tasks(
+    folder: str | os.PathLike[str],
+    format: str = "auto",
+    skeleton: str | None = None,
+    image_size: Sequence[float] | None = None,
+) -> tuple[list[LiftTask], list[LeftOut]]:
+    """Pair the photographs of a folder with keypoints, and find the clips in it.
+
+    The keypoints of ``photo.jpg`` are in ``photo.json``, ``photo.npy``, ``photo.npz`` or ``photo_keypoints.json``; or
+    in any file of the folder that names the picture (COCO annotations, AlphaPose results, plain JSON with ``image``).
+    What a keypoint file holds of no photograph is a task of its own: a pose, or a clip. Of OpenPose's frames without
+    photographs (``*_keypoints.json``) the folder is the clip.
+
+    Args:
+        folder: looked into, not its subfolders.
+        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.formats.read_keypoints`.
+
+    Returns:
+        tasks in order of their names, which differ in more than upper and lower case; and what was left out.
+
+    Raises:
+        InputError: not a folder, or nothing in it can be lifted; the message says why.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
+    sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
+    found = _Finder(format, skeleton, image_size)
+    own: set[Path] = set()
+    for photo in photos:
+        beside = [path for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
+        own.update(beside)
+        found.add_photo_with_own(photo, beside)
+    rest = [path for path in sources if path not in own]
+    frames = [path for path in rest if path.stem.endswith(_OPENPOSE) and path.suffix.lower() == ".json"]
+    if frames and not own:
+        found.add_openpose_clip(folder)
+        rest = [path for path in rest if path not in frames]
+    for source in rest:
+        found.add_shared(source, photos)
+    found.leave_out_the_other(photos)
+    if not found.tasks:
+        if not found.left_out:
+            raise InputError(f"{folder}: neither photographs ({', '.join(PHOTO_SUFFIXES)}) nor keypoint files in it")
+        first_out = found.left_out[0]
+        raise InputError(f"{folder}: nothing to lift; {first_out.file}: {first_out.reason}")
+    return sorted(found.tasks, key=lambda task: task.name), found.left_out
+
+
+class _Finder:
+    """Collects the tasks; every name is given once."""
+
+    def __init__(self, format: str, skeleton: str | None, image_size: Sequence[float] | None) -> None:
+        self.format, self.skeleton, self.image_size = format, skeleton, image_size
+        self.tasks: list[LiftTask] = []
+        self.left_out: list[LeftOut] = []
+        self._taken: dict[str, str] = {}
+
+    def leave_out(self, path: Path, reason: object) -> None:
+        self.left_out.append(LeftOut(path.name, str(reason).removeprefix(f"{path}: ")))
+
+    def add_photo_with_own(self, photo: Path, beside: list[Path]) -> None:
+        """A photograph and the keypoint files of its name."""
+        if len(beside) > 1:
+            names = " and ".join(path.name for path in beside)
+            self.leave_out(photo, f"has more than one keypoint file, {names}; keep one")
+        if len(beside) != 1:
+            return
+        try:
+            keypoints = read_keypoints(beside[0], self.format, self.skeleton, image_size_of(photo))
+        except InputError as error:
+            self.leave_out(photo, str(error).replace(str(beside[0]), beside[0].name))
+            return
+        self._add(photo.stem, keypoints, photo, beside[0], _is_clip(keypoints))
+
+    def add_openpose_clip(self, folder: Path) -> None:
+        """The frames of a folder without photographs."""
+        try:
+            keypoints = read_keypoints(folder, self.format, self.skeleton, self.image_size)
+        except InputError as error:
+            self.leave_out(folder, error)
+            return
+        self._add(folder.resolve().name, keypoints, None, folder, _is_clip(keypoints))
+
+    def add_shared(self, source: Path, photos: list[Path]) -> None:
+        """A file that no photograph has the name of: it may name photographs, or be a clip or a pose of its own."""
+        try:
+            keypoints = read_keypoints(source, self.format, self.skeleton, self.image_size)
+        except InputError as error:
+            self.leave_out(source, error)
+            return
+        rows: dict[str, list[int]] = {}
+        for row, picture in enumerate(_pictures(source, keypoints, photos)):
+            rows.setdefault(picture, []).append(row)
+        if "" in rows:
+            nameless = keypoints[rows.pop("")]
+            self._add(source.stem, nameless, None, source, _is_clip(nameless))
+        absent = []
+        for picture, own in rows.items():
+            photo = _photo_called(picture, photos)
+            if photo is None:
+                absent.append(picture)
+            elif self._taken.get(photo.stem.casefold()) != photo.name:  # else it has keypoints of its own
+                self._add_named(photo, keypoints[own], source)
+        if absent:
+            more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+            self.leave_out(source, f"names pictures that are not in the folder: {', '.join(absent[:3])}{more}")
+
+    def leave_out_the_other(self, photos: list[Path]) -> None:
+        """The photographs of which nothing has been said yet."""
+        known = {task.photo for task in self.tasks}
+        named = {left.file for left in self.left_out}
+        for photo in photos:
+            if photo not in known and photo.name not in named:
+                wanted = f"{photo.stem}.json, .npy or .npz"
+                self.leave_out(photo, f"has no keypoints: expected {wanted} beside it, or a file that names it")
+
+    def _add_named(self, photo: Path, keypoints: Keypoints2D, source: Path) -> None:
+        try:
+            size = torch.tensor(image_size_of(photo))
+        except InputError as error:
+            self.leave_out(photo, error)
+            return
+        known = keypoints.image_size.isfinite()
+        sized = keypoints.with_camera(image_size=torch.where(known, keypoints.image_size, size))
+        self._add(photo.stem, sized, photo, source, clip=False)
+
+    def _add(self, name: str, keypoints: Keypoints2D, photo: Path | None, source: Path, clip: bool) -> None:
+        origin = source if photo is None else photo
+        if name.casefold() in self._taken:
+            first = self._taken[name.casefold()]
+            self.leave_out(origin, f"has the name of {first}, and so would its result; rename one")
+            return
+        self._taken[name.casefold()] = origin.name
+        self.tasks.append(LiftTask(name, keypoints, photo, source, clip))
+
+
+def image_size_of(photo: Path) -> tuple[float, float]:
+    """Width and height in px of a photograph, turned as its EXIF says.
+
+    Raises:
+        InputError: it cannot be read as an image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(photo) as image:
+            width, height = ImageOps.exif_transpose(image).size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{photo}: cannot be read as an image ({error}); use a JPEG or PNG") from None
+    return float(width), float(height)
+
+
+def _pictures(source: Path, keypoints: Keypoints2D, photos: list[Path]) -> list[str]:
+    """The picture that each pose names; empty where it names none.
+
+    AlphaPose numbers the frames of a video as it names photographs, so that its names count only where the folder
+    has one of these photographs.
+    """
+    images = _alphapose_images(source)
+    if any(_photo_called(image, photos) for image in images):
+        return [images[identity.frame] for identity in keypoints.ids]
+    return [identity.file if identity.file != str(source) else "" for identity in keypoints.ids]
+
+
+def _alphapose_images(source: Path) -> list[str]:
+    """Names in the order of the frames as `read_keypoints` counts them; none if the file is of another format."""
+    if source.suffix.lower() != ".json":
+        return []
+    entries = json.loads(source.read_text(encoding="utf-8-sig"))
+    if not isinstance(entries, list):
+        return []
+    images = [entry.get("image_id") for entry in entries if isinstance(entry, dict)]
+    names = [image for image in images if isinstance(image, str)]
+    return list(dict.fromkeys(names)) if len(names) == len(entries) else []
+
+
+def _photo_called(name: str, photos: list[Path]) -> Path | None:
+    """The photograph of that name, or of that name with another image's extension."""
+    wanted = Path(name.replace("\\", "/"))
+    same = [photo for photo in photos if photo.name == wanted.name]
+    stem = wanted.stem if wanted.suffix.lower() in PHOTO_SUFFIXES else wanted.name
+    return next(iter([*same, *(photo for photo in photos if photo.stem == stem)]), None)
+
+
+def _is_clip(keypoints: Keypoints2D) -> bool:
+    return len({identity.frame for identity in keypoints.ids}) > 1

@@ -1,0 +1,53 @@
+"""OpenPose's JSON: one file a frame, ``people[].pose_keypoints_2d``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ...files.checks import as_index, as_list, as_object
+from ...geometry.skeletons import Skeleton, get_skeleton
+from .common import Detections, Options, Person, skeleton_remedy, temporary_skeleton, triples
+
+#: OpenPose's COCO model: BODY_25 without the mid-hip and the feet.
+COCO18 = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
+    "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+    "right_eye", "left_eye", "right_ear", "left_ear",
+)  # fmt: skip
+
+
+def read_openpose(data: Any, options: Options) -> list[Detections]:
+    """One frame (an object with ``people``) or a list of them."""
+    frames = data if isinstance(data, list) else [data]
+    return read_openpose_frames(((options.file, frame) for frame in frames), options)
+
+
+def read_openpose_frames(frames: Iterable[tuple[str, Any]], options: Options) -> list[Detections]:
+    """The frames of one clip as (file, content); BODY_25 or COCO-18 joints.
+
+    OpenPose writes (0, 0, 0) for a joint that it did not find; confidence 0 makes it missing.
+    ``person_id`` is the track id where it is not negative.
+    """
+    body25 = get_skeleton("body25")
+    layout: dict[int, Skeleton] = {25: body25, 18: temporary_skeleton(COCO18)}
+    if options.skeleton is not None:
+        layout[len(options.skeleton)] = options.skeleton
+    remedy = skeleton_remedy(options)
+    groups: dict[int, list[Person]] = {}
+    for frame, (source, content) in enumerate(frames):
+        prefix = "" if source == options.file else f"{source}: "
+        people = as_list(as_object(content, f"{prefix}file", "people")["people"], f"{prefix}people")
+        for i, entry in enumerate(people):
+            what = f"{prefix}person {i}"
+            entry = as_object(entry, what, "pose_keypoints_2d")
+            if entry["pose_keypoints_2d"] == []:  # hands or a face alone
+                continue
+            xy, confidence = triples(entry["pose_keypoints_2d"], f"{what}.pose_keypoints_2d", tuple(layout), remedy)
+            person = as_index(entry.get("person_id"), i)
+            groups.setdefault(len(xy), []).append(Person(frame, person, xy, confidence, source=source))
+    found = [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]
+    for detections in found:
+        if detections.skeleton.name == "file":
+            detections.target = body25
+    return found

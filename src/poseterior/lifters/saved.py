@@ -1,0 +1,145 @@
+"""Folders of saved lifters: where they are, what they hold, and how they are written.
+
+``config.json`` (method and configuration), ``model.safetensors`` (weights and normalisation constants), ``card.json``
+(what it was trained on, licence, metrics and their commands) and perhaps ``calibration.json``
+(`poseterior.distributions.regions.Recalibration`). Nothing is ever unpickled, and no network is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..distributions.regions import CALIBRATION_FILE, Recalibration
+from ..files.errors import InputError
+
+__all__ = [
+    "FILES", "folder_of", "list_shipped", "read_card", "read_config", "read_json", "read_tensors", "write_folder",
+]  # fmt: skip
+
+#: What the folder of a saved lifter holds; the last two may be missing.
+FILES = ("config.json", "model.safetensors", "card.json", CALIBRATION_FILE)
+
+_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+
+def list_shipped() -> dict[str, Path]:
+    """Name -> folder of the lifters whose weights ship with the package."""
+    if not _WEIGHTS.is_dir():
+        return {}
+    return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / "config.json").is_file()}
+
+
+def folder_of(name_or_path: str | Path) -> Path:
+    """The folder of a shipped lifter or of weights; raises `InputError` where there is neither."""
+    shipped = list_shipped()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    folder = Path(name_or_path)
+    if (folder / "config.json").is_file():
+        return folder
+    problem = "has no config.json" if folder.is_dir() else "is neither a folder nor a shipped lifter"
+    raise InputError(f"{name_or_path}: {problem}; shipped lifters: {', '.join(shipped) or 'none'}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object; raises `InputError` where the file holds anything else."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return value
+
+
+def read_card(name_or_path: str | Path) -> dict[str, Any]:
+    """The card of a lifter: data, licence, recipe, seed, metrics with the commands that reproduce them."""
+    return read_json(folder_of(name_or_path) / "card.json")
+
+
+def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Method and configuration of a saved lifter.
+
+    Raises:
+        InputError: a broken file, or fields that are missing.
+    """
+    saved = read_json(folder / "config.json")
+    if "method" not in saved or not isinstance(saved.get("config"), dict):
+        raise InputError(f"{folder / 'config.json'}: expected the fields 'method' and 'config'")
+    return str(saved["method"]), saved["config"]
+
+
+def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, which must be those expected, by name and shape, and finite.
+
+    Raises:
+        InputError: no such file, not safetensors, or other tensors than expected.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    for name, value in expected.items():
+        if name not in tensors:
+            raise InputError(f"{path}: tensor {name!r} is missing; the file does not fit its config.json")
+        if tensors[name].shape != value.shape:
+            raise InputError(
+                f"{path}: tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
+            )
+        if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
+            raise InputError(f"{path}: tensor {name!r} holds values that are not finite")
+    extra = sorted(set(tensors) - set(expected))
+    if extra:
+        raise InputError(f"{path}: unexpected tensor {extra[0]!r}; the file does not fit its config.json")
+    return tensors
+
+
+def write_folder(
+    directory: str | Path,
+    method: str,
+    config: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    card: dict[str, Any],
+    recalibration: Recalibration | None,
+) -> None:
+    """Write the folder of a saved lifter; it appears whole or not at all.
+
+    Raises:
+        InputError: the folder exists and holds anything but a saved lifter.
+    """
+    from safetensors.torch import save_file
+
+    target = Path(directory).resolve()
+    if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - set(FILES)):
+        raise InputError(f"{directory}: exists and holds other files; choose a new folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+    try:
+        (partial / "config.json").write_text(json.dumps({"method": method, "config": config}, indent=2) + "\n")
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial / "model.safetensors")
+        (partial / "model.safetensors").chmod(0o644)
+        (partial / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        if recalibration is not None:
+            (partial / CALIBRATION_FILE).write_text(recalibration.for_lifter(partial).to_json())
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(partial, target)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)

@@ -1,0 +1,1 @@
+"""From keypoints and a lifter to results."""

@@ -1,0 +1,256 @@
+"""Inverse kinematics: rotations of joints, as a distribution, from 3D keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..files.errors import InputError
+from ..geometry.body import (
+    SMPL25,
+    check_points,
+    estimate_offsets,
+    median_offsets,
+    points_from,
+    rest_offsets,
+)
+from ..geometry.skeletons import Skeleton, get_skeleton
+from ..lifters import Lifter
+from ..results.poses import LiftResult
+
+if TYPE_CHECKING:
+    pass
+from ..results.rotations import _PER_POSE, Axes, RotationResult, _quaternions, clips_of
+from .rotations import _SHARPEST, _camera_root, _check_draws, _joined, _rotation_lifter, _summary, _tensor
+
+__all__ = [
+    "fitted_error",
+    "solve_ik",
+    "solve_ik_of_result",
+]
+
+
+def solve_ik(
+    lifter: Lifter,
+    points: Any,
+    seen: Any = None,
+    sigma: Any = 0.0,
+    skeleton: str | Skeleton = "smpl22",
+    offsets: Float[Tensor, "25 3"] | None = None,
+    samples: int = 200,
+    seed: int = 0,
+    axes: Axes = "y up",
+    file: str = "",
+    chunk: int = 64,
+    device: torch.device | str = "cpu",
+    mode: bool = False,
+) -> RotationResult:
+    """Inverse kinematics of a clip: rotations given 3D keypoints of one person, any subset of them.
+
+    Args:
+        lifter: one with rotations.
+        points: ``(frames, joints, 3)`` metres, any place; ``(joints, 3)`` for one frame. NaN is a hidden joint.
+        seen: ``(frames, joints)`` or ``(joints,)`` which points count; by default those that are finite.
+        sigma: standard deviations of the points, metres: one, ``(joints,)`` or ``(frames, joints)``; 0 is exact.
+        skeleton: joint order of the points; joints that the body does not have are not used.
+        offsets: rest offsets of the body, metres; by default estimated: the median over the frames.
+        samples: hypotheses a frame.
+        seed: of the samples.
+        axes: of the points, ``"y up"`` or ``"camera"``.
+        file: name of the clip.
+        chunk: frames at a time; each chunk draws from its own seed.
+        device: where to run.
+        mode: also climb to the rotations of highest density (slow).
+
+    Returns:
+        Rotations and one body; the root is where the mean pose fits the visible points best (zeros where none is).
+
+    Raises:
+        InputError: a lifter without rotations; wrong shapes, a visible point that is not finite, a negative sigma
+            (naming frame and joint); a skeleton that shares no joint with the body.
+    """
+    _check_draws(samples, seed)
+    network = _rotation_lifter(lifter).to(device).eval()
+    body, shown, spread = _body_evidence(points, seen, sigma, get_skeleton(skeleton))
+    if not len(body):
+        raise InputError("points: no frames")
+    if offsets is None:
+        offsets = _median_body(body, shown)
+        how = "the rest body: no bone is visible" if offsets is None else "lengths of the visible bones"
+    else:
+        how = "given"
+    parts: list[dict[str, Any]] = []
+    with torch.no_grad():
+        for number, start in enumerate(range(0, len(body), chunk)):
+            rows = slice(start, start + chunk)
+            some, there, deviation = (part[rows].to(device) for part in (body, shown, spread))
+            posterior = network.ik(some, there, deviation, None if offsets is None else offsets.to(device))
+            generator = torch.Generator(device=device).manual_seed(seed + 1_000_003 * number)
+            parts.append(_summary(*posterior.sample_and_log_prob((samples,), generator=generator)))
+            if mode:
+                parts[-1]["mode"] = _quaternions(posterior.mode)
+    taken = rest_offsets() if offsets is None else offsets.float()
+    result = RotationResult(
+        **_joined(parts),
+        offsets=taken.cpu().repeat(len(body), 1, 1).numpy(),
+        root=np.zeros((len(body), 3), np.float32),
+        file=np.full(len(body), file),
+        frame=np.arange(len(body)),
+        person=np.zeros(len(body), np.int64),
+        axes=axes,
+        modelled=posterior.modelled,
+        lifter=str(lifter.card.get("name") or lifter.name),
+        seed=seed,
+        settings={"body": how},
+    )
+    fitted = result.points(result.mean[:, None])[:, 0]
+    weight = (shown / (spread.square() + _SHARPEST**2)).unsqueeze(-1)
+    moved = ((body - fitted) * weight).sum(1) / weight.sum(1).clamp(min=1e-12)
+    return replace(result, root=moved.numpy())
+
+
+def _body_evidence(
+    points: Any, seen: Any, sigma: Any, skeleton: Skeleton
+) -> tuple[Float[Tensor, "frames 25 3"], Bool[Tensor, "frames 25"], Float[Tensor, "frames 25"]]:
+    """Points of any skeleton, their visibility and spread as points of the body; hidden ones hold zeros."""
+    try:
+        points, sigma = _tensor(points), _tensor(sigma)
+        seen = points.isfinite().all(-1) if seen is None else _tensor(seen).bool()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"points, seen, sigma: expected arrays of numbers ({error})") from None
+    points = points[None] if points.ndim == 2 else points
+    joints = len(skeleton)
+    if points.ndim != 3 or points.shape[1:] != (joints, 3):
+        raise InputError(
+            f"points have shape {tuple(points.shape)}; skeleton {skeleton.name!r} needs (frames, {joints}, 3)"
+        )
+    try:
+        seen, sigma = (value.expand(points.shape[:2]) for value in (seen, sigma))
+    except RuntimeError:
+        raise InputError(
+            f"seen, sigma: expected one a joint or (frames, joints) = {tuple(points.shape[:2])}, got "
+            f"{tuple(seen.shape)} and {tuple(sigma.shape)}"
+        ) from None
+    bad = seen & ~points.isfinite().all(-1)
+    bad_spread = seen & ~(sigma.isfinite() & (sigma >= 0))
+    for wrong, what in (
+        (bad, "is visible but not finite; hide it or mend it"),
+        (bad_spread, "its sigma must be finite and at least 0 metres"),
+    ):
+        if bool(wrong.any()):
+            frame, joint = wrong.nonzero()[0].tolist()
+            raise InputError(f"points: frame {frame}, joint {skeleton.joints[joint]!r}: {what}")
+    sources = torch.stack([seen.float(), torch.where(seen, sigma, 0.0), torch.zeros_like(sigma)], -1)
+    body, there = points_from(torch.where(seen.unsqueeze(-1), points, 0.0), skeleton)
+    about, _ = points_from(sources, skeleton)
+    shown = there & (about[..., 0] > 0.5)
+    return check_points(body, shown, about[..., 1].nan_to_num(0.0))
+
+
+def _median_body(points: Tensor, seen: Tensor) -> Tensor | None:
+    """One body for all frames by the bones they show, None where they show none."""
+    offsets, known = estimate_offsets(points, seen)
+    return median_offsets(offsets[known]) if bool(known.any()) else None
+
+
+def solve_ik_of_result(
+    lifter: Lifter,
+    result: LiftResult,
+    intrinsics: Tensor | None = None,
+    sigma: float | None = None,
+    hide: Sequence[str] = (),
+    samples: int = 200,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    mode: bool = False,
+) -> RotationResult:
+    """Rotations for the poses of a lifter that has none: inverse kinematics of their means.
+
+    Each joint's standard deviation is that of its covariance. The body of a clip has the bone lengths of the samples
+    (the mean pose of uncertain limbs is too short), or of the means where the result has no samples.
+
+    Args:
+        lifter: one with rotations.
+        result: of `poseterior.lift`.
+        intrinsics: ``(poses, 4)`` px, NaN where unknown; else the field of view is assumed.
+        sigma: standard deviation of all joints (metres) instead.
+        hide: joints not to use.
+        samples, seed, device, mode: as for `solve_ik`.
+
+    Returns:
+        Rotations in camera axes, with the root where the mean pose reprojects best, as for `lift_rotations`.
+
+    Raises:
+        InputError: an unknown joint; or as `solve_ik`.
+    """
+    if not len(result):
+        raise InputError("the result has no poses")
+    skeleton = result.tree
+    seen = np.ones(len(skeleton), bool)
+    for joint in hide:
+        seen[_joint(skeleton, joint, "hide")] = False
+    spread = np.sqrt(np.clip(np.trace(result.covariance, axis1=-2, axis2=-1) / 3, 0.0, None))
+    spread = spread if sigma is None else np.full_like(spread, sigma)
+    clips = clips_of(result.file, result.frame, result.person)
+    parts: list[RotationResult] = []
+    for number, rows in enumerate(clips):
+        poses = result.samples[rows].reshape(-1, len(skeleton), 3)
+        body, shown, _ = _body_evidence(poses if len(poses) else result.mean[rows], seen, 0.0, skeleton)
+        part = solve_ik(
+            lifter, result.mean[rows], seen, spread[rows], skeleton, _median_body(body, shown), samples, seed + number,
+            "camera", device=device, mode=mode,
+        )  # fmt: skip
+        parts.append(part)
+    order = np.argsort(np.concatenate(clips))
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])[order] for name in _PER_POSE
+    }
+    modes = [part.mode for part in parts if part.mode is not None]
+    # The pose's own root is its origin; the camera sees that root at some place.
+    arrays["root"] = arrays["root"] + _camera_root(result.mean, result, intrinsics, clips)
+    arrays |= {name: getattr(result, name) for name in ("file", "frame", "person")}
+    solver = f"inverse kinematics of the mean poses of {result.lifter or 'a result'} by {parts[0].lifter}"
+    return RotationResult(
+        **arrays,
+        axes="camera",
+        modelled=parts[0].modelled,
+        lifter=parts[0].lifter,
+        seed=seed,
+        settings=result.settings | {"rotations": solver},
+        mode=np.concatenate(modes)[order] if modes else None,
+    )
+
+
+def _joint(skeleton: Skeleton, joint: str, option: str) -> int:
+    if joint not in skeleton.joints:
+        raise InputError(f"{option}: no joint {joint!r}; {skeleton.name} has: {', '.join(skeleton.joints)}")
+    return skeleton.index(joint)
+
+
+def fitted_error(
+    result: RotationResult, points: Any, seen: Any = None, skeleton: str | Skeleton = "smpl22"
+) -> dict[str, float]:
+    """How far the mean pose's points are from the keypoints it was solved for, moved onto them: metres.
+
+    Args:
+        result: of `solve_ik`.
+        points, seen, skeleton: as passed to `solve_ik`.
+
+    Returns:
+        Point of the body -> mean distance over the frames that show it, in the body's order.
+    """
+    body, shown, _ = _body_evidence(points, seen, 0.0, get_skeleton(skeleton))
+    gap = torch.where(shown.unsqueeze(-1), result.points(result.mean[:, None])[:, 0] - body, 0.0)
+    moved = gap.sum(1, keepdim=True) / shown.sum(1).clamp(min=1)[:, None, None]
+    distance = (gap - moved).norm(dim=-1)
+    return {
+        name: float(distance[shown[:, point], point].mean())
+        for point, name in enumerate(SMPL25.joints)
+        if bool(shown[:, point].any())
+    }

@@ -1,0 +1,72 @@
+"""Learning the published rotation model by maximum likelihood (Dünkel, Salzmann, Pfaff 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...data.observations import Observations
+from ...data.simulation.bodies import BodyObservations
+from ...files.errors import InputError
+from ...geometry.body import body_points
+from ...geometry.skeletons import SKELETONS
+from ...lifters import Lifter
+from ...metrics.rotations import random_visibility
+from ...objectives.base import Objective, register_objective
+from .lifter import PublishedRotationLifter
+
+__all__ = [
+    "MASKS",
+    "PublishedRotationLikelihood",
+    "points_in_pelvis_axes",
+]
+
+_SMPL = SKELETONS["smpl22"]
+
+MASKS = ("none", "random")
+
+
+def points_in_pelvis_axes(observations: BodyObservations) -> Tensor:
+    """Keypoints of each person relative to the pelvis and in its own axes: smpl22 ``(n, 22, 3)``, metres."""
+    still = observations.rotations.clone()
+    still[:, _SMPL.root] = torch.eye(3, dtype=still.dtype, device=still.device)
+    return body_points(still, observations.offsets)[0][:, : len(_SMPL)]
+
+
+@register_objective("rotations-published")
+class PublishedRotationLikelihood(Objective):
+    """Negative log-likelihood of the 19 rotations in nats a pose (normalised Haar measure), exact keypoints given.
+
+    Args:
+        mask: ``"none"``, or ``"random"`` to hide keypoints (`random_visibility`).
+    """
+
+    needs_rotations = True
+
+    def __init__(self, mask: str = "none") -> None:
+        super().__init__()
+        if mask not in MASKS:
+            raise InputError(f"objective 'rotations-published': mask: expected one of {', '.join(MASKS)}, got {mask!r}")
+        self.mask = mask
+
+    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        if not isinstance(lifter, PublishedRotationLifter):
+            raise InputError(
+                f"objective 'rotations-published' trains method 'rotations-published', not {lifter.name!r}"
+            )
+        if not isinstance(observations, BodyObservations):
+            raise InputError("objective 'rotations-published' needs rotations: pass data=STORE")
+        task, rotations = lifter.config.task, observations.rotations
+        if task == "prior" and self.mask != "none":
+            raise InputError(
+                f"objective 'rotations-published': mask: task 'prior' sees no keypoints to hide, got {self.mask!r}"
+            )
+        with torch.autocast(rotations.device.type, enabled=False):
+            condition = None
+            if task != "prior":
+                points = points_in_pelvis_axes(observations)
+                seen = (
+                    random_visibility(len(points), len(_SMPL), device=points.device) if self.mask == "random" else None
+                )
+                condition = lifter.encode(points[..., :2] if task == "lift" else points, seen)
+            return {"nll": -lifter.log_prob(rotations, condition).mean()}

@@ -1,0 +1,202 @@
+"""A variational autoencoder of body poses, of VPoser's form (Pavlakos et al., CVPR 2019, arXiv 1904.05866).
+
+A baseline for pose priors: latent codes are normal, a decoder turns them into the rotations of 19 joints. It is no
+lifter, for it sees no keypoints, and no density: it has samples only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal, constraints, kl_divergence
+
+from ..data.observations import Observations
+from ..data.simulation.bodies import BodyObservations
+from ..distributions.base import seeded
+from ..distributions.rotations import check_rotations
+from ..files.errors import InputError
+from ..geometry.skeletons import SKELETONS
+from ..keypoints import Keypoints2D
+from ..lifters.base import Lifter, LifterConfig, register
+from ..nn.rotation_networks import BODY_JOINTS
+from ..objectives.base import Objective, register_objective
+
+__all__ = [
+    "VaeConfig",
+    "VaeLifter",
+    "VaeObjective",
+    "VaePoseDistribution",
+]
+
+_SMPL = SKELETONS["smpl22"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VaeConfig(LifterConfig):
+    """Configuration of a variational autoencoder of poses; the defaults are VPoser's.
+
+    Attributes:
+        latent: numbers in a latent code.
+        width: features of the two hidden layers of the encoder and of the decoder.
+    """
+
+    latent: int = 32
+    width: int = 512
+
+    def __post_init__(self) -> None:
+        self._check_whole(latent=1, width=1)
+
+
+@register("vae")
+class VaeLifter(Lifter):
+    """Latent codes to joint rotations and back.
+
+    Args:
+        config: `VaeConfig`; None for the defaults.
+    """
+
+    config: VaeConfig
+    config_class = VaeConfig
+
+    def __init__(self, config: VaeConfig | None = None) -> None:
+        super().__init__(config or VaeConfig())
+        latent, width = self.config.latent, self.config.width
+        self.encoder = nn.Sequential(
+            nn.BatchNorm1d(9 * len(BODY_JOINTS)), nn.Linear(9 * len(BODY_JOINTS), width), nn.LeakyReLU(),
+            nn.BatchNorm1d(width), nn.Linear(width, width), nn.LeakyReLU(),
+            nn.Linear(width, 2 * latent),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, width), nn.LeakyReLU(),
+            nn.Linear(width, width), nn.LeakyReLU(),
+            nn.Linear(width, 6 * len(BODY_JOINTS)),
+        )  # fmt: skip
+
+    def distribution(self, keypoints: Keypoints2D) -> Any:
+        raise InputError(
+            "method 'vae' is a pose prior: it sees no keypoints; lift with method 'rotations', 'mdn' or 'flow' "
+            "(`poseterior lifters` lists the weights), or draw poses with VaeLifter.prior().sample()"
+        )
+
+    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> VaePoseDistribution:
+        """Rotations of people of whom nothing is seen."""
+        return VaePoseDistribution(self, torch.Size(batch))
+
+    def encode(self, rotations: Float[Tensor, "*batch 22 3 3"]) -> Normal:
+        """The encoder's normal distribution over the latent code of a pose, batch shape ``(*batch, latent)``.
+
+        Args:
+            rotations: of smpl22's joints, relative to the parent; those of the pelvis and the toes do not matter.
+
+        Raises:
+            InputError: wrong shape, or a matrix that is no rotation; names the joint.
+        """
+        check_rotations(rotations)
+        entries = rotations[..., list(BODY_JOINTS), :, :].flatten(-3)
+        code = self.encoder(entries.reshape(-1, entries.shape[-1]))  # batch norm takes one batch dimension
+        mean, log_variance = code.reshape(*entries.shape[:-1], 2 * self.config.latent).chunk(2, -1)
+        return Normal(mean, (0.5 * log_variance).exp(), validate_args=False)
+
+    def decode(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch 22 3 3"]:
+        """The rotations of a latent code; the pelvis and the toes stay at the identity.
+
+        Two columns of each matrix come from the network, Gram-Schmidt makes a rotation of them (Zhou et al. 2019).
+
+        Raises:
+            InputError: the last dimension is not the latent code's.
+        """
+        if latent.ndim < 1 or latent.shape[-1] != self.config.latent:
+            raise InputError(f"latent: expected (..., {self.config.latent}), got {tuple(latent.shape)}")
+        columns = self.decoder(latent).unflatten(-1, (len(BODY_JOINTS), 3, 2))
+        # A second pass, because one leaves float32 matrices askew where the two columns are nearly parallel.
+        turned = roma.special_gramschmidt(roma.special_gramschmidt(columns))
+        eye = torch.eye(3, dtype=turned.dtype, device=turned.device)
+        rotations = eye.expand(*turned.shape[:-3], len(_SMPL), 3, 3).clone()
+        rotations[..., list(BODY_JOINTS), :, :] = turned
+        return rotations
+
+
+class VaePoseDistribution(Distribution):
+    """What a `VaeLifter` draws: rotations of smpl22's joints, event ``(22, 3, 3)``. It has no density.
+
+    Attributes:
+        skeleton: smpl22.
+        modelled: names of the joints that turn; the pelvis and the toes are at the identity in every sample.
+
+    Args:
+        lifter: the autoencoder.
+        batch_shape: of the distribution; its elements are alike.
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
+    support = constraints.independent(constraints.real, 3)
+    axes = "relative to the parent; pelvis: identity"
+
+    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008
+        super().__init__(batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
+        self.lifter = lifter
+        self.skeleton = _SMPL
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        return tuple(_SMPL.joints[j] for j in BODY_JOINTS)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+    ) -> Float[Tensor, "*samples_batch 22 3 3"]:
+        """Decode normal latent codes: ``(*sample_shape, *batch, 22, 3, 3)``. The same seed gives the same rotations."""
+        weight = next(self.lifter.parameters())
+        generator = seeded(seed, weight.device) if generator is None else generator
+        shape = (*torch.Size(sample_shape), *self.batch_shape, self.lifter.config.latent)
+        latent = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
+        return self.lifter.decode(latent)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Raises `NotImplementedError`: there is none that could be computed."""
+        raise NotImplementedError(
+            "method 'vae' has samples but no density over rotations (its evidence lower bound is not one); "
+            "score poses with method 'rotations'"
+        )
+
+
+@register_objective("vae")
+class VaeObjective(Objective):
+    """Mean angle (radians) between joints and their reconstruction, and the codes' divergence from the prior.
+
+    Args:
+        kl: weight of the Kullback-Leibler divergence (nats, summed over the latent code). 0.005 is VPoser's, beside
+            a reconstruction loss of another scale: smaller values rebuild poses closer.
+    """
+
+    needs_rotations = True
+
+    def __init__(self, kl: float = 0.005) -> None:
+        super().__init__()
+        if not isinstance(kl, int | float) or isinstance(kl, bool) or not 0 <= kl < math.inf:
+            raise InputError(f"objective 'vae': kl: expected a finite number from 0, got {kl!r}")
+        self.kl = float(kl)
+
+    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+        if not isinstance(lifter, VaeLifter):
+            raise InputError(f"objective 'vae' trains method 'vae', not {lifter.name!r}")
+        if not isinstance(observations, BodyObservations):
+            raise InputError("objective 'vae' needs rotations: pass data=STORE")
+        with torch.autocast(observations.rotations.device.type, enabled=False):
+            code = lifter.encode(observations.rotations)
+            joints = list(BODY_JOINTS)
+            rebuilt = lifter.decode(code.rsample())[:, joints]
+            # Clamped short of half a turn, where the angle's gradient is infinite.
+            angle = roma.rotmat_geodesic_distance(rebuilt, observations.rotations[:, joints], clamping=0.999)
+            divergence = kl_divergence(code, Normal(torch.zeros_like(code.loc), 1.0)).sum(-1)
+        return {"reconstruction": angle.mean(), "kl": self.kl * divergence.mean()}

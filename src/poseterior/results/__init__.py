@@ -1,0 +1,1 @@
+"""What lifting returns, and the files that other programs read."""

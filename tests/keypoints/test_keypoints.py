@@ -1,0 +1,210 @@
+"""`Keypoints2D`: validation, hidden joints, maps between skeletons."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import get_skeleton
+from poseterior.keypoints import Keypoints2D, PoseId, confidence_to_spread, person_size
+
+
+def poses(*batch: int, joints: int = 17, seed: int = 0) -> torch.Tensor:
+    return 50 + 400 * torch.rand(*batch, joints, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def fields(keypoints: Keypoints2D) -> list[torch.Tensor]:
+    return [keypoints.xy, keypoints.covariance, keypoints.visible, keypoints.size]
+
+
+@pytest.mark.parametrize("stored", [0.0, -1e30, 1e38, math.nan, math.inf])
+@pytest.mark.parametrize("target", ["coco17", "h36m17", "lsp14"])
+def test_a_hidden_value_changes_nothing(stored: float, target: str) -> None:
+    xy = poses(3)
+    visible = torch.ones(3, 17, dtype=torch.bool)
+    visible[0, 4], visible[1, 11], visible[2, :3] = False, False, False
+    confidence = torch.full((3, 17), 0.7)
+    reference = Keypoints2D(xy, visible=visible, confidence=confidence, skeleton="coco17").as_skeleton(target)
+
+    hidden = torch.where(visible[..., None], xy, stored)
+    scores = torch.where(visible, confidence, stored)
+    changed = Keypoints2D(hidden, visible=visible, confidence=scores, skeleton="coco17").as_skeleton(target)
+    for before, after in zip(fields(reference), fields(changed), strict=True):
+        assert torch.equal(before, after)
+    assert all(torch.isfinite(value).all() for value in fields(changed)[:2])
+
+    covariance = torch.where(visible[..., None, None], 4 * torch.eye(2), stored)
+    with_covariance = [
+        Keypoints2D(values, covariance, visible, skeleton="coco17").as_skeleton(target) for values in (xy, hidden)
+    ]
+    for before, after in zip(*map(fields, with_covariance), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_nan_and_low_confidence_mean_missing() -> None:
+    xy = poses(2)
+    xy[0, 3, 1] = math.nan
+    keypoints = Keypoints2D(xy, confidence=torch.linspace(0, 1, 17))
+    assert not keypoints.visible[0, 3]
+    assert keypoints.visible[1].tolist() == [c / 16 >= 0.1 for c in range(17)]
+    assert (keypoints.xy[0, 3] == 0).all()
+    assert torch.equal(keypoints.covariance[0, 3], torch.eye(2))
+
+
+def test_confidence_becomes_the_documented_covariance() -> None:
+    square = torch.tensor([[0.0, 0.0], [200.0, 0.0], [200.0, 200.0], [0.0, 200.0]])
+    size = person_size(square, torch.ones(4, dtype=torch.bool))
+    assert float(size) == pytest.approx(100 * math.sqrt(2))
+    spread = confidence_to_spread(torch.tensor([1.0, 0.5, 0.01, 3.0]), size)
+    expected = [0.015 * float(size) / c for c in (1, 0.5, 0.1, 1)]
+    assert spread.tolist() == pytest.approx(expected)
+    assert confidence_to_spread(torch.ones(1), torch.tensor(1.0)).tolist() == [0.5]  # px at the least
+
+
+def test_standard_deviations_make_covariances() -> None:
+    keypoints = Keypoints2D(poses(2), covariance=torch.full((2, 17), 3.0))
+    assert torch.equal(keypoints.covariance, 9 * torch.eye(2).expand(2, 17, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"xy": poses(2, joints=16)}, "xy has shape (2, 16, 2); skeleton 'h36m17' needs (..., 17, 2)"),
+        ({"xy": [["a"]]}, "xy: expected an array of numbers"),
+        ({"xy": [[[10**400, 0]] * 17]}, "xy: expected an array of numbers"),
+        ({"skeleton": "h36m"}, "unknown skeleton 'h36m'; known: h36m17"),
+        (
+            {"xy": torch.where(torch.arange(17)[:, None] == 2, math.inf, poses(2))},
+            "xy: pose 0, joint 'right_knee' has [inf, inf]; expected finite pixel coordinates, or visible=False",
+        ),
+        (
+            {"xy": torch.where(torch.arange(17)[:, None] == 2, 1e8, poses(2))},
+            "xy: pose 0, joint 'right_knee' has [100000000.0, 100000000.0]; expected pixel coordinates within",
+        ),
+        (
+            {"xy": poses(2) * math.nan, "visible": True},
+            "xy: pose 0, joint 'pelvis' has [nan, nan]; expected finite",
+        ),
+        (
+            {"confidence": torch.tensor([1.0] * 16 + [-0.5])},
+            "confidence: pose 0, joint 'right_wrist' has -0.5; expected a finite number, not negative",
+        ),
+        ({"confidence": torch.tensor([math.nan] * 17)}, "confidence: pose 0, joint 'pelvis' has nan"),
+        ({"confidence": torch.ones(3)}, "confidence has shape (3,); expected (2, 17)"),
+        ({"visible": [["yes"]]}, "visible: expected an array of numbers"),
+        (
+            {"covariance": torch.tensor([[1.0, 2.0], [2.0, 1.0]])},
+            "covariance: pose 0, joint 'pelvis' has [[1.0, 2.0], [2.0, 1.0]]; expected a symmetric positive "
+            "definite 2x2 matrix",
+        ),
+        ({"covariance": torch.tensor([[2.0, 0.0], [1.0, 2.0]])}, "expected a symmetric positive"),
+        (
+            {"covariance": 0.0},
+            "covariance: pose 0, joint 'pelvis' has 0.0; expected a standard deviation above 0 px",
+        ),
+        ({"covariance": -1.0}, "expected a standard deviation above 0 px"),
+        ({"image_size": (640, 0)}, "image_size: expected (width, height) above 0, got [640.0, 0.0]"),
+        ({"image_size": (math.inf, 2)}, "image_size: expected (width, height) above 0"),
+        ({"intrinsics": (-5, 5, 0, 0)}, "intrinsics: expected (fx, fy, cx, cy) with fx, fy above 0"),
+        ({"height": 178}, "height: expected metres between 0.3 and 3, got 178.0"),
+        ({"ids": [PoseId("a", 0, 0)]}, "ids has 1 entries; there are 2 poses"),
+    ],
+)
+def test_wrong_input_is_named(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        Keypoints2D(**{"xy": poses(2), **change})
+
+
+def test_indexing_is_over_poses_only() -> None:
+    keypoints = Keypoints2D(poses(3, 4), height=torch.linspace(1, 2, 12).reshape(3, 4))
+    assert keypoints[1, 2].xy.shape == (17, 2)
+    assert keypoints[1, 2].ids == (keypoints.ids[6],)
+    assert torch.equal(keypoints[..., 0].xy, keypoints.xy[:, 0])
+    assert torch.equal(keypoints[::2, 1:].covariance, keypoints.covariance[::2, 1:])
+    mask = torch.rand(3, 4, generator=torch.Generator().manual_seed(1)) > 0.5
+    assert torch.equal(keypoints[mask].height, keypoints.height[mask])
+    assert [i.frame for i in keypoints[mask].ids] == mask.flatten().nonzero().flatten().tolist()
+    with pytest.raises(IndexError):
+        keypoints[0, 0, 0]
+    with pytest.raises(IndexError, match="no batch dimension"):
+        keypoints[0, 0][0]
+
+
+def test_flatten_and_cat_keep_everything() -> None:
+    keypoints = Keypoints2D(poses(2, 3), image_size=(640, 480), confidence=0.5, height=1.7)
+    flat = keypoints.flatten()
+    assert (flat.batch_shape, len(flat), flat.ids) == ((6,), 6, keypoints.ids)
+    joined = Keypoints2D.cat([keypoints, flat])
+    assert torch.equal(joined.covariance, torch.cat([flat.covariance, flat.covariance]))
+    assert (joined.image_size == torch.tensor([640.0, 480.0])).all()
+    assert joined.ids == keypoints.ids * 2
+    with pytest.raises(InputError, match="different skeletons: coco17, h36m17"):
+        Keypoints2D.cat([flat, Keypoints2D(poses(1), skeleton="coco17")])
+    with pytest.raises(InputError, match="no keypoints to join"):
+        Keypoints2D.cat([])
+
+
+def test_with_camera_keeps_what_is_not_given() -> None:
+    keypoints = Keypoints2D(poses(2), image_size=(640, 480)).with_camera(height=1.8)
+    assert keypoints.image_size.tolist() == [[640, 480]] * 2
+    assert keypoints.height.tolist() == pytest.approx([1.8, 1.8])
+    assert keypoints.intrinsics.isnan().all()
+
+
+def test_as_skeleton_covariance_is_that_of_the_noise() -> None:
+    generator = torch.Generator().manual_seed(3)
+    xy = poses(joints=17, seed=2).double()
+    factor = torch.randn(17, 2, 2, generator=generator, dtype=torch.float64) * 6
+    covariance = factor @ factor.mT + 2 * torch.eye(2)
+    source = Keypoints2D(xy, covariance, skeleton="coco17")
+    target = source.as_skeleton("h36m17")
+
+    from poseterior.geometry.skeletons import skeleton_map
+
+    plan = skeleton_map("coco17", "h36m17")
+    draws = 200_000
+    noise = torch.einsum(
+        "jab,njb->nja",
+        torch.linalg.cholesky(covariance),
+        torch.randn(draws, 17, 2, generator=generator, dtype=torch.float64),
+    )
+    moved = torch.einsum("ts,nsc->ntc", torch.as_tensor(plan.weights), xy + noise)
+    spread = torch.as_tensor(plan.spread) * source.size.double()
+    moved = moved + spread[:, None] * torch.randn(draws, 17, 2, generator=generator, dtype=torch.float64)
+    for i, joint in enumerate(target.skeleton.joints):
+        if not target.visible[i]:
+            continue
+        measured = torch.cov(moved[:, i].T)
+        torch.testing.assert_close(target.xy[i].double(), moved[:, i].mean(0), atol=0.5, rtol=0)
+        worst = (measured - target.covariance[i].double()).abs().max() / measured.diagonal().max()
+        assert worst < 0.02, joint
+
+
+def test_a_joint_is_missing_where_a_part_of_it_is() -> None:
+    visible = torch.ones(17, dtype=torch.bool)
+    visible[get_skeleton("coco17").index("left_hip")] = False
+    target = Keypoints2D(poses(), visible=visible, skeleton="coco17").as_skeleton("h36m17")
+    gone = {j for j, seen in zip(target.skeleton.joints, target.visible, strict=True) if not seen}
+    assert gone == {"left_hip", "pelvis", "spine", "head_top"}
+
+
+@pytest.mark.parametrize("name", ["coco17", "body25", "halpe26", "mediapipe33", "lsp14", "mpi17", "mpii16", "smpl22"])
+def test_every_skeleton_reaches_h36m(name: str) -> None:
+    joints = len(get_skeleton(name))
+    target = Keypoints2D(poses(4, joints=joints), skeleton=name).as_skeleton("h36m17")
+    assert target.visible.float().mean() > 0.9
+    assert torch.isfinite(target.xy).all()
+    assert (torch.linalg.eigvalsh(target.covariance) > 0).all()
+
+
+def test_a_person_one_pixel_high_and_nobody_visible() -> None:
+    tiny = Keypoints2D(torch.rand(17, 2, generator=torch.Generator().manual_seed(0)))
+    assert (torch.linalg.eigvalsh(tiny.covariance) > 0).all()
+    nobody = Keypoints2D(torch.full((2, 17, 2), math.nan)).as_skeleton("coco17")
+    assert not nobody.visible.any()
+    assert torch.isfinite(nobody.xy).all()
+    assert torch.isfinite(nobody.covariance).all()

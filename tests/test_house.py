@@ -1,0 +1,134 @@
+"""The plan of the house: rooms in order, arrows down only, no circle between rooms, and not too many floors."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import poseterior
+
+HOUSE = Path(poseterior.__file__).parent
+
+#: From the ground up: a room may import those before it. CONTRIBUTING.md says what each holds.
+ROOMS = (
+    "_version", "files", "registry", "geometry", "keypoints", "nn", "distributions", "metrics", "data", "lifters",
+    "objectives", "published", "training", "results", "lifting", "evaluation", "view", "annotate", "experiments",
+    "recipes", "cli", "__init__", "__main__",
+)  # fmt: skip
+#: Inside data/: the same, one level down.
+DATA = ("observations", "store", "mocap", "simulation", "sets", "labels")
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module by dotted name below the package; a package's own file is the package's name."""
+    found = {}
+    for path in sorted(HOUSE.rglob("*.py")):
+        parts = path.relative_to(HOUSE).with_suffix("").parts
+        name = ".".join(parts if len(parts) == 1 or parts[-1] != "__init__" else parts[:-1])
+        found[name] = ast.parse(path.read_text())
+    return found
+
+
+@cache
+def arrows() -> frozenset[tuple[str, str]]:
+    """(importing module, imported module) of all imports inside the package, those within functions too."""
+    known = modules()
+    return frozenset(
+        (name, target) for name, tree in known.items() for target in _imported(name, tree, known) if target != name
+    )
+
+
+def _imported(name: str, tree: ast.Module, known: dict[str, ast.Module]) -> Iterator[str]:
+    is_package = (HOUSE.joinpath(*name.split(".")) / "__init__.py").exists() or name == "__init__"
+    here = [] if name == "__init__" else name.split(".") if is_package else name.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) - node.level + 1] + (node.module.split(".") if node.module else [])
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "poseterior":
+            base = (node.module or "").split(".")[1:]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("poseterior.") for a in node.names if a.name.startswith("poseterior."))
+            continue
+        else:
+            continue
+        for alias in node.names:
+            inner = ".".join([*base, alias.name])
+            yield inner if inner in known else ".".join(base) or "__init__"
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def edges(members: tuple[str, ...], inside: str = "") -> set[tuple[str, str]]:
+    """Arrows between rooms (or between the rooms inside one)."""
+    prefix = f"{inside}." if inside else ""
+    pairs = {
+        (a.removeprefix(prefix).split(".")[0], b.removeprefix(prefix).split(".")[0])
+        for a, b in arrows()
+        if a.startswith(prefix) and b.startswith(prefix)
+    }
+    assert {room for pair in pairs for room in pair} <= set(members)
+    return {(a, b) for a, b in pairs if a != b}
+
+
+def floors(graph: set[tuple[str, str]], members: tuple[str, ...]) -> dict[str, int]:
+    """Each room stands one floor above the highest that it imports."""
+    height: dict[str, int] = {}
+    for room in members:  # in order, so that what a room imports has its floor already
+        height[room] = 1 + max((height.get(b, 0) for a, b in graph if a == room), default=0)
+    return height
+
+
+def test_every_room_is_in_the_plan() -> None:
+    assert {room_of(name) for name in modules()} <= set(ROOMS)
+    assert len(ROOMS) <= 26
+
+
+@pytest.mark.parametrize(("members", "inside"), [(ROOMS, ""), (DATA, "data")])
+def test_arrows_run_down(members: tuple[str, ...], inside: str) -> None:
+    order = {room: number for number, room in enumerate(members)}
+    up = [(a, b) for a, b in edges(members, inside) if order[b] > order[a]]
+    named = [
+        f"{a} imports {b}"
+        for a, b in sorted(arrows())
+        if any((f"{inside}." if inside else "") + x in (a, ".".join(a.split(".")[: 1 + bool(inside)])) for x, _ in up)
+        and any(y in b.split(".") for _, y in up)
+    ]
+    assert not up, named
+
+
+def test_floors() -> None:
+    height = floors(edges(ROOMS), ROOMS)
+    assert max(height.values()) <= 11, height
+
+
+def test_no_circle_between_modules() -> None:
+    """Also inside rooms: a module that imports another, however far round, is not imported by it."""
+    graph: dict[str, set[str]] = {}
+    for a, b in arrows():
+        graph.setdefault(a, set()).add(b)
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in done:
+            return
+        for target in sorted(graph.get(name, ())):
+            visit(target, (*path, name))
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, poseterior; print([m for m in ('torch', 'numpy', 'matplotlib', 'yaml') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
