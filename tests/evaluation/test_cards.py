@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from test_weights import SHARED
 
 import poseterior as pp
-from conftest import made_up_store
+from conftest import SHARED, made_up_store
 from poseterior.data.simulation.protocols import simulate
 from poseterior.evaluation.cards import CARD_POSES, CARD_PROTOCOLS, CARD_SAMPLES, card_numbers, drift
 from poseterior.evaluation.measure import measure

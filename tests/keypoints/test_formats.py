@@ -619,9 +619,8 @@ def test_an_unknown_joint_far_from_all_gets_a_short_list(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("suffix", ["json", "npz", "parquet"])
 def test_our_own_results_are_not_keypoints(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from results.test_results import make_result
-
     from poseterior.results.poses import save_result
+    from results.test_results import make_result
 
     path = tmp_path / f"poses.{suffix}"
     save_result(make_result(), path)
