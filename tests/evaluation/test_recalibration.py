@@ -170,7 +170,8 @@ def test_a_right_lifter_needs_nothing(known):
     for rows in found.factor.values():
         for name, row in rows.items():
             # Few truths are in the smallest balls, few samples beyond the largest, so that these say least.
-            assert row[3:-2] == pytest.approx([1.0] * len(row[3:-2]), abs=0.1), name
+            # One standard deviation is 0.02, the worst of a thousand 0.08 to 0.1.
+            assert row[3:-2] == pytest.approx([1.0] * len(row[3:-2]), abs=0.15), name
     for row in found.pose_factor.values():
         assert row[3:-2] == pytest.approx([1.0] * len(row[3:-2]), abs=0.05)
 
@@ -187,15 +188,16 @@ def test_wrong_spreads_are_mended(known, fresh, visible, missing):
     assert abs(before["mean"] - 0.9) > 0.05
     assert not before["calibrated"]
     assert after["calibrated"]
-    # One standard error of fitting and measuring together is 0.006 for a joint and for the whole pose.
-    assert after["mean"] == pytest.approx(0.9, abs=0.004)
-    assert all(share == pytest.approx(0.9, abs=0.02) for share in after["per joint"].values())
+    # Over 6 runs 0.9005 ± 0.0012, ± 0.005 for a joint, ± 0.002 seen, ± 0.005 hidden and for the whole pose. With one
+    # temperature a class and no more 0.888, 0.889 seen, 0.866 for the whole pose.
+    assert after["mean"] == pytest.approx(0.9, abs=0.006)
+    assert all(share == pytest.approx(0.9, abs=0.025) for share in after["per joint"].values())
     assert after["visible"]["mean"] == pytest.approx(0.9, abs=0.01)
-    assert after["missing"]["mean"] == pytest.approx(0.9, abs=0.01)
-    assert after["pose"] == pytest.approx(0.9, abs=0.015)
+    assert after["missing"]["mean"] == pytest.approx(0.9, abs=0.022)
+    assert after["pose"] == pytest.approx(0.9, abs=0.022)
     assert set(after["pose by missing"]) == set(MISSING_GROUPS)
     for share in after["pose by missing"].values():
-        assert share == pytest.approx(0.9, abs=0.03)
+        assert share == pytest.approx(0.9, abs=0.04)  # ± 0.009 at most
     assert after["calibration error"] < 0.01 < before["calibration error"]
     temperature_alone = coverage_of(distances, 0.9, ours.temperature_only())
     assert temperature_alone["calibration error"] < 0.02
@@ -205,8 +207,9 @@ def test_levels_between_the_fitted_ones(known, fresh):
     toy = Toy(0.5, 2.0)
     toy.recalibration = fit(toy, known, samples=50)
     found = coverage(toy, fresh, level=0.925)
-    assert found["mean"] == pytest.approx(0.925, abs=0.006)
-    assert found["pose"] == pytest.approx(0.925, abs=0.015)
+    # 0.9268 ± 0.0014 and ± 0.004; the nearest fitted levels are 0.9 and 0.95.
+    assert found["mean"] == pytest.approx(0.925, abs=0.008)
+    assert found["pose"] == pytest.approx(0.925, abs=0.02)
 
 
 def test_point_masses_get_radii(known, fresh):
@@ -216,8 +219,8 @@ def test_point_masses_get_radii(known, fresh):
     assert bool((region.radius[:, 0] == 0).all())
     point.recalibration = fit(point, known, samples=2)
     found = coverage(point, fresh)
-    assert found["mean"] == pytest.approx(0.9, abs=0.004)
-    assert found["pose"] == pytest.approx(0.9, abs=0.015)
+    assert found["mean"] == pytest.approx(0.9, abs=0.006)  # 0.9012 ± 0.0008
+    assert found["pose"] == pytest.approx(0.9, abs=0.022)  # ± 0.005
     radius = 1000 * point(fresh.keypoints).region().radius[fresh.keypoints.visible]
     assert float(radius[radius > 0].median()) == pytest.approx(2500.3 * SEEN, rel=0.03)
 
@@ -275,7 +278,7 @@ def test_hidden_keypoints_do_not_matter(known):
     for region in regions[1:]:
         assert torch.equal(region.radius, regions[0].radius)
         assert torch.equal(region.pose_radius, regions[0].pose_radius)
-    assert float(regions[0].radius[5] / regions[0].radius[4]) == pytest.approx(HIDDEN / SEEN, rel=0.3)
+    assert float(regions[0].radius[5] / regions[0].radius[4]) == pytest.approx(HIDDEN / SEEN, rel=0.4)  # ± 0.08
 
 
 @pytest.mark.parametrize("skeleton", ["coco17", "h36m17"])
@@ -305,7 +308,8 @@ def test_poses_lifted_one_at_a_time_are_covered_too(known, fresh):
     counted = fresh.observed[:1000]
     share = (torch.stack(inside) & counted).sum(0)[1:] / counted.sum(0)[1:]
     # Of twenty samples alone, drawn once for all, the coverage of a joint would be off by 0.07.
-    assert float((share - 0.9).abs().max()) < 0.035
+    # One standard error is 0.01.
+    assert float((share - 0.9).abs().max()) < 0.045
 
 
 def test_regions_stay_on_the_device():

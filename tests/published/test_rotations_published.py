@@ -214,8 +214,9 @@ def test_learns(task):
         optimiser.zero_grad()
         objective(lifter, batch[torch.randint(1000, (32,))])["nll"].backward()
         optimiser.step()
-    assert start < -20.0  # the first flow is far from the identity, as published
-    assert above_uniform() > 20.0
+    # The first flow is far from the identity, as published: -62 ± 10 (prior), -49 ± 10, -45 ± 9 over 7 runs; that is 0.
+    assert start < -5.0
+    assert above_uniform() > 5.0  # 41 ± 8 (prior), 53 ± 1, 53 ± 1
 
 
 # -- runs and files --------------------------------------------------------------------------------------------

@@ -169,8 +169,9 @@ def test_terms(lifter):
     code = lifter.encode(batch.rotations)
     torch.manual_seed(3)
     rebuilt = lifter.decode(code.rsample())
-    angle = geodesic_angle(rebuilt, batch.rotations)[:, JOINTS].mean()
-    torch.testing.assert_close(terms["reconstruction"], angle, rtol=1e-3, atol=0)  # angles near pi are clamped
+    # Clamped short of half a turn; without that 0.001 to 0.0015 off.
+    angle = geodesic_angle(rebuilt, batch.rotations)[:, JOINTS].clamp(max=2 * np.arcsin(0.999)).mean()
+    torch.testing.assert_close(terms["reconstruction"], angle, rtol=1e-4, atol=0)
     closed = 0.5 * (code.mean.square() + code.variance - code.variance.log() - 1).sum(-1).mean()
     torch.testing.assert_close(terms["kl"], 0.5 * closed)
     assert list(terms) == ["reconstruction", "kl"]

@@ -77,7 +77,8 @@ def test_labels_alone_train_from_stored_weights(stored, store, tmp_path):
             pose = load(weights)(data.observations.keypoints).mean
         return float(order_accuracy(pose, data.observations.pose, minimum_gap=0.1))
 
-    assert order(tuned) > order(start) + 0.1
+    # 0.131 ± 0.019 better over 6 runs; 0.01 from labels in random order, 0.17 worse from reversed ones.
+    assert order(tuned) > order(start) + 0.05
 
 
 def test_what_is_missing_is_said(store, stored, tmp_path):
