@@ -435,7 +435,7 @@ def test_shapes_of_densities_broadcast(name):
     assert d.log_prob(d.mean[0, 0]).shape == (2, 3)
     assert d.log_prob(d.sample((4,))[:, :1]).shape == (4, 2, 3)
     torch.testing.assert_close(d.log_prob(d.mean[:1].float())[1, 2], d.log_prob(d.mean[:1].float().double())[1, 2])
-    with pytest.raises(InputError, match=r"^value has shape \(5, 3, 3\); expected poses \(\*samples, 2, 3, 3, 3\) of"):
+    with pytest.raises(InputError, match=r"^value has shape \(5, 3, 3\); expected \(\*samples, 2, 3, 3, 3\) of tiny$"):
         d.log_prob(torch.zeros(5, 3, 3))
     with pytest.raises(InputError, match=r"^value has shape \(2, 3, 17, 3\); expected"):
         d.log_prob(torch.zeros(2, 3, 17, 3))
@@ -591,6 +591,20 @@ def test_precision_is_that_of_the_parameters(name):
     value = single.sample((4,), seed=0)
     # Couplings that fold a sphere onto itself lose digits; densities are of the order of 10 nats.
     torch.testing.assert_close(single.log_prob(value).double(), double.log_prob(value.double()), rtol=1e-3, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", [name for name in ROTATIONS if name in with_density])
+def test_shapes_of_densities_of_rotations_broadcast(name):
+    d = ROTATIONS[name]((2, 3), F64)
+    drawn = d.sample((4,), seed=0)
+    assert d.log_prob(drawn[0, 0, 0]).shape == (2, 3)
+    assert d.log_prob(drawn[:, :1]).shape == (4, 2, 3)
+    with pytest.raises(
+        InputError, match=r"^value has shape \(5, 22, 3, 3\); expected \(\*samples, 2, 3, 22, 3, 3\)"
+    ):
+        d.log_prob(drawn[:1, 0, 0].expand(5, 22, 3, 3))
+    with pytest.raises(InputError, match=r"(17, 3, 3)"):
+        d.log_prob(drawn[..., :17, :, :])
 
 
 @pytest.mark.parametrize("name", ROTATIONS)

@@ -204,29 +204,16 @@ class PoseDistribution(SeededDistribution):
         Raises:
             NotImplementedError: the distribution has no density (`has_density`), or ``observed`` leaves out joints
                 and it cannot integrate them out (`can_marginalise`).
-            InputError: poses or ``observed`` of another shape.
+            InputError: ``value`` or ``observed`` of another shape.
         """
         if not self.has_density:
             raise self.no_density()
-        value = self._as_poses(value)
+        value = self._as_draws(value)
         if observed is not None:
             value, observed = self._as_observed(value, observed)
         if not value.numel():
             return value.new_zeros(value.shape[:-2])
         return self._log_prob(value, observed)
-
-    def _as_poses(self, value: Tensor) -> Tensor:
-        """Poses in the distribution's precision, their batch shape broadcast with its own."""
-        try:
-            if value.shape[-2:] != self.event_shape:
-                raise RuntimeError
-            batch = torch.broadcast_shapes(value.shape[:-2], self.batch_shape)
-        except RuntimeError:
-            raise InputError(
-                f"value has shape {tuple(value.shape)}; expected poses (*samples, "
-                f"{''.join(f'{size}, ' for size in self.batch_shape)}{len(self.skeleton)}, 3) of {self.skeleton.name}"
-            ) from None
-        return value.to(self.dtype).expand(*batch, *self.event_shape)
 
     def _as_observed(self, value: Tensor, observed: Tensor) -> tuple[Tensor, Tensor | None]:
         """Poses without what is not observed, and the mask that the hook gets."""

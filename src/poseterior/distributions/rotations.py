@@ -100,7 +100,7 @@ class RotationDistribution(SeededDistribution):
             InputError: wrong shape, or a matrix that is no rotation; names the joint.
         """
         check_rotations(value)
-        value = value.to(self.dtype).expand(*torch.broadcast_shapes(value.shape[:-3], self.batch_shape), 22, 3, 3)
+        value = self._as_draws(value)
         if not value.numel():
             return value.new_zeros(*value.shape[:-3], len(self.modelled))
         return self.network.log_density(self._in_network_axes(value), self.evidence, self._encoded())

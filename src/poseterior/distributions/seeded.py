@@ -172,6 +172,24 @@ class SeededDistribution(Distribution):
             )
         return shape, generator
 
+    def _as_draws(self, value: Tensor) -> Tensor:
+        """What `log_prob` is asked for, in the distribution's precision, its batch shape broadcast with its own.
+
+        Raises:
+            InputError: the shapes do not fit.
+        """
+        before = len(value.shape) - len(self.event_shape)
+        try:
+            if value.shape[max(before, 0) :] != self.event_shape:
+                raise RuntimeError
+            batch = torch.broadcast_shapes(value.shape[:before], self.batch_shape)
+        except RuntimeError:
+            expected = ", ".join(["*samples", *map(str, self.batch_shape + self.event_shape)])
+            raise InputError(
+                f"value has shape {tuple(value.shape)}; expected ({expected}) of {self.skeleton.name}"
+            ) from None
+        return value.to(self.dtype).expand(*batch, *self.event_shape)
+
     # -- the rest ------------------------------------------------------------------------------------------
 
     def expand(self: _Self, batch_shape: Sequence[int], _instance: Any = None) -> _Self:

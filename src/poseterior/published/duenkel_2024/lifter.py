@@ -227,7 +227,7 @@ class PublishedRotationDistribution(SeededDistribution):
 
     def log_prob(self, value: Float[Tensor, "*samples_batch 22 3 3"]) -> Float[Tensor, "*samples_batch"]:
         """Exact log-density of the 19 joints, see `PublishedRotationLifter.log_prob`."""
-        return self.lifter.log_prob(value.to(self.dtype), self.condition)
+        return self.lifter.log_prob(self._as_draws(value), self.condition)
 
     def _draw_and_log_prob(self, sample_shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         flow = self.lifter.flow
