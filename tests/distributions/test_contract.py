@@ -599,9 +599,7 @@ def test_shapes_of_densities_of_rotations_broadcast(name):
     drawn = d.sample((4,), seed=0)
     assert d.log_prob(drawn[0, 0, 0]).shape == (2, 3)
     assert d.log_prob(drawn[:, :1]).shape == (4, 2, 3)
-    with pytest.raises(
-        InputError, match=r"^value has shape \(5, 22, 3, 3\); expected \(\*samples, 2, 3, 22, 3, 3\)"
-    ):
+    with pytest.raises(InputError, match=r"^value has shape \(5, 22, 3, 3\); expected \(\*samples, 2, 3, 22, 3, 3\)"):
         d.log_prob(drawn[:1, 0, 0].expand(5, 22, 3, 3))
     with pytest.raises(InputError, match=r"(17, 3, 3)"):
         d.log_prob(drawn[..., :17, :, :])

@@ -137,7 +137,7 @@ class VaePoseDistribution(SeededDistribution):
     support = constraints.independent(constraints.real, 3)
     axes = "relative to the parent; pelvis: identity"
 
-    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008
+    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size | tuple[int, ...] = ()) -> None:
         super().__init__(batch_shape, (len(_SMPL), 3, 3), _SMPL, like=next(lifter.parameters()))
         self.lifter = lifter
 
