@@ -24,7 +24,7 @@ from rich.table import Table
 from poseterior.data.simulation.bodies import BodyObservations, BodySimulator
 from poseterior.data.simulation.simulator import SimulatorConfig
 from poseterior.data.store import PoseStore
-from poseterior.distributions.rotations import RotationPoseDistribution
+from poseterior.distributions.rotations import RotationDistribution
 from poseterior.geometry.body import SMPL25, body_points
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.lifters import load
@@ -49,7 +49,7 @@ _COLLARS = ("left_collar", "right_collar")
 _AS_RECORDED = SimulatorConfig(own_body=1.0, recombine=0.0, limb_jitter=0.0, mirror=0.0)
 
 
-def likelihood(posterior: RotationPoseDistribution, truth: torch.Tensor) -> list[float]:
+def likelihood(posterior: RotationDistribution, truth: torch.Tensor) -> list[float]:
     """Mean log-density of the truth: 19 joints, without the collars (NaN where densities are not by joint)."""
     parts = posterior.joint_log_prob(truth)
     body = [k for k, name in enumerate(posterior.modelled) if name != "pelvis"]
@@ -58,7 +58,7 @@ def likelihood(posterior: RotationPoseDistribution, truth: torch.Tensor) -> list
     return [float(parts[:, body].sum(-1).mean()), float("nan") if coupled else float(parts[:, rest].sum(-1).mean())]
 
 
-def errors(posterior: RotationPoseDistribution, people: BodyObservations, levels: tuple[str, ...]) -> dict[str, float]:
+def errors(posterior: RotationDistribution, people: BodyObservations, levels: tuple[str, ...]) -> dict[str, float]:
     """Errors of 10 samples a pose."""
     drawn = posterior.sample((10,), seed=0)
     truth, _ = body_points(people.rotations, people.offsets)

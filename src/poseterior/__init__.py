@@ -28,7 +28,7 @@ _HOMES = {
     "PoseId": "keypoints",
     "Recalibration": "distributions.regions",
     "Region": "distributions.regions",
-    "RotationPoseDistribution": "distributions.rotations",
+    "RotationDistribution": "distributions.rotations",
     "RotationResult": "results.rotations",
     "Skeleton": "geometry.skeletons",
     "SKELETONS": "geometry.skeletons",
@@ -47,7 +47,7 @@ _HOMES = {
 
 __all__ = [
     "SKELETONS", "FlowPoseDistribution", "InputError", "Keypoints2D", "LiftResult", "Lifter",
-    "MixturePoseDistribution", "PoseDistribution", "PoseId", "Recalibration", "Region", "RotationPoseDistribution",
+    "MixturePoseDistribution", "PoseDistribution", "PoseId", "Recalibration", "Region", "RotationDistribution",
     "RotationResult", "Skeleton", "__version__", "example_keypoints", "fit_gaussians", "lift", "lift_rotations",
     "list_shipped", "load", "load_result", "read_keypoints", "save_motion", "save_result", "solve_ik",
 ]  # fmt: skip
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .distributions.flow import FlowPoseDistribution
     from .distributions.mixture import MixturePoseDistribution
     from .distributions.regions import Recalibration, Region
-    from .distributions.rotations import RotationPoseDistribution
+    from .distributions.rotations import RotationDistribution
     from .files.errors import InputError
     from .geometry.skeletons import SKELETONS, Skeleton
     from .keypoints import Keypoints2D, PoseId

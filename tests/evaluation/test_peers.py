@@ -14,7 +14,7 @@ import torch
 from crowd import crowd
 
 import poseterior as pp
-from poseterior.distributions.empirical import GivenPoseDistribution
+from poseterior.distributions.empirical import EmpiricalPoseDistribution
 from poseterior.evaluation.checks import check
 from poseterior.evaluation.peers import PeerLifter, content_hash, load_peer, load_results
 from poseterior.files.errors import InputError
@@ -58,7 +58,7 @@ def lift_of(answer: str) -> str:
 
 def test_given_samples_are_all_that_is_known() -> None:
     given = torch.randn(12, 5, 17, 3, generator=torch.Generator().manual_seed(0))
-    poses = GivenPoseDistribution(given)
+    poses = EmpiricalPoseDistribution(given)
     centred = given - given[:, :, :1]
     assert torch.equal(poses.sample((12,)), centred)
     assert torch.equal(poses.sample((4,), seed=3), centred[:4])
@@ -74,12 +74,12 @@ def test_given_samples_are_all_that_is_known() -> None:
         poses.log_prob(centred)
     with pytest.raises(NotImplementedError):
         _ = poses.mode
-    with pytest.raises(InputError, match=r"^samples: 13 hypotheses a pose are asked for, 12 are given; ask for 12 at"):
+    with pytest.raises(InputError, match=r"^samples: 13 hypotheses per pose are asked for, 12 are given; ask for 12 "):
         poses.sample((13,))
 
 
 def test_a_single_sample_has_no_spread_and_a_region() -> None:
-    poses = GivenPoseDistribution(torch.zeros(1, 2, 17, 3))
+    poses = EmpiricalPoseDistribution(torch.zeros(1, 2, 17, 3))
     assert poses.covariance.abs().max() == 0
     region = poses.region(0.9)
     assert not region.calibrated

@@ -11,8 +11,8 @@ import torch
 
 from conftest import SHARED
 from poseterior.data.observations import Observations
-from poseterior.distributions.delta import PointPoseDistribution
-from poseterior.distributions.independent import ResidualPoseDistribution
+from poseterior.distributions.delta import DeltaPoseDistribution
+from poseterior.distributions.independent import IndependentPoseDistribution
 from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.distributions.regions import MISSING_GROUPS, Recalibration, region_of
 from poseterior.evaluation.calibrate import (
@@ -47,12 +47,12 @@ class Toy(Lifter):
         seen, hidden = self.factors
         scale = torch.where(keypoints.visible, seen * SEEN, hidden * HIDDEN)[..., 1:, None]
         loc = torch.zeros(*keypoints.batch_shape, 17, 3, device=keypoints.device)
-        return ResidualPoseDistribution(loc, scale.expand(*scale.shape[:-1], 3))
+        return IndependentPoseDistribution(loc, scale.expand(*scale.shape[:-1], 3))
 
 
 class Point(Toy):
     def distribution(self, keypoints: Keypoints2D):
-        return PointPoseDistribution(torch.zeros(*keypoints.batch_shape, 17, 3))
+        return DeltaPoseDistribution(torch.zeros(*keypoints.batch_shape, 17, 3))
 
 
 def made_up(count: int, seed: int = 0, hide: float = 0.3) -> Observations:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import roma
 import torch
@@ -20,7 +18,6 @@ from poseterior.geometry.body import (
     log_group_ratios,
     median_offsets,
     points_from,
-    read_rest_offsets,
     rest_offsets,
 )
 from poseterior.geometry.skeletons import SKELETONS
@@ -137,24 +134,6 @@ def test_bad_points_are_named():
     filled, seen, _ = check_points(points, None, 0.01)
     assert not bool(seen[1, SMPL25.index("left_knee")])
     assert bool(filled.isfinite().all())
-
-
-def test_own_rest_body_from_a_file(tmp_path):
-    path = tmp_path / "me.json"
-    path.write_text(json.dumps({"offsets": {"left_knee": [0, -0.5, 0]}}))
-    offsets = read_rest_offsets(path)
-    assert offsets[SMPL25.index("left_knee")].tolist() == [0.0, -0.5, 0.0]
-    torch.testing.assert_close(offsets[0], rest_offsets()[0])
-    for content, message in (
-        ("{", "me.json: not readable as JSON"),
-        ("{}", r"me.json: expected \{'offsets'"),
-        ('{"offsets": {"tail": [0, 0, 0]}}', "me.json: offsets: unknown joint 'tail'; known: pelvis"),
-        ('{"offsets": {"head": [0, 0]}}', r"me.json: offsets: head: expected three finite numbers \(metres\), got"),
-        ('{"offsets": {"head": [0, 0, NaN]}}', "me.json: offsets: head: expected three finite numbers"),
-    ):
-        path.write_text(content)
-        with pytest.raises(InputError, match=message):
-            read_rest_offsets(path)
 
 
 def test_tree_extends_smpl22():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -70,6 +72,24 @@ def test_parents_form_a_tree(name: str) -> None:
     assert all(place[parent] < place[child] for child, parent in skeleton.bones)
     assert len(skeleton.bones) == len(skeleton) - skeleton.parents.count(-1)
     assert skeleton.parents[skeleton.root] == -1
+    assert sorted((skeleton.root, *skeleton.nonroot)) == list(range(len(skeleton)))
+    assert list(skeleton.nonroot) == sorted(skeleton.nonroot)
+
+
+def test_what_is_remembered_changes_no_skeleton() -> None:
+    """Worked out once; equality, hashes, copies and pickles are of the fields alone."""
+    used, fresh = (Skeleton("pair", ("left_hip", "pelvis", "right_hip"), (1, -1, 1)) for _ in range(2))
+    properties = ("root", "nonroot", "bones", "sides", "mirror", "topological_order")
+    before = {name: getattr(used, name) for name in properties}
+    assert all(getattr(used, name) is value for name, value in before.items())
+    assert used == fresh
+    assert hash(used) == hash(fresh)
+    assert repr(used) == repr(fresh)
+    again = pickle.loads(pickle.dumps(used))
+    assert again == fresh
+    assert {name: getattr(again, name) for name in properties} == before
+    turned = dataclasses.replace(used, parents=(-1, 0, 0))
+    assert (turned.root, turned.nonroot) == (0, (1, 2))
 
 
 @symmetric

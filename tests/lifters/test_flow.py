@@ -147,7 +147,7 @@ def test_marginal_density_is_refused(keypoints):
     pose = posterior.sample(seed=0)
     assert torch.equal(posterior.log_prob(pose, observed), posterior.log_prob(pose))
     observed[0, 3] = False
-    with pytest.raises(NotImplementedError, match="a flow has no marginal densities: log_prob needs every joint"):
+    with pytest.raises(NotImplementedError, match="FlowPoseDistribution has no marginal densities: log_prob needs"):
         posterior.log_prob(pose, observed)
 
 

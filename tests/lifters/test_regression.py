@@ -7,8 +7,8 @@ from torch.distributions import Laplace, Normal
 
 from conftest import made_up_mocap
 from poseterior.data.simulation.simulator import Simulator
-from poseterior.distributions.delta import PointPoseDistribution
-from poseterior.distributions.independent import ResidualPoseDistribution
+from poseterior.distributions.delta import DeltaPoseDistribution
+from poseterior.distributions.independent import IndependentPoseDistribution
 from poseterior.files.errors import InputError
 from poseterior.keypoints import Keypoints2D
 from poseterior.keypoints.view import image_offsets
@@ -108,7 +108,7 @@ def test_scale_head_stays_in_its_range(observations):
 
 
 def test_point_mass(people):
-    point = PointPoseDistribution(people + 1.0)
+    point = DeltaPoseDistribution(people + 1.0)
     torch.testing.assert_close(point.mean, people, atol=1e-6, rtol=0)
     torch.testing.assert_close(point.root_offset, torch.ones(32, 3))
     assert (point.stddev == 0).all()
@@ -116,7 +116,7 @@ def test_point_mass(people):
     poses, weights = point.weighted_rsample(7)
     assert poses.shape == (1, 32, 17, 3)
     assert (weights == 1).all()
-    with pytest.raises(NotImplementedError, match="PointPoseDistribution has no density"):
+    with pytest.raises(NotImplementedError, match="DeltaPoseDistribution has no density"):
         point.log_prob(people)
 
 
@@ -128,7 +128,7 @@ def test_residual_density_is_torch_s_and_samples_agree(people, family, torch_fam
     loc, value = people[:4].double(), people[4:8].double()
     scale = 0.05 + 0.1 * torch.rand(4, 16, 3, generator=generator, dtype=torch.float64)
     turn = roma.rotvec_to_rotmat(torch.randn(4, 3, generator=generator, dtype=torch.float64))
-    posterior = ResidualPoseDistribution(loc, scale, family, turn)
+    posterior = IndependentPoseDistribution(loc, scale, family, turn)
     turned = ((value - loc)[:, 1:]) @ turn.transpose(-1, -2)
     per_axis = torch_family(torch.zeros_like(scale), scale).log_prob(turned)
     torch.testing.assert_close(posterior.log_prob(value), per_axis.sum((-2, -1)), atol=1e-9, rtol=0)

@@ -10,7 +10,7 @@ import torch
 
 from poseterior.data.mocap.amass import read_amass
 from poseterior.data.mocap.bvh import read_bvh
-from poseterior.distributions.rotations import RotationPoseDistribution
+from poseterior.distributions.rotations import RotationDistribution
 from poseterior.files.errors import InputError
 from poseterior.geometry.body import H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
 from poseterior.geometry.cameras import project
@@ -59,13 +59,13 @@ class Known(RotationLifter):
     own_body: torch.Tensor
     noise = 1e-3
 
-    def _posterior(self, evidence_of: RotationPoseDistribution) -> RotationPoseDistribution:
+    def _posterior(self, evidence_of: RotationDistribution) -> RotationDistribution:
         known = self
 
-        class Posterior(RotationPoseDistribution):
-            def sample_and_log_prob(self, sample_shape=(), *, generator=None, seed=None):
-                shape = (*sample_shape, *self.batch_shape, 22, 3)
-                noise = roma.rotvec_to_rotmat(known.noise * torch.randn(shape, generator=generator))
+        class Posterior(RotationDistribution):
+            def _draw_and_log_prob(self, shape, generator):
+                size = (*shape, *self.batch_shape, 22, 3)
+                noise = roma.rotvec_to_rotmat(known.noise * torch.randn(size, generator=generator))
                 rows = known.truth[known.at : known.at + self.batch_shape[0]]
                 return rows @ noise, -noise.flatten(-3).square().sum(-1)
 

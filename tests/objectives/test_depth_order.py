@@ -243,11 +243,11 @@ def test_true_poses_have_no_loss(observations, camera, plane):
     exact = SimulatorConfig(noise_added=False, missing={"none": 1.0}, camera_knowledge=(0, 0, 1), truncate=0.0)
     simulator = LabelledSimulator(made_up_mocap(100, 2), exact, LabelConfig(pairs=3))
     seen = simulator(64, torch.Generator().manual_seed(1))
-    from poseterior.distributions.delta import PointPoseDistribution
+    from poseterior.distributions.delta import DeltaPoseDistribution
 
     class Oracle(RegressionLifter):
         def distribution(self, keypoints):
-            return PointPoseDistribution(seen.pose)
+            return DeltaPoseDistribution(seen.pose)
 
     objective = DepthOrder(camera=camera, plane=plane, template="per_sample", reprojection=1.0)
     terms = objective(Oracle(), seen)

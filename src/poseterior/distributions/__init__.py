@@ -1,1 +1,62 @@
-"""Distributions over 3D poses, and over the rotations that make them."""
+"""Distributions over 3D poses, and over the rotations that make them. Names are imported when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "ArticulatedPoseDistribution": "rotations",
+    "DeltaPoseDistribution": "delta",
+    "EmpiricalPoseDistribution": "empirical",
+    "FlowPoseDistribution": "flow",
+    "IndependentPoseDistribution": "independent",
+    "MixturePoseDistribution": "mixture",
+    "PoseDistribution": "base",
+    "Recalibration": "regions",
+    "Region": "regions",
+    "RotationDistribution": "rotations",
+    "SampledPoseDistribution": "base",
+    "SeededDistribution": "seeded",
+    "cluster": "clustering",
+}
+
+__all__ = [
+    "ArticulatedPoseDistribution",
+    "DeltaPoseDistribution",
+    "EmpiricalPoseDistribution",
+    "FlowPoseDistribution",
+    "IndependentPoseDistribution",
+    "MixturePoseDistribution",
+    "PoseDistribution",
+    "Recalibration",
+    "Region",
+    "RotationDistribution",
+    "SampledPoseDistribution",
+    "SeededDistribution",
+    "cluster",
+]
+
+if TYPE_CHECKING:
+    from .base import PoseDistribution, SampledPoseDistribution
+    from .clustering import cluster
+    from .delta import DeltaPoseDistribution
+    from .empirical import EmpiricalPoseDistribution
+    from .flow import FlowPoseDistribution
+    from .independent import IndependentPoseDistribution
+    from .mixture import MixturePoseDistribution
+    from .regions import Recalibration, Region
+    from .rotations import ArticulatedPoseDistribution, RotationDistribution
+    from .seeded import SeededDistribution
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -6,15 +6,17 @@ The root is zero in every sample; densities are with respect to Lebesgue measure
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
+from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of, seed_for
+from .seeded import SeededDistribution, seeded
 
 if TYPE_CHECKING:
     from ..keypoints import Keypoints2D
@@ -27,37 +29,90 @@ __all__ = [
 ]
 
 
-def seeded(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
-    """A generator with that seed (None: torch's global one)."""
-    return None if seed is None else torch.Generator(device=device).manual_seed(seed)
-
-
-class PoseDistribution(Distribution):
+class PoseDistribution(SeededDistribution):
     """A probability distribution over 3D poses.
+
+    What a user calls stands here (and in `SeededDistribution`) once: `sample`, `rsample`, `sample_and_log_prob`,
+    `weighted_rsample`, `log_prob`, `mean`, `median`, `mode`, `covariance`, `stddev`, `variance`, `region`, `cluster`,
+    `hypotheses` and `expand`. It checks arguments and answers for empty batches, so that hooks see neither.
+
+    **To write another distribution** subclass this, call ``super().__init__(batch_shape, skeleton, like)``, and
+    implement hooks. Each gets and returns tensors with the root joint in place, at zero.
+
+    * Required: ``_draw(shape, generator)``, and ``_mean()`` and ``_covariance()`` unless the class is a
+      `SampledPoseDistribution`, which takes both from draws.
+    * Where samples have gradients: ``has_rsample = True``; `sample` itself draws without.
+    * Where there is a density: ``has_density = True`` and ``_log_prob(value, observed)``; ``can_marginalise = True`` if
+      it integrates out the joints that are not ``observed`` (otherwise that is always None).
+    * ``batched`` names the attributes that have the batch shape in front; `expand` expands them.
+    * Optional, where there is something better than the default: ``_mode()``, ``_median()``, ``_hypotheses()``,
+      ``_weighted_draw(samples, generator)``, ``_region_samples(count, seed)``, ``_draws_for_summary()``,
+      ``_draw_and_log_prob(shape, generator)``, ``_expanded(batch_shape)``, ``_details()`` for the `repr`.
+
+    >>> from torch.distributions import Normal
+    >>> from poseterior.geometry.frames import RootedFrame
+    >>> class RoundPoseDistribution(PoseDistribution):
+    ...     "A pose, and the same normal error in every coordinate of every joint but the root."
+    ...
+    ...     has_rsample = has_density = True
+    ...     batched = ("loc",)
+    ...
+    ...     def __init__(self, loc, spread, skeleton="h36m17"):
+    ...         super().__init__(loc.shape[:-2], skeleton, like=loc)
+    ...         self.loc, self.spread = loc, spread
+    ...
+    ...     def _draw(self, shape, generator):
+    ...         size = (*shape, *self.batch_shape, len(self.skeleton.nonroot), 3)
+    ...         noise = self._normal(*size, generator=generator)
+    ...         return self.loc + RootedFrame(self.skeleton).to_camera(self.spread * noise)
+    ...
+    ...     def _log_prob(self, value, observed):
+    ...         errors = RootedFrame(self.skeleton).from_camera(value - self.loc)
+    ...         return Normal(0.0, self.spread).log_prob(errors).sum((-2, -1))
+    ...
+    ...     def _mean(self):
+    ...         return self.loc
+    ...
+    ...     def _covariance(self):
+    ...         variance = torch.full_like(self.loc, self.spread**2)
+    ...         variance[..., self.skeleton.root, :] = 0.0
+    ...         return torch.diag_embed(variance)
+    >>> poses = RoundPoseDistribution(torch.zeros(5, 17, 3), 0.1)
+    >>> poses
+    RoundPoseDistribution(batch_shape=(5,), skeleton='h36m17')
+    >>> poses.sample((200,), seed=0).shape, poses.expand((2, 5)).log_prob(poses.mean).shape
+    (torch.Size([200, 5, 17, 3]), torch.Size([2, 5]))
 
     Attributes:
         skeleton: joint order of the event.
+        dtype, device: of the samples.
         units: ``"metres"``.
         axes: ``"x right, y down, z forward (camera)"``.
         origin: name of the root joint, which is at zero in every pose.
         has_density: whether `log_prob` exists.
+        has_rsample: whether `rsample` exists.
         can_marginalise: whether `log_prob` takes ``observed``, i.e. integrates joints out exactly.
         recalibration: what makes `region` right; set by a lifter that has one, else None.
-        keypoints: what the lifter saw, in its skeleton; set by the lifter.
+        keypoints: what the lifter saw, in its skeleton, before any `expand`; set by the lifter.
+
+    Args:
+        batch_shape: of the distribution.
+        skeleton: joint order.
+        like: a tensor whose dtype and device the samples have.
     """
 
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
     support = constraints.independent(constraints.real, 2)
-    has_density = True
     can_marginalise = False
     units = "metres"
     axes = "x right, y down, z forward (camera)"
     recalibration: Recalibration | None = None
     keypoints: Keypoints2D | None = None
+    #: Fixed draws behind a summary that has no closed form.
+    summary_draws = 256
 
-    def __init__(self, batch_shape: torch.Size, skeleton: str | Skeleton) -> None:
-        self.skeleton = get_skeleton(skeleton)
-        super().__init__(batch_shape, torch.Size((len(self.skeleton), 3)), validate_args=False)
+    def __init__(self, batch_shape: torch.Size, skeleton: str | Skeleton, like: Tensor) -> None:
+        skeleton = get_skeleton(skeleton)
+        super().__init__(batch_shape, (len(skeleton), 3), skeleton, like)
 
     @property
     def origin(self) -> str:
@@ -66,46 +121,171 @@ class PoseDistribution(Distribution):
     @property
     def visible(self) -> Bool[Tensor, "*batch joints"] | None:
         """Joints that the lifter saw; None where no lifter made the distribution."""
-        return None if self.keypoints is None else self.keypoints.visible
+        if self.keypoints is None:
+            return None
+        return self.keypoints.visible.expand(*self.batch_shape, len(self.skeleton))
 
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Float[Tensor, "*samples_batch joints 3"]:
-        """Draw poses: ``(*sample_shape, *batch, joints, 3)`` metres. The same seed gives the same poses."""
+    # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
+        """Log-density ``(*samples, *batch)`` in nats of poses ``(*samples, *batch, joints, 3)``.
+
+        ``observed`` is ``(*batch, joints)`` or None; the value of other joints is 0, that of the root may be anything.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement _log_prob, or say has_density = False")
+
+    def _mean(self) -> Tensor:
+        """``(*batch, joints, 3)`` metres."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _mean")
+
+    def _covariance(self) -> Tensor:
+        """``(*batch, joints, 3, 3)`` m² of each joint."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _covariance")
+
+    def _median(self) -> Tensor:
+        """``(*batch, joints, 3)`` metres; default: of fixed draws."""
+        return self._draws_for_summary().median(0).values
+
+    def _mode(self) -> Tensor:
+        """``(*batch, joints, 3)`` metres."""
         raise NotImplementedError
 
+    def _hypotheses(self) -> tuple[Tensor, Tensor]:
+        """``(*batch, k, joints, 3)`` metres and ``(*batch, k)`` probabilities, likeliest first."""
+        return self.cluster(8)
+
+    def _weighted_draw(self, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """See `weighted_rsample`."""
+        if not self.has_rsample:
+            raise NotImplementedError(f"{type(self).__name__} has no samples with gradients")
+        poses = self._draw_any(torch.Size((samples,)), generator)
+        return poses, poses.new_full(poses.shape[:-2], 1.0 / samples)
+
+    def _region_samples(self, count: int, seed: int) -> Tensor:
+        """The poses ``(samples, *batch, joints, 3)`` of which `region` is made."""
+        return self.sample((count,), seed=seed)
+
+    def _draws_for_summary(self) -> Tensor:
+        """Fixed draws ``(draws, *batch, joints, 3)``, without gradients."""
+        return self.sample((self.summary_draws,), seed=0)
+
+    # -- samples and density -------------------------------------------------------------------------------
+
+    @final
     def weighted_rsample(
-        self, samples: int = 1
+        self, samples: int = 1, *, generator: torch.Generator | None = None, seed: int | None = None
     ) -> tuple[Float[Tensor, "draws *batch joints 3"], Float[Tensor, "draws *batch"]]:
         """Poses with gradients and weights that sum to 1 over the draws: what expected losses are made of.
 
         The weighted sum of any function of the poses estimates its expectation without bias, and its gradient
-        with respect to the parameters too. By default ``samples`` draws of `rsample`, equally weighted.
+        with respect to the parameters too. By default ``samples`` draws of `rsample`, equally weighted; a mixture
+        draws so many of every component.
 
         Raises:
             NotImplementedError: the distribution has no samples with gradients.
+            InputError: as `sample`.
         """
-        poses = self.rsample((samples,))
-        return poses, poses.new_full(poses.shape[:-2], 1.0 / samples)
+        (count,), source = self._checked((samples,), generator, seed)
+        return self._weighted_draw(count, source)
 
+    @final
+    def log_prob(
+        self,
+        value: Float[Tensor, "*samples_batch joints 3"],
+        observed: Bool[Tensor, "*batch joints"] | None = None,
+    ) -> Float[Tensor, "*samples_batch"]:
+        """Exact log-density in nats, with respect to Lebesgue measure (metres) on the joints other than the root.
+
+        Args:
+            value: poses relative to the root, metres, camera axes. Their batch shape and the distribution's broadcast.
+            observed: if given, the density is the marginal one of these joints; other values are ignored, NaN
+                included. The root is never counted.
+
+        Raises:
+            NotImplementedError: the distribution has no density (`has_density`), or ``observed`` leaves out joints
+                and it cannot integrate them out (`can_marginalise`).
+            InputError: ``value`` or ``observed`` of another shape.
+        """
+        if not self.has_density:
+            raise self.no_density()
+        value = self._as_draws(value)
+        if observed is not None:
+            value, observed = self._as_observed(value, observed)
+        if not value.numel():
+            return value.new_zeros(value.shape[:-2])
+        return self._log_prob(value, observed)
+
+    def _as_observed(self, value: Tensor, observed: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Poses without what is not observed, and the mask that the hook gets."""
+        if observed.shape[-1:] != self.event_shape[:1]:
+            raise InputError(
+                f"observed has shape {tuple(observed.shape)}; expected (*batch, {len(self.skeleton)}): "
+                f"one per joint of {self.skeleton.name}"
+            )
+        if self.can_marginalise:
+            return torch.where(observed.unsqueeze(-1), value, 0.0), observed
+        if not bool(observed[..., self.skeleton.nonroot].all()):
+            raise NotImplementedError(
+                f"{type(self).__name__} has no marginal densities: log_prob needs every joint of the pose"
+            )
+        return value, None
+
+    # -- summaries -----------------------------------------------------------------------------------------
+
+    def _nothing(self, *event: int) -> Tensor | None:
+        """The summary of an empty batch; None where the batch has poses."""
+        if self.batch_shape.numel():
+            return None
+        return torch.zeros(*self.batch_shape, *event, dtype=self.dtype, device=self.device)
+
+    @final
+    @property
+    def mean(self) -> Float[Tensor, "*batch joints 3"]:
+        """Mean of each coordinate, metres."""
+        nothing = self._nothing(*self.event_shape)
+        return self._mean() if nothing is None else nothing
+
+    @final
+    @property
+    def median(self) -> Float[Tensor, "*batch joints 3"]:
+        """Median of each coordinate, metres: of 256 fixed draws where it has no closed form."""
+        nothing = self._nothing(*self.event_shape)
+        return self._median() if nothing is None else nothing
+
+    @final
+    @property
+    def mode(self) -> Float[Tensor, "*batch joints 3"]:
+        """The pose of highest density, as far as it is found, metres.
+
+        Raises:
+            NotImplementedError: the distribution has no density, so no mode, or no way to find it.
+        """
+        if type(self)._mode is PoseDistribution._mode:
+            why = "no mode" if self.has_density else "no density, so no mode"
+            raise NotImplementedError(f"{type(self).__name__} has {why}; use mean, median or samples")
+        nothing = self._nothing(*self.event_shape)
+        return self._mode() if nothing is None else nothing
+
+    @final
     @property
     def covariance(self) -> Float[Tensor, "*batch joints 3 3"]:
         """Covariance of each joint's position, m² (zero for the root)."""
-        raise NotImplementedError
+        nothing = self._nothing(*self.event_shape, 3)
+        return self._covariance() if nothing is None else nothing
 
+    @final
+    @property
+    def variance(self) -> Float[Tensor, "*batch joints 3"]:
+        """Variance of each coordinate, m²."""
+        return self.covariance.diagonal(dim1=-2, dim2=-1)
+
+    @final
     @property
     def stddev(self) -> Float[Tensor, "*batch joints 3"]:
         """Standard deviation of each coordinate, metres."""
-        return self.covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+        return self.variance.clamp(min=0.0).sqrt()
 
-    @property
-    def variance(self) -> Float[Tensor, "*batch joints 3"]:
-        return self.covariance.diagonal(dim1=-2, dim2=-1)
-
+    @final
     def region(self, level: float = 0.9) -> Region:
         """Balls that hold each joint, and balls that hold the whole pose, with that probability.
 
@@ -125,8 +305,9 @@ class PoseDistribution(Distribution):
         samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
         if self.keypoints is not None:
             seed = seed_for(self.keypoints.xy, seed)
-        return region_of(self.sample((samples,), seed=seed), self.skeleton, level, ours, self.visible)
+        return region_of(self._region_samples(samples, seed), self.skeleton, level, ours, self.visible)
 
+    @final
     def cluster(
         self, k: int = 10, samples: int = 200, *, seed: int = 0
     ) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k"]]:
@@ -144,82 +325,30 @@ class PoseDistribution(Distribution):
 
         return cluster(self.sample((samples,), seed=seed), k, seed=seed)
 
+    @final
     @property
     def hypotheses(self) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k"]]:
         """A few representative poses and their probabilities, likeliest first (default: `cluster` of 8)."""
-        return self.cluster(8)
-
-    def no_density(self) -> NotImplementedError:
-        """The error that `log_prob` raises where a density does not exist."""
-        return NotImplementedError(
-            f"{type(self).__name__} has no density: log_prob is not defined for it; use samples instead"
-        )
+        return self._hypotheses()
 
 
 class SampledPoseDistribution(PoseDistribution):
-    """A distribution known by its samples: mean and covariance are those of `summary_draws` fixed draws.
+    """A distribution known by its samples: mean, median and covariance are those of `summary_draws` fixed draws.
 
-    Subclasses implement `rsample`; the draws are made once, under seed 0 and without gradients.
+    Subclasses implement `_draw` alone; the draws are made once, under seed 0 and without gradients.
     """
 
-    has_rsample = True
-    summary_draws = 256
-    _moments: tuple[Tensor, Tensor] | None = None
+    def _mean(self) -> Tensor:
+        return self._moments()[0]
 
-    def rsample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        """As `sample`, with gradients to the lifter's parameters."""
-        raise NotImplementedError
+    def _covariance(self) -> Tensor:
+        return self._moments()[1]
 
     @torch.no_grad()
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        return self.rsample(sample_shape, generator=generator, seed=seed)
-
-    def _draw_for_summary(self) -> Tensor:
-        return self.sample((self.summary_draws,), seed=0)
-
-    @torch.no_grad()
-    def _mean_and_covariance(self) -> tuple[Tensor, Tensor]:
-        if self._moments is None:
-            drawn = self._draw_for_summary()
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        if "moments" not in self._cache:
+            drawn = self._draws_for_summary()
             mean = drawn.mean(0)
             offset = drawn - mean
-            self._moments = mean, torch.einsum("s...i,s...j->...ij", offset, offset) / (len(drawn) - 1)
-        return self._moments
-
-    @property
-    def mean(self) -> Tensor:
-        return self._mean_and_covariance()[0]
-
-    @property
-    def covariance(self) -> Tensor:
-        return self._mean_and_covariance()[1]
-
-
-def _with_root(flat: Tensor, rotation: Tensor | None, skeleton: Skeleton) -> Tensor:
-    """Flattened poses in turned axes without the root -> camera axes with the root at zero."""
-    poses = flat.unflatten(-1, (-1, 3))
-    if rotation is not None:
-        poses = poses @ rotation
-    root = skeleton.root
-    return torch.cat([poses[..., :root, :], torch.zeros_like(poses[..., :1, :]), poses[..., root:, :]], -2)
-
-
-def _without_root(poses: Tensor, rotation: Tensor | None, skeleton: Skeleton) -> Tensor:
-    """Inverse of `_with_root`."""
-    root = skeleton.root
-    poses = torch.cat([poses[..., :root, :], poses[..., root + 1 :, :]], -2)
-    if rotation is not None:
-        poses = poses @ rotation.transpose(-1, -2)
-    return poses.flatten(-2)
+            self._cache["moments"] = mean, torch.einsum("s...i,s...j->...ij", offset, offset) / (len(drawn) - 1)
+        return self._cache["moments"]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from ..geometry.frames import RootedFrame
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
-
-if TYPE_CHECKING:
-    pass
-from .base import PoseDistribution, seeded
+from .base import PoseDistribution
 
 __all__ = [
     "MixturePoseDistribution",
@@ -24,21 +22,26 @@ __all__ = [
 class MixturePoseDistribution(PoseDistribution):
     """A mixture of Gaussians over the joints other than the root.
 
-    Component k has mean ``loc[k]`` and covariance ``L (I + U Uᵀ) Lᵀ``: ``L`` holds one 3x3 lower triangle a
-    joint, ``U`` ties the joints together (rank 0: independent joints). The evidence is seen by a turned
-    camera (`poseterior.keypoints.view.canonical_view`); ``rotation`` turns its axes back to the camera's.
+    Component k has mean ``loc[k]`` and covariance ``L (I + U Uᵀ) Lᵀ``: ``L`` holds one 3x3 lower triangle per joint,
+    ``U`` ties the joints together (rank 0: independent joints). All are in the canonical frame, that of a camera
+    turned to the person (`poseterior.keypoints.view.canonical_view`); ``rotation`` leads back to the camera's axes.
 
     Args:
         logits: ``(*batch, k)`` unnormalised log-weights.
-        loc: ``(*batch, k, joints - 1, 3)`` metres, turned axes, joints in skeleton order without the root.
+        loc: ``(*batch, k, joints - 1, 3)`` metres, canonical frame, joints in skeleton order without the root.
         scale_tril: ``(*batch, k, joints - 1, 3, 3)`` metres, positive diagonals.
         factor: ``(*batch, k, (joints - 1) * 3, rank)``, or ``(*batch, 1, ...)`` where the kernels share it,
             dimensionless; None for independent joints.
-        rotation: ``(*batch, 3, 3)`` from camera axes to the turned axes, or None for the identity.
+        rotation: ``(*batch, 3, 3)`` from camera axes to the canonical frame, or None for the identity.
         skeleton: joint order.
+
+    Attributes:
+        log_weights: ``(*batch, k)`` normalised.
     """
 
+    has_density = True
     can_marginalise = True
+    batched = ("log_weights", "loc", "scale_tril", "factor", "rotation")
 
     def __init__(
         self,
@@ -49,34 +52,27 @@ class MixturePoseDistribution(PoseDistribution):
         rotation: Float[Tensor, "*batch 3 3"] | None = None,
         skeleton: str | Skeleton = "h36m17",
     ) -> None:
-        super().__init__(logits.shape[:-1], skeleton)
+        super().__init__(logits.shape[:-1], skeleton, like=loc)
         self.log_weights = logits.log_softmax(-1)
         self.loc, self.scale_tril, self.factor, self.rotation = loc, scale_tril, factor, rotation
-        root = self.skeleton.root
-        self._others = [j for j in range(len(self.skeleton)) if j != root]
 
-    # -- axes and the root ---------------------------------------------------------------------------------
+    @property
+    def frame(self) -> RootedFrame:
+        """From the canonical frame, in which the parameters are, to the camera's axes and back."""
+        return RootedFrame(self.skeleton, self.rotation)
 
-    def _to_camera(self, poses: Tensor) -> Tensor:
-        """Turned axes without the root -> camera axes with the root at zero."""
-        if self.rotation is not None:
-            poses = poses @ self.rotation
-        full = poses.new_zeros(*poses.shape[:-2], len(self.skeleton), 3)
-        full[..., self._others, :] = poses
-        return full
-
-    def _from_camera(self, poses: Tensor) -> Tensor:
-        """Inverse of `_to_camera`."""
-        poses = poses[..., self._others, :]
-        return poses if self.rotation is None else poses @ self.rotation.transpose(-1, -2)
+    def _details(self) -> dict[str, Any]:
+        return {"components": self.log_weights.shape[-1]}
 
     # -- density -------------------------------------------------------------------------------------------
 
-    def _component_log_prob(self, poses: Tensor, observed: Tensor | None) -> Tensor:
-        """Log-density of turned poses ``(..., joints - 1, 3)`` under every component: ``(..., k)``."""
+    def _component_log_prob(
+        self, poses: Float[Tensor, "*samples_batch nonroot 3"], observed: Tensor | None
+    ) -> Float[Tensor, "*samples_batch k"]:
+        """Log-density of poses in the canonical frame under every component."""
         whitened = solve_lower_3x3(self.scale_tril, poses.unsqueeze(-3) - self.loc)
         log_scale = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        dims: Tensor | float = 3.0 * len(self._others)
+        dims: Tensor | float = 3.0 * len(self.skeleton.nonroot)
         if observed is not None:
             mask = observed.unsqueeze(-2)
             whitened = torch.where(mask.unsqueeze(-1), whitened, 0.0)
@@ -99,46 +95,24 @@ class MixturePoseDistribution(PoseDistribution):
             log_det = log_det + 2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (squared + log_det + dims * math.log(2 * math.pi))
 
-    def log_prob(
-        self,
-        value: Float[Tensor, "*samples_batch joints 3"],
-        observed: Bool[Tensor, "*batch joints"] | None = None,
-    ) -> Float[Tensor, "*samples_batch"]:
-        """Exact log-density in nats, with respect to Lebesgue measure on the joints other than the root.
-
-        Args:
-            value: poses relative to the root, metres, camera axes.
-            observed: if given, the density is the marginal one of these joints; other values are ignored.
-        """
+    def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
         if observed is not None:
-            value = torch.where(observed.unsqueeze(-1), value, 0.0)
-            observed = observed[..., self._others]
-        joint = self.log_weights + self._component_log_prob(self._from_camera(value), observed)
+            observed = observed[..., self.skeleton.nonroot]
+        joint = self.log_weights + self._component_log_prob(self.frame.from_camera(value), observed)
         return joint.logsumexp(-1)
 
     # -- sampling ------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        generator = seeded(seed, self.loc.device) if generator is None else generator
-        shape = torch.Size(sample_shape)
+    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
         count, batch = shape.numel(), self.batch_shape.numel()
         k, joints = self.loc.shape[-3:-1]
-        if batch == 0:
-            return self.loc.new_zeros(*shape, *self.batch_shape, *self.event_shape)
         weights = self.log_weights.exp().reshape(batch, k)
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)  # (batch, count)
         row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        noise = torch.randn(batch, count, joints * 3, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
+        noise = self._normal(batch, count, joints * 3, generator=generator)
         if self.factor is not None:
             rank = self.factor.shape[-1]
-            tied = torch.randn(batch, count, rank, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
+            tied = self._normal(batch, count, rank, generator=generator)
             factor = self.factor.reshape(batch, -1, joints * 3, rank)
             if factor.shape[1] == 1:
                 noise = noise + tied @ factor[:, 0].transpose(-1, -2)
@@ -149,29 +123,28 @@ class MixturePoseDistribution(PoseDistribution):
         poses = (lower @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
         poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
         poses = poses.transpose(0, 1).reshape(*shape, *self.batch_shape, joints, 3)
-        return self._to_camera(poses)
+        return self.frame.to_camera(poses)
 
-    def weighted_rsample(self, samples: int = 1) -> tuple[Tensor, Tensor]:
+    def _weighted_draw(self, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
         joints = self.loc.shape[-2]
-        shape = (samples, *self.loc.shape[:-2], joints * 3)
-        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        shape = (samples, *self.loc.shape[:-2])
+        noise = self._normal(*shape, joints * 3, generator=generator)
         if self.factor is not None:
-            tied = torch.randn(*shape[:-1], self.factor.shape[-1], dtype=self.loc.dtype, device=self.loc.device)
+            tied = self._normal(*shape, self.factor.shape[-1], generator=generator)
             noise = noise + (self.factor @ tied.unsqueeze(-1)).squeeze(-1)
         moved = (self.scale_tril @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
         poses = (self.loc + moved).movedim(-3, 0).flatten(0, 1)
         weights = self.log_weights.exp().movedim(-1, 0).repeat_interleave(samples, 0) / samples
-        return self._to_camera(poses), weights
+        return self.frame.to_camera(poses), weights
 
     # -- summaries -----------------------------------------------------------------------------------------
 
-    @property
-    def mean(self) -> Tensor:
-        return self._to_camera((self.log_weights.exp()[..., None, None] * self.loc).sum(-3))
+    def _mean(self) -> Tensor:
+        return self.frame.to_camera((self.log_weights.exp()[..., None, None] * self.loc).sum(-3))
 
     def _component_joint_covariance(self) -> Tensor:
-        """Covariance of each joint under each component, turned axes: ``(*batch, k, joints - 1, 3, 3)``."""
+        """Covariance of each joint under each component, canonical frame: ``(*batch, k, joints - 1, 3, 3)``."""
         root = self.scale_tril
         covariance = root @ root.transpose(-1, -2)
         if self.factor is not None:
@@ -179,37 +152,27 @@ class MixturePoseDistribution(PoseDistribution):
             covariance = covariance + tied @ tied.transpose(-1, -2)
         return covariance
 
-    @property
-    def covariance(self) -> Tensor:
+    def _covariance(self) -> Tensor:
         weights = self.log_weights.exp()[..., None, None, None]
         mean = (weights[..., 0] * self.loc).sum(-3, keepdim=True)
         offset = (self.loc - mean).unsqueeze(-1)
         total = (weights * (self._component_joint_covariance() + offset @ offset.transpose(-1, -2))).sum(-4)
-        if self.rotation is not None:
-            turn = self.rotation.unsqueeze(-3)
-            total = turn.transpose(-1, -2) @ total @ turn
-        full = total.new_zeros(*total.shape[:-3], len(self.skeleton), 3, 3)
-        full[..., self._others, :, :] = total
-        return full
+        return self.frame.covariance_to_camera(total)
 
-    @property
-    def hypotheses(self) -> tuple[Tensor, Tensor]:
+    def _hypotheses(self) -> tuple[Tensor, Tensor]:
         """The component means ``(*batch, k, joints, 3)`` and weights ``(*batch, k)``, likeliest first."""
         weights, order = self.log_weights.exp().sort(-1, descending=True)
         index = order[..., None, None].expand(self.loc.shape)
         means = self.loc.gather(-3, index)
         # Kernels go in front, where samples are, for the turn.
-        return self._to_camera(means.movedim(-3, 0)).movedim(0, -3), weights
+        return self.frame.to_camera(means.movedim(-3, 0)).movedim(0, -3), weights
 
-    @property
-    def mode(self) -> Tensor:
+    def _mode(self) -> Tensor:
         """The highest mode that mode finding reaches from the component means ``(*batch, joints, 3)``.
 
         Fixed-point iteration for Gaussian mixtures (Carreira-Perpinan 2000, as recommended by Bishop 1994):
         it climbs from every mean and keeps the best.
         """
-        if self.loc.numel() == 0:
-            return self.mean
         k, joints = self.loc.shape[-3:-1]
         dims = joints * 3
         loc = self.loc.reshape(-1, k, dims).double()
@@ -243,4 +206,4 @@ class MixturePoseDistribution(PoseDistribution):
                 break
         best = log_responsibility(points).logsumexp(-1).argmax(-1)
         mode = points[torch.arange(len(points), device=loc.device), best].to(self.loc.dtype)
-        return self._to_camera(mode.reshape(*self.batch_shape, joints, 3))
+        return self.frame.to_camera(mode.reshape(*self.batch_shape, joints, 3))

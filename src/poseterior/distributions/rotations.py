@@ -7,32 +7,36 @@ Densities are with respect to **normalised Haar measure** of each modelled joint
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 from ..files.errors import InputError
 from ..geometry.body import H36M_POINTS, SMPL25, body_points
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..nn.body_evidence import BodyEvidence
 from ..nn.rotation_networks import RotationNetwork
-from .base import SampledPoseDistribution, seeded
+from .base import SampledPoseDistribution
+from .seeded import SeededDistribution
 
 __all__ = [
     "ArticulatedPoseDistribution",
-    "RotationPoseDistribution",
+    "RotationDistribution",
     "check_rotations",
 ]
 
 _SMPL = SKELETONS["smpl22"]
 
 
-class RotationPoseDistribution(Distribution):
+class RotationDistribution(SeededDistribution):
     """A probability distribution over the rotations of smpl22's joints, event ``(22, 3, 3)``.
+
+    Draws and their density come together at the price of the draws (`sample_and_log_prob`).
 
     Attributes:
         skeleton: smpl22.
@@ -46,29 +50,35 @@ class RotationPoseDistribution(Distribution):
             ``(*samples, *batch, 25, 3)``, or None where the evidence's own are taken.
     """
 
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
     support = constraints.independent(constraints.real, 3)
+    has_density = True
     measure = "normalised Haar measure of each modelled joint (uniform: 0 nats)"
     axes = "relative to the parent; pelvis: camera axes (x right, y down, z forward)"
     summary_draws = 128
 
     def __init__(self, network: RotationNetwork, evidence: BodyEvidence, draw_offsets: Any = None) -> None:
-        super().__init__(evidence.batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
+        super().__init__(evidence.batch_shape, (len(_SMPL), 3, 3), _SMPL, like=evidence.points)
         self.network, self.evidence, self._draw_offsets = network, evidence, draw_offsets
-        self.skeleton = _SMPL
-        self._context: Tensor | None = None
-        self._summary: Tensor | None = None
+
+    def _expanded(self, batch_shape: torch.Size) -> RotationDistribution:
+        new = super()._expanded(batch_shape)
+        new.evidence = self.evidence.expand(batch_shape)
+        return new
+
+    def _details(self) -> dict[str, Any]:
+        return {"structure": self.network.structure}
 
     @property
     def modelled(self) -> tuple[str, ...]:
         return tuple(_SMPL.joints[j] for j in self.network.joints)
 
     def _encoded(self) -> Tensor:
-        """The encoder runs once a pose, whatever is asked of the distribution."""
+        """The encoder runs once per pose, whatever is asked of the distribution."""
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.network.parameters())
-        if self._context is None or (learning and not self._context.requires_grad):
-            self._context = self.network.encode(self.evidence)
-        return self._context
+        known = self._cache.get("context")
+        if known is None or (learning and not known.requires_grad):
+            known = self._cache["context"] = self.network.encode(self.evidence)
+        return known
 
     def _in_network_axes(self, rotations: Tensor) -> Tensor:
         pelvis = self.evidence.frame.unsqueeze(-3) @ rotations[..., :1, :, :]
@@ -90,6 +100,9 @@ class RotationPoseDistribution(Distribution):
             InputError: wrong shape, or a matrix that is no rotation; names the joint.
         """
         check_rotations(value)
+        value = self._as_draws(value)
+        if not value.numel():
+            return value.new_zeros(*value.shape[:-3], len(self.modelled))
         return self.network.log_density(self._in_network_axes(value), self.evidence, self._encoded())
 
     def log_prob(
@@ -107,38 +120,23 @@ class RotationPoseDistribution(Distribution):
 
     # -- samples -------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Float[Tensor, "*samples_batch 22 3 3"]:
-        """Draw rotations ``(*sample_shape, *batch, 22, 3, 3)``. The same seed gives the same rotations."""
-        return self.sample_and_log_prob(sample_shape, generator=generator, seed=seed)[0]
+    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        return self._draw_and_log_prob(shape, generator)[0]
 
-    @torch.no_grad()
-    def sample_and_log_prob(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Draws and their log-density, at the price of the draws."""
-        generator = seeded(seed, self.evidence.points.device) if generator is None else generator
-        drawn, density = self.network.draw(torch.Size(sample_shape), self.evidence, generator, self._encoded())
+    def _draw_and_log_prob(self, shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        drawn, density = self.network.draw(shape, self.evidence, generator, self._encoded())
         return self._in_camera_axes(drawn), density.sum(-1)
 
     def _drawn(self) -> Tensor:
-        if self._summary is None:
-            self._summary = self.sample((self.summary_draws,), seed=0)
-        return self._summary
+        if "draws" not in self._cache:
+            self._cache["draws"] = self.sample((self.summary_draws,), seed=0)
+        return self._cache["draws"]
 
     @property
     def mean(self) -> Float[Tensor, "*batch 22 3 3"]:
         """Chordal mean of each joint: the rotation nearest to the average matrix of 128 fixed draws."""
+        if not self.batch_shape.numel():
+            return torch.zeros(*self.batch_shape, *self.event_shape, dtype=self.dtype, device=self.device)
         return roma.special_procrustes(self._drawn().mean(0))
 
     @property
@@ -155,8 +153,8 @@ class RotationPoseDistribution(Distribution):
         """
         with torch.no_grad():
             starts, density = self.sample_and_log_prob((64,), seed=0)
-            if density.numel() == 0:
-                return starts.new_zeros(*self.batch_shape, 22, 3, 3)
+            if not density.numel():
+                return self.mean
             best = density.argmax(0)[None, ..., None, None, None].expand(1, *starts.shape[1:])
             start = starts.gather(0, best)[0]
         rows = list(self.network.joints)
@@ -203,7 +201,7 @@ class RotationPoseDistribution(Distribution):
 
 
 class ArticulatedPoseDistribution(SampledPoseDistribution):
-    """Poses of a body of rigid bones whose joints turn by a `RotationPoseDistribution`.
+    """Poses of a body of rigid bones whose joints turn by a `RotationDistribution`.
 
     It has samples but no density: poses of rigid bones fill no volume. `rotations` has one.
 
@@ -211,14 +209,12 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         rotations: the distribution over rotations.
     """
 
-    has_density = False
-    has_rsample = False
     summary_draws = 128
 
     def __init__(
-        self, rotations: RotationPoseDistribution, offsets: Tensor | None = None, skeleton: str | Skeleton = "h36m17"
+        self, rotations: RotationDistribution, offsets: Tensor | None = None, skeleton: str | Skeleton = "h36m17"
     ) -> None:
-        super().__init__(rotations.batch_shape, skeleton)
+        super().__init__(rotations.batch_shape, skeleton, like=rotations.evidence.points)
         names = {"h36m17": H36M_POINTS, "smpl22": tuple(range(len(_SMPL)))}
         if self.skeleton.name not in names:
             raise InputError(f"skeleton: expected one of {', '.join(names)}, got {self.skeleton.name!r}")
@@ -231,34 +227,38 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         points = points[..., self._points, :]
         return points - points[..., self.skeleton.root, :].unsqueeze(-2)
 
-    @torch.no_grad()
-    def sample_with_rotations(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
+    def _expanded(self, batch_shape: torch.Size) -> ArticulatedPoseDistribution:
+        new = super()._expanded(batch_shape)
+        new.rotations = self.rotations.expand(batch_shape)
+        return new
+
+    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        return self._draw_with_rotations(shape, generator)[0]
+
+    def _draw_with_rotations(
+        self, shape: torch.Size, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Poses, the rotations ``(*samples, *batch, 22, 3, 3)`` and the rest offsets that give them."""
-        generator = seeded(seed, self.rotations.evidence.points.device) if generator is None else generator
-        rotations = self.rotations.sample(sample_shape, generator=generator)
+        rotations = self.rotations.sample(shape, generator=generator)
         offsets = self._offsets
         if offsets is None:
             offsets = self.rotations.offsets(rotations, generator)
         offsets = offsets.to(rotations.dtype).expand(*rotations.shape[:-3], len(SMPL25), 3)
         return self.of_rotations(rotations, offsets), rotations, offsets
 
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        return self.sample_with_rotations(sample_shape, generator=generator, seed=seed)[0]
+    @torch.no_grad()
+    def sample_with_rotations(
+        self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None, seed: int | None = None
+    ) -> tuple[
+        Float[Tensor, "*samples_batch joints 3"],
+        Float[Tensor, "*samples_batch 22 3 3"],
+        Float[Tensor, "*samples_batch 25 3"],
+    ]:
+        """Poses as `sample` draws them, the rotations that give them, and the rest offsets (metres).
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        raise self.no_density()
+        Raises:
+            InputError: as `sample`.
+        """
+        return self._draw_with_rotations(*self._checked(sample_shape, generator, seed))
 
 
 def check_rotations(value: Tensor) -> None:

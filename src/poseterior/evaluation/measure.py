@@ -22,7 +22,7 @@ from torch import Tensor
 from ..data.observations import ObservationSet
 from ..data.simulation.bodies import BodyObservations
 from ..distributions.base import PoseDistribution, SampledPoseDistribution
-from ..distributions.empirical import GivenPoseDistribution
+from ..distributions.empirical import EmpiricalPoseDistribution
 from ..distributions.regions import region_of
 from ..files.errors import InputError
 from ..geometry.kinematics import similarity_align
@@ -174,7 +174,9 @@ def _collect(
             raise InputError(f"{lifter.name}: hypotheses of pose {row} are not finite")
         # Where the mean is one over draws anyway, these do as well.
         mean = (
-            drawn.mean(0) if isinstance(posterior, SampledPoseDistribution | GivenPoseDistribution) else posterior.mean
+            drawn.mean(0)
+            if isinstance(posterior, SampledPoseDistribution | EmpiricalPoseDistribution)
+            else posterior.mean
         )
         truth, valid = part.pose, part.observed
         found.add("truth", truth)
@@ -194,7 +196,7 @@ def _collect(
         if rotations is not None and isinstance(part, BodyObservations):
             found.add("MGEO", mgeo(posterior.rotations.mean, part.rotations))
             found.add("sample MGEO", mgeo(rotations, part.rotations).mean(0))
-        given = isinstance(posterior, GivenPoseDistribution)
+        given = isinstance(posterior, EmpiricalPoseDistribution)
         if given:
             found.add("root offset", posterior.root_offset.norm(dim=-1))
         picked = [i for i in range(len(truth)) if (start + i) % every == 0] if mode_poses and not given else []
@@ -218,7 +220,7 @@ def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator)
     if hasattr(posterior, "sample_with_rotations"):
         drawn, rotations, _ = posterior.sample_with_rotations((samples,), generator=generator)
         return drawn, rotations
-    if isinstance(posterior, GivenPoseDistribution):
+    if isinstance(posterior, EmpiricalPoseDistribution):
         # Scores by neighbours, and the few that are kept, need exchangeable samples.
         return posterior.shuffled(samples, generator), None
     return posterior.sample((samples,), generator=generator), None

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..distributions.empirical import GivenPoseDistribution
+from ..distributions.empirical import EmpiricalPoseDistribution
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..keypoints import Keypoints2D, PoseId
@@ -68,9 +68,11 @@ class _SampleLifter(Lifter):
         super().__init__(LifterConfig())
         self.root_offset, self._lifted = 0.0, 0
 
-    def _given(self, samples: Float[Tensor, "samples poses joints 3"], keypoints: Keypoints2D) -> GivenPoseDistribution:
+    def _given(
+        self, samples: Float[Tensor, "samples poses joints 3"], keypoints: Keypoints2D
+    ) -> EmpiricalPoseDistribution:
         shape = (len(samples), *keypoints.batch_shape, len(self.skeleton), 3)
-        posterior = GivenPoseDistribution(samples.to(keypoints.device).reshape(shape), self.skeleton)
+        posterior = EmpiricalPoseDistribution(samples.to(keypoints.device).reshape(shape), self.skeleton)
         total = self.root_offset * self._lifted + float(posterior.root_offset.norm(dim=-1).sum())
         self._lifted += len(keypoints)
         self.root_offset = total / max(1, self._lifted)
@@ -86,7 +88,7 @@ class PeerLifter(_SampleLifter):
     Args:
         function: takes `Keypoints2D` with one batch dimension (``h36m17`` joints) and the number of samples; returns
             ``(n, poses, 17, 3)`` floating-point numbers, an array or a tensor: metres, camera axes (x right, y down, z
-            away from the camera), relative to the pelvis. Poses elsewhere are moved, see `GivenPoseDistribution`.
+            away from the camera), relative to the pelvis. Poses elsewhere are moved, see `EmpiricalPoseDistribution`.
         samples: how many samples to ask for.
         peer: what messages call it.
         sources: files whose content says whether it is still the same function.
@@ -102,7 +104,7 @@ class PeerLifter(_SampleLifter):
         first_line = (inspect.getdoc(function) or "").split("\n")[0] if inspect.isroutine(function) else ""
         self.card = {"name": peer, "description": first_line}
 
-    def distribution(self, keypoints: Keypoints2D) -> GivenPoseDistribution:
+    def distribution(self, keypoints: Keypoints2D) -> EmpiricalPoseDistribution:
         """Asks the function for all samples at once.
 
         Raises:
@@ -255,7 +257,7 @@ class ResultsLifter(_SampleLifter):
     """Looks up the samples of each pose by where the pose came from.
 
     Args:
-        samples: ``(poses, samples, 17, 3)`` metres, camera axes; moved to the root as `GivenPoseDistribution` says.
+        samples: ``(poses, samples, 17, 3)`` metres, camera axes; moved to the root as `EmpiricalPoseDistribution` says.
         ids: of the poses, each once.
         source: the file that they are from.
     """
@@ -268,7 +270,7 @@ class ResultsLifter(_SampleLifter):
         self.rows = {identity: row for row, identity in enumerate(ids)}
         self.card = {"name": source.stem, "description": f"samples read from {source.name}"}
 
-    def distribution(self, keypoints: Keypoints2D) -> GivenPoseDistribution:
+    def distribution(self, keypoints: Keypoints2D) -> EmpiricalPoseDistribution:
         """The samples of these keypoints' poses.
 
         Raises:

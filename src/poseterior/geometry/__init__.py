@@ -1,1 +1,1 @@
-"""Skeletons, bones and cameras: pure functions of tensors."""
+"""Skeletons, bones, frames and cameras: pure functions of tensors."""

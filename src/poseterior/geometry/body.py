@@ -11,11 +11,8 @@ Lengths are metres. A rotation of a joint is relative to its parent; the pelvis'
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -37,7 +34,6 @@ __all__ = [
     "log_group_ratios",
     "median_offsets",
     "points_from",
-    "read_rest_offsets",
     "rest_offsets",
 ]
 
@@ -91,38 +87,6 @@ def _shipped() -> tuple[tuple[float, ...], ...]:
 def rest_offsets(dtype: torch.dtype = torch.float32) -> Float[Tensor, "25 3"]:
     """Each point of the shipped rest body in its parent's frame, metres; zero for the pelvis."""
     return torch.tensor(_shipped(), dtype=dtype)
-
-
-def read_rest_offsets(path: str | Path) -> Float[Tensor, "25 3"]:
-    """A rest body from a JSON file in the shipped layout: ``{"offsets": {JOINT: [x, y, z]}}``, metres, T-pose.
-
-    Joints that the file leaves out stay as shipped.
-
-    Raises:
-        InputError: not such a file, an unknown joint, or values that are not three finite numbers.
-    """
-    try:
-        content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
-    given = content.get("offsets") if isinstance(content, dict) else None
-    if not isinstance(given, Mapping):
-        raise InputError(f"{path}: expected {{'offsets': {{JOINT: [x, y, z]}}}}")
-    offsets = rest_offsets()
-    for joint, value in given.items():
-        if joint not in SMPL25.joints:
-            raise InputError(f"{path}: offsets: unknown joint {joint!r}; known: {', '.join(SMPL25.joints)}")
-        offsets[SMPL25.index(joint)] = _vector(value, f"{path}: offsets: {joint}")
-    return offsets
-
-
-def _vector(value: Any, where: str) -> Tensor:
-    numbers = value if isinstance(value, list) else []
-    if len(numbers) == 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
-        vector = torch.tensor([float(v) for v in numbers])
-        if bool(vector.isfinite().all()):
-            return vector
-    raise InputError(f"{where}: expected three finite numbers (metres), got {value!r}")
 
 
 def group_factors(log_ratios: Float[Tensor, "*batch groups"]) -> Float[Tensor, "*batch 25 1"]:

@@ -1,4 +1,4 @@
-"""Cameras: projection, rays, and where a pose stands that explains its keypoints.
+"""Cameras: projection, rays, and where a pose stands that explains its keypoints: pure functions.
 
 Camera axes are x right, y down, z forward; intrinsics are ``(fx, fy, cx, cy)`` in pixels.
 """
@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "ASSUMED_FIELD_OF_VIEW",
     "assumed_intrinsics",
+    "explaining_root",
     "fit_root",
     "pixels_to_plane",
     "project",
@@ -56,14 +57,24 @@ def turn_to_axis(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
-def _explaining_root(
+def explaining_root(
     poses: Float[Tensor, "*samples_and_batch joints 3"],
     xy: Float[Tensor, "*batch joints 2"],
     covariance: Float[Tensor, "*batch joints 2 2"],
     visible: Bool[Tensor, "*batch joints"],
     intrinsics: Float[Tensor, "*batch 4"],
 ) -> Float[Tensor, "*samples_and_batch 3"]:
-    """The equations of `solve_root`, in float64; values of joints that are not visible are ignored."""
+    """The equations of `poseterior.keypoints.view.solve_root`, for cameras that are given.
+
+    Args:
+        poses: metres relative to the root, camera axes; values of joints that are not visible are ignored.
+        xy, covariance: of the keypoints, px and px².
+        visible: which of them count.
+        intrinsics: ``(fx, fy, cx, cy)`` px.
+
+    Returns:
+        Metres, float64; NaN where fewer than two joints are visible.
+    """
     known = visible.unsqueeze(-1)
     intrinsics = intrinsics.double()
     xy = torch.where(known, xy.double(), 0.0)
@@ -86,7 +97,7 @@ def fit_root(
     visible: np.ndarray,
     intrinsics: Sequence[float],
 ) -> np.ndarray:
-    """`solve_root` for arrays: several poses, one set of keypoints, a camera that is given.
+    """`explaining_root` for arrays: several poses, one set of keypoints, a camera that is given.
 
     Args:
         poses: ``(n, joints, 3)`` metres relative to the root, camera axes.
@@ -99,4 +110,4 @@ def fit_root(
         ``(n, 3)`` metres; NaN where fewer than two joints are visible, which cannot tell the distance.
     """
     arrays = (poses, keypoints, covariance, visible, np.asarray(intrinsics))
-    return _explaining_root(*(torch.from_numpy(np.array(array)) for array in arrays)).numpy()
+    return explaining_root(*(torch.from_numpy(np.array(array)) for array in arrays)).numpy()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -66,17 +66,22 @@ class Skeleton:
                 f"skeleton {self.name!r} has no joint {joint!r}; it has: {', '.join(self.joints)}"
             ) from None
 
-    @property
+    @cached_property
     def root(self) -> int:
         """Index of the (first) root joint."""
         return self.parents.index(-1)
 
-    @property
+    @cached_property
+    def nonroot(self) -> tuple[int, ...]:
+        """Indices of all joints but the root, in joint order: those that have a density."""
+        return tuple(joint for joint in range(len(self)) if joint != self.root)
+
+    @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:
         """(child, parent) pairs, one for each joint but the roots, in joint order."""
         return tuple((child, parent) for child, parent in enumerate(self.parents) if parent >= 0)
 
-    @property
+    @cached_property
     def sides(self) -> tuple[str, ...]:
         """``"left"``, ``"right"`` or ``"middle"`` for each joint, read from its name."""
         return tuple(
@@ -84,7 +89,7 @@ class Skeleton:
             for joint in self.joints
         )
 
-    @property
+    @cached_property
     def mirror(self) -> tuple[int, ...]:
         """Permutation that exchanges left and right: ``mirrored[i] = pose[mirror[i]]`` (with x negated)."""
         swap = {"left": "right", "right": "left"}
@@ -93,7 +98,7 @@ class Skeleton:
             for i, (joint, side) in enumerate(zip(self.joints, self.sides, strict=True))
         )
 
-    @property
+    @cached_property
     def topological_order(self) -> tuple[int, ...]:
         """Joint indices ordered so that every parent comes before its children."""
         order: list[int] = []

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.cameras import _explaining_root, assumed_intrinsics, pixels_to_plane, project, turn_to_axis
+from ..geometry.cameras import assumed_intrinsics, explaining_root, pixels_to_plane, project, turn_to_axis
 from .keypoints import Keypoints2D
 
 __all__ = [
@@ -149,7 +149,7 @@ def solve_root(
     """
     _check_joints(poses, keypoints)
     intrinsics, _ = _camera_of(keypoints)
-    root = _explaining_root(poses, keypoints.xy, keypoints.covariance, keypoints.visible, intrinsics)
+    root = explaining_root(poses, keypoints.xy, keypoints.covariance, keypoints.visible, intrinsics)
     return root.to(poses.dtype)
 
 

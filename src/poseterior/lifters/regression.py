@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
-from ..distributions.delta import PointPoseDistribution
-from ..distributions.independent import FAMILIES, ResidualPoseDistribution, fit_residuals
+from ..distributions.delta import DeltaPoseDistribution
+from ..distributions.independent import FAMILIES, IndependentPoseDistribution, fit_scales
 from ..files.errors import InputError
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view, image_offsets
@@ -136,11 +136,11 @@ class RegressionLifter(Lifter):
     def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
         pose, image_scale = self._published(keypoints) if self.config.network == "published" else self._ours(keypoints)
         if self.config.spread == "none":
-            return PointPoseDistribution(pose, image_scale, self.skeleton)
+            return DeltaPoseDistribution(pose, image_scale, self.skeleton)
         visible = keypoints.visible[..., self.others].unsqueeze(-1)
         scale = torch.where(visible, self.residual[1], self.residual[0])
         rotation = canonical_view(keypoints).rotation
-        return ResidualPoseDistribution(pose, scale, self.config.spread, rotation, self.skeleton)
+        return IndependentPoseDistribution(pose, scale, self.config.spread, rotation, self.skeleton)
 
     def _ours(self, keypoints: Keypoints2D) -> tuple[Tensor, None]:
         with torch.autocast(keypoints.device.type, enabled=False):
@@ -202,4 +202,4 @@ class RegressionLifter(Lifter):
         error = error[..., self.others, :].reshape(-1, len(self.others), 3)
         known = observations.observed[..., self.others].reshape(-1, len(self.others))
         visible = keypoints.visible[..., self.others].reshape(-1, len(self.others))
-        self.residual.copy_(fit_residuals(error, visible, known, self.config.spread))
+        self.residual.copy_(fit_scales(error, visible, known, self.config.spread))

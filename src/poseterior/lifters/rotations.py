@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..distributions.rotations import ArticulatedPoseDistribution, RotationPoseDistribution
+from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
 from ..files.errors import InputError
 from ..geometry.body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
 from ..keypoints import Keypoints2D
@@ -90,14 +90,14 @@ class RotationLifter(Lifter):
     def distribution(self, keypoints: Keypoints2D) -> ArticulatedPoseDistribution:
         return self.rotations(keypoints).positions()
 
-    def rotations(self, keypoints: Keypoints2D) -> RotationPoseDistribution:
+    def rotations(self, keypoints: Keypoints2D) -> RotationDistribution:
         """Lifting: rotations given 2D keypoints (h36m17); the pelvis' in camera axes, bone lengths uncertain."""
         evidence = self._cast(evidence_from_keypoints(keypoints))
-        return RotationPoseDistribution(self.network, evidence, self._draw_offsets)
+        return RotationDistribution(self.network, evidence, self._draw_offsets)
 
-    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> RotationPoseDistribution:
+    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> RotationDistribution:
         """Rotations of people of whom nothing is seen, as a camera sees them; the rest body's bone lengths."""
-        return RotationPoseDistribution(self.network, self._cast(no_evidence(batch, self.network.usual.device)))
+        return RotationDistribution(self.network, self._cast(no_evidence(batch, self.network.usual.device)))
 
     def ik(
         self,
@@ -105,7 +105,7 @@ class RotationLifter(Lifter):
         seen: Bool[Tensor, "*batch 25"] | None = None,
         sigma: Float[Tensor, "*batch 25"] | float = 0.0,
         offsets: Float[Tensor, "*batch 25 3"] | None = None,
-    ) -> RotationPoseDistribution:
+    ) -> RotationDistribution:
         """Inverse kinematics: rotations given 3D keypoints, any subset of them.
 
         Args:
@@ -124,9 +124,9 @@ class RotationLifter(Lifter):
             offsets, lengths_known = estimate_offsets(points, seen)
         return self.given(evidence_from_points(points, seen, spread, offsets, lengths_known))
 
-    def given(self, evidence: BodyEvidence) -> RotationPoseDistribution:
+    def given(self, evidence: BodyEvidence) -> RotationDistribution:
         """The distribution for evidence of any kind, with the bone lengths that the evidence takes."""
-        return RotationPoseDistribution(self.network, self._cast(evidence))
+        return RotationDistribution(self.network, self._cast(evidence))
 
     def _cast(self, evidence: BodyEvidence) -> BodyEvidence:
         return evidence.to(self.network.usual.dtype)

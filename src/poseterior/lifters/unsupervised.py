@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
-from ..distributions.delta import PointPoseDistribution
-from ..distributions.independent import ResidualPoseDistribution, fit_residuals
+from ..distributions.delta import DeltaPoseDistribution
+from ..distributions.independent import IndependentPoseDistribution, fit_scales
 from ..files.errors import InputError
 from ..geometry.kinematics import ANKLE_HEIGHT, body_height
 from ..keypoints import Keypoints2D
@@ -230,11 +230,11 @@ class UnsupervisedLifter(Lifter):
             pose = self._metres(self.lift_image(image, visible).pose, flat.height)
         pose = (pose @ rotation).reshape(*batch, *pose.shape[1:])
         if self.config.spread == "none":
-            return PointPoseDistribution(pose, None, self.skeleton)
+            return DeltaPoseDistribution(pose, None, self.skeleton)
         shown = visible[:, self.others].unsqueeze(-1)
-        scale = torch.where(shown, self.residual[1], self.residual[0]).reshape(*batch, -1, 3)
+        scale = torch.where(shown, self.residual[1], self.residual[0]).reshape(*batch, len(self.others), 3)
         turn = rotation.reshape(*batch, 3, 3)
-        return ResidualPoseDistribution(pose, scale, self.config.spread, turn, self.skeleton)
+        return IndependentPoseDistribution(pose, scale, self.config.spread, turn, self.skeleton)
 
     def _metres(self, pose: Float[Tensor, "n joints 3"], height: Float[Tensor, " n"]) -> Float[Tensor, "n joints 3"]:
         """Lifted poses in metres; ``height`` in metres, NaN where unknown."""
@@ -270,7 +270,7 @@ class UnsupervisedLifter(Lifter):
         again = self._metres(self.lift_image(view, shown).pose / factor, unknown)
         error = (again - self._metres(pose, unknown))[:, self.others]
         known = torch.ones_like(shown[:, self.others])
-        self.residual.copy_(fit_residuals(error, shown[:, self.others], known, "laplace"))
+        self.residual.copy_(fit_scales(error, shown[:, self.others], known, "laplace"))
         self.config = dataclasses.replace(self.config, spread="laplace")
 
     @torch.no_grad()

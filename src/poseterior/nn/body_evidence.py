@@ -90,6 +90,12 @@ class BodyEvidence:
     def batch_shape(self) -> torch.Size:
         return self.some.shape[:-1]
 
+    def expand(self, batch_shape: torch.Size) -> BodyEvidence:
+        """The same evidence for each element of a larger batch."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        batch = len(self.batch_shape)
+        return BodyEvidence(**{name: part.expand(*batch_shape, *part.shape[batch:]) for name, part in parts.items()})
+
     def to(self, dtype: torch.dtype) -> BodyEvidence:
         """With floating-point parts of that precision."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -14,12 +14,12 @@ import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution, Normal, constraints, kl_divergence
+from torch.distributions import Normal, constraints, kl_divergence
 
 from ..data.observations import Observations
 from ..data.simulation.bodies import BodyObservations
-from ..distributions.base import seeded
 from ..distributions.rotations import check_rotations
+from ..distributions.seeded import SeededDistribution
 from ..files.errors import InputError
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
@@ -122,7 +122,7 @@ class VaeLifter(Lifter):
         return rotations
 
 
-class VaePoseDistribution(Distribution):
+class VaePoseDistribution(SeededDistribution):
     """What a `VaeLifter` draws: rotations of smpl22's joints, event ``(22, 3, 3)``. It has no density.
 
     Attributes:
@@ -134,33 +134,20 @@ class VaePoseDistribution(Distribution):
         batch_shape: of the distribution; its elements are alike.
     """
 
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
     support = constraints.independent(constraints.real, 3)
     axes = "relative to the parent; pelvis: identity"
 
-    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008
-        super().__init__(batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
+    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size | tuple[int, ...] = ()) -> None:
+        super().__init__(batch_shape, (len(_SMPL), 3, 3), _SMPL, like=next(lifter.parameters()))
         self.lifter = lifter
-        self.skeleton = _SMPL
 
     @property
     def modelled(self) -> tuple[str, ...]:
         return tuple(_SMPL.joints[j] for j in BODY_JOINTS)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Float[Tensor, "*samples_batch 22 3 3"]:
-        """Decode normal latent codes: ``(*sample_shape, *batch, 22, 3, 3)``. The same seed gives the same rotations."""
-        weight = next(self.lifter.parameters())
-        generator = seeded(seed, weight.device) if generator is None else generator
-        shape = (*torch.Size(sample_shape), *self.batch_shape, self.lifter.config.latent)
-        latent = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
-        return self.lifter.decode(latent)
+    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        size = (*shape, *self.batch_shape, self.lifter.config.latent)
+        return self.lifter.decode(self._normal(*size, generator=generator))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Raises `NotImplementedError`: there is none that could be computed."""

@@ -13,10 +13,10 @@ import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
-from ...distributions.base import seeded
 from ...distributions.rotations import check_rotations
+from ...distributions.seeded import SeededDistribution
 from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D
@@ -196,7 +196,7 @@ class PublishedRotationLifter(Lifter):
             )
 
 
-class PublishedRotationDistribution(Distribution):
+class PublishedRotationDistribution(SeededDistribution):
     """What a `PublishedRotationLifter` returns: a distribution over smpl22's rotations, event ``(22, 3, 3)``.
 
     Attributes:
@@ -211,15 +211,15 @@ class PublishedRotationDistribution(Distribution):
         batch_shape: of the distribution.
     """
 
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch.distributions' own protocol
+    has_density = True
+    batched = ("condition",)
     support = constraints.independent(constraints.real, 3)
     measure = "normalised Haar measure of each modelled joint (uniform: 0 nats)"
     axes = "relative to the parent; pelvis: identity"
 
     def __init__(self, lifter: PublishedRotationLifter, condition: Tensor | None, batch_shape: torch.Size) -> None:
-        super().__init__(batch_shape, torch.Size((len(_SMPL), 3, 3)), validate_args=False)
+        super().__init__(batch_shape, (len(_SMPL), 3, 3), _SMPL, like=lifter.flow.free)
         self.lifter, self.condition = lifter, condition
-        self.skeleton = _SMPL
 
     @property
     def modelled(self) -> tuple[str, ...]:
@@ -227,32 +227,16 @@ class PublishedRotationDistribution(Distribution):
 
     def log_prob(self, value: Float[Tensor, "*samples_batch 22 3 3"]) -> Float[Tensor, "*samples_batch"]:
         """Exact log-density of the 19 joints, see `PublishedRotationLifter.log_prob`."""
-        return self.lifter.log_prob(value, self.condition)
+        return self.lifter.log_prob(self._as_draws(value), self.condition)
 
-    @torch.no_grad()
-    def sample_and_log_prob(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Draws and their log-density, at the price of the draws."""
+    def _draw_and_log_prob(self, sample_shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         flow = self.lifter.flow
-        generator = seeded(seed, flow.free.device) if generator is None else generator
-        shape = (*torch.Size(sample_shape), *self.batch_shape, flow.joints)
+        shape = (*sample_shape, *self.batch_shape, flow.joints)
         base = roma.unitquat_to_rotmat(haar_quaternions(shape, generator, like=flow.free))
         drawn, density = flow.from_base(base, self.condition)
         rotations = torch.eye(3, dtype=drawn.dtype, device=drawn.device).expand(*shape[:-1], len(_SMPL), 3, 3).clone()
         rotations[..., list(BODY_JOINTS), :, :] = drawn
         return rotations, density
 
-    def sample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Float[Tensor, "*samples_batch 22 3 3"]:
-        """Draw rotations ``(*sample_shape, *batch, 22, 3, 3)``. The same seed gives the same rotations."""
-        return self.sample_and_log_prob(sample_shape, generator=generator, seed=seed)[0]
+    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        return self._draw_and_log_prob(shape, generator)[0]

@@ -10,14 +10,14 @@ The 32 are x of 16 joints, then y: in standard deviations of the pose's own coor
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...distributions.base import SampledPoseDistribution, seeded
+from ...distributions.base import SampledPoseDistribution
 from ...files.errors import InputError
 from ...geometry.linalg import ellipse_axes
 from ...geometry.skeletons import DETECTED_JOINTS, SKELETONS, Skeleton, get_skeleton
@@ -242,12 +242,13 @@ class PublishedFlowPoses(SampledPoseDistribution):
     The mean and the covariance are those of fixed draws, without gradients.
     """
 
-    has_density = False
+    has_rsample = True
+    batched = ("xy", "context")
 
     def __init__(
         self, network: PublishedFlow, xy: Float[Tensor, "*batch 32"], context: Float[Tensor, "*batch 56"]
     ) -> None:
-        super().__init__(xy.shape[:-1], _BODY)
+        super().__init__(xy.shape[:-1], _BODY, like=xy)
         self.network, self.xy, self.context = network, xy, context
 
     def _vectors(self, latent: Tensor) -> Tensor:
@@ -255,39 +256,19 @@ class PublishedFlowPoses(SampledPoseDistribution):
             return self.network.inverse_map(latent, self.xy, self.context)
 
     def rsample_vectors(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008 - signature of torch.distributions
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
+        self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None, seed: int | None = None
     ) -> Float[Tensor, "*samples_batch 48"]:
         """`rsample` in the network's 48 numbers."""
-        generator = seeded(seed, self.xy.device) if generator is None else generator
-        shape = (*torch.Size(sample_shape), *self.batch_shape, _LATENT)
-        latent = torch.randn(shape, generator=generator, device=self.xy.device, dtype=self.xy.dtype)
-        return self._vectors(latent)
+        return self._draw_vectors(*self._checked(sample_shape, generator, seed))
 
-    def rsample(
-        self,
-        sample_shape: Any = torch.Size(),  # noqa: B008
-        *,
-        generator: torch.Generator | None = None,
-        seed: int | None = None,
-    ) -> Tensor:
-        """As `sample`, with gradients to the network."""
-        return vector_to_pose(self.rsample_vectors(sample_shape, generator=generator, seed=seed))
+    def _draw_vectors(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        return self._vectors(self._normal(*shape, *self.batch_shape, _LATENT, generator=generator))
+
+    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        return vector_to_pose(self._draw_vectors(shape, generator))
 
     @property
     @torch.no_grad()
     def z0(self) -> Float[Tensor, "*batch joints 3"]:
         """The pose of the zero latent, which the publication reports as its single guess. It is not a mode."""
         return vector_to_pose(self._vectors(self.xy.new_zeros(*self.batch_shape, _LATENT)))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        raise self.no_density()
-
-    @property
-    def mode(self) -> Tensor:
-        raise NotImplementedError(
-            f"{type(self).__name__} has no density, so no mode; z0 is the pose of the zero latent, which is none"
-        )
