@@ -80,7 +80,7 @@ class _Body:
         self.bones = np.asarray([(parent, child) for child, parent in tree.bones], int).reshape(-1, 2)
         self.colours = np.asarray([COLOURS[side] for side in tree.sides])
         self.width = width
-        transparent = np.concatenate([np.tile(self.colours, (2, 1)), np.repeat([0.10, 0.55], len(tree))[:, None]], 1)
+        transparent = np.concatenate([np.tile(self.colours, (2, 1)), np.repeat([0.07, 0.4], len(tree))[:, None]], 1)
         self.outlines = PolyCollection(
             [], facecolors=transparent[: len(tree)], edgecolors=transparent[len(tree) :], linewidths=0.7, zorder=2
         )

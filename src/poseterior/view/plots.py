@@ -342,7 +342,7 @@ def draw_view(
         colours = [COLOURS[sides[child]] for child, _ in bones] * len(samples)
         alpha = float(np.clip(8.0 / len(samples), 0.15, 0.5))
         axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=0.7, alpha=alpha, zorder=1))
-    _draw_outlines(axes, circles(centre[:, picked], radius[:, 0]), _colours(result))
+    _draw_outlines(axes, circles(centre[:, picked], radius[:, 0]), _colours(result), zorder=0.5, alpha=0.06)
     _draw_skeleton(axes, mean, result, width=2.2)
     # one extent for all three views, so that the eye can compare them
     drawn = result.samples[index, :hypotheses].reshape(-1, 3)
@@ -407,13 +407,15 @@ def _colours(result: LiftResult) -> np.ndarray:
     return np.asarray([COLOURS[side] for side in result.tree.sides])
 
 
-def _draw_outlines(axes: Axes, outlines: np.ndarray, colours: np.ndarray) -> None:
+def _draw_outlines(
+    axes: Axes, outlines: np.ndarray, colours: np.ndarray, zorder: float = 3.0, alpha: float = 0.13
+) -> None:
     """Closed outlines ``(n, corners, 2)``, faintly filled."""
     from matplotlib.collections import PolyCollection
 
-    edges, faces = (np.insert(colours, 3, alpha, axis=1) for alpha in (0.65, 0.13))
+    edges, faces = (np.insert(colours, 3, share, axis=1) for share in (5 * alpha, alpha))
     axes.add_collection(
-        PolyCollection(list(outlines), edgecolors=edges, facecolors=faces, linewidths=0.8, zorder=3), autolim=False
+        PolyCollection(list(outlines), edgecolors=edges, facecolors=faces, linewidths=0.8, zorder=zorder), autolim=False
     )
 
 

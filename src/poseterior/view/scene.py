@@ -262,7 +262,7 @@ class _TrackView:
         self.hypotheses = _Batch(server, f"{name}/hypotheses", tube, repeated, options.opacity, False)
         self.mean_bones = _Batch(server, f"{name}/mean/bones", tube, bone_colours, None, True)
         self.mean_joints = _Batch(server, f"{name}/mean/joints", sphere, joint_colours, None, True)
-        self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.16, False)
+        self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.09, False)
         self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, False)
         self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
         self.caption = server.scene.add_label(
