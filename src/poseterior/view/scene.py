@@ -220,8 +220,10 @@ class _Batch:
 
     def __init__(
         self, server: ViserServer, name: str, mesh: tuple[np.ndarray, np.ndarray], colours: np.ndarray,
-        opacity: float | None, shadow: bool,
+        opacity: float | None, shadow: bool = False, hollow: bool = False,
     ) -> None:  # fmt: skip
+        # of hollow ones only the far side is drawn: the near one would hide what is inside, in whichever order the
+        # browser draws transparent things
         self.count = len(colours)
         if not self.count:
             return
@@ -231,7 +233,7 @@ class _Batch:
             batched_positions=np.zeros((self.count, 3)),
             batched_scales=np.full((self.count, 3), _HIDDEN_SCALE),
             batched_colors=colours.astype(np.uint8),
-            opacity=opacity, lod="off", cast_shadow=shadow, receive_shadow=False,
+            opacity=opacity, lod="off", cast_shadow=shadow, receive_shadow=False, side="back" if hollow else "front",
         )  # fmt: skip
 
     def place(self, transforms: tuple[np.ndarray, ...], *, visible: bool = True) -> None:
@@ -262,8 +264,8 @@ class _TrackView:
         self.hypotheses = _Batch(server, f"{name}/hypotheses", tube, repeated, options.opacity, False)
         self.mean_bones = _Batch(server, f"{name}/mean/bones", tube, bone_colours, None, True)
         self.mean_joints = _Batch(server, f"{name}/mean/joints", sphere, joint_colours, None, True)
-        self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.09, False)
-        self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, False)
+        self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.13, hollow=True)
+        self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, hollow=True)
         self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
         self.caption = server.scene.add_label(
             f"{name}/caption", track.label, position=(left + width / 2, floor + 0.12, 0.0), anchor="top-center",
@@ -395,12 +397,11 @@ class _Room:
 
 
 def room_of(result: LiftResult, track: Track, photo: np.ndarray | None) -> _Room:
-    """The room of a track, through all its poses; the far ends of wide distributions may stand out of it."""
+    """The room of a track, through all its poses; very large balls may stand out of it."""
     indices = list(track.poses.values())
     low, high = keypoint_box(result.keypoints[indices], None if photo is None else photo.shape[:2])
-    x = result.mean[indices][..., 0]
-    spread = 2.0 * np.sqrt(np.clip(result.covariance[indices][..., 0, 0], 0.0, None))
-    left, right = (float(np.clip(side.max(), 0.35, 1.1)) for side in (spread - x, spread + x))
+    x, radius = result.region_center[indices][..., 0], result.region_radius[indices]
+    left, right = (float(np.clip(side.max(), 0.35, 1.1)) for side in (radius - x, radius + x))
     return _Room(float((high - low)[0] / (high - low)[1] * _PANEL_HEIGHT), left, right)
 
 
