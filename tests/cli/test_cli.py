@@ -94,7 +94,8 @@ def test_lift_writes_each_container(capsys, plain, tmp_path, extension):
     out = tmp_path / f"poses.{extension}"
     code, text, _ = run(capsys, "lift", plain, "--samples", 7, "--out", out)
     assert code == 0
-    assert "90 % radius (mm)" in text
+    assert "90 % radius, mm" in text
+    assert "(calibrated)" in text
     assert "metres from the pelvis" in text
     result = load_result(out)
     assert result.mean.shape == (1, 17, 3)
@@ -181,7 +182,7 @@ def test_thousand_people(capsys, tmp_path):
             "rotations, supervised, unsupervised",
         ),
         (["--samples", "0"], "samples: expected at least 1, got 0"),
-        (["--out", "poses.xlsx"], "--out poses.xlsx: unknown extension '.xlsx'; use one of: .parquet, .npz, .json"),
+        (["--out", "poses.xlsx"], "--out poses.xlsx: unknown extension '.xlsx'; use one of: .npz, .parquet, .json"),
         (["--view", "poses.png"], "--view poses.png: unknown extension '.png'; use one of: .html"),
         (["--camera", "none.json"], "--camera none.json: no such file"),
         (["--focal", "100", "--camera", "c.json"], "--focal and --camera: give one of the two"),

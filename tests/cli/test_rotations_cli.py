@@ -340,7 +340,7 @@ def test_prior_score_of_samples_is_their_density(capsys, weights, tmp_path):
         (["{walk}", "--samples", "0"], "--samples: expected at least 1, got 0"),
         (["{walk}", "--fps", "-1"], "--fps: expected a positive number, got -1"),
         (["{walk}", "--out", "a.txt"], "--out a.txt: unknown extension '.txt'; use one of: .json, .csv, .parquet"),
-        (["{folder}", "--units", "m"], "--units: {folder} is a pose store, whose lengths are metres"),
+        (["{folder}", "--units", "m"], "{folder}: is a pose store, whose lengths are metres; leave the units out"),
     ],
 )
 def test_prior_score_refusals(capsys, weights, walk, tmp_path, arguments, message):

@@ -19,14 +19,17 @@ from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.lifting import poses as pipeline
+from poseterior.lifting.bodies import _steadied
+from poseterior.lifting.draws import draw
 from poseterior.lifting.ik import fitted_error, solve_ik, solve_ik_of_result
 from poseterior.lifting.prior import sample_prior, score_poses
-from poseterior.lifting.rotations import _steadied, lift_rotations, lift_with_rotations
+from poseterior.lifting.rotations import lift_rotations
 from poseterior.metrics.rotations import geodesic_angle
-from poseterior.results.hypotheses import _smoothest, choose, representatives
-from poseterior.results.motion import as_lift_result, save_motion, to_animation
+from poseterior.results.hypotheses import smoothest
+from poseterior.results.motion import as_lift_result, save_motion
 from poseterior.results.poses import load_result, save_result
-from poseterior.results.rotations import RotationResult, clips_of
+from poseterior.results.provenance import clips_of
+from poseterior.results.rotations import RotationResult
 
 TINY = RotationConfig(width=16, blocks=1, context=8, trunk=8, layers=1, segments=2, hidden=4)
 CAMERA = torch.tensor([500.0, 500.0, 320.0, 240.0])
@@ -159,7 +162,8 @@ def seen_by_camera(known: Known, frames: int, **ids) -> tuple[Keypoints2D, torch
 
 def test_lifting_finds_rotations_body_and_place(known):
     keypoints, place = seen_by_camera(known, 30, ids=[PoseId("film.json", i, 0) for i in range(30)])
-    poses, result = lift_with_rotations(known, keypoints, samples=20)
+    poses = pipeline.lift(known, keypoints, samples=20)
+    result = poses.motion()
     assert result.axes == "camera"
     assert angle(result.mean, roma.rotmat_to_unitquat(known.truth[:30]).numpy()) < 2e-3
     np.testing.assert_allclose(result.spread[:, :10], 1e-3 * np.sqrt(3), rtol=0.6)
@@ -175,8 +179,15 @@ def test_lifting_once_gives_the_poses_of_lift(lifter):
     import poseterior as pp
 
     keypoints = pp.example_keypoints()
-    poses, result = lift_with_rotations(lifter, keypoints, 7, seed=3)
-    assert np.array_equal(poses.samples, pp.lift(lifter, keypoints, 7, seed=3).samples)
+    poses = pp.lift(lifter, keypoints, 7, seed=3)
+    result = poses.motion()
+    # the samples are the poses of the rotations: limbs point the same way, whatever their lengths
+    points = result.points(result.rotations)[:, :, list(H36M_POINTS)].numpy()
+    limbs = [(c, p) for c, p in SKELETONS["h36m17"].bones if SKELETONS["h36m17"].joints[c].endswith(("ankle", "wrist"))]
+    child, parent = np.array(limbs).T
+    ours, theirs = (each[:, :, child] - each[:, :, parent] for each in (points, poses.samples))
+    along = (ours * theirs).sum(-1) / np.linalg.norm(ours, axis=-1) / np.linalg.norm(theirs, axis=-1)
+    assert along.min() > 0.9999
     assert result.rotations.shape == (5, 7, 22, 4)
     assert np.isnan(poses.log_prob).all()
     assert np.isfinite(result.log_prob).all()
@@ -234,7 +245,8 @@ def test_a_lifter_with_rotations_is_sampled_once(lifter, monkeypatch):
         network, "draw", lambda self, shape, *rest: drawn.append(shape[0]) or original(self, shape, *rest)
     )
     result = pp.lift(lifter, pp.example_keypoints(), 128)
-    assert drawn == [128]
+    # once for the samples, once for the region, whose draws do not depend on the seed
+    assert drawn == [128, 200]
     np.testing.assert_allclose(result.mean, result.samples.mean(1), atol=1e-5)
     offset = result.samples - result.samples.mean(1, keepdims=True)
     expected = np.einsum("psji,psjk->pjik", offset, offset) / 127
@@ -242,7 +254,7 @@ def test_a_lifter_with_rotations_is_sampled_once(lifter, monkeypatch):
     # few samples make no mean: then it is that of the lifter's own fixed draws
     drawn.clear()
     pp.lift(lifter, pp.example_keypoints(), 5)
-    assert drawn == [5, 128]
+    assert drawn == [5, 128, 200]
 
 
 def test_other_lifters_lift_as_before():
@@ -255,7 +267,7 @@ def test_other_lifters_lift_as_before():
     assert np.array_equal(result.samples, poses.transpose(0, 1).numpy())
     assert np.array_equal(result.mean, posterior.mean.numpy())
     assert np.array_equal(result.log_prob, posterior.log_prob(poses).T.numpy())
-    parts = list(pipeline.draw(mdn, keypoints.as_skeleton("h36m17"), 2))
+    parts = list(draw(mdn, keypoints.as_skeleton("h36m17"), 2))
     assert parts[0].rotations is None
     with pytest.raises(InputError, match="lifter 'mdn' has no rotations; use the lifter 'rotations'"):
         lift_rotations(mdn, keypoints)
@@ -339,7 +351,7 @@ def test_sigma_belongs_to_its_joint(known):
         ({"points": "walk"}, "points, seen, sigma: expected arrays of numbers"),
         ({"points": np.zeros((0, 22, 3))}, "points: no frames"),
         ({"skeleton": "cat"}, "unknown skeleton 'cat'"),
-        ({"sigma": np.zeros(21)}, r"seen, sigma: expected one a joint or \(frames, joints\) = \(2, 22\)"),
+        ({"sigma": np.zeros(21)}, r"seen, sigma: expected one per joint or \(frames, joints\) = \(2, 22\)"),
         ({"sigma": -1.0}, "points: frame 0, joint 'pelvis': its sigma must be finite and at least 0 metres"),
         ({"samples": 0}, "samples: expected at least 1, got 0"),
         ({"seed": -1}, r"seed: expected 0 to below 2\^62, got -1"),
@@ -391,12 +403,12 @@ def test_ik_takes_results_without_samples(lifter, known, tmp_path):
 
 def test_simple_choices():
     result = made_up()
-    assert np.array_equal(choose(result, "mean"), result.mean[:, None])
-    assert np.array_equal(choose(result, "samples", 3), result.rotations[:, :3])
-    best = choose(result, "best")[:, 0]
+    assert np.array_equal(result.choose("mean"), result.mean[:, None])
+    assert np.array_equal(result.choose("samples", 3), result.rotations[:, :3])
+    best = result.choose("best")[:, 0]
     for row in range(len(result)):
         assert np.array_equal(best[row], result.rotations[row, result.log_prob[row].argmax()])
-    assert np.array_equal(choose(replace(result, mode=result.mean), "mode"), result.mean[:, None])
+    assert np.array_equal(replace(result, mode=result.mean).choose("mode"), result.mean[:, None])
 
 
 @pytest.mark.parametrize(
@@ -410,7 +422,7 @@ def test_simple_choices():
 )
 def test_bad_choices(how, count, message):
     with pytest.raises(InputError, match=message):
-        choose(made_up(), how, count)
+        made_up().choose(how, count)
 
 
 def test_the_mode_comes_on_demand_and_is_likelier_than_most_samples(lifter):
@@ -418,7 +430,7 @@ def test_the_mode_comes_on_demand_and_is_likelier_than_most_samples(lifter):
     result = solve_ik(lifter, points[:, :22], samples=20, mode=True)
     given = torch.cat([points[:, :22], torch.full((1, 3, 3), torch.nan)], 1)
     posterior = lifter.ik(given, offsets=torch.from_numpy(result.offsets))
-    mode = choose(result, "mode")[:, 0]
+    mode = result.choose("mode")[:, 0]
     assert float(posterior.log_prob(roma.unitquat_to_rotmat(torch.from_numpy(mode)))) > np.quantile(
         result.log_prob, 0.9
     )
@@ -444,7 +456,7 @@ def test_the_path_is_the_cheapest_of_all():
     result = replace(result, rotations=quaternions, log_prob=10 * result.log_prob)
     ways = list(itertools.product(range(4), repeat=4))
     best = ways[int(np.argmin([path_cost(result, way) for way in ways]))]
-    assert tuple(_smoothest(result.rotations, result.log_prob, result.frame)) == best
+    assert tuple(smoothest(result.rotations, result.log_prob, result.frame)) == best
 
 
 def test_the_path_finds_a_smooth_motion_among_noise():
@@ -454,7 +466,7 @@ def test_the_path_finds_a_smooth_motion_among_noise():
     place = np.random.default_rng(0).integers(0, 30, frames)
     quaternions = result.rotations.copy()
     quaternions[np.arange(frames), place] = motion
-    assert np.array_equal(_smoothest(quaternions, result.log_prob, result.frame), place)
+    assert np.array_equal(smoothest(quaternions, result.log_prob, result.frame), place)
 
 
 def test_a_path_stays_with_one_explanation_and_averages_its_noise():
@@ -468,7 +480,7 @@ def test_a_path_stays_with_one_explanation_and_averages_its_noise():
         made_up(frames, samples, log_prob=np.zeros((frames, samples), np.float32)),
         rotations=roma.rotmat_to_unitquat(matrices).numpy(),
     )
-    chosen = roma.unitquat_to_rotmat(torch.from_numpy(choose(result, "path")[:, 0]))
+    chosen = roma.unitquat_to_rotmat(torch.from_numpy(result.choose("path")[:, 0]))
     to_truth = geodesic_angle(chosen[:, 0], truth[:, 0])
     assert bool((to_truth < 0.5).all() or (to_truth > 2.5).all())
     error = geodesic_angle(chosen[:, 1:], truth[:, 1:]).mean()
@@ -477,7 +489,7 @@ def test_a_path_stays_with_one_explanation_and_averages_its_noise():
 
 def test_several_paths_share_no_sample():
     result = made_up(5, 9)
-    chosen = choose(result, "path", 3)
+    chosen = result.choose("path", 3)
     assert chosen.shape == (5, 3, 22, 4)
     for t in range(5):
         assert len({quaternion.tobytes() for quaternion in chosen[t]}) == 3
@@ -487,10 +499,10 @@ def test_representatives_are_samples_with_their_shares():
     still, other = made_up(2, 1, seed=1).rotations, made_up(2, 1, seed=2).rotations
     mixed = np.concatenate([still.repeat(6, 1), other.repeat(2, 1)], 1)
     result = replace(made_up(2, 8), rotations=mixed)
-    chosen, weights = representatives(result, 2)
+    chosen, weights = result.representatives(2)
     np.testing.assert_allclose(weights, [[0.75, 0.25]] * 2)
     assert np.array_equal(chosen, np.concatenate([still, other], 1))
-    assert np.array_equal(choose(result, "clusters", 2), chosen)
+    assert np.array_equal(result.choose("clusters", 2), chosen)
 
 
 # -- files -----------------------------------------------------------------------------------------------
@@ -567,8 +579,8 @@ def test_nothing_is_written_on_bad_input(tmp_path):
 def test_an_animation_has_one_body():
     result = made_up(2)
     result.offsets[1] *= 1.1
-    with pytest.raises(InputError, match="the poses have different bodies; make one animation a clip"):
-        to_animation(result, result.mean)
+    with pytest.raises(InputError, match="the poses have different bodies; animate each clip: result\\[rows\\]"):
+        result.animation(result.mean)
 
 
 def test_a_result_checks_its_shapes():
@@ -661,3 +673,81 @@ def test_depth_is_steadied_along_the_ray():
     np.testing.assert_allclose(steady[:, :2] / steady[:, 2:], noisy[:, :2] / noisy[:, 2:])
     np.testing.assert_allclose(_steadied(walk), walk)
     np.testing.assert_allclose(_steadied(walk[:1]), walk[:1])
+
+
+# -- what users call ---------------------------------------------------------------------------------------
+
+
+def test_results_of_lifters_with_rotations_save_their_motion(lifter, tmp_path):
+    import poseterior as pp
+
+    keypoints = pp.example_keypoints()
+    result = pp.lift(lifter, keypoints, 4)
+    names = [path.name for path in result.motion().save(tmp_path / "clip.bvh")]
+    assert names == [f"clip-{number}.bvh" for number in range(1, 6)]
+    assert np.array_equal(result[[3, 1]].motion().rotations, result.motion().rotations[[3, 1]])
+    assert len(read_bvh(result[[2]].motion().save(tmp_path / "one.bvh")[0])) == 1
+    assert result.motion().mode is None
+    assert pp.lift(lifter, keypoints[:1], 4, mode=True).motion().mode.shape == (1, 22, 4)
+
+
+def test_other_results_say_how_to_get_a_motion(lifter, tmp_path):
+    import poseterior as pp
+
+    result = pp.lift(load("mdn"), pp.example_keypoints(), 4)
+    message = (
+        "this result of lifter 'mdn' holds no rotations; solve for them by inverse kinematics: "
+        "poseterior.solve_ik(poseterior.load('rotations'), result).save('clip.bvh')"
+    )
+    with pytest.raises(InputError) as caught:
+        result.motion()
+    assert str(caught.value) == message
+    # what the message says works, and is the longer way's answer
+    solved = pp.solve_ik(lifter, result, samples=3, seed=2)
+    same = solve_ik_of_result(lifter, result, samples=3, seed=2)
+    assert np.array_equal(solved.rotations, same.rotations)
+    assert len(solved.save(tmp_path / "clip.glb")) == 5
+    with pytest.raises(InputError, match="seen, offsets: do not go with a result"):
+        pp.solve_ik(lifter, result, seen=np.ones(17, bool))
+    # files keep poses, not rotations
+    pp.lift(lifter, pp.example_keypoints(), 2).save(tmp_path / "poses.npz")
+    with pytest.raises(InputError, match="holds no rotations"):
+        load_result(tmp_path / "poses.npz").motion()
+
+
+def test_a_known_camera_stays_known_in_files(known, tmp_path):
+    """Inverse kinematics of a file put people elsewhere: the camera that they were lifted with was not kept."""
+    keypoints, place = seen_by_camera(known, 6, ids=[PoseId("film", i, 0) for i in range(6)])
+    pipeline.lift(known, keypoints, 10).save(tmp_path / "a.parquet")
+    loaded = load_result(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(loaded.intrinsics, keypoints.intrinsics)
+    np.testing.assert_allclose(solve_ik_of_result(known, loaded, samples=4).root, place, atol=0.03)
+
+
+def test_chunks_have_seeds_of_their_own(lifter):
+    """However many poses are lifted at once, the first chunk is the same; the second draws otherwise than the first."""
+    import poseterior as pp
+
+    keypoints = pp.example_keypoints()
+    twice = Keypoints2D(keypoints.xy.repeat(2, 1, 1), skeleton=keypoints.skeleton, image_size=(640, 480))
+    both = pp.lift(load("mdn"), twice, 3, seed=1, chunk=5)
+    alone = pp.lift(load("mdn"), twice[:5], 3, seed=1)
+    np.testing.assert_array_equal(both.samples[:5], alone.samples)
+    assert not np.allclose(both.samples[5:], alone.samples)
+    with pytest.raises(InputError, match="chunk: expected at least 1, got 0"):
+        pp.lift(lifter, keypoints, chunk=0)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1.5, "high", True])
+def test_bad_levels_are_refused(lifter, level):
+    import poseterior as pp
+
+    with pytest.raises(InputError, match=r"level: expected a probability above 0 and below 1, e\.g\. 0\.9, got"):
+        pp.lift(lifter, pp.example_keypoints(), 2, level=level)
+
+
+def test_pages_say_that_their_keypoints_are_drawn(lifter):
+    result = made_up(3, 4)
+    assert as_lift_result(result).settings["keypoints"] == "drawn, not seen: a frontal view of the mean 3D points"
+    assert not as_lift_result(result).calibrated
+    assert as_lift_result(result, level=0.5).region_label() == "50 % radius (uncalibrated)"

@@ -179,7 +179,8 @@ def test_mp4(tmp_path):
 
 
 def test_the_eye_turns_and_can_stand_still(tmp_path):
-    still = replace(clip(4), **{n: np.repeat(getattr(clip(4), n)[:1], 4, 0) for n in ("mean", "samples", "keypoints")})
+    result, names = clip(4), ("mean", "samples", "keypoints", "region_center", "region_radius")
+    still = replace(result, **{name: np.repeat(getattr(result, name)[:1], 4, 0) for name in names})
     half = np.s_[60:370, 400:]  # the stage, without the line of time
     for turn, moves in ((0.0, False), (60.0, True)):
         save_film(still, tmp_path / "a.gif", fps=10, turn=turn)
@@ -197,6 +198,18 @@ def test_a_person_who_leaves_is_not_drawn(tmp_path):
     coloured = [(np.ptp(frame[right], axis=-1) > 100).sum() for frame in frames]
     assert min(coloured[:2]) > 200
     assert max(coloured[2:]) == 0
+
+
+@pytest.mark.parametrize(("calibrated", "word"), [(False, "uncalibrated"), (True, "calibrated")])
+def test_the_film_says_what_its_balls_are(calibrated, word):
+    result = replace(clip(2), calibrated=calibrated, level=0.8)
+    made = film._Film(result, film.tracks_of(result), 50, None, 2, [0, 1], 10.0)
+    texts = [text.get_text() for text in made.figure.texts]
+    assert f"lifter test: mean (thick), hypotheses (thin); 80 % balls ({word})" in texts
+    made.picture(1, 0.1, 30.0)
+    balls = np.stack([path.vertices for path in made.people[0].body.outlines.get_paths()])
+    width = np.ptp(balls, axis=1) / 2
+    np.testing.assert_allclose(width, np.repeat(result.region_radius[1][:, None], 2, 1), rtol=0.01)
 
 
 def test_five_people_and_a_photograph(tmp_path):
@@ -225,9 +238,9 @@ def test_progress_is_counted(tmp_path):
     ("name", "options", "message"),
     [
         ("a.avi", {}, r"a\.avi: unknown extension '\.avi'; use one of: \.mp4, \.gif"),
-        ("a.gif", {"fps": 0}, r"a\.gif: fps: a film needs 1 to 240 frames a second, got 0"),
-        ("a.gif", {"fps": float("nan")}, r"a\.gif: fps: a film needs 1 to 240 frames a second, got nan"),
-        ("a.gif", {"turn": float("inf")}, r"turn: expected degrees a second, got inf"),
+        ("a.gif", {"fps": 0}, r"a\.gif: fps: a film needs 1 to 240 frames per second, got 0"),
+        ("a.gif", {"fps": float("nan")}, r"a\.gif: fps: a film needs 1 to 240 frames per second, got nan"),
+        ("a.gif", {"turn": float("inf")}, r"turn: expected degrees per second, got inf"),
         ("no/a.gif", {}, r"a\.gif: the folder .*no does not exist; make it first"),
     ],
 )

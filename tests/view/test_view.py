@@ -23,9 +23,9 @@ from poseterior.geometry.skeletons import get_skeleton
 from poseterior.results.poses import LiftResult
 from poseterior.view import save_summary, serve, summary_figure, write_html
 from poseterior.view.scene import (
-    CHI2_90_3D,
     PoseScene,
     SceneOptions,
+    ball_transforms,
     ellipsoid_transforms,
     keypoint_box,
     read_photo,
@@ -108,14 +108,15 @@ def test_summary_shows_evidence_hypotheses_and_radii(tmp_path: Path) -> None:
     assert len(figure.axes) == 15
     first = figure.axes[:5]
     assert [axes.get_xlabel().split("\n")[0] for axes in first] == [
-        "x, right (px)", "x, right (m)", "z, away from the camera (m)", "x, right (m)", "90 % radius (mm)",
+        "x, right (px)", "x, right (m)", "z, away from the camera (m)", "x, right (m)",
+        "90 % radius, mm (uncalibrated)",
     ]  # fmt: skip
     assert first[0].get_xlabel() == "x, right (px)\nmissing: left wrist"
     # y points down in the camera's view, z points up from above
     assert first[1].get_ylim()[0] > first[1].get_ylim()[1]
     assert first[3].get_ylim()[0] < first[3].get_ylim()[1]
     radii = [bar.get_width() for bar in first[4].patches]
-    np.testing.assert_allclose(radii, 1000 * result.radius()[0, 1:], rtol=1e-5)
+    np.testing.assert_allclose(radii, 1000 * result.region_radius[0, 1:], rtol=1e-5)
     names = [label.get_text() for label in first[4].get_yticklabels()]
     assert names == [name.replace("_", " ") for name in result.joint_names if name != "pelvis"]
     # evenly spaced poses: the first, the middle and the last
@@ -166,18 +167,45 @@ def test_tubes_lie_on_their_segments() -> None:
     assert segment_transforms(start, end, 0.1)[2][2].max() < 1e-5
 
 
-def test_ellipsoids_hold_ninety_percent() -> None:
+def test_ellipsoids_are_of_one_standard_deviation() -> None:
+    """Chi-square with 3 degrees of freedom: 19.9 % within 1, 90 % within 6.251."""
     from viser import transforms
 
     rng = np.random.default_rng(0)
     factor = rng.normal(size=(4, 3, 3)) * 0.1
     covariance = factor @ factor.transpose(0, 2, 1)
-    position, quaternion, scale = ellipsoid_transforms(np.zeros((4, 3)), covariance, CHI2_90_3D)
+    position, quaternion, scale = ellipsoid_transforms(np.zeros((4, 3)), covariance)
     for joint in range(4):
         draws = rng.standard_normal((20000, 3)) @ factor[joint].T - position[joint]
         local = transforms.SO3(quaternion[joint]).inverse().apply(draws)
-        inside = (np.square(local / scale[joint]).sum(-1) <= 1).mean()
-        assert inside == pytest.approx(0.9, abs=0.01)
+        square = np.square(local / scale[joint]).sum(-1)
+        assert (square <= 1).mean() == pytest.approx(0.1987, abs=0.012)  # 4 standard errors of 20,000 draws
+        assert (square <= 6.251).mean() == pytest.approx(0.9, abs=0.009)
+
+
+def test_balls_have_the_regions_centres_and_radii() -> None:
+    centre = np.arange(9.0).reshape(3, 3)
+    centre[2] = np.nan
+    position, quaternion, scale = ball_transforms(centre, np.asarray([0.2, 0.0, 0.3]))
+    np.testing.assert_array_equal(position[0], centre[0])
+    np.testing.assert_array_equal(scale[0], [0.2, 0.2, 0.2])
+    assert scale[1:].max() < 1e-5, "a joint without a place, or known exactly, has no ball"
+    np.testing.assert_array_equal(quaternion, [[1, 0, 0, 0]] * 3)
+
+
+def test_captions_say_whether_the_balls_are_calibrated() -> None:
+    server = start_server("127.0.0.1", 0, "test")
+    try:
+        for result, expected in (
+            (standing_result(1), "standing.json\n90 % balls (uncalibrated)"),
+            (replace(standing_result(1), calibrated=True, level=0.5), "standing.json\n50 % balls (calibrated)"),
+        ):
+            scene = PoseScene(server, result)
+            assert scene.views[0].caption.text == expected
+        scene.show(0, SceneOptions(regions=False))
+        assert scene.views[0].caption.text == "standing.json"
+    finally:
+        stop_server(server)
 
 
 def test_tracks_and_steps() -> None:
@@ -345,16 +373,24 @@ def test_live_controls_change_the_scene() -> None:
         assert shown() == 10 * 16
         viewer.hypotheses.value = 3
         viewer.step.value = 2
-        viewer.ellipsoids.value = False
+        viewer.regions.value = False
+        viewer.ellipsoids.value = True
         viewer.refresh()
         assert shown() == 3 * 16
-        assert not view.ellipsoids.handle.visible
+        assert not view.regions.handle.visible
+        assert view.ellipsoids.handle.visible
         np.testing.assert_allclose(
             view.mean_joints.handle.batched_positions - [view.x, 0, 0], result.mean[2], atol=1e-5
         )
         assert "frame 2" in viewer.text.content
-        radius = 1000 * result.radius()[2, 2]
+        radius = 1000 * result.region_radius[2, 2]
         assert f"| right knee | {radius:.0f} | hidden |" in viewer.text.content
+        assert "| joint | 90 % radius, mm (uncalibrated) |" in viewer.text.content
+        assert viewer.regions.label == "90 % balls (uncalibrated)"
+        np.testing.assert_allclose(view.regions.handle.batched_scales[1:, 0], result.region_radius[2, 1:], rtol=1e-6)
+        np.testing.assert_allclose(
+            view.regions.handle.batched_positions[1:] - [view.x, 0, 0], result.region_center[2, 1:], atol=1e-5
+        )
         assert "| pelvis |" not in viewer.text.content
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..results.poses import LiftResult
 
-__all__ = ["camera_file", "check_device", "check_extension", "photo_size", "quiet_lightning", "summary_table"]
+__all__ = ["camera_file", "check_device", "check_extension", "check_level", "quiet_lightning", "summary_table"]
 
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
@@ -41,24 +41,6 @@ def check_device(device: str) -> str:
     return device
 
 
-def photo_size(path: Path) -> tuple[float, float] | None:
-    """Width and height of a photograph in pixels; None for a folder."""
-    from PIL import Image, ImageOps
-
-    from ..files.errors import InputError
-
-    if path.is_dir():
-        return None
-    try:
-        with Image.open(path) as image:
-            width, height = ImageOps.exif_transpose(image).size
-    except FileNotFoundError:
-        raise InputError(f"--photo {path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"--photo {path}: not a readable picture ({error})") from None
-    return float(width), float(height)
-
-
 def camera_file(path: Path) -> list[float]:
     """Intrinsics from a JSON file: ``{"fx": .., "fy": .., "cx": .., "cy": ..}`` or a 3x3 ``"K"``."""
     import json
@@ -87,13 +69,22 @@ def camera_file(path: Path) -> list[float]:
         ) from None
 
 
+def check_level(level: float) -> None:
+    """Refuse a probability that is none, before any work is done."""
+    from ..files.errors import InputError
+
+    if not 0 < level < 1:
+        raise InputError(f"--level: expected a probability above 0 and below 1, e.g. 0.9, got {level:g}")
+
+
 def summary_table(result: LiftResult, poses: int = 3) -> Any:
-    """A rich group: for the first poses, mean position and 90 % radius a joint; hidden joints are marked."""
+    """A rich group: for the first poses, mean position and radius of each joint's region; hidden joints are marked."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    radius = 1000 * result.radius(0.9)
+    radius = 1000 * result.region_radius
+    heading = result.region_label("radius, mm").replace(" (", "\n(")
     parts: list[Any] = [
         Text(
             f"{len(result.mean)} poses x {result.samples.shape[1]} samples, lifter {result.lifter}, "
@@ -110,7 +101,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
         table.add_column("seen")
         for axis in ("x", "y", "z"):
             table.add_column(f"{axis} (m)", justify="right")
-        table.add_column("90 % radius (mm)", justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
         for j, joint in enumerate(result.joint_names):
             if joint == result.origin:
                 continue

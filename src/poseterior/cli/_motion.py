@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from ..results.rotations import RotationResult
 
 
-MOTION_SUFFIXES = (".bvh", ".glb", ".npz")
+__all__ = ["How", "check_motion", "write_motion", "write_picture"]
+
+#: `poseterior.results.hypotheses.CHOICES`, without importing it.
 How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
-
-
-# -- what motions share ------------------------------------------------------------------------------------
 
 
 def check_motion(fps: float, how: str | None, count: int, samples: int) -> None:
@@ -36,9 +35,7 @@ def write_motion(
     rotations: RotationResult, path: Path, how: str | None, count: int, fps: float, console: Console
 ) -> None:
     """Write motion files, and say which."""
-    from ..results.motion import save_motion
-
-    written = save_motion(rotations, path, how, count, fps)
+    written = rotations.save(path, how, count, fps)
     names = ", ".join(map(str, written[:4])) + (f" ... {written[-1]}" if len(written) > 4 else "")
     console.print(f"wrote {names}", highlight=False, soft_wrap=True)
     if path.suffix.lower() == ".bvh":
@@ -48,11 +45,10 @@ def write_motion(
 def write_picture(rotations: RotationResult, path: Path, how: str | None, console: Console, frames: int = 12) -> None:
     """Write a contact sheet of the first hypothesis that a motion would show."""
     from ..geometry.body import SMPL25
-    from ..results.hypotheses import choose
     from ..view.sheets import contact_sheet
 
     clips = rotations.clips()
-    chosen = choose(rotations, how or ("path" if len(clips) < len(rotations) else "mean"))
+    chosen = rotations.choose(how or ("path" if len(clips) < len(rotations) else "mean"))
     points = rotations.points(chosen)[:, 0].numpy()
     labels = [str(number) for number in rotations.frame]
     contact_sheet(points, SMPL25, path, frames, rotations.axes, labels, f"{rotations.lifter}: left blue, right red")

@@ -15,7 +15,9 @@ class Demo:
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
-    """Hypotheses a pose."""
+    """Hypotheses per pose."""
+    level: float = 0.9
+    """Probability with which each joint is within its radius."""
     seed: int = 0
     """Seed of the samples."""
 
@@ -28,23 +30,23 @@ class Demo:
         from ..keypoints.formats import example_keypoints
         from ..lifters import load
         from ..lifting.poses import lift
-        from ..results.poses import save_result
         from ..view import save_summary, write_html
-        from ._common import summary_table
+        from ._common import check_level, summary_table
 
         console = Console()
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out}: is a file; give a folder")
-        result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed)
+        check_level(self.level)
+        result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
         console.print(summary_table(result))
         self.out.mkdir(parents=True, exist_ok=True)
         results, scene, summary = (self.out / name for name in ("poses.parquet", "scene.html", "summary.png"))
-        save_result(result, results)
+        result.save(results)
         with resources.as_file(resources.files("poseterior") / "examples") as photos:
             write_html(result, scene, photos=photos)
             save_summary(result, summary, photos=photos)
         console.print(
-            f"\nwrote {results}: samples, means, covariances, log-densities (one row a pose)"
+            f"\nwrote {results}: samples, means, covariances, log-densities, regions (one row per pose)"
             f"\nwrote {scene}: open it in a browser, turn and zoom with the mouse"
             f"\nwrote {summary}: the same as a picture"
             "\n\nnext, your own keypoints:  poseterior lift keypoints.json --out poses.parquet --view scene.html"

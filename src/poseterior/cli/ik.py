@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..geometry.skeletons import Skeleton
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
-from ._motion import MOTION_SUFFIXES, How, check_motion, write_motion, write_picture
+from ._motion import How, check_motion, write_motion, write_picture
 
 
 @dataclass
@@ -39,14 +39,14 @@ class Ik:
     hide: str | None = None
     """Joints not to use, separated by commas."""
     samples: int = 200
-    """Hypotheses a frame."""
+    """Hypotheses per frame."""
     how: How | None = None
     """What is written: mean, best, mode, path (the smoothest way through the samples; for clips the default),
     samples or clusters."""
     count: int = 1
-    """Hypotheses written, a file each."""
+    """Hypotheses written, one file each."""
     fps: float = 30.0
-    """Frames a second of the motion."""
+    """Frames per second of the motion."""
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
@@ -68,6 +68,7 @@ class Ik:
         from ..lifters import load
         from ..lifting.ik import solve_ik, solve_ik_of_result
         from ..results.poses import load_result
+        from ..results.rotations import MOTION_SUFFIXES
         from ._common import check_device, check_extension
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from ._motion import MOTION_SUFFIXES, How, check_motion, write_motion, write_picture
+from ._motion import How, check_motion, write_motion, write_picture
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..lifters import Lifter
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
-
-_RESULTS = (".parquet", ".npz", ".json")
 
 
 def _film_bar(console: Console) -> Progress:
@@ -46,7 +44,7 @@ class Lift:
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
-    """Hypotheses a pose."""
+    """Hypotheses per pose."""
     format: str = "auto"
     """Format of the files: auto, coco-results, coco-annotations, openpose, alphapose, mmpose, mediapipe, plain,
     numpy."""
@@ -60,6 +58,8 @@ class Lift:
     """JSON file with intrinsics: fx, fy, cx, cy in pixels, or a 3x3 K."""
     height: float | None = None
     """The person's height in metres: fixes the scale, which is part of the uncertainty otherwise."""
+    level: float = 0.9
+    """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
     """Seed of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -71,9 +71,9 @@ class Lift:
     """What the motion shows: mean, best, mode, path (the smoothest way through the samples; for clips the default),
     samples or clusters."""
     count: int = 1
-    """Hypotheses in the motion files, a file each."""
+    """Hypotheses in the motion files, one file each."""
     fps: float = 30.0
-    """Frames a second of the motion and the film."""
+    """Frames per second of the motion and the film."""
     json_samples: bool = False
     """Write samples and log-densities into .json too."""
     view: Path | None = None
@@ -91,20 +91,24 @@ class Lift:
     def run(self) -> None:
         from rich.console import Console
 
-        from ._common import check_device, check_extension, photo_size, summary_table
+        from ._common import check_device, check_extension, check_level, summary_table
 
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
             self._run_folder(self.files[0], self.out)
             return
-        check_extension(self.out, "--out", (*_RESULTS, ".bvh", ".glb"))
+        from ..results.poses import RESULT_SUFFIXES
+        from ..results.rotations import MOTION_SUFFIXES
+
+        check_extension(self.out, "--out", (*RESULT_SUFFIXES, ".bvh", ".glb"))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
         check_motion(self.fps, self.how, self.count, self.samples)
+        check_level(self.level)
         self._check_camera()
+        from ..files.photos import photo_size
         from ..keypoints.formats import read_keypoints
         from ..lifters import load
-        from ..results.poses import save_result
 
         if self.video is not None:
             from ..view.film import check_video
@@ -112,13 +116,15 @@ class Lift:
             check_video(self.video, self.fps)
         lifter = load(self.lifter)
         keypoints = read_keypoints(self.files, self.format, self.skeleton, self.image_size)
-        size = self.image_size or (None if self.photo is None else photo_size(self.photo))
+        size = self.image_size
+        if size is None and self.photo is not None and not self.photo.is_dir():
+            size = photo_size(self.photo)
         keypoints = self._seen_by_camera(keypoints, size)
         console = Console()
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
         console.print(summary_table(result))
-        if self.out is not None and self.out.suffix.lower() in _RESULTS:
-            save_result(result, self.out, samples=True if self.json_samples else None)
+        if self.out is not None and self.out.suffix.lower() in RESULT_SUFFIXES:
+            result.save(self.out, samples=True if self.json_samples else None)
             console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
         if rotations is not None:
             for path in self._motions():
@@ -186,14 +192,14 @@ class Lift:
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
         from ..lifting.poses import lift
-        from ..results.poses import save_result
         from ..view.film import check_video, save_film, save_photo_figure
-        from ..view.scene import read_photo
+        from ..view.photos import read_photo
         from ..view.sheets import contact_sheet
-        from ._common import check_device
+        from ._common import check_device, check_level
 
         film = self._check_folder(folder, out)
         check_motion(self.fps, None, 1, self.samples)
+        check_level(self.level)
         self._check_camera()
         lifter = load(self.lifter)
         device = check_device(self.device)
@@ -207,11 +213,12 @@ class Lift:
             for task in bar.track(tasks, description=f"lifting {folder.name}"):
                 try:
                     photo = None if task.photo is None else read_photo(task.photo)
-                    result = lift(lifter, self._seen_by_camera(task.keypoints), self.samples, self.seed, device=device)
+                    seen = self._seen_by_camera(task.keypoints)
+                    result = lift(lifter, seen, self.samples, self.seed, device=device, level=self.level)
                 except InputError as error:
                     left_out.append(LeftOut((task.photo or task.source).name, str(error)))
                     continue
-                save_result(result, out / f"{task.name}.parquet")
+                result.save(out / f"{task.name}.parquet")
                 picture = out / f"{task.name}.png"
                 if task.clip and task.photo is None:
                     labels = [str(frame) for frame in result.frame]
@@ -258,7 +265,9 @@ class Lift:
 
     def _motions(self) -> list[Path]:
         """The motion files asked for."""
-        out = [] if self.out is None or self.out.suffix.lower() in _RESULTS else [self.out]
+        from ..results.poses import RESULT_SUFFIXES
+
+        out = [] if self.out is None or self.out.suffix.lower() in RESULT_SUFFIXES else [self.out]
         return out + ([] if self.motion is None else [self.motion])
 
     def _lifted(
@@ -268,25 +277,19 @@ class Lift:
         from ..lifters import load
         from ..lifting.ik import solve_ik_of_result
         from ..lifting.poses import lift
-        from ..lifting.rotations import has_rotations, lift_with_rotations
 
-        mode = self.how == "mode"
-        if has_rotations(lifter):
-            return lift_with_rotations(lifter, keypoints, self.samples, self.seed, device=device, mode=mode)
-        if not self._motions():
-            return lift(lifter, keypoints, self.samples, self.seed, device=device), None
-        solver = load("rotations")
-        result = lift(lifter, keypoints, self.samples, self.seed, device=device)
+        options: dict[str, Any] = {
+            "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
+        }  # fmt: skip
+        result = lift(lifter, keypoints, level=self.level, **options)
+        if result.rotations is not None or not self._motions():
+            return result, result.rotations
         console.print(
             f"{result.lifter} has no rotations: inverse kinematics of its mean poses by the lifter 'rotations'",
             highlight=False,
             soft_wrap=True,
         )
-        rotations = solve_ik_of_result(
-            solver, result, keypoints.flatten().intrinsics, samples=self.samples, seed=self.seed, device=device,
-            mode=mode,
-        )  # fmt: skip
-        return result, rotations
+        return result, solve_ik_of_result(load("rotations"), result, **options)
 
     def _draw(self, result: LiftResult, rotations: RotationResult | None, path: Path, console: Console) -> None:
         from ..view.sheets import contact_sheet

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from ..data.store import Mocap
     from ..lifting.prior import PriorScores
 
-#: Format of mocap files by their suffix.
-_FORMATS = {".bvh": "bvh", ".amc": "asfamc", ".npz": "amass"}
-
 
 @dataclass
 class Sample:
@@ -30,11 +27,11 @@ class Sample:
     lifter: str = "rotations"
     """A lifter with rotations: shipped, or a folder with trained weights."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """.npz (one clip, as AMASS); .bvh or .glb (a file a pose, numbered)."""
+    """.npz (one clip, as AMASS); .bvh or .glb (a file per pose, numbered)."""
     clip: bool = False
     """Write all poses as the frames of one .bvh or .glb."""
     fps: float = 30.0
-    """Frames a second of a clip."""
+    """Frames per second of a clip."""
     view: Path | None = None
     """Write an offline 3D page: .html."""
     picture: Path | None = None
@@ -50,8 +47,9 @@ class Sample:
         from ..lifters import load
         from ..lifting.prior import sample_prior
         from ..results.motion import as_lift_result
+        from ..results.rotations import MOTION_SUFFIXES
         from ._common import check_extension
-        from ._motion import MOTION_SUFFIXES, check_motion, write_motion, write_picture
+        from ._motion import check_motion, write_motion, write_picture
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
@@ -80,7 +78,7 @@ class Sample:
             # four at a time, side by side, one set a second
             number = np.arange(self.n)
             played = replace(poses, person=number % 4, frame=number // 4)
-            options = SceneOptions(hypotheses=0, ellipsoids=False)
+            options = SceneOptions(hypotheses=0, regions=False)
             write_html(as_lift_result(played), self.view, fps=1.0, options=options)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
@@ -109,7 +107,7 @@ class Score:
     seed: int = 0
     """Seed of those."""
     fps: float | None = None
-    """Thin the motion to at most so many frames a second."""
+    """Thin the motion to at most so many frames per second."""
     units: str | None = None
     """Length unit of the file: m, cm, mm, in or ft (default: what the source is known to use)."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -121,12 +119,13 @@ class Score:
         import numpy as np
         from rich.console import Console
 
+        from ..data.mocap.reading import read_motion
         from ..files.errors import InputError
         from ..lifters import load
-        from ..lifting.prior import score_poses
+        from ..lifting.prior import SCORE_SUFFIXES, score_poses
         from ._common import check_extension
 
-        check_extension(self.out, "--out", tuple(_WRITERS))
+        check_extension(self.out, "--out", SCORE_SUFFIXES)
         if self.samples < 1:
             raise InputError(f"--samples: expected at least 1, got {self.samples}")
         if self.fps is not None and not self.fps > 0:
@@ -146,7 +145,7 @@ class Score:
         )
         console.print(_least_typical(mocap, scores, self.worst))
         if self.out is not None:
-            _write(mocap, scores, self.out)
+            scores.save(self.out, mocap)
             console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
 
 
@@ -162,36 +161,7 @@ class Prior:
         self.command.run()
 
 
-def read_motion(path: Path, fps: float | None = None, units: str | None = None) -> Mocap:
-    """Rotations from a motion file, or from a pose store.
-
-    Raises:
-        InputError: no such file, an unknown suffix, or as the importers and `PoseStore` say.
-    """
-    import tempfile
-
-    from ..data.mocap.importing import import_mocap
-    from ..data.store import PoseStore
-    from ..files.errors import InputError
-
-    if path.is_dir():
-        if units is not None:
-            raise InputError(f"--units: {path} is a pose store, whose lengths are metres")
-        return PoseStore(path).load(fps)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    format = _FORMATS.get(path.suffix.lower())
-    if format is None:
-        raise InputError(
-            f"{path}: unknown extension {path.suffix!r}; use {', '.join(_FORMATS)}, or the folder of a pose store"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        import_mocap([path], Path(folder) / "store", format, units=units)
-        return PoseStore(Path(folder) / "store").load(fps)
-
-
 def _least_typical(mocap: Mocap, scores: PriorScores, count: int) -> Any:
-    import numpy as np
     from rich.table import Table
 
     table = Table("clip", title="least typical frames", title_justify="left", caption_justify="left")
@@ -199,15 +169,8 @@ def _least_typical(mocap: Mocap, scores: PriorScores, count: int) -> Any:
         table.add_column(column, justify="right")
     table.add_column("joints that make it so (nats lost)")
     table.caption = "nats lost: against the mean of the prior's own samples"
-    shown: list[int] = []
-    for row in np.argsort(scores.log_density):
-        apart = mocap.fps[mocap.clip[row]] / 2
-        if any(mocap.clip[row] == mocap.clip[s] and abs(int(row) - s) < apart for s in shown):
-            continue
-        if len(shown) == count:
-            break
-        shown.append(int(row))
-        reasons = ", ".join(f"{joint} {-loss:.1f}" for joint, loss in scores.reasons(int(row)) if loss < 0)
+    for row in scores.least_typical(mocap, count):
+        reasons = ", ".join(f"{joint} {-loss:.1f}" for joint, loss in scores.reasons(row) if loss < 0)
         table.add_row(
             mocap.clip_names[mocap.clip[row]],
             str(mocap.frame[row]),
@@ -216,54 +179,3 @@ def _least_typical(mocap: Mocap, scores: PriorScores, count: int) -> Any:
             reasons or "-",
         )
     return table
-
-
-def _columns(mocap: Mocap, scores: PriorScores) -> dict[str, list[Any]]:
-    """One list a column, one entry a frame; a column a joint."""
-    columns: dict[str, list[Any]] = {
-        "clip": [mocap.clip_names[clip] for clip in mocap.clip],
-        "frame": mocap.frame.tolist(),
-        "log_density": scores.log_density.tolist(),
-        "typicality": scores.typicality.tolist(),
-    }
-    return columns | {joint: scores.contributions[:, j].tolist() for j, joint in enumerate(scores.joints)}
-
-
-def _write(mocap: Mocap, scores: PriorScores, path: Path) -> None:
-    from ..files.writing import atomic_write
-
-    with atomic_write(path) as file:
-        _WRITERS[path.suffix.lower()](_columns(mocap, scores), scores, file)
-
-
-def _json(columns: dict[str, list[Any]], scores: PriorScores, file: Any) -> None:
-    import json
-
-    about = {
-        "measure": "nats above uniform (normalised Haar measure), pelvis left out",
-        "usual": dict(zip(scores.joints, scores.usual.tolist(), strict=True)),
-    }
-    names = list(columns)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    file.write((json.dumps(about | {"frames": rows}, indent=1) + "\n").encode())
-
-
-def _csv(columns: dict[str, list[Any]], scores: PriorScores, file: Any) -> None:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    file.write(text.getvalue().encode())
-
-
-def _parquet(columns: dict[str, list[Any]], scores: PriorScores, file: Any) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.table(columns), file, compression="zstd")
-
-
-_WRITERS = {".json": _json, ".csv": _csv, ".parquet": _parquet}

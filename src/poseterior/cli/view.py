@@ -23,32 +23,42 @@ class View:
     pose: int = 0
     """Row of the result that the overlay shows."""
     camera: Path | None = None
-    """Camera file for the overlay's 2D part; without it the field of view is taken as 55 degrees."""
+    """Camera file for the overlay's 2D part; by default the camera that the pose was lifted with, or a field of view of
+    55 degrees."""
     photo: Path | None = None
     """Photograph, or folder of photographs, that the keypoints come from."""
     hypotheses: int = 20
     """How many hypotheses are shown."""
-    ellipsoids: bool = True
-    """Show the 90 % ellipsoid of each joint."""
+    level: float | None = None
+    """Probability with which each joint is in its ball; another than the file's is of the samples alone, uncalibrated
+    (lift again with --level for a calibrated one)."""
+    regions: bool = True
+    """Show the ball of each joint."""
+    ellipsoids: bool = False
+    """Show the lifter's own covariance too: an ellipsoid of one standard deviation for each joint."""
     fps: float = 10.0
-    """Frames a second of the playback."""
+    """Frames per second of the playback."""
     host: str = "127.0.0.1"
     """Address to listen on; the default is this machine only."""
     port: int = 8080
     """Port; the next free one is taken."""
 
     def run(self) -> None:
-        from ._common import camera_file, check_extension
+        from ._common import camera_file, check_extension, check_level
 
         check_extension(self.html, "--html", (".html",))
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
         check_extension(self.overlay, "--overlay", (".png", ".pdf", ".svg"))
+        if self.level is not None:
+            check_level(self.level)
         from ..results.poses import load_result
         from ..view import save_hypotheses, save_summary, serve, write_html
         from ..view.scene import SceneOptions
 
-        options = SceneOptions(hypotheses=self.hypotheses, ellipsoids=self.ellipsoids)
+        options = SceneOptions(hypotheses=self.hypotheses, regions=self.regions, ellipsoids=self.ellipsoids)
         result = load_result(self.result)
+        if self.level is not None:
+            result = result.at_level(self.level)
         if self.html is not None:
             write_html(result, self.html, photos=self.photo, fps=self.fps, options=options)
             print(f"wrote {self.html}: open it in a browser")

@@ -21,8 +21,8 @@ import numpy as np
 
 from ..files.errors import InputError
 from ..files.writing import atomic_write
+from ..view.drawing import literal_text, new_figure, tidy_axes
 from ..view.evaluation import evaluation_folder
-from ..view.plots import literal_text, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def supervision_figure(results: Results) -> Figure | None:
             lines[method] = sorted(runs, key=_megabytes)
     if not lines:
         return None
-    figure, axes = _new_figure((8.2, 5.4))
+    figure, axes = new_figure((8.2, 5.4))
     for method, runs in lines.items():
         colour, marker = _METHODS[method]
         axes.plot(
@@ -139,7 +139,7 @@ def joint_figure(results: Results) -> Figure | None:
         return None
     tables = {method: _pool_sides(run["per joint"]) for method, run in runs.items()}
     joints = list(dict.fromkeys(joint for table in tables.values() for joint in table))
-    figure, axes = _new_figure((7.4, 1.3 + 0.3 * len(joints) * (1 + 0.35 * len(runs))))
+    figure, axes = new_figure((7.4, 1.3 + 0.3 * len(joints) * (1 + 0.35 * len(runs))))
     height = 0.8 / len(runs)
     limit = max(mean + std for table in tables.values() for mean, std in table.values())
     for row, (method, table) in enumerate(tables.items()):
@@ -176,7 +176,7 @@ def cumulative_figure(results: Results) -> Figure | None:
     runs = _main_runs(results, "cumulative")
     if not runs:
         return None
-    figure, axes = _new_figure((7.0, 4.8))
+    figure, axes = new_figure((7.0, 4.8))
     rows = []
     limit, reached = 0.0, np.zeros(len(_PERCENTILES))
     for method, run in runs.items():
@@ -224,7 +224,7 @@ def order_figure(results: Results) -> Figure | None:
         series["mean pose"] = mean_pose["order by gap"]
     bins = list(dict.fromkeys((row["from"], row["to"]) for rows in series.values() for row in rows))
     bins.sort(key=lambda bin_: bin_[0])
-    figure, axes = _new_figure((7.2, 4.6))
+    figure, axes = new_figure((7.2, 4.6))
     counts = {}
     for name, rows in series.items():
         colour, marker = _METHODS.get(name, (_BASELINE, "v"))
@@ -321,7 +321,7 @@ def label_noise_figure(results: Results) -> Figure | None:
         return None
     levels: list[float | str] = list({level: None for method in bars.values() for level in method})
     levels.sort(key=lambda level: 0.3 if level == "crowd" else float(level))
-    figure, axes = _new_figure((7.0, 4.4))
+    figure, axes = new_figure((7.0, 4.4))
     width = 0.8 / len(bars)
     for row, (method, values) in enumerate(bars.items()):
         shown = [level for level in levels if level in values]
@@ -356,7 +356,7 @@ def ablation_figure(results: Results) -> Figure | None:
         for method, run in _main_runs(results, _ERROR).items()
     ]
     rows += [(str(run.get("label", "")), run["method"], run, False) for run in ablations]
-    figure, axes = _new_figure((7.4, 1.5 + 0.34 * len(rows)))
+    figure, axes = new_figure((7.4, 1.5 + 0.34 * len(rows)))
     limit = 1.12 * max(run[_ERROR] for *_, run, _ in rows)
     for place, (_, method, run, is_main) in enumerate(rows):
         colour = _METHODS[method][0]
@@ -462,13 +462,6 @@ def _pool_sides(table: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[flo
 
 
 # -- drawing -----------------------------------------------------------------------------------------------
-
-
-def _new_figure(size: tuple[float, float]) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
 
 
 def _white_rim() -> list[Any]:

@@ -1,25 +1,63 @@
-"""A lifter's draws on many poses, a chunk at a time."""
+"""The one stream of draws that every result is made of: chunks of poses, each with its own generator."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ..distributions.base import PoseDistribution
+from ..distributions.regions import Region, check_level
+from ..distributions.rotations import ArticulatedPoseDistribution, RotationPoseDistribution
 from ..files.errors import InputError
+from ..geometry.body import log_group_ratios
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
+from ..lifters.rotations import RotationLifter
+from ..metrics.rotations import chordal_mean, geodesic_angle
+from ..results.rotations import Array, quaternions
 
 __all__ = [
     "Draws",
+    "RotationDraws",
+    "check_draws",
+    "chunks",
     "draw",
+    "lifter_name",
+    "rotation_lifter",
+    "summarise",
 ]
 
 #: Bytes of samples that one result may hold.
 _MEMORY = 16e9
+#: Between the seeds of two chunks.
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class RotationDraws:
+    """Drawn rotations of a few poses, as `poseterior.results.rotations.RotationResult` has them.
+
+    Attributes:
+        rotations, log_prob, mean, spread, modelled: as there.
+        mode: as there; None where it was not asked for.
+        log_lengths: ``(poses, groups)`` mean log-ratios of the drawn bodies' bone lengths to the rest body's; None
+            where one body was given.
+    """
+
+    rotations: Float[NDArray[np.float32], "poses samples 22 4"]
+    log_prob: Float[NDArray[np.float32], "poses samples"]
+    mean: Float[NDArray[np.float32], "poses 22 4"]
+    spread: Float[NDArray[np.float32], "poses 22"]
+    modelled: tuple[str, ...]
+    mode: Float[NDArray[np.float32], "poses 22 4"] | None = None
+    log_lengths: Float[Tensor, "poses groups"] | None = None
 
 
 @dataclass(frozen=True)
@@ -27,41 +65,52 @@ class Draws:
     """What a lifter says of a few poses, on the processor.
 
     Attributes:
-        posterior: the distribution itself.
-        samples: ``(samples, poses, joints, 3)`` metres.
-        mean, covariance: ``(poses, joints, 3)``, ``(poses, joints, 3, 3)``.
-        log_prob: ``(samples, poses)`` of the samples; NaN where there is no density.
-        rotations, offsets: ``(samples, poses, 22, 3, 3)`` and ``(samples, poses, 25, 3)`` that give the samples;
-            None for a lifter without rotations.
-        rotation_log_prob: ``(samples, poses)`` of the rotations.
+        samples: metres, relative to the pelvis.
+        mean, covariance: of the distribution.
+        log_prob: of the samples; NaN where there is no density.
+        region: of the level asked for.
+        rotations: those that give the samples; None for a lifter without rotations.
     """
 
-    posterior: Any
-    samples: Tensor
-    mean: Tensor
-    covariance: Tensor
-    log_prob: Tensor
-    rotations: Tensor | None = None
-    offsets: Tensor | None = None
-    rotation_log_prob: Tensor | None = None
+    samples: Float[Tensor, "samples poses joints 3"]
+    mean: Float[Tensor, "poses joints 3"]
+    covariance: Float[Tensor, "poses joints 3 3"]
+    log_prob: Float[Tensor, "samples poses"]
+    region: Region
+    rotations: RotationDraws | None = None
 
 
-def _draw(posterior: Any, samples: int, generator: torch.Generator) -> Draws:
-    if not hasattr(posterior, "sample_with_rotations"):
-        poses = posterior.sample((samples,), generator=generator)
-        density = posterior.log_prob(poses) if posterior.has_density else poses.new_full(poses.shape[:-2], torch.nan)
-        parts = (poses, posterior.mean, posterior.covariance, density)
-        return Draws(posterior, *(part.cpu() for part in parts))
-    rotations, density = posterior.rotations.sample_and_log_prob((samples,), generator=generator)
-    offsets = posterior.rotations.offsets(rotations, generator)
-    poses = posterior.of_rotations(rotations, offsets)
-    if samples < posterior.summary_draws:
-        mean, covariance = posterior.mean, posterior.covariance
-    else:  # the lifter would draw as many again for its own mean
-        mean = poses.mean(0)
-        covariance = torch.einsum("s...i,s...j->...ij", poses - mean, poses - mean) / (samples - 1)
-    none = torch.full_like(density, torch.nan)
-    return Draws(posterior, *(t.cpu() for t in (poses, mean, covariance, none, rotations, offsets, density)))
+def lifter_name(lifter: Lifter) -> str:
+    """What results call it."""
+    return str(lifter.card.get("name") or lifter.name)
+
+
+def rotation_lifter(lifter: Lifter) -> RotationLifter:
+    """The lifter, if its poses come of rotations.
+
+    Raises:
+        InputError: they do not.
+    """
+    if not isinstance(lifter, RotationLifter):
+        raise InputError(f"lifter {lifter_name(lifter)!r} has no rotations; use the lifter 'rotations'")
+    return lifter
+
+
+def check_draws(samples: int, seed: int, chunk: int = 1) -> None:
+    """Raises `InputError` for fewer than one sample or pose at a time, or a seed out of range."""
+    if not 0 <= seed < 2**62:
+        raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
+    for name, value in (("samples", samples), ("chunk", chunk)):
+        if value < 1:
+            raise InputError(f"{name}: expected at least 1, got {value}")
+
+
+def chunks(
+    poses: int, size: int, seed: int, device: torch.device | str = "cpu"
+) -> Iterator[tuple[slice, torch.Generator]]:
+    """Rows of ``size`` poses at a time, and the generator that each chunk draws from."""
+    for number, start in enumerate(range(0, poses, size)):
+        yield slice(start, start + size), torch.Generator(device=device).manual_seed(seed + _SEED_STRIDE * number)
 
 
 @torch.no_grad()
@@ -72,26 +121,85 @@ def draw(
     seed: int = 0,
     chunk: int = 256,
     device: torch.device | str = "cpu",
+    level: float = 0.9,
+    mode: bool = False,
 ) -> Iterator[Draws]:
-    """The draws of `lift`, ``chunk`` poses at a time; keypoints in the lifter's skeleton, one batch dimension.
+    """The draws of `poseterior.lift`, ``chunk`` poses at a time.
+
+    Args:
+        lifter: moved to ``device`` and put into evaluation mode.
+        keypoints: in the lifter's skeleton, one batch dimension.
+        samples, seed, chunk, device, level, mode: as for `poseterior.lift`.
 
     Raises:
-        InputError: as `lift`.
+        InputError: as `poseterior.lift`.
     """
-    if not 0 <= seed < 2**62:
-        raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
-    if samples < 1:
-        raise InputError(f"samples: expected at least 1, got {samples}")
+    check_draws(samples, seed, chunk)
+    check_level(level)
     if len(keypoints) == 0:
         raise InputError("no poses to lift")
-    wanted = 4 * 3 * len(keypoints) * samples * len(lifter.skeleton)
-    if wanted > _MEMORY:
+    each = 4 * 3 * len(lifter.skeleton) + (4 * 4 * 22 if isinstance(lifter, RotationLifter) else 0)
+    if (wanted := each * len(keypoints) * samples) > _MEMORY:
         raise InputError(
             f"samples: {samples} samples of {len(keypoints)} poses take {wanted / 1e9:,.0f} GB; "
             "ask for fewer, or lift the files one by one"
         )
     lifter = lifter.to(device).eval()
-    for number, start in enumerate(range(0, len(keypoints), chunk)):
-        posterior = lifter(keypoints[start : start + chunk].to(device))
-        generator = torch.Generator(device=device).manual_seed(seed + 1_000_003 * number)
-        yield _draw(posterior, samples, generator)
+    for rows, generator in chunks(len(keypoints), chunk, seed, device):
+        posterior = lifter(keypoints[rows].to(device))
+        if isinstance(posterior, ArticulatedPoseDistribution):
+            yield _draw_articulated(posterior, samples, generator, level, mode)
+        else:
+            yield _draw_poses(posterior, samples, generator, level)
+
+
+def _draw_poses(posterior: PoseDistribution, samples: int, generator: torch.Generator, level: float) -> Draws:
+    poses = posterior.sample((samples,), generator=generator)
+    density = posterior.log_prob(poses) if posterior.has_density else poses.new_full(poses.shape[:-2], torch.nan)
+    return Draws(
+        poses.cpu(), posterior.mean.cpu(), posterior.covariance.cpu(), density.cpu(), _region(posterior, level)
+    )
+
+
+def _draw_articulated(
+    posterior: ArticulatedPoseDistribution, samples: int, generator: torch.Generator, level: float, mode: bool
+) -> Draws:
+    rotations, density = posterior.rotations.sample_and_log_prob((samples,), generator=generator)
+    offsets = posterior.rotations.offsets(rotations, generator)
+    poses = posterior.of_rotations(rotations, offsets)
+    if samples < posterior.summary_draws:
+        mean, covariance = posterior.mean, posterior.covariance
+    else:  # the lifter would draw as many again for its own mean
+        mean = poses.mean(0)
+        covariance = torch.einsum("s...i,s...j->...ij", poses - mean, poses - mean) / (samples - 1)
+    none = torch.full_like(density, torch.nan)
+    summary = summarise(posterior.rotations, rotations, density, mode, log_group_ratios(offsets).mean(0).cpu())
+    return Draws(poses.cpu(), mean.cpu(), covariance.cpu(), none.cpu(), _region(posterior, level), summary)
+
+
+def _region(posterior: PoseDistribution, level: float) -> Region:
+    region = posterior.region(level)
+    balls = {name: getattr(region, name).cpu() for name in ("centre", "radius", "pose_radius")}
+    return dataclasses.replace(region, **balls)
+
+
+def summarise(
+    posterior: RotationPoseDistribution,
+    rotations: Float[Tensor, "samples poses 22 3 3"],
+    log_prob: Float[Tensor, "samples poses"],
+    mode: bool = False,
+    log_lengths: Float[Tensor, "poses groups"] | None = None,
+) -> RotationDraws:
+    """Drawn rotations as results have them."""
+    mean = chordal_mean(rotations)
+    spread = geodesic_angle(rotations, mean).square().mean(0).sqrt()
+    highest: Array | None = quaternions(posterior.mode) if mode else None
+    return RotationDraws(
+        quaternions(rotations.transpose(0, 1)),
+        log_prob.transpose(0, 1).float().cpu().numpy(),
+        quaternions(mean),
+        spread.float().cpu().numpy(),
+        posterior.modelled,
+        highest,
+        log_lengths,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +12,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.body import (
-    SMPL25,
-    check_points,
-    estimate_offsets,
-    median_offsets,
-    points_from,
-    rest_offsets,
-)
+from ..geometry.body import SMPL25, check_points, estimate_offsets, median_offsets, points_from, rest_offsets
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..lifters import Lifter
 from ..results.poses import LiftResult
-
-if TYPE_CHECKING:
-    pass
-from ..results.rotations import _PER_POSE, Axes, RotationResult, _quaternions, clips_of
-from .rotations import _SHARPEST, _camera_root, _check_draws, _joined, _rotation_lifter, _summary, _tensor
+from ..results.rotations import Axes, RotationResult
+from .bodies import camera_root, joined
+from .draws import RotationDraws, check_draws, chunks, lifter_name, rotation_lifter, summarise
 
 __all__ = [
     "fitted_error",
@@ -35,12 +26,15 @@ __all__ = [
     "solve_ik_of_result",
 ]
 
+#: An exact keypoint counts as if it were known to this (metres) where the body is placed among keypoints.
+_SHARPEST = 1e-3
+
 
 def solve_ik(
     lifter: Lifter,
     points: Any,
     seen: Any = None,
-    sigma: Any = 0.0,
+    sigma: Any = None,
     skeleton: str | Skeleton = "smpl22",
     offsets: Float[Tensor, "25 3"] | None = None,
     samples: int = 200,
@@ -55,12 +49,14 @@ def solve_ik(
 
     Args:
         lifter: one with rotations.
-        points: ``(frames, joints, 3)`` metres, any place; ``(joints, 3)`` for one frame. NaN is a hidden joint.
+        points: ``(frames, joints, 3)`` metres, any place; ``(joints, 3)`` for one frame. NaN is a hidden joint. Or a
+            `LiftResult`: its mean poses, see `solve_ik_of_result`, which has further options.
         seen: ``(frames, joints)`` or ``(joints,)`` which points count; by default those that are finite.
-        sigma: standard deviations of the points, metres: one, ``(joints,)`` or ``(frames, joints)``; 0 is exact.
+        sigma: standard deviations of the points, metres: one, ``(joints,)`` or ``(frames, joints)``; 0 is exact, and
+            the default of points; that of a result is what its covariances say.
         skeleton: joint order of the points; joints that the body does not have are not used.
         offsets: rest offsets of the body, metres; by default estimated: the median over the frames.
-        samples: hypotheses a frame.
+        samples: hypotheses per frame.
         seed: of the samples.
         axes: of the points, ``"y up"`` or ``"camera"``.
         file: name of the clip.
@@ -75,9 +71,15 @@ def solve_ik(
         InputError: a lifter without rotations; wrong shapes, a visible point that is not finite, a negative sigma
             (naming frame and joint); a skeleton that shares no joint with the body.
     """
-    _check_draws(samples, seed)
-    network = _rotation_lifter(lifter).to(device).eval()
-    body, shown, spread = _body_evidence(points, seen, sigma, get_skeleton(skeleton))
+    if isinstance(points, LiftResult):
+        if seen is not None or offsets is not None:
+            raise InputError("seen, offsets: do not go with a result; hide joints with solve_ik_of_result")
+        return solve_ik_of_result(
+            lifter, points, sigma=sigma, samples=samples, seed=seed, device=device, mode=mode, chunk=chunk
+        )
+    check_draws(samples, seed, chunk)
+    network = rotation_lifter(lifter).to(device).eval()
+    body, shown, spread = _body_evidence(points, seen, 0.0 if sigma is None else sigma, get_skeleton(skeleton))
     if not len(body):
         raise InputError("points: no frames")
     if offsets is None:
@@ -85,27 +87,23 @@ def solve_ik(
         how = "the rest body: no bone is visible" if offsets is None else "lengths of the visible bones"
     else:
         how = "given"
-    parts: list[dict[str, Any]] = []
+    draws: list[RotationDraws] = []
     with torch.no_grad():
-        for number, start in enumerate(range(0, len(body), chunk)):
-            rows = slice(start, start + chunk)
+        for rows, generator in chunks(len(body), chunk, seed, device):
             some, there, deviation = (part[rows].to(device) for part in (body, shown, spread))
             posterior = network.ik(some, there, deviation, None if offsets is None else offsets.to(device))
-            generator = torch.Generator(device=device).manual_seed(seed + 1_000_003 * number)
-            parts.append(_summary(*posterior.sample_and_log_prob((samples,), generator=generator)))
-            if mode:
-                parts[-1]["mode"] = _quaternions(posterior.mode)
+            drawn = posterior.sample_and_log_prob((samples,), generator=generator)
+            draws.append(summarise(posterior, *drawn, mode))
     taken = rest_offsets() if offsets is None else offsets.float()
     result = RotationResult(
-        **_joined(parts),
+        **joined(draws),
         offsets=taken.cpu().repeat(len(body), 1, 1).numpy(),
         root=np.zeros((len(body), 3), np.float32),
         file=np.full(len(body), file),
         frame=np.arange(len(body)),
         person=np.zeros(len(body), np.int64),
         axes=axes,
-        modelled=posterior.modelled,
-        lifter=str(lifter.card.get("name") or lifter.name),
+        lifter=lifter_name(lifter),
         seed=seed,
         settings={"body": how},
     )
@@ -134,7 +132,7 @@ def _body_evidence(
         seen, sigma = (value.expand(points.shape[:2]) for value in (seen, sigma))
     except RuntimeError:
         raise InputError(
-            f"seen, sigma: expected one a joint or (frames, joints) = {tuple(points.shape[:2])}, got "
+            f"seen, sigma: expected one per joint or (frames, joints) = {tuple(points.shape[:2])}, got "
             f"{tuple(seen.shape)} and {tuple(sigma.shape)}"
         ) from None
     bad = seen & ~points.isfinite().all(-1)
@@ -162,13 +160,14 @@ def _median_body(points: Tensor, seen: Tensor) -> Tensor | None:
 def solve_ik_of_result(
     lifter: Lifter,
     result: LiftResult,
-    intrinsics: Tensor | None = None,
+    intrinsics: Float[Tensor, "poses 4"] | None = None,
     sigma: float | None = None,
     hide: Sequence[str] = (),
     samples: int = 200,
     seed: int = 0,
     device: torch.device | str = "cpu",
     mode: bool = False,
+    chunk: int = 64,
 ) -> RotationResult:
     """Rotations for the poses of a lifter that has none: inverse kinematics of their means.
 
@@ -178,10 +177,11 @@ def solve_ik_of_result(
     Args:
         lifter: one with rotations.
         result: of `poseterior.lift`.
-        intrinsics: ``(poses, 4)`` px, NaN where unknown; else the field of view is assumed.
+        intrinsics: px, NaN where unknown, instead of the result's own; where neither knows them, the field of view is
+            assumed.
         sigma: standard deviation of all joints (metres) instead.
         hide: joints not to use.
-        samples, seed, device, mode: as for `solve_ik`.
+        samples, seed, device, mode, chunk: as for `solve_ik`.
 
     Returns:
         Rotations in camera axes, with the root where the mean pose reprojects best, as for `lift_rotations`.
@@ -197,34 +197,27 @@ def solve_ik_of_result(
         seen[_joint(skeleton, joint, "hide")] = False
     spread = np.sqrt(np.clip(np.trace(result.covariance, axis1=-2, axis2=-1) / 3, 0.0, None))
     spread = spread if sigma is None else np.full_like(spread, sigma)
-    clips = clips_of(result.file, result.frame, result.person)
+    clips = result.clips()
     parts: list[RotationResult] = []
     for number, rows in enumerate(clips):
         poses = result.samples[rows].reshape(-1, len(skeleton), 3)
         body, shown, _ = _body_evidence(poses if len(poses) else result.mean[rows], seen, 0.0, skeleton)
         part = solve_ik(
             lifter, result.mean[rows], seen, spread[rows], skeleton, _median_body(body, shown), samples, seed + number,
-            "camera", device=device, mode=mode,
+            "camera", chunk=chunk, device=device, mode=mode,
         )  # fmt: skip
         parts.append(part)
     order = np.argsort(np.concatenate(clips))
+    values = {name: [getattr(part, name) for part in parts] for name in RotationResult.PER_POSE}
     arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])[order] for name in _PER_POSE
+        name: None if value[0] is None else np.concatenate(value)[order] for name, value in values.items()
     }
-    modes = [part.mode for part in parts if part.mode is not None]
     # The pose's own root is its origin; the camera sees that root at some place.
-    arrays["root"] = arrays["root"] + _camera_root(result.mean, result, intrinsics, clips)
+    given = None if intrinsics is None else intrinsics.cpu().numpy()
+    arrays["root"] = arrays["root"] + camera_root(result.mean, result, given)
     arrays |= {name: getattr(result, name) for name in ("file", "frame", "person")}
     solver = f"inverse kinematics of the mean poses of {result.lifter or 'a result'} by {parts[0].lifter}"
-    return RotationResult(
-        **arrays,
-        axes="camera",
-        modelled=parts[0].modelled,
-        lifter=parts[0].lifter,
-        seed=seed,
-        settings=result.settings | {"rotations": solver},
-        mode=np.concatenate(modes)[order] if modes else None,
-    )
+    return replace(parts[0], **arrays, seed=seed, settings=result.settings | {"rotations": solver})
 
 
 def _joint(skeleton: Skeleton, joint: str, option: str) -> int:
@@ -254,3 +247,8 @@ def fitted_error(
         for point, name in enumerate(SMPL25.joints)
         if bool(shown[:, point].any())
     }
+
+
+def _tensor(value: Any) -> Tensor:
+    # A copy: arrays of files may not be written to, which torch warns of.
+    return torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value, dtype=torch.float32)

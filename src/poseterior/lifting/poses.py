@@ -11,7 +11,8 @@ from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
 from ..results.poses import LiftResult
-from .draws import Draws, draw
+from .bodies import rotations_of
+from .draws import Draws, draw, lifter_name
 
 __all__ = [
     "lift",
@@ -39,29 +40,38 @@ def _settings(keypoints: Keypoints2D) -> dict[str, str]:
 
 
 def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: int) -> LiftResult:
-    """The result file's content for `draw`'s output on these keypoints."""
+    """`draw`'s output on these keypoints as a result, with the rotations where the draws have them."""
     hidden = ~keypoints.visible.cpu().numpy()
     xy, spread = keypoints.xy.cpu().numpy().copy(), keypoints.covariance.cpu().numpy().copy()
     xy[hidden], spread[hidden] = np.nan, np.nan
 
-    return LiftResult(
+    regions = [part.region for part in draws]
+    result = LiftResult(
         samples=np.concatenate([part.samples.transpose(0, 1).numpy() for part in draws]),
         mean=np.concatenate([part.mean.numpy() for part in draws]),
         covariance=np.concatenate([part.covariance.numpy() for part in draws]),
         log_prob=np.concatenate([part.log_prob.transpose(0, 1).numpy() for part in draws]),
+        region_center=np.concatenate([region.centre.numpy() for region in regions]),
+        region_radius=np.concatenate([region.radius.numpy() for region in regions]),
+        pose_radius=np.concatenate([region.pose_radius.numpy() for region in regions]),
+        level=regions[0].level,
+        calibrated=all(region.calibrated for region in regions),
         keypoints=xy,
         keypoint_covariance=spread,
         visible=~hidden,
         image_size=keypoints.image_size.cpu().numpy(),
+        intrinsics=keypoints.intrinsics.cpu().numpy(),
         file=np.array([i.file for i in keypoints.ids]),
         frame=np.array([i.frame for i in keypoints.ids]),
         person=np.array([i.person for i in keypoints.ids]),
         joint_names=lifter.skeleton.joints,
         skeleton=lifter.skeleton.name,
-        lifter=str(lifter.card.get("name") or lifter.name),
+        lifter=lifter_name(lifter),
         seed=seed,
         settings=_settings(keypoints),
     )
+    rotations = [part.rotations for part in draws if part.rotations is not None]
+    return replace(result, rotations=rotations_of(result, rotations)) if rotations else result
 
 
 def lift(
@@ -71,24 +81,28 @@ def lift(
     seed: int = 0,
     chunk: int = 256,
     device: torch.device | str = "cpu",
+    level: float = 0.9,
+    mode: bool = False,
 ) -> LiftResult:
-    """Lift keypoints and draw samples.
+    """Lift keypoints: draw samples, and say where each joint is with a given probability.
 
     Args:
         lifter: from `poseterior.load`; moved to ``device`` and put into evaluation mode.
         keypoints: any skeleton, any batch shape (flattened to poses).
-        samples: hypotheses a pose.
+        samples: hypotheses per pose.
         seed: of the samples; the same seed gives the same result on the same machine.
         chunk: poses at a time; each chunk draws from its own seed.
         device: where to run.
+        level: probability of the regions, those of ``lifter(keypoints).region(level)``.
+        mode: of a lifter with rotations: also climb to the rotations of highest density (slow).
 
     Returns:
-        A `LiftResult` (metres, camera axes, relative to the pelvis). Of a lifter with rotations it holds their
-        poses; `poseterior.lifting.rotations.lift_rotations` returns the rotations too.
+        A `LiftResult` (metres, camera axes, relative to the pelvis). Of a lifter with rotations it holds these too,
+        see `LiftResult.motion`. In its poses the lengths of the bones differ from hypothesis to hypothesis, as far as
+        the picture leaves them open; its rotations have one body per clip.
 
     Raises:
-        InputError: no poses, fewer than one sample, more samples than fit in memory, or a seed out of range.
+        InputError: no poses, fewer than one sample, more samples than fit in memory, a seed or a level out of range.
     """
     used = keypoints.as_skeleton(lifter.skeleton).flatten()
-    draws = draw(lifter, used, samples, seed, chunk, device)
-    return result_of(lifter, used, [replace(part, rotations=None, offsets=None) for part in draws], seed)
+    return result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)

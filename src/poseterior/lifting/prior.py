@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,17 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.body import (
-    rest_offsets,
-)
+from ..files.writing import atomic_write
+from ..geometry.body import rest_offsets
 from ..lifters import Lifter
+from ..results.provenance import Array
+from ..results.rotations import RotationResult, matrices
+from .bodies import joined
+from .draws import check_draws, lifter_name, rotation_lifter, summarise
 
 if TYPE_CHECKING:
-    pass
-from ..results.rotations import Array, RotationResult, _matrices
-from .rotations import _check_draws, _rotation_lifter, _summary
+    from ..data.store import Mocap
 
 __all__ = [
+    "SCORE_SUFFIXES",
     "PriorScores",
     "sample_prior",
     "score_poses",
@@ -45,20 +52,19 @@ def sample_prior(lifter: Lifter, count: int, seed: int = 0) -> RotationResult:
     Raises:
         InputError: a lifter without rotations, or fewer than one pose.
     """
-    _check_draws(count, seed)
-    network = _rotation_lifter(lifter)
+    check_draws(count, seed)
+    network = rotation_lifter(lifter)
     prior = network.prior()
     rotations, log_prob = prior.sample_and_log_prob((1, count), seed=seed)
     return RotationResult(
-        **_summary(rotations, log_prob),
+        **joined([summarise(prior, rotations, log_prob)]),
         offsets=rest_offsets().repeat(count, 1, 1).numpy(),
         root=np.zeros((count, 3), np.float32),
         file=np.full(count, "prior"),
         frame=np.arange(count),
         person=np.zeros(count, np.int64),
         axes="camera",
-        modelled=prior.modelled,
-        lifter=str(lifter.card.get("name") or lifter.name),
+        lifter=lifter_name(lifter),
         seed=seed,
         settings={"evidence": "none"},
     )
@@ -91,6 +97,71 @@ class PriorScores:
         loss = self.contributions[pose] - self.usual
         return [(self.joints[j], float(loss[j])) for j in np.argsort(loss)[:count]]
 
+    def least_typical(self, mocap: Mocap, count: int) -> list[int]:
+        """The poses of lowest log-density, those of one clip at least half a second apart."""
+        shown: list[int] = []
+        for row in np.argsort(self.log_density).tolist():
+            apart = mocap.fps[mocap.clip[row]] / 2
+            if any(mocap.clip[row] == mocap.clip[s] and abs(row - s) < apart for s in shown):
+                continue
+            if len(shown) == count:
+                break
+            shown.append(row)
+        return shown
+
+    def save(self, path: str | os.PathLike[str], mocap: Mocap) -> None:
+        """Write a table, a row per pose: clip, frame, log-density, typicality and a column per joint.
+
+        Args:
+            path: ``.json`` (with what the numbers mean), ``.csv`` or ``.parquet``; it appears only when complete.
+            mocap: the motion that was scored.
+
+        Raises:
+            InputError: another extension, a motion of another length, or a path that cannot be written to.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in SCORE_SUFFIXES:
+            raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(SCORE_SUFFIXES)}")
+        if len(mocap) != len(self.contributions):
+            raise InputError(f"mocap: has {len(mocap)} poses; expected the {len(self.contributions)} that were scored")
+        columns: dict[str, list[Any]] = {
+            "clip": [mocap.clip_names[clip] for clip in mocap.clip],
+            "frame": mocap.frame.tolist(),
+            "log_density": self.log_density.tolist(),
+            "typicality": self.typicality.tolist(),
+        } | {joint: self.contributions[:, j].tolist() for j, joint in enumerate(self.joints)}
+        with atomic_write(path) as file:
+            _WRITERS[suffix](columns, dict(zip(self.joints, self.usual.tolist(), strict=True)), file)
+
+
+_Columns = dict[str, list[Any]]
+
+
+def _write_json(columns: _Columns, usual: dict[str, float], file: IO[bytes]) -> None:
+    about = {"measure": "nats above uniform (normalised Haar measure), pelvis left out", "usual": usual}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    file.write((json.dumps(about | {"frames": rows}, indent=1) + "\n").encode())
+
+
+def _write_csv(columns: _Columns, usual: dict[str, float], file: IO[bytes]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    file.write(text.getvalue().encode())
+
+
+def _write_parquet(columns: _Columns, usual: dict[str, float], file: IO[bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(columns), file, compression="zstd")
+
+
+_WRITERS = {".json": _write_json, ".csv": _write_csv, ".parquet": _write_parquet}
+#: What `PriorScores.save` writes.
+SCORE_SUFFIXES = tuple(_WRITERS)
+
 
 @torch.no_grad()
 def score_poses(
@@ -112,8 +183,8 @@ def score_poses(
     Raises:
         InputError: a lifter without rotations, another shape, or a quaternion that is no rotation (names the joint).
     """
-    _check_draws(samples, seed)
-    prior = _rotation_lifter(lifter).prior()
+    check_draws(samples, seed)
+    prior = rotation_lifter(lifter).prior()
     if rotations.ndim != 3 or rotations.shape[1:] != (22, 4) or not len(rotations):
         raise InputError(f"rotations have shape {rotations.shape}; expected (poses, 22, 4)")
 
@@ -123,6 +194,6 @@ def score_poses(
 
     device = prior.evidence.points.device
     own = contributions(prior.sample((samples,), seed=seed))
-    scored = contributions(_matrices(rotations.astype(np.float32)).to(device))
+    scored = contributions(matrices(rotations.astype(np.float32)).to(device))
     rank = np.searchsorted(np.sort(own.sum(-1)), scored.sum(-1), side="left")
     return PriorScores(prior.modelled[1:], scored, own.mean(0), rank / samples)

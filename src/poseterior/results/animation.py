@@ -22,7 +22,7 @@ suffix     what is written
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,8 @@ __all__ = [
     "numbered_paths",
     "save_animation",
 ]
+
+_Extra = Mapping[str, NDArray[Any]]
 
 _SMPL = SKELETONS["smpl22"]
 _AXES = ("y up", "camera")
@@ -167,13 +169,19 @@ def numbered_paths(path: str | os.PathLike[str], count: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, count + 1)]
 
 
-def save_animation(animation: Animation, path: str | os.PathLike[str], fps: float | None = None) -> None:
+def save_animation(
+    animation: Animation,
+    path: str | os.PathLike[str],
+    fps: float | None = None,
+    extra: _Extra | None = None,
+) -> None:
     """Write a motion file, y up (npz: z up, as AMASS); the extension chooses the format.
 
     Args:
         animation: what to write; camera axes are turned upright.
         path: ``.bvh``, ``.npz`` or ``.glb``. The file is replaced only when the new one is complete.
-        fps: frames a second to write instead of the animation's own; no frame is made or dropped.
+        fps: frames per second to write instead of the animation's own; no frame is made or dropped.
+        extra: arrays to keep beside the motion, by name; only npz has room for them.
 
     Raises:
         InputError: another extension, a rate that is not positive, a folder that does not exist or cannot be
@@ -184,16 +192,17 @@ def save_animation(animation: Animation, path: str | os.PathLike[str], fps: floa
         raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(_FORMATS)}")
     check_writable(path)
     animation = animation if fps is None else replace(animation, fps=fps)
-    _FORMATS[suffix](animation.upright().continuous(), Path(path))
+    animation = animation.upright().continuous()
+    _FORMATS[suffix](animation, Path(path), extra or {})
 
 
-def _save_bvh(animation: Animation, path: Path) -> None:
+def _save_bvh(animation: Animation, path: Path, _: _Extra) -> None:
     from ..data.mocap.bvh import write_bvh
 
     write_bvh(path, animation.positions(), animation.rotations, animation.fps)
 
 
-def _save_npz(animation: Animation, path: Path) -> None:
+def _save_npz(animation: Animation, path: Path, extra: _Extra) -> None:
     import roma
     import torch
 
@@ -207,6 +216,7 @@ def _save_npz(animation: Animation, path: Path) -> None:
     poses[:, :66] = roma.rotmat_to_rotvec(rotations).flatten(1).numpy()
     # AMASS moves a body whose rest pelvis is not at the origin
     trans = animation.root @ z_up.numpy().T - REST_OFFSETS[_SMPL.root]
+    others: dict[str, Any] = dict(extra)
     with atomic_write(path) as file:
         np.savez(
             file,
@@ -217,6 +227,7 @@ def _save_npz(animation: Animation, path: Path) -> None:
             gender=np.str_("neutral"),
             offsets=animation.offsets,
             joint_names=np.array(_SMPL.joints),
+            **others,
         )
 
 
@@ -282,7 +293,7 @@ class _Buffer:
         return len(self.gltf.accessors) - 1
 
 
-def _save_glb(animation: Animation, path: Path) -> None:
+def _save_glb(animation: Animation, path: Path, _: _Extra) -> None:
     try:
         import pygltflib as gl
     except ImportError:
@@ -335,4 +346,6 @@ def _save_glb(animation: Animation, path: Path) -> None:
         file.write(b"".join(gltf.save_to_bytes()))
 
 
-_FORMATS: dict[str, Callable[[Animation, Path], None]] = {".bvh": _save_bvh, ".npz": _save_npz, ".glb": _save_glb}
+_FORMATS: dict[str, Callable[[Animation, Path, _Extra], None]] = {
+    ".bvh": _save_bvh, ".npz": _save_npz, ".glb": _save_glb,
+}  # fmt: skip

@@ -1,67 +1,24 @@
-"""Hypotheses as motions: BVH, glTF or AMASS-style npz files that other programs play."""
+"""Rotations shown as poses, and the names of 0.1 for writing motions."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..files.errors import InputError
-from ..files.writing import atomic_write, check_writable
-from ..geometry.body import (
-    H36M_POINTS,
-)
+from ..geometry.body import H36M_POINTS
 from ..geometry.skeletons import SKELETONS
 from .poses import LiftResult
+from .rotations import RotationResult
 
-if TYPE_CHECKING:
-    from .animation import Animation
-from .hypotheses import choose
-from .rotations import Array, RotationResult
+__all__ = ["as_lift_result", "save_motion"]
 
-__all__ = [
-    "MOTION_FORMATS",
-    "as_lift_result",
-    "save_motion",
-    "to_animation",
-]
-
-#: What `save_motion` writes.
-MOTION_FORMATS = (".bvh", ".glb", ".npz")
-#: Pixels a metre of the frontal view that stands for a picture in `as_lift_result`.
+#: Pixels per metre of the frontal view that stands for a picture in `as_lift_result`.
 _FRONTAL_SCALE = 250.0
-
-
-# -- files and pictures ------------------------------------------------------------------------------------
-
-
-def to_animation(
-    result: RotationResult, quaternions: Float[NDArray[np.float32], "frames 22 4"], fps: float = 30.0, name: str = ""
-) -> Animation:
-    """One hypothesis of one clip as a motion, y up.
-
-    Args:
-        result: the clip, for example ``result[rows]`` with rows of `RotationResult.clips`.
-        quaternions: of each frame, from `choose`.
-        fps: frames a second.
-        name: of the clip.
-
-    Raises:
-        InputError: the poses have different bodies; or as `poseterior.results.animation.Animation`.
-    """
-    from .animation import Animation
-
-    if not (result.offsets == result.offsets[:1]).all():
-        raise InputError("the poses have different bodies; make one animation a clip: result[rows] for its clips()")
-    return Animation(
-        quaternions.astype(np.float64), result.offsets[0, :22], result.root, fps, result.axes, name or "poseterior"
-    ).upright()
 
 
 def save_motion(
@@ -71,76 +28,29 @@ def save_motion(
     count: int = 1,
     fps: float = 30.0,
 ) -> list[Path]:
-    """Write hypotheses as motion files that other programs play.
-
-    Args:
-        result: of `lift_rotations` or `solve_ik`.
-        path: ``.bvh``, ``.glb`` or ``.npz`` (as AMASS; besides, in axes with y up: ``mean_quaternions``,
-            ``sample_quaternions``, ``log_prob``, ``spread_radians``, ``frame``).
-        how: see `choose`; by default path for clips and mean for single poses (clusters for several of them).
-        count: hypotheses of each clip, one file each.
-        fps: frames a second.
-
-    Returns:
-        The files written: ``path`` itself for one; numbered ``x-1.bvh`` ... for several clips or hypotheses, and
-        ``x-1-1.bvh`` ... for several hypotheses of several clips.
-
-    Raises:
-        InputError: an unknown extension or choice, a path that cannot be written to; before anything is written.
-    """
-    from .animation import numbered_paths
-
-    suffix = Path(path).suffix.lower()
-    if suffix not in MOTION_FORMATS:
-        raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(MOTION_FORMATS)}")
-    result = result.in_axes("y up")
-    clips = result.clips()
-    jobs: list[tuple[Path, Array, Animation]] = []
-    for rows, base in zip(clips, numbered_paths(path, len(clips)), strict=True):
-        clip = result[rows]
-        default = "path" if len(rows) > 1 else "mean" if count == 1 else "clusters"
-        chosen = choose(clip, how or default, count)
-        for number, target in enumerate(numbered_paths(base, count)):
-            check_writable(target)
-            jobs.append((target, rows, to_animation(clip, chosen[:, number], fps, target.stem)))
-    for target, rows, animation in jobs:
-        _write(animation, result[rows], target)
-    return [target for target, _, _ in jobs]
-
-
-def _write(animation: Animation, clip: RotationResult, path: Path) -> None:
-    import tempfile
-
-    from .animation import save_animation
-
-    if path.suffix.lower() != ".npz":
-        save_animation(animation, path)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        save_animation(animation, Path(folder) / "motion.npz")
-        with np.load(Path(folder) / "motion.npz", allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    arrays |= {
-        "mean_quaternions": clip.mean,
-        "sample_quaternions": clip.rotations,
-        "log_prob": clip.log_prob,
-        "spread_radians": clip.spread,
-        "frame": clip.frame,
-    }
-    with atomic_write(path) as file:
-        np.savez(file, **arrays)
+    """`RotationResult.save`, under its name of 0.1."""
+    return result.save(path, how, count, fps)
 
 
 def as_lift_result(
-    result: RotationResult, points: Float[Tensor, "poses 25 3"] | None = None, samples: int = 50
+    result: RotationResult,
+    points: Float[Tensor, "poses 25 3"] | None = None,
+    samples: int = 50,
+    level: float = 0.9,
 ) -> LiftResult:
-    """The poses as a `LiftResult` for `poseterior.view`, relative to the middle of the hips.
+    """The poses of rotations as a `LiftResult`, relative to the middle of the hips, for `poseterior.view`.
+
+    **No camera took its 2D keypoints**: they are drawn, a frontal view of 3D points at 250 px per metre with a
+    standard deviation of 1 px, so that pages have something to show on the left; ``settings["keypoints"]`` says so, and
+    the image size is unknown. To show what a picture did show, replace the 2D fields. The regions are the hypotheses'
+    own, uncalibrated: no recalibration is of inverse kinematics.
 
     Args:
         result: any.
-        points: the 3D keypoints it was solved for, NaN where hidden, in the result's axes; a frontal view of them
-            stands for the picture. Default: of the mean pose.
+        points: the 3D keypoints it was solved for, NaN where hidden, in the result's axes; they are what is drawn.
+            Default: those of the mean pose.
         samples: hypotheses kept.
+        level: of the regions.
     """
     result = result.in_axes("camera") if points is None else result
     shown = result.points(result.mean[:, None])[:, 0] if points is None else points
@@ -156,11 +66,13 @@ def as_lift_result(
     keypoints = _FRONTAL_SCALE * frontal[..., :2].numpy()
     spread = np.broadcast_to(np.eye(2, dtype=np.float32), (*keypoints.shape[:2], 2, 2)).copy()
     keypoints[hidden], spread[hidden] = np.nan, np.nan
+    drawn = f"drawn, not seen: a frontal view of the {'mean' if points is None else 'given'} 3D points"
     return LiftResult(
         samples=poses.numpy(),
         mean=mean.numpy(),
         covariance=(torch.einsum("pski,pskj->pkij", offset, offset) / max(poses.shape[1] - 1, 1)).numpy(),
         log_prob=np.full(poses.shape[:2], np.nan),
+        level=level,
         keypoints=keypoints,
         keypoint_covariance=spread,
         visible=~hidden,
@@ -169,7 +81,8 @@ def as_lift_result(
         frame=result.frame,
         person=result.person,
         joint_names=SKELETONS["h36m17"].joints,
+        rotations=result,
         lifter=result.lifter,
         seed=result.seed,
-        settings=result.settings,
+        settings=result.settings | {"keypoints": drawn},
     )

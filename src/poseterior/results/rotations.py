@@ -1,4 +1,4 @@
-"""Rotations as a lifter gave them: samples per pose, one body per clip.
+"""Rotations as a lifter gave them: samples per pose, one body per clip; hypotheses chosen of them, and motion files.
 
 Quaternions are xyzw, of the smpl22 joints, relative to the parent; the pelvis' is in the result's axes. Log-densities
 are nats above uniform (normalised Haar measure of each modelled joint).
@@ -6,9 +6,10 @@ are nats above uniform (normalised Haar measure of each modelled joint).
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import roma
@@ -17,30 +18,37 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..distributions.clustering import cluster
 from ..files.errors import InputError
-from ..geometry.body import (
-    SMPL25,
-    body_points,
-)
+from ..files.writing import check_writable
+from ..geometry.body import SMPL25, body_points
 from ..geometry.skeletons import SKELETONS
-
-if TYPE_CHECKING:
-    pass
-
+from .animation import Animation, numbered_paths, save_animation
+from .hypotheses import CHOICES, settled, smoothest
+from .provenance import Array, Provenance
 
 __all__ = [
+    "MOTION_SUFFIXES",
+    "Axes",
     "RotationResult",
-    "clips_of",
+    "matrices",
+    "quaternions",
 ]
 
-_SMPL = SKELETONS["smpl22"]
-Array = NDArray[Any]
 Axes = Literal["y up", "camera"]
 
+#: What `RotationResult.save` writes.
+MOTION_SUFFIXES = (".bvh", ".glb", ".npz")
+_SMPL = SKELETONS["smpl22"]
+#: Samples of a frame that a path is searched among.
+_PATH_SAMPLES = 64
+#: Poses at a time whose samples' points are held.
+_CHUNK = 64
 
-@dataclass(frozen=True, eq=False)
-class RotationResult:
-    """Rotations as a lifter gave them: samples a pose, and one body for all poses of a clip.
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RotationResult(Provenance):
+    """Rotations as a lifter gave them: samples per pose, and one body for all poses of a clip.
 
     Attributes:
         rotations: ``(poses, samples, 22, 4)`` float32, unit quaternions xyzw relative to the parent; the pelvis' in
@@ -49,12 +57,10 @@ class RotationResult:
         mean: ``(poses, 22, 4)`` the chordal mean of each joint's samples.
         spread: ``(poses, 22)`` radians: root mean square angle of the samples from that mean.
         offsets: ``(poses, 25, 3)`` metres: rest body (`poseterior.geometry.body.SMPL25`), the same for all poses of a
-        clip.
+            clip.
         root: ``(poses, 3)`` metres: place of the pelvis in ``axes``; zeros where unknown.
-        file, frame, person: ``(poses,)`` where each pose comes from.
         axes: ``"camera"`` (x right, y down, z forward) or ``"y up"``.
         modelled: names of the joints that have a density; the others are at the identity.
-        lifter, seed, settings: how the result was made.
         mode: ``(poses, 22, 4)`` rotations of highest density, where they were asked for.
         joint_names: smpl22's.
 
@@ -62,20 +68,18 @@ class RotationResult:
         InputError: an array of another shape, or unknown axes.
     """
 
+    PER_POSE: ClassVar[tuple[str, ...]] = (
+        "rotations", "log_prob", "mean", "spread", "offsets", "root", "file", "frame", "person", "mode",
+    )  # fmt: skip
+
     rotations: Array
     log_prob: Array
     mean: Array
     spread: Array
     offsets: Array
     root: Array
-    file: Array
-    frame: Array
-    person: Array
     axes: Axes
     modelled: tuple[str, ...]
-    lifter: str = ""
-    seed: int | None = None
-    settings: dict[str, str] = field(default_factory=dict)
     mode: Array | None = None
     joint_names: tuple[str, ...] = _SMPL.joints
 
@@ -94,18 +98,10 @@ class RotationResult:
         if self.axes not in ("y up", "camera"):
             raise InputError(f"axes is {self.axes!r}; expected 'y up' or 'camera'")
 
-    def __len__(self) -> int:
-        """Number of poses."""
-        return len(self.rotations)
-
-    def __getitem__(self, rows: Array | slice) -> RotationResult:
-        """Some of the poses, by indices, mask or slice."""
-        parts: dict[str, Any] = {name: getattr(self, name)[rows] for name in _PER_POSE}
-        return replace(self, mode=None if self.mode is None else self.mode[rows], **parts)
-
-    def clips(self) -> list[Array]:
-        """Rows of each clip, its frames in order; see `clips_of`."""
-        return clips_of(self.file, self.frame, self.person)
+    def __repr__(self) -> str:
+        poses, drawn = self.rotations.shape[:2]
+        counts = f"{poses} pose{'s' * (poses != 1)}, {drawn} sample{'s' * (drawn != 1)}"
+        return f"RotationResult({counts}, {self.axes}, lifter={self.lifter!r})"
 
     def in_axes(self, axes: Axes) -> RotationResult:
         """The same with the pelvis in other axes: camera axes and y up differ by half a turn about x."""
@@ -118,18 +114,160 @@ class RotationResult:
     def points(self, quaternions: Float[NDArray[np.float32], "poses k 22 4"]) -> Float[Tensor, "poses k 25 3"]:
         """The SMPL25 points of hypotheses of each pose, metres in ``axes``, at the root's place."""
         offsets = torch.from_numpy(self.offsets)[:, None]
-        points, _ = body_points(_matrices(quaternions), offsets.expand(*quaternions.shape[:2], -1, -1))
+        points, _ = body_points(matrices(quaternions), offsets.expand(*quaternions.shape[:2], -1, -1))
         return points + torch.from_numpy(self.root)[:, None, None]
 
+    # -- hypotheses ----------------------------------------------------------------------------------------
 
-_PER_POSE = ("rotations", "log_prob", "mean", "spread", "offsets", "root", "file", "frame", "person")
+    def choose(self, how: str, count: int = 1) -> Float[NDArray[np.float32], "poses count 22 4"]:
+        """Hypotheses to show.
+
+        ========  ====================================================================================================
+        how       what is taken
+        ========  ====================================================================================================
+        mean      each joint's chordal mean; joints that trade rotation with others make it less likely than a sample
+        best      the sample of highest log-density
+        mode      the rotations of highest density, if the result has them
+        path      the smoothest way through at most 64 samples of each frame of a clip
+                  (`poseterior.results.hypotheses.smoothest`). It decides between the explanations of a frame; within
+                  one, the samples' own noise is then averaged out (`settled`). Of ``count`` ways, each goes through
+                  samples of its own
+        samples   the first samples
+        clusters  `representatives`
+        ========  ====================================================================================================
+
+        Raises:
+            InputError: another ``how``; more hypotheses than there are; a mode that was not asked for.
+        """
+        if how not in CHOICES:
+            raise InputError(f"how: expected one of {', '.join(CHOICES)}, got {how!r}")
+        samples = self.rotations.shape[1]
+        if how in ("mean", "best", "mode") and count != 1:
+            raise InputError(f"count: there is one {how}, not {count}; use samples, clusters or path")
+        if not 1 <= count <= max(samples, 1):
+            raise InputError(f"count: expected 1 to {samples} (the number of samples), got {count}")
+        if how == "mean":
+            return self.mean[:, None]
+        if how == "best":
+            return np.take_along_axis(self.rotations, self.log_prob.argmax(1)[:, None, None, None], 1)
+        if how == "mode":
+            if self.mode is None:
+                raise InputError("how: the mode was not computed; ask for it (mode=True) when lifting")
+            return self.mode[:, None]
+        if how == "samples":
+            return self.rotations[:, :count]
+        if how == "clusters":
+            return self.representatives(count)[0]
+        return self._paths(count)
+
+    def _paths(self, count: int) -> Array:
+        samples = self.rotations.shape[1]
+        chosen = np.zeros((len(self), count, len(_SMPL), 4), np.float32)
+        for rows in self.clips():
+            for way in range(count):
+                among = np.ix_(rows, np.arange(way, samples, count)[:_PATH_SAMPLES])
+                part = self.rotations[among]
+                passed = smoothest(part, self.log_prob[among], self.frame[rows])
+                chosen[rows, way] = settled(part, part[np.arange(len(rows)), passed])
+        return chosen
+
+    def representatives(
+        self, count: int, seed: int = 0
+    ) -> tuple[Float[NDArray[np.float32], "poses count 22 4"], Float[NDArray[np.float32], "poses count"]]:
+        """A few samples that stand for all: those nearest to the centres of k-means over the points' positions.
+
+        Args:
+            count: how many; at most the samples per pose.
+            seed: of k-means' start.
+
+        Returns:
+            Quaternions, the likeliest first, and their probabilities (shares of the samples), which sum to 1.
+        """
+        chosen, weights = [], []
+        for start in range(0, len(self), _CHUNK):
+            part = self[slice(start, start + _CHUNK)]
+            points = part.points(part.rotations)
+            centres, weight = cluster(points.transpose(0, 1), count, seed=seed)
+            nearest = torch.cdist(centres.flatten(2), points.flatten(2)).argmin(-1).numpy()
+            chosen.append(np.take_along_axis(part.rotations, nearest[:, :, None, None], 1))
+            weights.append(weight.numpy())
+        return np.concatenate(chosen), np.concatenate(weights)
+
+    # -- motions -------------------------------------------------------------------------------------------
+
+    def animation(
+        self, quaternions: Float[NDArray[np.float32], "poses 22 4"], fps: float = 30.0, name: str = ""
+    ) -> Animation:
+        """One hypothesis of one clip as a motion, y up; for example of ``result[rows]``, rows of `clips`.
+
+        Args:
+            quaternions: of each frame, from `choose`.
+            fps: frames per second.
+            name: of the clip.
+
+        Raises:
+            InputError: the poses have different bodies; or as `poseterior.results.animation.Animation`.
+        """
+        if not (self.offsets == self.offsets[:1]).all():
+            raise InputError("the poses have different bodies; animate each clip: result[rows] for rows of clips()")
+        return Animation(
+            quaternions.astype(np.float64), self.offsets[0, :22], self.root, fps, self.axes, name or "poseterior"
+        ).upright()
+
+    def save(
+        self, path: str | os.PathLike[str], how: str | None = None, count: int = 1, fps: float = 30.0
+    ) -> list[Path]:
+        """Write hypotheses as motion files that other programs play.
+
+        Args:
+            path: ``.bvh``, ``.glb`` or ``.npz`` (as AMASS; besides, in axes with y up: ``mean_quaternions``,
+                ``sample_quaternions``, ``log_prob``, ``spread_radians``, ``frame``).
+            how: see `choose`; by default path for clips and mean for single poses (clusters for several of them).
+            count: hypotheses of each clip, one file each.
+            fps: frames per second.
+
+        Returns:
+            The files written: ``path`` itself for one; numbered ``x-1.bvh`` ... for several clips or hypotheses, and
+            ``x-1-1.bvh`` ... for several hypotheses of several clips.
+
+        Raises:
+            InputError: an unknown extension or choice, a path that cannot be written to; before anything is written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in MOTION_SUFFIXES:
+            raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(MOTION_SUFFIXES)}")
+        upright = self.in_axes("y up")
+        clips = upright.clips()
+        jobs: list[tuple[Path, RotationResult, Animation]] = []
+        for rows, base in zip(clips, numbered_paths(path, len(clips)), strict=True):
+            clip = upright[rows]
+            default = "path" if len(rows) > 1 else "mean" if count == 1 else "clusters"
+            chosen = clip.choose(how or default, count)
+            for number, target in enumerate(numbered_paths(base, count)):
+                check_writable(target)
+                jobs.append((target, clip, clip.animation(chosen[:, number], fps, target.stem)))
+        for target, clip, animation in jobs:
+            save_animation(animation, target, extra=clip._samples())
+        return [target for target, _, _ in jobs]
+
+    def _samples(self) -> dict[str, Array]:
+        """What an npz file holds beside one hypothesis."""
+        return {
+            "mean_quaternions": self.mean,
+            "sample_quaternions": self.rotations,
+            "log_prob": self.log_prob,
+            "spread_radians": self.spread,
+            "frame": self.frame,
+        }
 
 
-def _quaternions(rotations: Tensor) -> Array:
+def quaternions(rotations: Float[Tensor, "*batch 3 3"]) -> Float[NDArray[np.float32], "*batch 4"]:
+    """Matrices to quaternions xyzw, on the processor."""
     return roma.rotmat_to_unitquat(rotations).float().cpu().numpy()
 
 
-def _matrices(quaternions: Array) -> Tensor:
+def matrices(quaternions: Float[NDArray[np.float32], "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Inverse of `quaternions`."""
     return roma.unitquat_to_rotmat(torch.from_numpy(np.ascontiguousarray(quaternions)))
 
 
@@ -139,40 +277,3 @@ def _half_turn(quaternions: Array) -> Array:
     x, y, z, w = np.moveaxis(quaternions[..., 0, :], -1, 0)
     turned[..., 0, :] = np.stack([w, -z, y, -x], -1)
     return turned
-
-
-# -- clips -------------------------------------------------------------------------------------------------
-
-
-def clips_of(file: Array, frame: Array, person: Array) -> list[Array]:
-    """The rows of each clip: one person through the frames of one file, in order of the frames.
-
-    Files that hold a frame each are frames of one clip if their names differ in numbers only and these rise evenly
-    with the frames (``walk_0001.jpg``, ``walk_0002.jpg`` ...); other such files are photographs of strangers. A frame
-    that a person has twice begins another clip.
-    """
-    names = [str(name) for name in file]
-    label = "" if _is_sequence(names, frame) else None
-    found: dict[tuple[str, int, int], list[int]] = {}
-    seen: dict[tuple[str, int, int], int] = {}
-    for row, (name, number, who) in enumerate(zip(names, frame.tolist(), person.tolist(), strict=True)):
-        name = name if label is None else label
-        repeat = seen.get((name, number, who), 0)
-        seen[name, number, who] = repeat + 1
-        found.setdefault((name, who, repeat), []).append(row)
-    return [np.asarray(sorted(rows, key=lambda row: int(frame[row]))) for rows in found.values()]
-
-
-def _is_sequence(names: list[str], frame: Array) -> bool:
-    """Whether each file is a frame of one and the same clip, to judge by their names."""
-    frames = dict(zip(names, frame.tolist(), strict=True))
-    single = all(frames[name] == number for name, number in zip(names, frame.tolist(), strict=True))
-    if len(frames) < 3 or not single or len({re.sub(r"\d+", "#", name) for name in frames}) > 1:
-        return False
-    ordered = sorted(frames, key=lambda name: frames[name])
-    numbers = np.array([[int(n) for n in re.findall(r"\d+", name)] for name in ordered])
-    moving = (numbers != numbers[0]).any(0)
-    if moving.sum() != 1:
-        return False
-    gaps = np.diff(numbers[:, moving][:, 0])
-    return bool(gaps.min() > 0 and np.median(gaps) == gaps.min())

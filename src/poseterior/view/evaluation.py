@@ -11,7 +11,7 @@ import numpy as np
 
 from ..files.errors import InputError
 from ..files.writing import atomic_write
-from .plots import literal_text, tidy_axes
+from .drawing import literal_text, new_figure, tidy_axes
 from .scale_figure import scale_figure
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def best_of_figure(result: Mapping[str, Any]) -> Figure:
         InputError: the result has no ``best of N``.
     """
     curves = _part(result, "best of N")
-    figure, axes = _new_figure((6.4, 4.6))
+    figure, axes = new_figure((6.4, 4.6))
     counts = curves["N"]
     for protocol, (name, colour, marker) in _PROTOCOLS.items():
         axes.plot(counts, curves[protocol], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
@@ -71,7 +71,7 @@ def spread_figure(result: Mapping[str, Any]) -> Figure:
     table = _part(_part(result, "published"), "spread")["per joint"]
     # the origin is where it is by definition: its bars would say nothing
     joints = [name for name, row in table.items() if any(row.values())]
-    figure, axes = _new_figure((6.8, 0.8 + 0.42 * (len(joints) + 2)))
+    figure, axes = new_figure((6.8, 0.8 + 0.42 * (len(joints) + 2)))
     place = np.arange(len(joints))
     limit = 1.12 * max((max(table[name].values()) for name in joints), default=1.0)
     for row, (axis, (label, colour)) in enumerate(_AXES.items()):
@@ -85,7 +85,7 @@ def spread_figure(result: Mapping[str, Any]) -> Figure:
     axes.set_xlim(0, limit)
     axes.set_xlabel("standard deviation over the hypotheses (mm)")
     figure.legend(loc="outside lower center", ncols=len(_AXES), frameon=False, fontsize=10)
-    axes.set_title(_title(result, "spread a joint, averaged over actions"), fontsize=11, loc="left")
+    axes.set_title(_title(result, "spread per joint, averaged over actions"), fontsize=11, loc="left")
     tidy_axes(axes)
     axes.tick_params(axis="y", length=0, labelsize=9)
     return figure
@@ -147,13 +147,6 @@ def _part(result: Mapping[str, Any], name: str) -> Any:
     if name not in result:
         raise InputError(f"the evaluation has no {name!r}; make it anew with `poseterior evaluate`")
     return result[name]
-
-
-def _new_figure(size: tuple[float, float]) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
 
 
 def _title(result: Mapping[str, Any], what: str) -> str:

@@ -23,8 +23,10 @@ from ..files.errors import InputError
 from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton
 from ..results.poses import LiftResult
-from .plots import COLOURS, VIEWS, draw_keypoints, draw_radii, draw_view, literal_text, tidy_axes
-from .scene import CHI2_90_2D, Photos, Track, check_photos, keypoint_box, read_photo, tracks_of
+from .drawing import COLOURS, Array, circles, ellipses, explain, literal_text, side_handles, tidy_axes
+from .photos import Photos, check_photos, keypoint_box, read_photo
+from .plots import VIEWS, draw_keypoints, draw_radii, draw_view
+from .scene import Track, tracks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["VIDEO_SUFFIXES", "check_video", "photo_figure", "save_film", "save_photo_figure"]
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
-
-Array = NDArray[np.floating]
 
 #: The published picture's eye (Yu et al. 2021): degrees above and to the side, here on the camera's side of the person.
 _ELEVATION, _AZIMUTH = 10.0, 45.0
@@ -72,7 +72,7 @@ def eye(azimuth: float, elevation: float) -> Float[NDArray[np.float64], "3 3"]:
 
 
 class _Body:
-    """A body on flat axes: error ellipses, hypotheses, bones and joints, which `show` moves to another pose."""
+    """A body on flat axes: outlines of uncertainty, hypotheses, bones and joints; `show` moves it to another pose."""
 
     def __init__(self, axes: Axes, tree: Skeleton, width: float = 3.0) -> None:
         from matplotlib.collections import LineCollection, PolyCollection
@@ -80,23 +80,22 @@ class _Body:
         self.bones = np.asarray([(parent, child) for child, parent in tree.bones], int).reshape(-1, 2)
         self.colours = np.asarray([COLOURS[side] for side in tree.sides])
         self.width = width
-        transparent = np.concatenate([np.tile(self.colours, (2, 1)), np.repeat([0.10, 0.55], len(tree))[:, None]], 1)
-        self.ellipses = PolyCollection(
+        transparent = np.concatenate([np.tile(self.colours, (2, 1)), np.repeat([0.07, 0.4], len(tree))[:, None]], 1)
+        self.outlines = PolyCollection(
             [], facecolors=transparent[: len(tree)], edgecolors=transparent[len(tree) :], linewidths=0.7, zorder=2
         )
         self.hypotheses = LineCollection([], linewidths=0.8, zorder=3)
         self.limbs = LineCollection([], capstyle="round", zorder=4)
         self.joints = axes.scatter([], [], s=(3.2 * width) ** 2 / 4, linewidths=0.8, zorder=5)
-        axes.add_collection(self.ellipses, autolim=False)
+        axes.add_collection(self.outlines, autolim=False)
         axes.add_collection(self.hypotheses, autolim=False)
         axes.add_collection(self.limbs, autolim=False)
-        self.artists = [self.ellipses, self.hypotheses, self.limbs, self.joints]
+        self.artists = [self.outlines, self.hypotheses, self.limbs, self.joints]
 
     def show(
         self,
         points: Float[Array, "joints 2"],
-        covariance: Float[Array, "joints 2 2"],
-        quantile: float,
+        outlines: Float[Array, "joints corners 2"],
         visible: Bool[NDArray[np.bool_], "joints"],
         hypotheses: Float[Array, "n joints 2"] | None = None,
         depth: Float[Array, "joints"] | None = None,
@@ -105,12 +104,12 @@ class _Body:
 
         Args:
             points: in the axes' units.
-            covariance: of the points; its ellipses have the squared Mahalanobis radius ``quantile``.
+            outlines: of each joint's uncertainty, from `circles` or `ellipses`.
             visible: joints seen in the image are filled, others hollow.
             hypotheses: thin bodies behind.
             depth: towards the eye; the nearest bone is drawn last, and far ones are paler.
         """
-        self.ellipses.set_verts(list(_ellipses(points, covariance, quantile)))
+        self.outlines.set_verts(list(outlines))
         bone_colours = self.colours[self.bones[:, 1]]
         thin = np.empty((0, 2, 2)) if hypotheses is None else hypotheses[:, self.bones].reshape(-1, 2, 2)
         self.hypotheses.set_segments(list(thin))
@@ -134,21 +133,13 @@ class _Body:
         self.joints.set_edgecolor(np.where(visible[:, None], 1.0, self.colours).tolist())
 
 
-def _ellipses(points: Array, covariance: Array, quantile: float) -> Array:
-    """Outlines ``(joints, 32, 2)``; a joint without a covariance has a point."""
-    angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-    finite = np.isfinite(covariance).all(axis=(1, 2), keepdims=True)
-    variances, vectors = np.linalg.eigh(np.where(finite, covariance, 0.0).astype(np.float64))
-    axes = vectors * np.sqrt(quantile * np.clip(variances, 0.0, None))[:, None, :]
-    return points[:, None] + np.stack([np.cos(angles), np.sin(angles)], 1) @ axes.swapaxes(-1, -2)
-
-
 def _show_3d(body: _Body, result: LiftResult, index: int, view: Array, hypotheses: int, shift: Array) -> None:
     """Draw a pose of the result, moved by ``shift``, as the eye ``view`` sees it."""
     mean = (result.mean[index] + shift) @ view.T
     samples = (result.samples[index, :hypotheses] + shift) @ view.T
-    covariance = (view @ result.covariance[index] @ view.T)[:, :2, :2]
-    body.show(mean[:, :2], covariance, CHI2_90_2D, result.visible[index], samples[..., :2], mean[:, 2])
+    centre = (result.region_center[index] + shift) @ view.T
+    balls = circles(centre[:, :2], result.region_radius[index])
+    body.show(mean[:, :2], balls, result.visible[index], samples[..., :2], mean[:, 2])
 
 
 # -- a photograph ------------------------------------------------------------------------------------------
@@ -159,14 +150,15 @@ def photo_figure(result: LiftResult, max_poses: int = 4, *, photos: Photos = Non
 
     Columns: the photograph with the 2D keypoints as used and their 1-sigma ellipses (px); the photograph as a plane
     behind the lifted person, seen from 45 degrees to the right of the camera and 10 above it; the person from the side
-    (m); the 90 % radius a joint (mm). In 3D the mean is thick, hypotheses are thin, ellipses are the covariance's 90 %.
-    The person's left is blue, right is red; a joint that the image does not show is hollow.
+    (m); the radius of each joint's region (mm). In 3D the mean is thick, hypotheses are thin, circles are the balls of
+    these radii; the labels say which level they have, and whether they are calibrated. The person's left is blue, right
+    is red; a joint that the image does not show is hollow.
 
     Args:
         result: what to draw.
         max_poses: rows at most; of more poses, evenly spaced ones are drawn.
-        photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
-        hypotheses: samples drawn a pose.
+        photos: the picture(s) that the keypoints come from, see `poseterior.view.photos.read_photo`.
+        hypotheses: samples drawn per pose.
 
     Returns:
         a matplotlib ``Figure`` of its own (no pyplot state).
@@ -183,7 +175,7 @@ def photo_figure(result: LiftResult, max_poses: int = 4, *, photos: Photos = Non
         raise InputError(f"max_poses: expected a whole number from 1, got {max_poses}")
     check_photos(photos, result.file.tolist())
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int)).tolist()
-    radii = 1000 * result[chosen].radius(0.9)
+    radii = 1000 * result.region_radius[chosen]
     limit = 1.12 * float(radii.max(initial=1.0))
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(16.0, 4.4 * len(chosen) + 0.9), layout=layout)
@@ -195,7 +187,7 @@ def photo_figure(result: LiftResult, max_poses: int = 4, *, photos: Photos = Non
         draw_view(axes[row, 2], result, index, VIEWS[1], hypotheses)
         axes[row, 2].set_ylabel("y, down (m)")
         draw_radii(axes[row, 3], result, index, radii[row], limit)
-    _explain(figure, result, min(hypotheses, result.samples.shape[1]))
+    explain(figure, result, min(hypotheses, result.samples.shape[1]))
     return figure
 
 
@@ -248,6 +240,7 @@ def _draw_before_photo(axes: Axes, result: LiftResult, index: int, photo: NDArra
     keypoints = result.keypoints[index].astype(np.float64)
     view = eye(_AZIMUTH, _ELEVATION)
     cloud = np.concatenate([mean, samples.reshape(-1, 3)])
+    balls = circles((result.region_center[index] @ view.T)[:, :2], result.region_radius[index]).reshape(-1, 2)
     if visible.any():
         scale, pelvis = _metres_a_pixel(keypoints[visible], mean[visible, :2].astype(np.float64))
         back = float(cloud[:, 2].max()) + _BEHIND
@@ -275,10 +268,10 @@ def _draw_before_photo(axes: Axes, result: LiftResult, index: int, photo: NDArra
                 image.set_clip_path(Polygon(corners, transform=axes.transData))
         flat = on_plane(np.where(visible[:, None], keypoints, np.nan))
         drawn = _Body(axes, result.tree, width=1.6)
-        drawn.show(flat, np.full((len(flat), 2, 2), np.nan), 1.0, visible)
-        cloud = np.concatenate([cloud @ view.T[:, :2], corners])
+        drawn.show(flat, np.empty((0, 0, 2)), visible)
+        cloud = np.concatenate([cloud @ view.T[:, :2], balls, corners])
     else:
-        cloud = cloud @ view.T[:, :2]
+        cloud = np.concatenate([cloud @ view.T[:, :2], balls])
     body = _Body(axes, result.tree)
     for artist in body.artists:
         artist.set_zorder(artist.get_zorder() + 10)
@@ -286,26 +279,6 @@ def _draw_before_photo(axes: Axes, result: LiftResult, index: int, photo: NDArra
     low, high = cloud.min(0), cloud.max(0)
     margin = 0.03 * (high - low).max()
     axes.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin))
-
-
-def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=COLOURS[side], linewidth=2.5, label=label)
-        for side, label in (("left", "person's left"), ("right", "person's right"), ("middle", "middle"))
-    ]
-    thin = f"{hypotheses} hypotheses (thin), mean (thick)" if hypotheses else "mean"
-    handles.append(Line2D([], [], color="0.5", linewidth=0.8, label=thin))
-    ellipses = "ellipses of the covariance: 1 sigma in 2D, 90 % in 3D"
-    handles.append(
-        Line2D([], [], marker="o", linestyle="", markersize=9, markerfacecolor="0.9", markeredgecolor="0.5",
-               label=ellipses)
-    )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
-    people = f"{len(result)} pose{'s' * (len(result) != 1)}"
-    lifter = f"lifter {result.lifter}, " if result.lifter else ""
-    figure.suptitle(literal_text(f"{lifter}{people}; {result.units}, relative to the {result.origin}"), fontsize=12)
 
 
 # -- a film ------------------------------------------------------------------------------------------------
@@ -322,7 +295,7 @@ def check_video(path: str | os.PathLike[str], fps: float) -> None:
     if suffix not in VIDEO_SUFFIXES:
         raise InputError(f"{name}: unknown extension {suffix!r}; use one of: {', '.join(VIDEO_SUFFIXES)}")
     if not 1 <= fps <= 240:
-        raise InputError(f"{name}: fps: a film needs 1 to 240 frames a second, got {fps:g}")
+        raise InputError(f"{name}: fps: a film needs 1 to 240 frames per second, got {fps:g}")
     check_writable(path)
     if suffix == ".mp4":
         try:
@@ -349,18 +322,19 @@ def save_film(
 ) -> int:
     """Write a film of a lifted clip: the 2D keypoints, and the person in 3D, slowly turning.
 
-    In 3D the mean is thick, hypotheses are thin, ellipses are the covariance's 90 %; the lowest joint stands on the
-    floor, whose rings are half a metre and a metre wide and turn with the direction to the camera. Up to four people
-    stand side by side, further ones are left out, and the film says so. A person who is not there is not drawn.
+    In 3D the mean is thick, hypotheses are thin, circles are the balls of each joint's region, of which the caption
+    says whether they are calibrated; the lowest joint stands on the floor, whose rings are half a metre and a metre
+    wide and turn with the direction to the camera. Up to four people stand side by side, further ones are left out, and
+    the film says so. A person who is not there is not drawn.
 
     Args:
         result: at least one person in at least two frames; single pictures are left out.
-        path: ``.mp4`` (1280x720, H.264; needs the extra ``video``) or ``.gif`` (768x432, of at most 15 frames a second:
-            every second frame of a clip of 30). The file appears only when it is complete.
-        fps: frames a second, 1 to 240; every frame number of the result is a frame of the film.
-        turn: degrees a second by which the eye goes around the person; 0 keeps it still.
-        photos: picture(s) behind the keypoints, see `poseterior.view.scene.read_photo`.
-        hypotheses: samples drawn a pose.
+        path: ``.mp4`` (1280x720, H.264; needs the extra ``video``) or ``.gif`` (768x432, of at most 15 frames per
+            second: every second frame of a clip of 30). The file appears only when it is complete.
+        fps: frames per second, 1 to 240; every frame number of the result is a frame of the film.
+        turn: degrees per second by which the eye goes around the person; 0 keeps it still.
+        photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`.
+        hypotheses: samples drawn per pose.
         progress: a rich progress display that counts the frames.
 
     Returns:
@@ -372,7 +346,7 @@ def save_film(
     """
     check_video(path, fps)
     if not np.isfinite(turn):
-        raise InputError(f"turn: expected degrees a second, got {turn}")
+        raise InputError(f"turn: expected degrees per second, got {turn}")
     suffix = Path(path).suffix.lower()
     tracks = [track for track in tracks_of(result) if not track.still]
     if not tracks:
@@ -470,21 +444,16 @@ class _Film:
         self.background = self.canvas.copy_from_bbox(self.figure.bbox)
 
     def _caption(self, result: LiftResult, people: int) -> None:
-        from matplotlib.lines import Line2D
-
         lifter = f"lifter {result.lifter}: " if result.lifter else ""
         thin = "mean (thick), hypotheses (thin)" if result.samples.shape[1] else "mean"
-        title = f"{lifter}{thin} and 90 % ellipses of each joint"
+        title = f"{lifter}{thin}; {result.region_label('balls')}"
         if people > _MOST_PEOPLE:
             title += f"; {_MOST_PEOPLE} of {people} people"
         self.figure.text(0.03, 0.955, literal_text(title), fontsize=12, va="center")
-        handles = [
-            Line2D([], [], color=COLOURS[side], linewidth=2.5, label=label)
-            for side, label in (("left", "person's left"), ("right", "person's right"))
-        ]
         self.figure.legend(
-            handles=handles, loc="center right", bbox_to_anchor=(0.98, 0.955), ncols=2, frameon=False, fontsize=10
-        )
+            handles=side_handles("left", "right"), loc="center right", bbox_to_anchor=(0.98, 0.955), ncols=2,
+            frameon=False, fontsize=10,
+        )  # fmt: skip
 
     def picture(self, frame: int, time: float, azimuth: float) -> NDArray[np.uint8]:
         """The film's frame ``(height, width, 4)``, red, green, blue and 255, at a frame number of the result."""
@@ -521,11 +490,16 @@ class _FilmedPerson:
         tidy_axes(flat)
         self.picture = _Body(flat, result.tree, width=2.2)
 
-        # room for the body and nearly all of its hypotheses, from wherever the eye looks
+        # room for the body, its balls and nearly all of its hypotheses, from wherever the eye looks
         floor = _lowest(result.mean[rows])
         cloud = np.concatenate([result.mean[rows, None], result.samples[rows, :hypotheses]], 1) - floor[:, None]
+        centre, radius = result.region_center[rows] - floor, result.region_radius[rows]
+        around = np.linalg.norm(centre[..., [0, 2]], axis=-1) + radius
         reach = max(float(np.quantile(np.linalg.norm(cloud[..., [0, 2]], axis=-1), 0.995)), _CAMERA_MARK)
+        reach = max(reach, float(np.quantile(around, 0.995)))
         bottom, top = np.quantile(-cloud[..., 1], [0.005, 0.995]).tolist()
+        bottom = min(bottom, float(np.quantile(-centre[..., 1] - radius, 0.005)))
+        top = max(top, float(np.quantile(-centre[..., 1] + radius, 0.995)))
         tilt = np.radians(_FILM_ELEVATION)
         down, up = (
             min(bottom - 0.2 * reach * np.sin(tilt), -_CAMERA_MARK * np.sin(tilt)),
@@ -567,7 +541,7 @@ class _FilmedPerson:
         result = self.result
         seen = result.visible[index]
         points = np.where(seen[:, None], result.keypoints[index], np.nan)
-        self.picture.show(points, result.keypoint_covariance[index], 1.0, seen)
+        self.picture.show(points, ellipses(points, result.keypoint_covariance[index]), seen)
         shift = -_lowest(result.mean[index])
         mean = result.mean[index] + shift
         ground = (mean * [1.0, 0.0, 1.0]) @ view.T

@@ -16,7 +16,8 @@ from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..geometry.skeletons import Skeleton
 from ..results.poses import LiftResult
-from .scene import CHI2_90_2D, SIDE_COLOURS, Photos, check_photos, keypoint_box, read_photo
+from .drawing import COLOURS, circles, ellipses, explain, literal_text, picture_suffix, tidy_axes
+from .photos import Photos, check_photos, keypoint_box, read_photo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
 
-COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
 #: The three projections: title, column of each plot axis in the pose, sign of the vertical axis, axis labels.
 VIEWS = (
     ("from the camera", (0, 1), "x, right (m)", "y, down (m)"),
@@ -51,15 +51,16 @@ def summary_figure(
 ) -> Figure:
     """Picture of some poses: one row each with the 2D evidence, three views of the hypotheses, the radii.
 
-    Columns: the 2D keypoints as used with their 1-sigma ellipses (px); hypotheses, mean and the covariance's
-    90 % ellipses seen from the camera, from the side and from above (m); for each joint but the origin the 90 %
-    radius, as `LiftResult.radius` defines it (mm). The person's left is blue, right is red.
+    Columns: the 2D keypoints as used with their 1-sigma ellipses (px); hypotheses, mean and the ball of each joint's
+    region seen from the camera, from the side and from above (m); for each joint but the origin the radius of that
+    ball, `LiftResult.region_radius` (mm). The label says which level it is, and whether it is calibrated. The person's
+    left is blue, right is red.
 
     Args:
         result: what to draw.
         max_poses: rows at most; of more poses, evenly spaced ones are drawn.
-        photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
-        hypotheses: samples drawn a pose.
+        photos: the picture(s) that the keypoints come from, see `poseterior.view.photos.read_photo`.
+        hypotheses: samples drawn per pose.
 
     Returns:
         a matplotlib ``Figure`` of its own (no pyplot state); ``figure.savefig(...)`` writes it.
@@ -76,7 +77,7 @@ def summary_figure(
         raise InputError(f"max_poses: expected a whole number from 1, got {max_poses}")
     check_photos(photos, result.file.tolist())
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
-    radii = 1000 * result[chosen].radius(0.9)
+    radii = 1000 * result.region_radius[chosen]
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(17.0, 3.9 * len(chosen) + 0.9), layout=layout)
     axes = figure.subplots(len(chosen), 5, squeeze=False, gridspec_kw={"width_ratios": [1.0, 1.0, 1.0, 1.0, 1.15]})
@@ -87,7 +88,7 @@ def summary_figure(
         for column, view in enumerate(VIEWS, start=1):
             draw_view(axes[row, column], result, int(index), view, hypotheses)
         draw_radii(axes[row, 4], result, int(index), radii[row], limit)
-    _explain(figure, result, min(hypotheses, result.samples.shape[1]))
+    explain(figure, result, min(hypotheses, result.samples.shape[1]))
     return figure
 
 
@@ -109,7 +110,7 @@ def save_summary(
     Raises:
         InputError: as `summary_figure`; another extension; a path that cannot be written to.
     """
-    suffix = _picture_suffix(path)
+    suffix = picture_suffix(path)
     figure = summary_figure(result, max_poses, photos=photos, hypotheses=hypotheses)
     with atomic_write(path) as file:
         figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
@@ -132,10 +133,10 @@ def hypotheses_figure(
         result: what to draw; the first ``count`` of its samples are the hypotheses.
         pose: row of the result.
         count: hypotheses at most.
-        photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
-        intrinsics: ``(fx, fy, cx, cy)`` px of the camera. Without them the field of view is taken as lifters do
-            that are not told (`poseterior.geometry.cameras.ASSUMED_FIELD_OF_VIEW`), or, where the image size is not
-            known either, only the keypoints are drawn in 2D; the figure says which.
+        photos: the picture(s) that the keypoints come from, see `poseterior.view.photos.read_photo`.
+        intrinsics: ``(fx, fy, cx, cy)`` px of the camera; by default the result's. Where neither knows them the field
+            of view is taken as lifters do that are not told (`poseterior.geometry.cameras.ASSUMED_FIELD_OF_VIEW`), or,
+            where the image size is not known either, only the keypoints are drawn in 2D; the figure says which.
 
     Returns:
         a matplotlib ``Figure`` of its own (no pyplot state).
@@ -184,7 +185,7 @@ def save_hypotheses(
     Raises:
         InputError: as `hypotheses_figure`; another extension; a path that cannot be written to.
     """
-    suffix = _picture_suffix(path)
+    suffix = picture_suffix(path)
     figure = hypotheses_figure(result, pose, count, photos=photos, intrinsics=intrinsics)
     with atomic_write(path) as file:
         figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
@@ -192,18 +193,21 @@ def save_hypotheses(
 
 def _camera(result: LiftResult, pose: int, intrinsics: Sequence[float] | None) -> tuple[np.ndarray | None, str]:
     """The camera to project by (None: not known), and what to say about it."""
-    from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
+    import torch
+
+    from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW, assumed_intrinsics
 
     if intrinsics is not None:
         camera = np.asarray(intrinsics, np.float64)
         if camera.shape != (4,) or not np.isfinite(camera).all() or (camera[:2] <= 0).any():
             raise InputError(f"intrinsics: expected (fx, fy, cx, cy) in px with fx, fy above 0, got {intrinsics!r}")
         return camera, "seen by the camera"
-    size = result.image_size[pose].astype(np.float64)
-    if not np.isfinite(size).all():
+    if np.isfinite(result.intrinsics[pose]).all():
+        return result.intrinsics[pose].astype(np.float64), "seen by the camera"
+    camera = assumed_intrinsics(torch.tensor(result.image_size[pose], dtype=torch.float64)).numpy()
+    if not np.isfinite(camera).all():
         return None, "keypoints (camera not known: no hypotheses here)"
-    focal = 0.5 * size.max() / np.tan(np.radians(ASSUMED_FIELD_OF_VIEW) / 2)
-    return np.asarray([focal, focal, *size / 2]), f"seen by a camera of {ASSUMED_FIELD_OF_VIEW:g} degrees (assumed)"
+    return camera, f"seen by a camera of {ASSUMED_FIELD_OF_VIEW:g} degrees (assumed)"
 
 
 def _bones_2d(skeleton: Skeleton) -> list[tuple[int, int]]:
@@ -304,8 +308,7 @@ def draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray
         axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
     shown = np.where(visible[:, None], points, np.nan)
     _draw_skeleton(axes, shown, result, width=2.2, outline=photo is not None)
-    for joint in np.flatnonzero(visible).tolist():
-        _draw_ellipse(axes, shown[joint], result.keypoint_covariance[index, joint], 1.0, result, joint)
+    _draw_outlines(axes, ellipses(shown, result.keypoint_covariance[index])[visible], _colours(result)[visible])
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(high[1], low[1])
     axes.set_aspect("equal", adjustable="box")
@@ -331,7 +334,7 @@ def draw_view(
     picked = list(columns)
     samples = result.samples[index, :hypotheses][..., picked]
     mean = result.mean[index][:, picked]
-    covariance = result.covariance[index][:, picked][:, :, picked]
+    centre, radius = result.region_center[index], result.region_radius[index][:, None]
     bones = np.asarray(result.tree.bones, int).reshape(-1, 2)
     sides = result.tree.sides
     if len(samples) and len(bones):
@@ -339,18 +342,18 @@ def draw_view(
         colours = [COLOURS[sides[child]] for child, _ in bones] * len(samples)
         alpha = float(np.clip(8.0 / len(samples), 0.15, 0.5))
         axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=0.7, alpha=alpha, zorder=1))
-    for joint in range(len(mean)):
-        _draw_ellipse(axes, mean[joint], covariance[joint], CHI2_90_2D, result, joint)
+    _draw_outlines(axes, circles(centre[:, picked], radius[:, 0]), _colours(result), zorder=0.5, alpha=0.06)
     _draw_skeleton(axes, mean, result, width=2.2)
     # one extent for all three views, so that the eye can compare them
-    cloud = np.concatenate([result.samples[index, :hypotheses].reshape(-1, 3), result.mean[index]])
+    drawn = result.samples[index, :hypotheses].reshape(-1, 3)
+    cloud = np.concatenate([drawn, result.mean[index], centre - radius, centre + radius])
     low, high = cloud.min(0), cloud.max(0)
     half = 0.54 * float((high - low).max())
-    centre = ((low + high) / 2)[picked]
-    axes.set_xlim(centre[0] - half, centre[0] + half)
+    middle = ((low + high) / 2)[picked]
+    axes.set_xlim(middle[0] - half, middle[0] + half)
     # y points down; z points away, which from above is up
     up = columns[1] != 1
-    axes.set_ylim(centre[1] - half if up else centre[1] + half, centre[1] + half if up else centre[1] - half)
+    axes.set_ylim(middle[1] - half if up else middle[1] + half, middle[1] + half if up else middle[1] - half)
     axes.set_aspect("equal", adjustable="box")
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(x_label)
@@ -380,8 +383,8 @@ def draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, li
     axes.set_yticks(range(len(joints)), names, fontsize=8)
     axes.set_ylim(len(joints) - 0.4, -0.6)
     axes.set_xlim(0, 1.12 * limit)
-    axes.set_xlabel("90 % radius (mm)")
-    axes.set_title("uncertainty a joint", fontsize=10)
+    axes.set_xlabel(result.region_label("radius, mm"))
+    axes.set_title("uncertainty per joint", fontsize=10)
     tidy_axes(axes)
     axes.tick_params(axis="y", length=0)
 
@@ -400,67 +403,23 @@ def _draw_skeleton(axes: Axes, points: np.ndarray, result: LiftResult, width: fl
     axes.scatter(points[:, 0], points[:, 1], s=16, c=colours, edgecolors="white", linewidths=0.6, zorder=5)
 
 
-def _draw_ellipse(
-    axes: Axes, centre: np.ndarray, covariance: np.ndarray, quantile: float, result: LiftResult, joint: int
+def _colours(result: LiftResult) -> np.ndarray:
+    return np.asarray([COLOURS[side] for side in result.tree.sides])
+
+
+def _draw_outlines(
+    axes: Axes, outlines: np.ndarray, colours: np.ndarray, zorder: float = 3.0, alpha: float = 0.13
 ) -> None:
-    from matplotlib.patches import Ellipse
+    """Closed outlines ``(n, corners, 2)``, faintly filled."""
+    from matplotlib.collections import PolyCollection
 
-    if not np.isfinite(covariance).all():
-        return
-    variances, vectors = np.linalg.eigh(covariance.astype(np.float64))
-    width, height = 2 * np.sqrt(quantile * np.clip(variances, 0.0, None))
-    angle = float(np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0])))
-    colour = COLOURS[result.tree.sides[joint]]
-    ellipse = Ellipse(
-        (float(centre[0]), float(centre[1])), width, height, angle=angle, linewidth=0.8, zorder=3,
-        edgecolor=(*colour, 0.65), facecolor=(*colour, 0.13),
-    )  # fmt: skip
-    axes.add_patch(ellipse)
-
-
-def _explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Ellipse
-
-    handles: list[Line2D | Ellipse] = [
-        Line2D([], [], color=COLOURS[side], linewidth=2.5, label=label)
-        for side, label in (("left", "person's left"), ("right", "person's right"), ("middle", "middle"))
-    ]
-    handles.append(Line2D([], [], color="0.5", linewidth=0.8, label=f"{hypotheses} hypotheses (thin), mean (thick)"))
-    handles.append(
-        Line2D([], [], marker="o", linestyle="", markersize=9, markerfacecolor="0.9", markeredgecolor="0.5",
-               label="ellipses of the covariance: 1 sigma in 2D, 90 % in 3D")
-    )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
-    lifter = f"lifter {result.lifter}, " if result.lifter else ""
-    count = f"{len(result)} pose{'s' * (len(result) != 1)}"
-    figure.suptitle(literal_text(f"{lifter}{count}; {result.units}, relative to the {result.origin}"), fontsize=12)
-
-
-def _picture_suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".png", ".pdf", ".svg"):
-        raise InputError(f"{path}: unknown extension {suffix!r}; use one of: .png, .pdf, .svg")
-    return suffix
-
-
-def literal_text(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")
+    edges, faces = (np.insert(colours, 3, share, axis=1) for share in (5 * alpha, alpha))
+    axes.add_collection(
+        PolyCollection(list(outlines), edgecolors=edges, facecolors=faces, linewidths=0.8, zorder=zorder), autolim=False
+    )
 
 
 def _wrap(text: str, width: int = 38) -> str:
     import textwrap
 
     return textwrap.fill(text, width)
-
-
-def tidy_axes(axes: Axes) -> None:
-    axes.tick_params(labelsize=8, color="0.6")
-    axes.xaxis.label.set_fontsize(9)
-    axes.yaxis.label.set_fontsize(9)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("0.7")

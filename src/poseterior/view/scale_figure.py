@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.errors import InputError
-from .plots import literal_text, tidy_axes
+from .drawing import literal_text, new_figure, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,8 +37,6 @@ def scale_figure(predicted: Sequence[float], true: Sequence[float], label: str) 
     Raises:
         InputError: fewer than two sizes, different numbers of them, or one that is not above 0.
     """
-    from matplotlib.figure import Figure
-
     x, y = np.asarray(true, float), np.asarray(predicted, float)
     if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
         raise InputError(
@@ -52,8 +50,7 @@ def scale_figure(predicted: Sequence[float], true: Sequence[float], label: str) 
     log_ratio = np.log(y / x)
     ratio = float(np.exp(np.median(log_ratio)))
 
-    figure = Figure(figsize=(5.6, 5.9), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure((5.6, 5.9))
     low, high = min(x.min(), y.min()) / _MARGIN, max(x.max(), y.max()) * _MARGIN
     widen = max(1.0, np.sqrt(_NARROWEST * low / high))
     limits = np.array([low / widen, high * widen])

@@ -2,8 +2,9 @@
 
 A scene has *tracks* side by side, one for each person of each file (more than three in two rows), and *steps*
 in time, one for each frame number; people of files with a single frame (photos) are shown at every step. A track
-shows, from left to right, the 2D keypoints on a panel and the 3D hypotheses with the mean and, of the covariance,
-the 90 % ellipsoid of each joint.
+shows, from left to right, the 2D keypoints on a panel, with their standard deviations, and the 3D hypotheses with the
+mean and the ball that each joint is in with the result's probability (`LiftResult.region_radius`). A caption below
+says which probability, and whether the balls are calibrated.
 Coordinates are the camera's (x right, y down, z forward); the viewer's up direction is -y, so people stand
 upright.
 
@@ -18,7 +19,6 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,33 +28,17 @@ import numpy as np
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..results.poses import LiftResult
+from .drawing import SIDE_COLOURS
+from .photos import Photos, check_photos, keypoint_box, read_photo
 
 if TYPE_CHECKING:
     from viser import ViserServer
 
 __all__ = [
-    "CHI2_90_2D",
-    "CHI2_90_3D",
-    "SIDE_COLOURS",
     "PoseScene",
     "SceneOptions",
-    "read_photo",
     "write_html",
 ]
-
-#: 90 % quantiles of chi-square with 2 and 3 degrees of freedom: squared Mahalanobis radii of the ellipses.
-CHI2_90_2D = 4.605
-CHI2_90_3D = 6.251
-
-#: RGB 0-255; the person's own left is blue, right is red.
-SIDE_COLOURS: dict[str, tuple[int, int, int]] = {
-    "left": (31, 105, 214),
-    "right": (214, 45, 48),
-    "middle": (95, 99, 108),
-}
-
-Photo = str | os.PathLike[str] | np.ndarray
-Photos = Photo | Mapping[str, Photo] | None
 
 #: Metres in the scene.
 _HYPOTHESIS_RADIUS = 0.006
@@ -81,7 +65,8 @@ class SceneOptions:
 
     Attributes:
         hypotheses: number of samples shown.
-        mean, ellipsoids, keypoints: show the mean skeleton, the covariance's 90 % ellipsoids, the 2D panel.
+        mean, regions, keypoints: show the mean skeleton, the ball of each joint, the 2D panel.
+        ellipsoids: show the lifter's own covariance too, an ellipsoid of one standard deviation for each joint.
         max_tracks: people at most; further ones are left out, and a label says so.
         max_steps: frames at most; more are thinned evenly.
         opacity: of one hypothesis.
@@ -89,7 +74,8 @@ class SceneOptions:
 
     hypotheses: int = 20
     mean: bool = True
-    ellipsoids: bool = True
+    regions: bool = True
+    ellipsoids: bool = False
     keypoints: bool = True
     max_tracks: int = 8
     max_steps: int = 300
@@ -102,71 +88,6 @@ class SceneOptions:
 
 
 # -- data ----------------------------------------------------------------------------------------------
-
-
-def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
-    """RGB pixels of the photo that belongs to a pose, turned as its EXIF says.
-
-    Args:
-        photos: a path or (height, width, 3) uint8 array for all poses; a mapping from a result's ``file``
-            to one; a folder, in which the photo has the name of the pose's ``file`` or that name with the
-            extension of an image; None for none.
-        file: the pose's ``file``.
-
-    Returns:
-        (height, width, 3) uint8, or None where there is no photo.
-
-    Raises:
-        InputError: no such file, it cannot be read as an image, or the array is not an RGB image.
-    """
-    photo = photos.get(file) if isinstance(photos, Mapping) else photos
-    if isinstance(photo, (str, os.PathLike)) and Path(photo).is_dir():
-        photo = _photo_in_folder(Path(photo), file)
-    if photo is None:
-        return None
-    if isinstance(photo, np.ndarray):
-        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-            raise InputError(f"photo: expected a (height, width, 3) uint8 array, got {photo.shape} {photo.dtype}")
-        return photo
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(photo) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError:
-        raise InputError(f"{os.fspath(photo)}: no such file") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{os.fspath(photo)}: cannot be read as an image ({error}); use a JPEG or PNG") from None
-
-
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
-
-def _photo_in_folder(folder: Path, file: str) -> Path | None:
-    # only the last part of the name counts: a result file cannot point outside the folder
-    name = Path(file).name
-    stem = Path(name).stem.removesuffix("_keypoints")
-    wanted = {name.lower(), *(stem.lower() + suffix for suffix in _IMAGE_SUFFIXES)}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _IMAGE_SUFFIXES and path.name.lower() in wanted:
-            return path
-    return None
-
-
-def check_photos(photos: Photos, files: Iterable[str]) -> None:
-    """Make sure that a photo exists, or that a folder has one for at least one of a result's files.
-
-    Raises:
-        InputError: it does not, or has none; the message says what a photo would have to be called.
-    """
-    names = list(dict.fromkeys(files))
-    if isinstance(photos, (str, os.PathLike)) and not Path(photos).exists():
-        raise InputError(f"{os.fspath(photos)}: no such file")
-    if isinstance(photos, (str, os.PathLike)) and Path(photos).is_dir() and names:
-        folder = Path(photos)
-        if not any(_photo_in_folder(folder, name) for name in names):
-            stem = Path(Path(names[0]).name).stem
-            raise InputError(f"{folder}: no photo belongs to any pose; one of {names[0]!r} would be called {stem}.jpg")
 
 
 @dataclass(frozen=True)
@@ -249,13 +170,28 @@ def segment_transforms(start: np.ndarray, end: np.ndarray, radius: float) -> tup
     return start, quaternion, np.where(shown[:, None], scales, _HIDDEN_SCALE)
 
 
-def ellipsoid_transforms(centre: np.ndarray, covariance: np.ndarray, quantile: float) -> tuple[np.ndarray, ...]:
-    """Place a unit sphere as the ellipsoid of each joint's normal distribution.
+def ball_transforms(centre: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Place a unit sphere as the ball of each joint.
+
+    Args:
+        centre: (joints, 3) metres; a joint with a NaN is hidden.
+        radius: (joints,) metres; the root's ball of radius zero is hidden.
+
+    Returns:
+        positions (joints, 3), quaternions wxyz (joints, 4), scales (joints, 3).
+    """
+    shown = np.isfinite(centre).all(-1) & (radius > 0)
+    scales = np.where(shown, radius, _HIDDEN_SCALE)[:, None].repeat(3, 1)
+    quaternions = np.tile([1.0, 0.0, 0.0, 0.0], (len(centre), 1))
+    return np.where(shown[:, None], centre, 0.0), quaternions, scales
+
+
+def ellipsoid_transforms(centre: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Place a unit sphere as the ellipsoid of one standard deviation of each joint.
 
     Args:
         centre: (joints, 3) metres; a joint with a NaN is hidden.
         covariance: (joints, 3, 3) m².
-        quantile: squared Mahalanobis radius, e.g. `CHI2_90_3D`.
 
     Returns:
         positions (joints, 3), quaternions wxyz (joints, 4), scales (joints, 3).
@@ -267,7 +203,7 @@ def ellipsoid_transforms(centre: np.ndarray, covariance: np.ndarray, quantile: f
     variances, axes = np.linalg.eigh(covariance)
     # eigenvectors may form a reflection, which no quaternion can express
     axes[..., 0] *= np.sign(np.linalg.det(axes))[:, None]
-    scales = np.maximum(np.sqrt(quantile * np.clip(variances, 0.0, None)), 1e-4)
+    scales = np.maximum(np.sqrt(np.clip(variances, 0.0, None)), 1e-4)
     quaternion = np.asarray(transforms.SO3.from_matrix(axes).wxyz)
     return (
         np.where(shown[:, None], centre, 0.0),
@@ -284,8 +220,10 @@ class _Batch:
 
     def __init__(
         self, server: ViserServer, name: str, mesh: tuple[np.ndarray, np.ndarray], colours: np.ndarray,
-        opacity: float | None, shadow: bool,
+        opacity: float | None, shadow: bool = False, hollow: bool = False,
     ) -> None:  # fmt: skip
+        # of hollow ones only the far side is drawn: the near one would hide what is inside, in whichever order the
+        # browser draws transparent things
         self.count = len(colours)
         if not self.count:
             return
@@ -295,7 +233,7 @@ class _Batch:
             batched_positions=np.zeros((self.count, 3)),
             batched_scales=np.full((self.count, 3), _HIDDEN_SCALE),
             batched_colors=colours.astype(np.uint8),
-            opacity=opacity, lod="off", cast_shadow=shadow, receive_shadow=False,
+            opacity=opacity, lod="off", cast_shadow=shadow, receive_shadow=False, side="back" if hollow else "front",
         )  # fmt: skip
 
     def place(self, transforms: tuple[np.ndarray, ...], *, visible: bool = True) -> None:
@@ -326,7 +264,8 @@ class _TrackView:
         self.hypotheses = _Batch(server, f"{name}/hypotheses", tube, repeated, options.opacity, False)
         self.mean_bones = _Batch(server, f"{name}/mean/bones", tube, bone_colours, None, True)
         self.mean_joints = _Batch(server, f"{name}/mean/joints", sphere, joint_colours, None, True)
-        self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, False)
+        self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.13, hollow=True)
+        self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, hollow=True)
         self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
         self.caption = server.scene.add_label(
             f"{name}/caption", track.label, position=(left + width / 2, floor + 0.12, 0.0), anchor="top-center",
@@ -350,13 +289,16 @@ class _TrackView:
             segment_transforms(samples[:, parent].reshape(-1, 3), samples[:, child].reshape(-1, 3), _HYPOTHESIS_RADIUS)
         )
         self.mean_bones.place(segment_transforms(mean[parent], mean[child], _MEAN_RADIUS), visible=options.mean)
-        ball = np.tile(np.eye(3) * _JOINT_RADIUS**2, (joints, 1, 1))
-        self.mean_joints.place(ellipsoid_transforms(mean, ball, 1.0), visible=options.mean)
-        self.ellipsoids.place(ellipsoid_transforms(mean, covariance, CHI2_90_3D), visible=options.ellipsoids)
+        self.mean_joints.place(ball_transforms(mean, np.full(joints, _JOINT_RADIUS)), visible=options.mean)
+        centre, radius = nothing, np.zeros(joints)
+        if index is not None:
+            centre, radius = self.result.region_center[index] + here, self.result.region_radius[index]
+        self.regions.place(ball_transforms(centre, radius), visible=options.regions)
+        self.ellipsoids.place(ellipsoid_transforms(mean, covariance), visible=options.ellipsoids)
         self.panel.show(index, visible=options.keypoints)
-        self.caption.text = self._caption(frame, index)
+        self.caption.text = self._caption(frame, index, options)
 
-    def _caption(self, frame: int, index: int | None) -> str:
+    def _caption(self, frame: int, index: int | None, options: SceneOptions) -> str:
         text = self.track.label
         if not self.track.still:
             text += f" · frame {frame}"
@@ -366,7 +308,7 @@ class _TrackView:
         if hidden:
             names = ", ".join(name.replace("_", " ") for name in hidden[:3])
             text += f"\nhidden: {names}" + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
-        return text
+        return text + f"\n{self.result.region_label('balls')}" * options.regions
 
 
 class _Panel:
@@ -414,39 +356,8 @@ class _Panel:
         self.sheet.visible = visible
         self.lines.place(segment_transforms(points[parent], points[child], 0.008), visible=visible)
         dot = np.tile(np.diag([0.016**2, 0.016**2, 0.009**2]), (joints, 1, 1))
-        self.dots.place(ellipsoid_transforms(points, dot, 1.0), visible=visible)
-        self.ellipses.place(ellipsoid_transforms(points, covariance, CHI2_90_2D), visible=visible)
-
-
-def keypoint_box(
-    keypoints: np.ndarray, photo_shape: tuple[int, int] | tuple[int, ...] | None = None, margin: float = 0.12
-) -> tuple[np.ndarray, np.ndarray]:
-    """Box around keypoints with a margin, px.
-
-    Args:
-        keypoints: (..., 2) px; NaN is ignored.
-        photo_shape: (height, width) px; the box is kept inside the photo where the two overlap.
-        margin: fraction of the larger side.
-
-    Returns:
-        upper left and lower right corner, (2,) each; at least a pixel wide and not narrower than 0.4 of
-        its height (nor flatter than 0.4 of its width).
-    """
-    points = keypoints.reshape(-1, 2)
-    points = points[np.isfinite(points).all(-1)].astype(np.float64)
-    if not len(points):
-        points = np.asarray([[0.0, 0.0], [1.0, 1.0]])
-    low, high = points.min(0), points.max(0)
-    side = max(float((high - low).max()), 1.0)
-    low, high = low - margin * side, high + margin * side
-    lacking = np.maximum(0.4 * (high - low).max() - (high - low), 0.0)
-    low, high = low - lacking / 2, high + lacking / 2
-    if photo_shape is not None:
-        inner_low = np.maximum(low, 0.0)
-        inner_high = np.minimum(high, [photo_shape[1], photo_shape[0]])
-        if (inner_high - inner_low > 1.0).all():
-            low, high = inner_low, inner_high
-    return low, high
+        self.dots.place(ellipsoid_transforms(points, dot), visible=visible)
+        self.ellipses.place(ellipsoid_transforms(points, covariance), visible=visible)
 
 
 def _sheet(photo: np.ndarray | None, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -486,12 +397,11 @@ class _Room:
 
 
 def room_of(result: LiftResult, track: Track, photo: np.ndarray | None) -> _Room:
-    """The room of a track, through all its poses; the far ends of wide distributions may stand out of it."""
+    """The room of a track, through all its poses; very large balls may stand out of it."""
     indices = list(track.poses.values())
     low, high = keypoint_box(result.keypoints[indices], None if photo is None else photo.shape[:2])
-    x = result.mean[indices][..., 0]
-    spread = 2.0 * np.sqrt(np.clip(result.covariance[indices][..., 0, 0], 0.0, None))
-    left, right = (float(np.clip(side.max(), 0.35, 1.1)) for side in (spread - x, spread + x))
+    x, radius = result.region_center[indices][..., 0], result.region_radius[indices]
+    left, right = (float(np.clip(side.max(), 0.35, 1.1)) for side in (radius - x, radius + x))
     return _Room(float((high - low)[0] / (high - low)[1] * _PANEL_HEIGHT), left, right)
 
 
@@ -656,14 +566,14 @@ def write_html(
         result: what to draw.
         path: the HTML file.
         photos: the picture(s) that the keypoints come from, see `read_photo`.
-        fps: frames a second of the playback; frame numbers that are missing are waited for, up to a second.
+        fps: frames per second of the playback; frame numbers that are missing are waited for, up to a second.
         options: see `SceneOptions`.
 
     Raises:
         InputError: no poses, an unreadable photo, or a path that cannot be written to.
     """
     if not fps > 0:
-        raise InputError(f"fps: expected frames a second above 0, got {fps}")
+        raise InputError(f"fps: expected frames per second above 0, got {fps}")
     with atomic_write(path) as file:
         server = start_server("127.0.0.1", 0, "poseterior")
         try:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..files.errors import InputError
 from ..results.poses import LiftResult
-from .scene import Photos, PoseScene, SceneOptions, start_server, stop_server
+from .photos import Photos
+from .scene import PoseScene, SceneOptions, start_server, stop_server
 
 if TYPE_CHECKING:
     from viser import ViserServer
@@ -21,10 +22,10 @@ __all__ = ["Viewer", "serve"]
 _MOST_HYPOTHESES = 100
 
 
-def radius_table(result: LiftResult, index: int, level: float = 0.9) -> str:
-    """Markdown table of `LiftResult.radius` for each joint but the origin, in mm."""
-    radii = 1000 * result[index : index + 1].radius(level)[0]
-    lines = [f"| joint | {100 * level:g} % radius, mm | |", "| :-- | --: | :-- |"]
+def radius_table(result: LiftResult, index: int) -> str:
+    """Markdown table of `LiftResult.region_radius` for each joint but the origin, in mm."""
+    radii = 1000 * result.region_radius[index]
+    lines = [f"| joint | {result.region_label('radius, mm')} | |", "| :-- | --: | :-- |"]
     for name, radius, visible in zip(result.joint_names, radii, result.visible[index], strict=True):
         if name == result.origin:
             continue
@@ -57,11 +58,12 @@ class Viewer:
         with gui.add_folder("Time"):
             self.step = gui.add_slider("step", 0, max(steps - 1, 1), 1, 0, disabled=steps < 2)
             self.play = gui.add_checkbox("play", False, disabled=steps < 2)
-            self.fps = gui.add_slider("frames a second", 1, 60, 1, min(max(round(fps), 1), 60))
+            self.fps = gui.add_slider("frames per second", 1, 60, 1, min(max(round(fps), 1), 60))
         with gui.add_folder("Show"):
             self.hypotheses = gui.add_slider("hypotheses", 0, most, 1, start)
             self.mean = gui.add_checkbox("mean", options.mean)
-            self.ellipsoids = gui.add_checkbox("90 % ellipsoids (covariance)", options.ellipsoids)
+            self.regions = gui.add_checkbox(result.region_label("balls"), options.regions)
+            self.ellipsoids = gui.add_checkbox("ellipsoids of 1 sigma (covariance)", options.ellipsoids)
             self.keypoints = gui.add_checkbox("2D keypoints" + (" and photo" * (photos is not None)), options.keypoints)
         with gui.add_folder("Pose"):
             labels = [f"{i + 1}: {track.label}" for i, track in enumerate(self.scene.tracks)]
@@ -69,7 +71,8 @@ class Viewer:
             self.text = gui.add_markdown("")
         with gui.add_folder("About", expand_by_default=False):
             gui.add_markdown(self._about())
-        for control in (self.step, self.hypotheses, self.mean, self.ellipsoids, self.keypoints, self.person):
+        shown = (self.hypotheses, self.mean, self.regions, self.ellipsoids, self.keypoints)
+        for control in (self.step, *shown, self.person):
             control.on_update(lambda _: self.refresh())
         self.refresh()
         threading.Thread(target=self._play, daemon=True).start()
@@ -87,6 +90,7 @@ class Viewer:
                 self._options,
                 hypotheses=int(self.hypotheses.value),
                 mean=bool(self.mean.value),
+                regions=bool(self.regions.value),
                 ellipsoids=bool(self.ellipsoids.value),
                 keypoints=bool(self.keypoints.value),
             )
@@ -162,8 +166,8 @@ def serve(
         result: what to show.
         host: address to listen on; the default can be reached from this machine only.
         port: wished port; the next free one is taken (0: any), see the viewer's ``url``.
-        photos: the picture(s) that the keypoints come from, see `poseterior.view.scene.read_photo`.
-        fps: frames a second of the playback.
+        photos: the picture(s) that the keypoints come from, see `poseterior.view.photos.read_photo`.
+        fps: frames per second of the playback.
         options: what is shown at first.
 
     Raises:

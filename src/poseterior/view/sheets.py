@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..files.errors import InputError
 from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton, get_skeleton
-from .plots import literal_text
-from .scene import SIDE_COLOURS
+from .drawing import SIDE_COLOURS, literal_text
 
 __all__ = ["contact_sheet"]
 

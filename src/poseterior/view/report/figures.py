@@ -18,7 +18,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from ...geometry.skeletons import SKELETONS
-from ..plots import literal_text, tidy_axes
+from ..drawing import literal_text, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

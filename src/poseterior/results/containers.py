@@ -1,0 +1,244 @@
+"""Three containers for named arrays and constants: npz, Parquet and JSON.
+
+`poseterior.results.poses` says what is in them. The containers know no field but ``file``, ``seed`` and ``settings``,
+which npz cannot hold as they are. An array has a row per pose; one whose rows are empty (samples of which none were
+drawn) is left out of Parquet and JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..files.errors import InputError
+from ..files.writing import atomic_write
+
+__all__ = ["NOT_OURS", "SUFFIXES", "read_fields", "write_fields"]
+
+Fields = Mapping[str, Any]
+
+#: What is said of a file that holds something else; the reason goes in.
+NOT_OURS = "not a poseterior result ({}); make one with `poseterior lift ... --out FILE`"
+
+
+def write_fields(fields: Fields, path: str | os.PathLike[str]) -> None:
+    """Write arrays and constants; the extension chooses the container.
+
+    The file is replaced only when the new one is complete.
+
+    Raises:
+        InputError: another extension, or a folder that does not exist or cannot be written to.
+    """
+    write = _container(path, "use one of")[0]
+    with atomic_write(path) as file:
+        write(fields, file)
+
+
+def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `write_fields` wrote, as it stands in the file: nothing but the container is checked.
+
+    Raises:
+        InputError: no such file, a truncated or damaged one, or pickled objects, which are never loaded.
+    """
+    path = Path(path)
+    read = _container(path, "result files are")[1]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    try:
+        return read(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _container(path: str | os.PathLike[str], known: str) -> tuple[_Writer, _Reader]:
+    suffix = Path(path).suffix.lower()
+    if suffix not in _CONTAINERS:
+        raise InputError(f"{path}: unknown extension {suffix!r}; {known}: {', '.join(SUFFIXES)}")
+    return _CONTAINERS[suffix]
+
+
+def _split(fields: Fields) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and constants."""
+    arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
+    return arrays, {name: value for name, value in fields.items() if name not in arrays}
+
+
+def _row(values: np.ndarray) -> int:
+    """Numbers in a row."""
+    return int(np.prod(values.shape[1:]))
+
+
+# -- npz -----------------------------------------------------------------------------------------------
+
+
+def _save_npz(fields: Fields, file: IO[bytes]) -> None:
+    arrays, constants = _split(fields)
+    constants["seed"] = np.asarray([] if constants["seed"] is None else [constants["seed"]], np.int64)
+    constants["settings"] = np.asarray(list(constants["settings"].items()), np.str_).reshape(-1, 2)
+    # Not np.savez, whose own argument `file` leaves no room for an array of that name; and not compressed:
+    # float noise shrinks by a tenth and takes a hundred times as long.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in (arrays | constants).items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
+
+
+def _load_npz(path: Path) -> dict[str, Any]:
+    try:
+        _check_npz_sizes(path)
+        with np.load(path, allow_pickle=False) as archive:
+            fields: dict[str, Any] = {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"not an npz file, or truncated ({error})") from None
+    except InputError:
+        raise
+    except (ValueError, KeyError, NotImplementedError, MemoryError) as error:
+        raise InputError(f"damaged npz file ({error})") from None
+    fields = {name: value.item() if value.ndim == 0 else value for name, value in fields.items()}
+    if "seed" in fields:
+        seed = np.asarray(fields["seed"])
+        if seed.dtype.kind not in "iu" or seed.size > 1:
+            raise InputError(f"seed: expected one whole number or none, got {seed.tolist()}")
+        fields["seed"] = int(seed.reshape(-1)[0]) if seed.size else None
+    if "settings" in fields:
+        pairs = np.asarray(fields["settings"])
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise InputError(f"settings: expected an (n, 2) array of strings, got shape {pairs.shape}")
+        fields["settings"] = dict(pairs.tolist())
+    return fields
+
+
+def _check_npz_sizes(path: Path) -> None:
+    """Refuse an array whose header claims more bytes than the file has, before anything is allocated."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                version = np.lib.format.read_magic(member)
+                reader = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = reader(member)
+                name = info.filename.removesuffix(".npy")
+                if dtype.hasobject:
+                    raise InputError(f"{name}: holds pickled Python objects, which are never loaded")
+                claimed = dtype.itemsize
+                for size in shape:
+                    claimed *= int(size)
+                if claimed != info.file_size - member.tell():
+                    raise InputError(
+                        f"{name}: the header claims {claimed:,} bytes (shape {shape}), the file has"
+                        f" {info.file_size - member.tell():,}; the file is damaged, lift again"
+                    )
+
+
+# -- Parquet -------------------------------------------------------------------------------------------
+
+
+def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays, constants = _split(fields)
+    columns: dict[str, Any] = {"file": pa.array(arrays.pop("file").tolist(), pa.string())}
+    shapes: dict[str, list[int]] = {}
+    # what tells the rows apart stands first: arrays of one number per pose
+    for name, values in sorted(arrays.items(), key=lambda item: item[1].ndim > 1):
+        if values.ndim == 1:
+            columns[name] = pa.array(values)
+        elif row := _row(values):
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), row)
+            shapes[name] = list(values.shape[1:])
+    about = json.dumps(constants | {"shapes": shapes}, ensure_ascii=False)
+    table = pa.table(columns).replace_schema_metadata({"poseterior": about})
+    floats = [f"{name}.list.element" for name in shapes if arrays[name].dtype == np.float32]
+    pq.write_table(
+        table, file, compression="zstd", use_dictionary=["file"], use_byte_stream_split=floats,
+        row_group_size=1024,
+    )  # fmt: skip
+
+
+def _load_parquet(path: Path) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        if b"poseterior" not in metadata:
+            raise InputError(NOT_OURS.format("no 'poseterior' in the schema metadata"))
+        fields = json.loads(metadata[b"poseterior"])
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise InputError(f"not a Parquet file, or truncated ({error})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"damaged schema metadata ({error})") from None
+    shapes = fields.pop("shapes", None) if isinstance(fields, dict) else None
+    if not isinstance(shapes, dict):
+        raise InputError("damaged schema metadata (no 'shapes')")
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if column.null_count:
+            raise InputError(f"{name}: has empty cells; the file is damaged, lift again")
+        if name not in shapes:
+            fields[name] = np.asarray(column.to_pylist()) if name == "file" else column.to_numpy()
+            continue
+        values = column.flatten().to_numpy(zero_copy_only=False)
+        try:
+            fields[name] = values.reshape(table.num_rows, *shapes[name])
+        except (ValueError, TypeError):
+            raise InputError(
+                f"{name}: {len(values)} numbers do not make {table.num_rows} rows of shape {shapes[name]}"
+            ) from None
+    return fields
+
+
+# -- JSON ----------------------------------------------------------------------------------------------
+
+
+def _nulls(values: np.ndarray) -> Any:
+    """Nested lists with None for NaN, which JSON does not know."""
+    hidden = np.isnan(values) if values.dtype.kind == "f" else np.zeros(0, bool)
+    if hidden.any():
+        values = values.astype(object)
+        values[hidden] = None
+    return values.tolist()
+
+
+def _save_json(fields: Fields, file: IO[bytes]) -> None:
+    arrays, constants = _split(fields)
+    document = constants | {name: _nulls(values) for name, values in arrays.items() if _row(values)}
+    # one field a line: small enough to read, and a diff shows what changed
+    lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False, allow_nan=False)}" for k, v in document.items())
+    file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"not JSON, or truncated ({error})") from None
+    if not isinstance(fields, dict):
+        raise InputError(NOT_OURS.format(f"found a {type(fields).__name__}, not an object"))
+    return fields
+
+
+_Writer = Callable[[Fields, IO[bytes]], None]
+_Reader = Callable[[Path], dict[str, Any]]
+_CONTAINERS: dict[str, tuple[_Writer, _Reader]] = {
+    ".npz": (_save_npz, _load_npz),
+    ".parquet": (_save_parquet, _load_parquet),
+    ".json": (_save_json, _load_json),
+}
+#: Extensions of result files.
+SUFFIXES = tuple(_CONTAINERS)
