@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ..data.labels.labels import image_id
 from ..files.errors import InputError
+from ..files.images import image_size
 from ..keypoints import Keypoints2D
 
-__all__ = ["IMAGE_SUFFIXES", "Person", "find_photos", "match_people", "photo_size"]
+__all__ = ["IMAGE_SUFFIXES", "Person", "find_photos", "match_people"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,24 +36,6 @@ class Person:
     photo: str
     size: tuple[int, int]
     points: dict[str, tuple[float, float]]
-
-
-def photo_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, turned as the file's EXIF says (as browsers do).
-
-    Raises:
-        InputError: no such file, or not a picture.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            width, height = ImageOps.exif_transpose(image).size
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error}); use a JPEG or PNG") from None
-    return width, height
 
 
 def find_photos(paths: Iterable[Path]) -> dict[str, Path]:
@@ -88,7 +71,7 @@ def match_people(photos: dict[str, Path], keypoints: Keypoints2D) -> list[Person
             that the keypoint file tells.
     """
     by_stem = {Path(name).stem.lower(): name for name in reversed(photos)}
-    sizes = {name: photo_size(path) for name, path in photos.items()}
+    sizes = {name: image_size(path) for name, path in photos.items()}
     people: list[Person] = []
     for i, pose in enumerate(keypoints.ids):
         file = Path(pose.file).name

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..files import images
 from ..files.errors import InputError
 from .formats import read_keypoints
 from .keypoints import Keypoints2D
@@ -18,7 +19,6 @@ __all__ = [
     "LeftOut",
     "LiftTask",
     "find_tasks",
-    "image_size_of",
 ]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -125,7 +125,7 @@ class _Finder:
         if len(beside) != 1:
             return
         try:
-            keypoints = read_keypoints(beside[0], self.format, self.skeleton, image_size_of(photo))
+            keypoints = read_keypoints(beside[0], self.format, self.skeleton, images.image_size(photo))
         except InputError as error:
             self.leave_out(photo, str(error).replace(str(beside[0]), beside[0].name))
             return
@@ -175,7 +175,7 @@ class _Finder:
 
     def _add_named(self, photo: Path, keypoints: Keypoints2D, source: Path) -> None:
         try:
-            size = torch.tensor(image_size_of(photo))
+            size = torch.tensor(images.image_size(photo), dtype=torch.float32)
         except InputError as error:
             self.leave_out(photo, error)
             return
@@ -191,22 +191,6 @@ class _Finder:
             return
         self._taken[name.casefold()] = origin.name
         self.tasks.append(LiftTask(name, keypoints, photo, source, clip))
-
-
-def image_size_of(photo: Path) -> tuple[float, float]:
-    """Width and height in px of a photograph, turned as its EXIF says.
-
-    Raises:
-        InputError: it cannot be read as an image.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(photo) as image:
-            width, height = ImageOps.exif_transpose(image).size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{photo}: cannot be read as an image ({error}); use a JPEG or PNG") from None
-    return float(width), float(height)
 
 
 def _pictures(source: Path, keypoints: Keypoints2D, photos: list[Path]) -> list[str]:
