@@ -31,7 +31,7 @@ from poseterior.files.errors import InputError
 from poseterior.files.images import image_size
 from poseterior.geometry.skeletons import SKELETONS, get_skeleton
 from poseterior.keypoints import PoseId
-from poseterior.keypoints.formats import read_keypoints
+from poseterior.keypoints.reading import read_keypoints
 
 
 def browser(study: Study, token: str | None = None) -> TestClient:

@@ -102,7 +102,7 @@ class Lift:
         check_extension(self.picture, "--picture", (".png",))
         check_motion(self.fps, self.how, self.count, self.samples)
         self._check_camera()
-        from ..keypoints.formats import read_keypoints
+        from ..keypoints.reading import read_keypoints
         from ..lifters import load
         from ..results.poses import save_result
 

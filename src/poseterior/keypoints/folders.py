@@ -12,8 +12,8 @@ import torch
 
 from ..files import images
 from ..files.errors import InputError
-from .formats import read_keypoints
 from .keypoints import Keypoints2D
+from .reading import read_keypoints
 
 __all__ = [
     "LeftOut",
@@ -69,7 +69,7 @@ def find_tasks(
 
     Args:
         folder: looked into, not its subfolders.
-        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.formats.read_keypoints`.
+        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.reading.read_keypoints`.
 
     Returns:
         tasks in order of their names, which differ in more than upper and lower case; and what was left out.

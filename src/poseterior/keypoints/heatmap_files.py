@@ -21,9 +21,8 @@ from ..files.errors import InputError
 from ..files.npz import check_header, load_entry, open_npz
 from ..files.writing import atomic_write
 from ..geometry.skeletons import Skeleton, get_skeleton
-from .formats.arrays import skeleton_of
-from .formats.common import Options, covering_skeleton, refuse_unknown, resolve_names, temporary_skeleton
 from .heatmaps import HeatmapGaussians, box_transform, off_scale
+from .joint_names import covering_skeleton, refuse_unknown, resolve_names, skeleton_of, temporary_skeleton
 from .keypoints import Keypoints2D
 
 __all__ = [
@@ -169,7 +168,7 @@ def _joint_order(
 ) -> tuple[Skeleton, Skeleton]:
     """Skeletons of the heatmaps and of the keypoints to be."""
     if names is None:
-        joints = skeleton_of(shape[1], shape, Options(str(path), skeleton))
+        joints = skeleton_of(shape[1], shape, skeleton)
         return joints, joints
     if names.shape != (shape[1],):
         raise InputError(f"joint_names: array of shape {names.shape}; expected ({shape[1]},), one a heatmap")

@@ -29,7 +29,7 @@ from poseterior.data.sets.three_dpw import read_3dpw
 from poseterior.files.errors import InputError
 from poseterior.files.pickles import read_pickle
 from poseterior.keypoints import PoseId
-from poseterior.keypoints.formats import read_keypoints
+from poseterior.keypoints.reading import read_keypoints
 
 LIMBS = [j for j in BODY.joints if j.startswith(("left_", "right_"))]
 HEAD_TOP = BODY.index("head_top")

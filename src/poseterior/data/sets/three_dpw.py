@@ -24,8 +24,8 @@ from ...files.errors import InputError
 from ...files.pickles import read_pickle
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
-from ...keypoints.formats.common import temporary_skeleton
 from ...keypoints.formats.openpose import COCO18
+from ...keypoints.joint_names import temporary_skeleton
 from ..mocap.joint_tables import TABLES, as_h36m17
 from ..observations import Observations, ObservationSet
 
