@@ -305,5 +305,3 @@ def test_import_and_evaluate(capsys, folder, tmp_path, found):
     again = load_observations(out).observations
     torch.testing.assert_close(again.pose[:2], found.observations.pose[[0, 30]])
     assert main(["evaluate", "mdn", "--data", str(out), "--samples", "5", "--mode-poses", "2"]) == 0
-    assert main([*command[:4], "--out", str(out), "--overwrite"]) == 2
-    assert "--split: expected train or test" in capsys.readouterr().err

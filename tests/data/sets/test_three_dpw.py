@@ -245,6 +245,3 @@ def test_import_and_evaluate(capsys, folder, tmp_path):
     # the file keeps no person; its clips are the people's own
     assert {i.file for i in again.keypoints.ids} == {f"{SEQUENCE}/0", f"{SEQUENCE}/1"}
     assert main(["evaluate", "mdn", "--data", str(out), "--samples", "5", "--mode-poses", "2"]) == 0
-    capsys.readouterr()
-    assert main([*command[:4], "--split", "test-hard", "--out", str(out), "--overwrite"]) == 2
-    assert "--split: expected train, validation or test" in capsys.readouterr().err
