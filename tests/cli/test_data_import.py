@@ -59,9 +59,9 @@ def test_every_reader_has_a_subcommand() -> None:
     ("name", "module", "option", "constant"),
     [
         ("h36m", "h36m", "split", "SPLITS"),
-        ("h36m-h5", "h36m_h5", "split", "SPLITS"),
+        ("h36m-h5", "h36m_layout", "split", "SPLITS"),
         ("h36m-h5", "h36m_h5", "detections", "DETECTIONS"),
-        ("h36m-npz", "h36m_h5", "split", "SPLITS"),
+        ("h36m-npz", "h36m_layout", "split", "SPLITS"),
         ("3dpw", "three_dpw", "split", "SPLITS"),
         ("3dpw", "three_dpw", "detections", "DETECTIONS"),
         ("lsp", "lsp", "split", "SPLITS"),

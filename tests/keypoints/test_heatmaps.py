@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS
 from poseterior.files.errors import InputError
-from poseterior.geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints.heatmaps import MINIMUM_SIGMA, HeatmapGaussians, box_transform, fit_gaussians
 from poseterior.published.wehrbein_2021.condition import CONDITION_JOINTS, published_condition
 

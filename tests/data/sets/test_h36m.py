@@ -32,9 +32,9 @@ from poseterior.data.sets.h36m import (
     read_positions,
     recordings,
 )
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS
 from poseterior.files.errors import InputError
 from poseterior.files.pickles import read_pickle
-from poseterior.geometry.skeletons import DETECTED_JOINTS
 from poseterior.lifters import method_names
 from poseterior.objectives.base import objective_names
 from poseterior.training.batches import StoredObservations, split_observations

@@ -23,11 +23,10 @@ from h36m_npz_files import (
 
 from poseterior.cli import main
 from poseterior.data.observations import load_observations
-from poseterior.data.sets.h36m_h5 import project_distorted
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS, project_distorted
 from poseterior.data.sets.h36m_npz import read_h36m_npz, solve_camera
 from poseterior.files.errors import InputError
 from poseterior.files.pickles import read_npz_dictionary
-from poseterior.geometry.skeletons import DETECTED_JOINTS
 
 pytest.importorskip("scipy")
 TEST = ("S9", "S11")

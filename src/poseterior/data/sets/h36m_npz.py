@@ -25,11 +25,19 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.pickles import read_npz_dictionary
-from ...geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
-from .h36m import _OF_32, CAMERAS
-from .h36m_h5 import IMAGE_SIZES, SPLITS, DistortedCamera, action_name, project_distorted
+from .h36m_layout import (
+    CAMERAS,
+    DETECTED_JOINTS,
+    IMAGE_SIZES,
+    JOINTS_OF_32,
+    SPLITS,
+    DistortedCamera,
+    action_name,
+    project_distorted,
+)
 
 __all__ = [
     "read_h36m_npz",
@@ -175,7 +183,7 @@ def _read_positions(path: Path, subjects: tuple[str, ...]) -> dict[Recording, ND
             where = f"{path}: {subject}/{action}"
             if not _is_numbers(values) or values.ndim != 3 or values.shape[1:] != (32, 3) or not len(values):
                 raise InputError(f"{where}: is {_describe(values)}; expected numbers (frames, 32, 3)")
-            joints = values[:, _OF_32].astype(np.float64)
+            joints = values[:, JOINTS_OF_32].astype(np.float64)
             if not np.isfinite(joints).all():
                 frame, joint, _ = np.argwhere(~np.isfinite(joints))[0]
                 raise InputError(f"{where}: frame {frame}, joint {_BODY.joints[joint]!r} is not finite")

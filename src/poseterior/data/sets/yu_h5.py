@@ -34,7 +34,7 @@ from ...files.hdf5 import open_h5, read_numbers, read_texts
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MAXIMUM_COORDINATE, MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
-from .h36m_h5 import IMAGE_SIZES, action_name
+from .h36m_layout import IMAGE_SIZES, action_name
 from .lsp import observations_without_truth
 
 __all__ = [
