@@ -422,7 +422,7 @@ def _changed(change) -> dict:
         ),
         (
             lambda d: d["S9"]["Photo"]["0"]["54138969"].pop("imgpath"),
-            "{path}: S9/Photo/0/54138969: 'imgpath' is missing or no list of text; expected one path a frame",
+            "{path}: S9/Photo/0/54138969: 'imgpath' is missing or no list of text; expected one path per frame",
         ),
         (
             lambda d: d["S9"]["Photo"]["0"]["54138969"].update(imgpath=["/S9/a.jpg"]),

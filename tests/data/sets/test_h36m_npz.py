@@ -258,7 +258,7 @@ POSES, SEEN = (P3, "positions_3d"), (P2, "positions_2d")
         (lambda f: [cameras.__setitem__(1, cameras[1] / 500 - 1) for cameras in f[P2]["positions_2d"]["S9"].values()],
          f"{P2}: S9, camera 1: the largest coordinate is "),
         (_put(lambda a: a[:3], *SEEN, "S9", "WalkDog"),
-         f"{P2}: S9/WalkDog: is missing or no list of 4 arrays, one a camera"),
+         f"{P2}: S9/WalkDog: is missing or no list of 4 arrays, one per camera"),
         (_put(lambda a: a[:, :16], *SEEN, "S9", "WalkDog", 2),
          f"{P2}: S9/WalkDog: camera 2 is float32 (60, 16, 2); expected numbers (frames, 17, 2)"),
         (_put(lambda a: a[:50], *SEEN, "S9", "WalkDog", 2),

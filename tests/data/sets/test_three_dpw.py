@@ -178,7 +178,7 @@ def _at(index, value):
         (_put("cam_poses", lambda a: a[:, :3]), "'cam_poses' has shape (6, 3, 4); expected (frames, 4, 4)"),
         (_put("cam_intrinsics", lambda a: "text"), "'cam_intrinsics' is str; expected numbers (3, 3)"),
         (_put("cam_intrinsics", lambda a: 0 * a), "'cam_intrinsics' is [[0.0, 0.0, 0.0], "),
-        (_put("jointPositions", lambda a: None), "'jointPositions' is NoneType; expected a list, one array a person"),
+        (_put("jointPositions", lambda a: None), "'jointPositions' is NoneType; expected a list, one array per person"),
         (_put("jointPositions", lambda a: [x[:, :66] for x in a]),
          "'jointPositions': person 0 has shape (6, 66); expected (6, 72)"),
         (_put("poses2d", lambda a: [a[0], a[1].swapaxes(1, 2)]),

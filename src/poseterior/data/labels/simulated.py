@@ -44,7 +44,7 @@ class LabelConfig:
     """How depth-order labels are made from 3D poses.
 
     Attributes:
-        pairs: pairs of joints labelled a pose, drawn without repetition, or ``"all"``.
+        pairs: pairs of joints labelled per pose, drawn without repetition, or ``"all"``.
         tolerance: metres; joints whose depths differ by no more are labelled 0 (same depth).
         noise: ``"none"``; ``"flip"``: each label is turned round with probability ``flip``; ``"crowd"``: each is
             right with probability `crowd_accuracy` of its gap.

@@ -66,7 +66,7 @@ _TAKES = {
 _NARROWEST, _WIDEST = 0.2, 10.0
 #: A joint is unsure, and its frame hard, above this (two and a half times what the detector was trained to draw).
 _HARD = 5.0
-#: Heatmap pixels in one standard deviation of a person's coordinates: 5 mm a pixel, 0.32 m a person.
+#: Heatmap pixels in one standard deviation of a person's coordinates: 5 mm per pixel, 0.32 m per person.
 _HEATMAP_PIXELS = 64.0
 
 
@@ -87,7 +87,7 @@ _LEFT_OUT = {Recording("S5", "Waiting", "1", "55011271"), Recording("S11", "Dire
 
 
 def recordings(split: str) -> Iterator[Recording]:
-    """All recordings of a split: 15 actions, 2 takes, 4 cameras a subject, two left out.
+    """All recordings of a split: 15 actions, 2 takes, 4 cameras per subject, two left out.
 
     Raises:
         InputError: unknown split.
@@ -165,7 +165,7 @@ def _refuse_not_finite(poses: NDArray[np.float64], where: str) -> None:
 
 # -- the detections ------------------------------------------------------------------------------------------
 
-#: Field -> numbers a frame, and what they are.
+#: Field -> numbers per frame, and what they are.
 _FIELDS = {
     "2d_hrnet": (32, "x of 16 joints, then y"),
     "gaussfit": (112, "amplitude, mean, sigma_x, theta, sigma_y and residual of 16 joints"),
@@ -209,7 +209,7 @@ def _frame_numbers(recording: dict[str, Any], where: str) -> NDArray[np.int64]:
     """Numbers, from 1, of the frames that were used: ``/S9/Directions.54138969/4.jpg`` is the fourth."""
     images = recording.get("imgpath")
     if not isinstance(images, list | tuple | np.ndarray) or not all(isinstance(image, str) for image in images):
-        raise InputError(f"{where}: 'imgpath' is missing or no list of text; expected one path a frame")
+        raise InputError(f"{where}: 'imgpath' is missing or no list of text; expected one path per frame")
     found = [re.search(r"(\d+)\.\w+$", image) for image in images]
     if None in found:
         raise InputError(f"{where}: 'imgpath' {images[found.index(None)]!r} does not end in a frame number")

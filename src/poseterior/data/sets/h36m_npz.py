@@ -2,8 +2,8 @@
 
 ``data_3d_h36m.npz`` has ``positions_3d``: subject -> action -> ``(frames, 32, 3)``, metres, world axes, 50 Hz.
 ``data_2d_h36m_gt.npz`` and its siblings (``cpn_ft_h36m_dbb``, ``sh_ft_h36m``, ``detectron_pt_coco`` ...) have
-``positions_2d``: subject -> action -> four arrays ``(frames, joints, 2)``, px, one a camera, and ``metadata``. All are
-pickled dictionaries, of which nothing is executed here. Human3.6M's licence lets nobody pass its files on.
+``positions_2d``: subject -> action -> four arrays ``(frames, joints, 2)``, px, one per camera, and ``metadata``. All
+are pickled dictionaries, of which nothing is executed here. Human3.6M's licence lets nobody pass its files on.
 
 The files say nothing of the cameras. These are solved from ``data_2d_h36m_gt.npz``, which the script that writes the
 3D file always writes too: its 2D joints are exact projections of the 3D ones, so that thousands of pairs determine
@@ -205,7 +205,7 @@ def _read_keypoints(
         where = f"{path}: {subject}/{action}"
         cameras = _of_subject(content, subject, f"{path}: 'positions_2d'").get(action)
         if not isinstance(cameras, list | tuple) or len(cameras) != len(CAMERAS):
-            raise InputError(f"{where}: is missing or no list of {len(CAMERAS)} arrays, one a camera")
+            raise InputError(f"{where}: is missing or no list of {len(CAMERAS)} arrays, one per camera")
         for number, values in enumerate(cameras):
             if _is_numbers(values) and values.ndim == 3:
                 shape = shape or values.shape[1:]

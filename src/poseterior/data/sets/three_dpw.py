@@ -210,10 +210,10 @@ def _numbers(content: dict[Any, Any], name: str, shape: tuple[int | None, ...], 
 
 
 def _people(content: dict[Any, Any], name: str, shape: tuple[int | None, ...], path: Path) -> list[NDArray[np.float64]]:
-    """One array a person."""
+    """One array per person."""
     values = _field(content, name, path)
     if not isinstance(values, list | tuple | np.ndarray):
-        raise InputError(f"{path}: {name!r} is {type(values).__name__}; expected a list, one array a person")
+        raise InputError(f"{path}: {name!r} is {type(values).__name__}; expected a list, one array per person")
     return [_checked(value, shape, f"{path}: {name!r}: person {person}") for person, value in enumerate(values)]
 
 
