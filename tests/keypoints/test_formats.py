@@ -133,6 +133,27 @@ def test_every_format_is_described_and_read() -> None:
     assert all(known.about for known in formats().values())
 
 
+@pytest.mark.parametrize("name", list(DOCUMENTS))
+def test_no_order_of_formats_decides(name: str) -> None:
+    """Of the formats that recognise a document one finds the most marks."""
+    form, document, _ = DOCUMENTS[name]
+    marks = sorted((known.recognises(document), known.name) for known in formats().values())
+    assert marks[-1][1] == form
+    assert marks[-1][0] > marks[-2][0]
+
+
+def test_a_file_that_may_be_of_two_formats_is_not_guessed(tmp_path: Path) -> None:
+    both = {"keypoints": points(17), "landmarks": landmarks()}
+    path = save(tmp_path / "a.json", both)
+    with pytest.raises(InputError) as caught:
+        read_keypoints(path, skeleton="coco17")
+    assert str(caught.value) == f"{path}: may be mediapipe or plain: pass --format (format=... in Python)"
+    with pytest.raises(InputError, match="may be mediapipe or plain"):
+        read_keypoints(tmp_path, skeleton="coco17")  # a folder does not skip it
+    expect(read_keypoints(path, "plain", skeleton="coco17"), "coco17")
+    expect(read_keypoints(path, "mediapipe"), "mediapipe33")
+
+
 def test_coco_results_number_frames_by_appearance(tmp_path: Path) -> None:
     path = save(tmp_path / "r.json", [result(image_id=i) for i in (9, 2, 9, 5)])
     assert [(i.frame, i.person) for i in read_keypoints(path).ids] == [(0, 0), (1, 0), (0, 1), (2, 0)]

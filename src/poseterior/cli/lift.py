@@ -48,8 +48,7 @@ class Lift:
     samples: int = 200
     """Hypotheses a pose."""
     format: str = "auto"
-    """Format of the files: auto, coco-results, coco-annotations, openpose, alphapose, mmpose, mediapipe, plain,
-    numpy."""
+    """Format of the files, where their content does not tell; a name that is none lists those that are."""
     skeleton: str | None = None
     """Joint order of arrays that do not name their joints, e.g. h36m17 or coco17."""
     image_size: tuple[int, int] | None = None

@@ -12,6 +12,7 @@ import torch
 
 from ..files import images
 from ..files.errors import InputError
+from .formats.openpose import FRAME_SUFFIX
 from .keypoints import Keypoints2D
 from .reading import read_keypoints
 
@@ -24,7 +25,7 @@ __all__ = [
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 KEYPOINT_SUFFIXES = (".json", ".npy", ".npz")
 #: How OpenPose calls the keypoints of photo.jpg.
-_OPENPOSE = "_keypoints"
+_OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 
 
 @dataclass(frozen=True)

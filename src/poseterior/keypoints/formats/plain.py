@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_index, as_list, as_object, describe, number, numbers
+from ...files.checks import Array, as_index, as_list, as_name, as_object, describe, number, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import get_skeleton
 from ..detections import Detections, Options, points, size_pair
@@ -132,13 +132,6 @@ def _joints(entry: dict[str, Any], what: str, options: Options) -> list[str]:
     if options.skeleton is not None:
         return list(options.skeleton.joints)
     raise InputError(f"{what}: 'joints' (the joint names) is missing; add it, or pass --skeleton")
-
-
-def as_name(value: Any, what: str) -> str:
-    """``value`` if it is a string, else an `InputError`."""
-    if not isinstance(value, str):
-        raise InputError(f"{what}: expected a name, found {describe(value)}")
-    return value
 
 
 def _frames(value: Any, what: str, joints: int, named: str) -> tuple[Array, Array]:
