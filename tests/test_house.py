@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -87,6 +88,13 @@ def floors(graph: set[tuple[str, str]], members: tuple[str, ...]) -> dict[str, i
 def test_every_room_is_in_the_plan() -> None:
     assert {room_of(name) for name in modules()} <= set(ROOMS)
     assert len(ROOMS) <= 26
+
+
+def test_contributing_names_the_rooms_in_their_order() -> None:
+    text = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
+    table = text.split("| room | holds |", 1)[1].split("\n\n", 1)[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert tuple(name for row in rows for name in re.findall("`(.+?)`", row)) == ROOMS
 
 
 @pytest.mark.parametrize(("members", "inside"), [(ROOMS, ""), (DATA, "data")])

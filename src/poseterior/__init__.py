@@ -32,14 +32,14 @@ _HOMES = {
     "RotationResult": "results.rotations",
     "Skeleton": "geometry.skeletons",
     "SKELETONS": "geometry.skeletons",
-    "example_keypoints": "keypoints.formats",
+    "example_keypoints": "keypoints.reading",
     "fit_gaussians": "keypoints.heatmaps",
     "lift": "lifting.poses",
     "lift_rotations": "lifting.rotations",
     "list_shipped": "lifters",
     "load": "lifters",
     "load_result": "results.poses",
-    "read_keypoints": "keypoints.formats",
+    "read_keypoints": "keypoints.reading",
     "save_motion": "results.motion",
     "save_result": "results.poses",
     "solve_ik": "lifting.ik",
@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from .files.errors import InputError
     from .geometry.skeletons import SKELETONS, Skeleton
     from .keypoints import Keypoints2D, PoseId
-    from .keypoints.formats import example_keypoints, read_keypoints
     from .keypoints.heatmaps import fit_gaussians
+    from .keypoints.reading import example_keypoints, read_keypoints
     from .lifters import Lifter, list_shipped, load
     from .lifting.ik import solve_ik
     from .lifting.poses import lift

@@ -20,7 +20,7 @@ from poseterior.annotate.figures import TUTORIAL
 from poseterior.annotate.photos import find_photos, match_people
 from poseterior.annotate.study import Study, open_study
 from poseterior.geometry.skeletons import get_skeleton
-from poseterior.keypoints.formats import read_keypoints
+from poseterior.keypoints.reading import read_keypoints
 
 JOINTS = get_skeleton("lsp14").joints
 SIZE = (90, 120)

@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 from poseterior.annotate.clicks import ClickTarget
 from poseterior.annotate.database import Answer, Database, Task
 from poseterior.annotate.figures import SCENES, TUTORIAL, reference_figure
-from poseterior.annotate.photos import find_photos, match_people, photo_size
+from poseterior.annotate.photos import find_photos, match_people
 from poseterior.annotate.results import agreement, summarise
 from poseterior.annotate.server import create_app, create_click_app, serve
 from poseterior.annotate.study import Study
@@ -28,9 +28,10 @@ from poseterior.annotate.tasks import choose_pairs, gold_answers, joint_title, o
 from poseterior.cli.annotate import Annotate
 from poseterior.data.labels.labels import DepthLabels, image_id, load_labels
 from poseterior.files.errors import InputError
+from poseterior.files.images import image_size
 from poseterior.geometry.skeletons import SKELETONS, get_skeleton
 from poseterior.keypoints import PoseId
-from poseterior.keypoints.formats import read_keypoints
+from poseterior.keypoints.reading import read_keypoints
 
 
 def browser(study: Study, token: str | None = None) -> TestClient:
@@ -569,7 +570,7 @@ def test_results_of_a_small_crowd(tmp_path: Path) -> None:
 def test_clicks_become_a_keypoint_file(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 1)
     photo, out = tmp_path / "photos" / "im0000.png", tmp_path / "clicked.json"
-    target = ClickTarget(photo, photo_size(photo), get_skeleton("lsp14"), out)
+    target = ClickTarget(photo, image_size(photo), get_skeleton("lsp14"), out)
     client = TestClient(create_click_app(target), base_url="http://127.0.0.1")
     start = client.get("/api/click").json()
     assert (start["photo"], start["size"], start["points"]) == ("im0000.png", list(SIZE), {})

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from poseterior.annotate.database import Annotator, Answer, Database, Task
 from poseterior.annotate.figures import TUTORIAL
 from poseterior.annotate.tasks import joint_title
-from poseterior.keypoints.formats import read_keypoints
+from poseterior.keypoints.reading import read_keypoints
 
 
 def open_page(browser: Any, address: str, asked: list[str], **options: Any) -> Any:

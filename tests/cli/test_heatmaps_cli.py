@@ -40,7 +40,7 @@ def test_heatmaps_to_poses(capsys, tmp_path, maps, suffix):
     heatmaps("fit", source, "--skeleton", "h36m17", "--out", out)
     said = capsys.readouterr().out
     assert "34 heatmaps of 2 poses, 1 failed" in said
-    assert "heatmaps a second" in said
+    assert "heatmaps per second" in said
     failures = [line.split("│")[1:3] for line in said.splitlines() if "right_ankle" in line]
     assert [[cell.strip() for cell in row] for row in failures] == [["right_ankle", "1"]]
     following = [line for line in said.splitlines() if line.startswith("next: poseterior ")]

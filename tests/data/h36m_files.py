@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from conftest import STANDING
-from poseterior.data.sets.h36m import CAMERAS, Recording, recordings
-from poseterior.geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from poseterior.data.sets.h36m import Recording, recordings
+from poseterior.data.sets.h36m_layout import CAMERAS, DETECTED_JOINTS
+from poseterior.geometry.skeletons import SKELETONS
 
 BODY = SKELETONS["h36m17"]
 #: Places of h36m17 among the data set's 32 joints, as its metadata list them.

@@ -13,7 +13,8 @@ from h36m_files import PLACES
 
 from conftest import STANDING
 from poseterior.data.sets.h36m_h5 import DistortedCamera, project_distorted
-from poseterior.geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS
+from poseterior.geometry.skeletons import SKELETONS
 
 BODY, COCO = SKELETONS["h36m17"], SKELETONS["coco17"]
 SERIALS = ("54138969", "55011271", "58860488", "60457274")

@@ -23,7 +23,8 @@ from conftest import SHARED
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import get_skeleton
 from poseterior.keypoints import Keypoints2D
-from poseterior.keypoints.formats import FORMATS, detect_format, example_keypoints, read_keypoints
+from poseterior.keypoints.formats import detect_format, format_names, formats
+from poseterior.keypoints.reading import example_keypoints, read_keypoints
 
 
 def points(joints: int, offset: float = 0.0) -> list[list[float]]:
@@ -128,8 +129,29 @@ def test_format_is_told_from_content(name: str, tmp_path: Path) -> None:
 
 
 def test_every_format_is_described_and_read() -> None:
-    assert set(FORMATS) == {"auto", "numpy"} | {form for form, _, _ in DOCUMENTS.values()}
-    assert all(FORMATS.values())
+    assert set(formats()) == {"numpy"} | {form for form, _, _ in DOCUMENTS.values()}
+    assert all(known.about for known in formats().values())
+
+
+@pytest.mark.parametrize("name", list(DOCUMENTS))
+def test_no_order_of_formats_decides(name: str) -> None:
+    """Of the formats that recognise a document one finds the most marks."""
+    form, document, _ = DOCUMENTS[name]
+    marks = sorted((known.recognises(document), known.name) for known in formats().values())
+    assert marks[-1][1] == form
+    assert marks[-1][0] > marks[-2][0]
+
+
+def test_a_file_that_may_be_of_two_formats_is_not_guessed(tmp_path: Path) -> None:
+    both = {"keypoints": points(17), "landmarks": landmarks()}
+    path = save(tmp_path / "a.json", both)
+    with pytest.raises(InputError) as caught:
+        read_keypoints(path, skeleton="coco17")
+    assert str(caught.value) == f"{path}: may be mediapipe or plain: pass --format (format=... in Python)"
+    with pytest.raises(InputError, match="may be mediapipe or plain"):
+        read_keypoints(tmp_path, skeleton="coco17")  # a folder does not skip it
+    expect(read_keypoints(path, "plain", skeleton="coco17"), "coco17")
+    expect(read_keypoints(path, "mediapipe"), "mediapipe33")
 
 
 def test_coco_results_number_frames_by_appearance(tmp_path: Path) -> None:
@@ -455,7 +477,7 @@ WRONG: list[tuple[Any, str]] = [
     ("[" + "9" * 5000 + "]", "a number has thousands of digits"),
     (
         {"fps": 30},
-        "of no keypoint format that we know (found an object with the fields 'fps'); known: auto, coco",
+        "of no keypoint format that we know (found an object with the fields 'fps'); known: auto, alphapose, coco",
     ),
     ([[1, 2], [3, 4]], "Bare numbers need joint names"),
     ([1], "of no keypoint format that we know (found a list of 1 that starts with 1)"),
@@ -507,7 +529,7 @@ WRONG: list[tuple[Any, str]] = [
     ),
     (
         changed([[instance()]], 0, 0, "keypoints", to=[[1, 2, 3]] * 17),
-        "three coordinates a joint; lifting needs 2D",
+        "three coordinates per joint; lifting needs 2D",
     ),
     (
         {"meta_info": {"keypoint_id2name": {"1": "nose"}}, "instance_info": []},
@@ -745,7 +767,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     path = save(tmp_path / "a.json", [result()])
     array = tmp_path / "a.npy"
     np.save(array, np.zeros((1, 25, 2)))
-    with pytest.raises(InputError, match="unknown format 'coco'; known: auto, coco-results"):
+    with pytest.raises(InputError, match="unknown format 'coco'; known: auto, alphapose, coco-annotations"):
         read_keypoints(path, format="coco")
     with pytest.raises(InputError, match="unknown skeleton 'h36m'; known: h36m17"):
         read_keypoints(path, skeleton="h36m")
@@ -812,7 +834,7 @@ def check_sane(found: Keypoints2D) -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ANYTHING, st.sampled_from([n for n in FORMATS if n != "numpy"]))
+@given(ANYTHING, st.sampled_from([n for n in format_names() if n != "numpy"]))
 def test_any_json_gives_keypoints_or_an_input_error(tmp_path: Path, document: Any, form: str) -> None:
     path = save(tmp_path / "any.json", document)
     try:

@@ -77,7 +77,7 @@ def test_blocks_are_the_file(tmp_path, monkeypatch):
     assert [len(block) for block in blocks] == [2, 2, 1]
     np.testing.assert_array_equal(torch.cat(blocks), maps.astype(np.float32))
     monkeypatch.setattr(module, "_BLOCK_PIXELS", 1000)
-    with pytest.raises(InputError, match="heatmaps: 16 of 64 x 64 px a pose; at most 1000 px in all"):
+    with pytest.raises(InputError, match="heatmaps: 16 of 64 x 64 px per pose; at most 1000 px in all"):
         read_heatmaps(tmp_path / "maps.npz")
 
 
@@ -97,7 +97,7 @@ MAPS = np.zeros((2, 16, 8, 8), np.float32)
         ({"boxes": np.zeros((3, 4))}, r"boxes: array of shape \(3, 4\); expected \(4,\) or \(2, 4\)"),
         ({"boxes": np.zeros((2, 4))}, r"boxes: box 0: \[0.0, 0.0, 0.0, 0.0\]; expected left < right"),
         ({"boxes": np.ones(4), "offset": np.zeros(2)}, "boxes and offset: give boxes, or scale and offset, not both"),
-        ({"scale": np.zeros(2)}, "scale: expected image pixels a heatmap pixel, above 0"),
+        ({"scale": np.zeros(2)}, "scale: expected image pixels per heatmap pixel, above 0"),
         ({"image_size": np.zeros(3)}, r"image_size has shape \(3,\); expected \(2, 2\)"),
     ],
 )

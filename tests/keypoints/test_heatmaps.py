@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS
 from poseterior.files.errors import InputError
-from poseterior.geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints.heatmaps import MINIMUM_SIGMA, HeatmapGaussians, box_transform, fit_gaussians
 from poseterior.published.wehrbein_2021.condition import CONDITION_JOINTS, published_condition
 
@@ -337,7 +338,7 @@ def test_the_training_target_can_be_taken_off():
     ("arguments", "message"),
     [
         ({"skeleton": "coco17"}, r"xy has shape \(2, 16, 2\); skeleton 'coco17' needs \(\.\.\., 17, 2\)"),
-        ({"scale": 0.0}, "scale: expected image pixels a heatmap pixel, above 0"),
+        ({"scale": 0.0}, "scale: expected image pixels per heatmap pixel, above 0"),
         ({"scale": torch.ones(3, 2)}, r"scale has shape \(3, 2\); expected a number, \(2,\) or \(2, 2\)"),
         ({"offset": math.nan}, "offset: expected finite numbers"),
         ({"offset": "left"}, "offset has shape"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -208,3 +209,104 @@ def test_a_person_one_pixel_high_and_nobody_visible() -> None:
     assert not nobody.visible.any()
     assert torch.isfinite(nobody.xy).all()
     assert torch.isfinite(nobody.covariance).all()
+
+
+# -- trusted copies ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def validations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is checked from now on: "all" for a run of the constructor, and every name of a value."""
+    seen: list[str] = []
+    construct, refuse, refuse_constant = Keypoints2D.__init__, Keypoints2D._refuse, Keypoints2D._refuse_constant
+
+    def counted(self: Keypoints2D, *args: object, **more: object) -> None:
+        seen.append("all")
+        construct(self, *args, **more)
+
+    monkeypatch.setattr(Keypoints2D, "__init__", counted)
+    for name, check in (("_refuse", refuse), ("_refuse_constant", refuse_constant)):
+
+        def checked(self: Keypoints2D, bad: object, value: object, what: str, *more: object, check=check) -> None:
+            seen.append(what)
+            check(self, bad, value, what, *more)
+
+        monkeypatch.setattr(Keypoints2D, name, checked)
+    return seen
+
+
+def test_copies_are_not_validated_again(validations: list[str]) -> None:
+    keypoints = Keypoints2D(poses(4, 3), skeleton="coco17", confidence=0.5)
+    assert validations.count("all") == 1
+    del validations[:]
+    for copy in (keypoints.flatten(), keypoints[1:], keypoints.to("cpu"), keypoints.as_skeleton("h36m17")):
+        assert len(Keypoints2D.cat([copy, copy])) == 2 * len(copy)
+    keypoints._replace(ids=keypoints.ids)
+    assert validations == []
+    assert keypoints.with_camera(height=1.7).height[0, 0] == pytest.approx(1.7)
+    assert validations == ["height"]  # what is given is checked, and nothing else
+
+
+def test_a_lift_validates_its_keypoints_once(validations: list[str], tmp_path) -> None:
+    from poseterior.keypoints.reading import read_keypoints
+    from poseterior.lifters import load
+    from poseterior.lifting.poses import lift
+
+    xy = poses(5, joints=17).tolist()
+    (tmp_path / "a.json").write_text(json.dumps({"skeleton": "coco17", "keypoints": xy}))
+    keypoints = read_keypoints(tmp_path / "a.json")
+    assert validations.count("all") == 1
+    del validations[:]
+    assert len(lift(load("mdn"), keypoints, samples=2, chunk=2).mean) == 5
+    assert validations == []
+
+
+def test_a_simulated_batch_is_not_validated(validations: list[str]) -> None:
+    from conftest import made_up_mocap
+    from poseterior.data.simulation.simulator import Simulator
+
+    seen = Simulator(made_up_mocap(frames=40, clips=2))(64, torch.Generator().manual_seed(0)).keypoints
+    seen[:32].to("cpu")
+    assert validations == []
+    again = Keypoints2D(
+        seen.xy, seen.covariance, seen.visible, seen.image_size, intrinsics=seen.intrinsics, height=seen.height
+    )
+    for name in ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude"):
+        assert torch.equal(getattr(again, name).nan_to_num(-1), getattr(seen, name).nan_to_num(-1)), name
+    assert again.ids == seen.ids
+
+
+@pytest.mark.parametrize("stored", [0.0, -1e30, math.nan, math.inf])
+def test_trusted_keypoints_hide_what_hidden_joints_hold(stored: float) -> None:
+    visible = torch.rand(3, 17, generator=torch.Generator().manual_seed(0)) > 0.5
+    covariance = torch.where(visible[..., None, None], 4 * torch.eye(2), stored)
+    amplitude = torch.where(visible, 0.5, stored)
+    xy = torch.where(visible[..., None], poses(3), stored)
+    made = Keypoints2D.trusted(xy, covariance, visible, torch.tensor([640.0, 480.0]), amplitude=amplitude)
+    same = Keypoints2D(xy, covariance, visible, (640, 480), amplitude=amplitude)
+    for name in ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude"):
+        assert torch.equal(getattr(made, name).nan_to_num(-1), getattr(same, name).nan_to_num(-1)), name
+    hidden = same._replace(visible=visible & (torch.arange(17) > 8), xy=same.xy + 1)
+    assert (hidden.xy[~hidden.visible] == 0).all()
+    assert hidden.amplitude[~hidden.visible].isnan().all()
+
+
+def test_ids_follow_their_poses_through_copies() -> None:
+    ids = [PoseId(f"{i}.jpg", i, 0) for i in range(12)]
+    keypoints = Keypoints2D(poses(3, 4), ids=ids)
+    assert keypoints[1:][0, ::2].ids == (ids[4], ids[6])
+    assert keypoints[1:].flatten()[[5, 0]].ids == (ids[9], ids[4])
+    assert Keypoints2D.cat([keypoints[2], keypoints[0][:1]]).ids == (*ids[8:], ids[0])
+    unnamed = Keypoints2D(poses(5))
+    assert unnamed[3:].to("cpu")[1:].ids == (PoseId("", 4, 0),)
+    assert unnamed.as_skeleton("coco17").ids == unnamed.ids == tuple(PoseId("", i, 0) for i in range(5))
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+def test_no_pose_at_all_is_a_batch_too(shape: tuple[int, ...]) -> None:
+    nobody = Keypoints2D(torch.zeros(*shape, 17, 2))
+    assert (len(nobody), nobody.ids) == (0, ())
+    assert nobody.flatten().batch_shape == (0,)
+    assert nobody.as_skeleton("coco17").xy.shape == (*shape, 17, 2)
+    joined = Keypoints2D.cat([nobody, Keypoints2D(poses(2))])
+    assert (len(joined), len(joined[:0]), joined[:0].ids) == (2, 0, ())

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS
 from poseterior.files.errors import InputError
-from poseterior.geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D
 from poseterior.published.wehrbein_2021.condition import CONDITION_JOINTS
 from poseterior.published.wehrbein_2021.network import (

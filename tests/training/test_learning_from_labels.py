@@ -4,12 +4,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from label_store import to_label_store
 
 import poseterior.experiments.relative as experiments
 from conftest import losses, made_up_mocap, made_up_store
 from poseterior.cli import main
 from poseterior.data.labels.labels import save_labels
-from poseterior.data.labels.simulated import LabelConfig, label_observations, to_label_store
+from poseterior.data.labels.simulated import LabelConfig, label_observations
 from poseterior.data.observations import save_observations
 from poseterior.data.simulation.protocols import Protocol, simulate
 from poseterior.data.simulation.simulator import SimulatorConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..geometry.skeletons import Skeleton
-from ..keypoints.formats import read_keypoints
+from ..keypoints.reading import read_keypoints
 
 __all__ = ["ClickTarget"]
 

@@ -81,7 +81,7 @@ class Answer(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
     task_id: Mapped[int] = mapped_column(ForeignKey("task.id"), index=True)
-    #: Made by the page, one an answer: the same request sent twice is stored once.
+    #: Made by the page, one per answer: the same request sent twice is stored once.
     client_id: Mapped[str]
     #: -1 joint a nearer, +1 joint b nearer, 0 with confidence 0 cannot tell.
     label: Mapped[int]
@@ -174,7 +174,7 @@ def standing_answers(session: Session) -> list[tuple[Answer, Task, str]]:
 
 
 def labels_of(session: Session, skeleton: str) -> DepthLabels:
-    """The answers that stand as a label store: one row an answer, gold questions among them."""
+    """The answers that stand as a label store: one row per answer, gold questions among them."""
     rows = [(task, answer, name) for answer, task, name in standing_answers(session)]
     return DepthLabels(
         image=np.asarray([task.image for task, _, _ in rows], np.str_),

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ..data.labels.labels import image_id
 from ..files.errors import InputError
-from ..files.photos import photo_size
+from ..files.images import image_size
 from ..keypoints import Keypoints2D
 
-__all__ = ["IMAGE_SUFFIXES", "Person", "find_photos", "match_people", "photo_size"]
+__all__ = ["IMAGE_SUFFIXES", "Person", "find_photos", "match_people"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def match_people(photos: dict[str, Path], keypoints: Keypoints2D) -> list[Person
             that the keypoint file tells.
     """
     by_stem = {Path(name).stem.lower(): name for name in reversed(photos)}
-    sizes = {name: photo_size(path) for name, path in photos.items()}
+    sizes = {name: image_size(path) for name, path in photos.items()}
     people: list[Person] = []
     for i, pose in enumerate(keypoints.ids):
         file = Path(pose.file).name

@@ -65,8 +65,8 @@ def open_study(
         people: who is shown, see `poseterior.annotate.photos.match_people`.
         photos: file name -> path.
         skeleton: name of the skeleton of their joints.
-        pairs: random pairs a person.
-        answers: answers a pair, each from another annotator.
+        pairs: random pairs per person.
+        answers: answers per pair, each from another annotator.
         seed: of the pairs and of all orders.
         gold: labels with known answers; about one question in ten is one of these.
 
@@ -144,7 +144,7 @@ class Study:
     Attributes:
         database: where everything is kept.
         photos: file name -> path of the photographs that may be shown.
-        answers: answers a pair.
+        answers: answers per pair.
         skeleton: of the joints.
         key: names the study's cookie.
     """
@@ -306,7 +306,7 @@ class Study:
 
         Args:
             annotator: who answers.
-            client_id: made by the page, one an answer.
+            client_id: made by the page, one per answer.
             task_id: the question.
             first: the joint that was shown first, in green.
             nearer: the joint said to be nearer the camera; None for "cannot tell".

@@ -73,7 +73,7 @@ class Annotate:
         from ..annotate.study import open_study
         from ..data.labels.labels import load_labels
         from ..files.errors import InputError
-        from ..keypoints.formats import read_keypoints
+        from ..keypoints.reading import read_keypoints
 
         if not self.images:
             raise InputError("no photographs are given: poseterior annotate IMAGES --keypoints FILE")

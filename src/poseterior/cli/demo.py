@@ -27,7 +27,7 @@ class Demo:
         from rich.console import Console
 
         from ..files.errors import InputError
-        from ..keypoints.formats import example_keypoints
+        from ..keypoints.reading import example_keypoints
         from ..lifters import load
         from ..lifting.poses import lift
         from ..view import save_summary, write_html

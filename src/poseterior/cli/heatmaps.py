@@ -84,7 +84,7 @@ class Heatmaps:
         console.print(_table(fits, heatmaps.joints.joints))
         count, failures = fits.failed.numel(), int(fits.failed.sum())
         total = f"{count:,} heatmaps of {heatmaps.shape[0]:,} poses, {failures:,} failed"
-        console.print(f"{total}, {count / seconds:,.0f} heatmaps a second", highlight=False)
+        console.print(f"{total}, {count / seconds:,.0f} heatmaps per second", highlight=False)
         if not heatmaps.placed:
             console.print("the file has no boxes, nor scale and offset: keypoints are in heatmap pixels")
         named = "" if self.out.suffix.lower() == ".json" else f" --skeleton {heatmaps.target.name}"

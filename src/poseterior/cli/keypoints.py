@@ -41,13 +41,13 @@ class Keypoints:
         check_extension(out, "--out", (".json",))
         from ..annotate.clicks import ClickTarget
         from ..annotate.figures import reference_figure
-        from ..annotate.photos import photo_size
         from ..annotate.server import create_click_app, serve
+        from ..files.images import image_size
         from ..geometry.skeletons import get_skeleton
 
         skeleton = get_skeleton(self.skeleton)
         reference_figure(skeleton)
-        target = ClickTarget(self.image, photo_size(self.image), skeleton, out)
+        target = ClickTarget(self.image, image_size(self.image), skeleton, out)
         target.load()
 
         def ready(address: str) -> None:

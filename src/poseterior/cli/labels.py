@@ -89,7 +89,7 @@ class Export:
 
 @dataclass
 class Merge:
-    """Merge the answers of several annotators into one label a pair, with the probability that it is right.
+    """Merge the answers of several annotators into one label per pair, with the probability that it is right.
 
     Example: poseterior labels merge labels.parquet --out merged.parquet
     """
@@ -147,7 +147,7 @@ def _percent(share: float) -> str:
 
 
 def _annotator_table(merged: MergedLabels) -> Any:
-    """One row an annotator, the one with most answers first."""
+    """One row per annotator, the one with most answers first."""
     from rich.table import Table
 
     table = Table(

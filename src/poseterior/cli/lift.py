@@ -46,8 +46,7 @@ class Lift:
     samples: int = 200
     """Hypotheses per pose."""
     format: str = "auto"
-    """Format of the files: auto, coco-results, coco-annotations, openpose, alphapose, mmpose, mediapipe, plain,
-    numpy."""
+    """Format of the files, where their content does not tell; a name that is none lists those that are."""
     skeleton: str | None = None
     """Joint order of arrays that do not name their joints, e.g. h36m17 or coco17."""
     image_size: tuple[int, int] | None = None
@@ -106,8 +105,8 @@ class Lift:
         check_motion(self.fps, self.how, self.count, self.samples)
         check_level(self.level)
         self._check_camera()
-        from ..files.photos import photo_size
-        from ..keypoints.formats import read_keypoints
+        from ..files.images import image_size
+        from ..keypoints.reading import read_keypoints
         from ..lifters import load
 
         if self.video is not None:
@@ -118,7 +117,7 @@ class Lift:
         keypoints = read_keypoints(self.files, self.format, self.skeleton, self.image_size)
         size = self.image_size
         if size is None and self.photo is not None and not self.photo.is_dir():
-            size = photo_size(self.photo)
+            size = image_size(self.photo)
         keypoints = self._seen_by_camera(keypoints, size)
         console = Console()
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)

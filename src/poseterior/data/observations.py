@@ -69,7 +69,7 @@ class ObservationSet:
 
     Attributes:
         observations: see `Observations`.
-        action, subject: one string a pose.
+        action, subject: one string per pose.
         protocol: name and version, e.g. ``"cmu-test v1"``.
         seed: the seed they were drawn with.
     """
@@ -91,7 +91,7 @@ _COLUMNS: dict[str, tuple[int, ...]] = {
 
 
 def save_observations(data: ObservationSet, path: str | Path) -> None:
-    """Write one Parquet file: one row a pose, tensors flattened row-major; constants in the schema metadata."""
+    """Write one Parquet file: one row per pose, tensors flattened row-major; constants in the schema metadata."""
     o = data.observations
     tensors = {name: getattr(o.keypoints, name) for name in ("xy", "covariance", "visible", "image_size")}
     tensors |= {name: getattr(o.keypoints, name) for name in ("intrinsics", "height", "amplitude")}

@@ -1,4 +1,4 @@
-"""The pose store: a folder of Parquet files, one row a frame, that any Parquet reader opens.
+"""The pose store: a folder of Parquet files, one row per frame, that any Parquet reader opens.
 
 Columns: ``clip`` (string), ``frame`` (int32, from 0), ``subject``, ``action``, ``source`` (strings), ``fps`` (float),
 ``positions`` (fixed_size_list<float>[66]: 22 smpl22 joints x 3, metres, world, y up, absolute), ``rotations``
@@ -72,8 +72,8 @@ class Mocap:
         h36m17: ``(n, 17, 3)`` float32, metres, absolute; NaN where the source has no such joint.
         clip: ``(n,)`` int64, index into the clips.
         frame: ``(n,)`` int32, frame number within the clip as stored (before any thinning).
-        clip_names, subject, action, source_names: one string a clip.
-        fps: ``(clips,)`` float32, frames a second of these rows, after thinning.
+        clip_names, subject, action, source_names: one string per clip.
+        fps: ``(clips,)`` float32, frames per second of these rows, after thinning.
     """
 
     positions: NDArray[np.float32]
@@ -182,7 +182,7 @@ class PoseStore:
 
     @cached_property
     def clips(self) -> pa.Table:
-        """One row a clip in stored order: ``clip``, ``frames``, ``subject``, ``action``, ``source``, ``fps``."""
+        """One row per clip in stored order: ``clip``, ``frames``, ``subject``, ``action``, ``source``, ``fps``."""
         columns = ["clip", "subject", "action", "source", "fps"]
         tables = [pq.read_table(file, columns=columns) for file in self.files]
         table = pa.concat_tables([t.cast(pa.schema([_schema().field(c) for c in columns])) for t in tables])
@@ -339,7 +339,7 @@ class StoreWriter:
             positions: ``(frames, 22, 3)`` metres, see `PoseStore`.
             rotations: ``(frames, 22, 4)`` unit quaternions xyzw.
             h36m17: ``(frames, 17, 3)`` metres, NaN where missing.
-            fps: frames a second.
+            fps: frames per second.
             subject, action, source: labels, may be empty.
             licence: terms of the data; kept in the metadata.
 

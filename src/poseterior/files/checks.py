@@ -61,6 +61,13 @@ def as_object(value: Any, what: str, *fields: str) -> dict[str, Any]:
     return value
 
 
+def as_name(value: Any, what: str) -> str:
+    """``value`` if it is a string, else an `InputError`."""
+    if not isinstance(value, str):
+        raise InputError(f"{what}: expected a name, found {describe(value)}")
+    return value
+
+
 def as_index(value: Any, default: int) -> int:
     """A frame number or track id; ``default`` where the file has none that fits an int64 column."""
     if isinstance(value, list) and len(value) == 1:

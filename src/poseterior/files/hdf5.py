@@ -72,5 +72,5 @@ def read_texts(file: Any, name: str) -> list[str]:
 
     found = _dataset(file, name)
     if h5py.check_string_dtype(found.dtype) is None or found.ndim != 1:
-        raise InputError(f"{file.filename}: {name!r} is {found.dtype} {found.shape}; expected text, one a row")
+        raise InputError(f"{file.filename}: {name!r} is {found.dtype} {found.shape}; expected text, one per row")
     return [str(text) for text in found.asstr(errors="replace")[()]]

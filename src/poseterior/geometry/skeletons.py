@@ -18,7 +18,6 @@ import numpy as np
 from ..files.errors import InputError
 
 __all__ = [
-    "DETECTED_JOINTS",
     "RULES",
     "SKELETONS",
     "Rule",
@@ -243,14 +242,6 @@ SKELETONS: dict[str, Skeleton] = {
         ),
     )
 }  # fmt: skip
-
-
-#: The 16 joints of the published 2D detector (Wehrbein et al. 2021): h36m17 without the nose, in MPII's order. Its
-#: spine and thorax stand where mpii16 has thorax and neck.
-DETECTED_JOINTS = (
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "thorax",
-    "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-)  # fmt: skip
 
 
 def get_skeleton(skeleton: str | Skeleton) -> Skeleton:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
+from ..files import images
 from ..files.errors import InputError
-from ..files.photos import photo_size
-from .formats import read_keypoints
+from .formats.openpose import FRAME_SUFFIX
 from .keypoints import Keypoints2D
+from .reading import read_keypoints
 
 __all__ = [
     "LeftOut",
@@ -24,7 +25,7 @@ __all__ = [
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 KEYPOINT_SUFFIXES = (".json", ".npy", ".npz")
 #: How OpenPose calls the keypoints of photo.jpg.
-_OPENPOSE = "_keypoints"
+_OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def find_tasks(
 
     Args:
         folder: looked into, not its subfolders.
-        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.formats.read_keypoints`.
+        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.reading.read_keypoints`.
 
     Returns:
         tasks in order of their names, which differ in more than upper and lower case; and what was left out.
@@ -125,7 +126,7 @@ class _Finder:
         if len(beside) != 1:
             return
         try:
-            keypoints = read_keypoints(beside[0], self.format, self.skeleton, photo_size(photo))
+            keypoints = read_keypoints(beside[0], self.format, self.skeleton, images.image_size(photo))
         except InputError as error:
             self.leave_out(photo, str(error).replace(str(beside[0]), beside[0].name))
             return
@@ -175,7 +176,7 @@ class _Finder:
 
     def _add_named(self, photo: Path, keypoints: Keypoints2D, source: Path) -> None:
         try:
-            size = torch.tensor(photo_size(photo))
+            size = torch.tensor(images.image_size(photo), dtype=torch.float32)
         except InputError as error:
             self.leave_out(photo, error)
             return

@@ -21,9 +21,8 @@ from ..files.errors import InputError
 from ..files.npz import check_header, load_entry, open_npz
 from ..files.writing import atomic_write
 from ..geometry.skeletons import Skeleton, get_skeleton
-from .formats.arrays import skeleton_of
-from .formats.common import Options, covering_skeleton, refuse_unknown, resolve_names, temporary_skeleton
 from .heatmaps import HeatmapGaussians, box_transform, off_scale
+from .joint_names import covering_skeleton, refuse_unknown, resolve_names, skeleton_of, temporary_skeleton
 from .keypoints import Keypoints2D
 
 __all__ = [
@@ -156,7 +155,7 @@ def _heatmap_shape(archive: zipfile.ZipFile) -> tuple[int, int, int, int]:
         raise InputError(f"heatmaps: array of shape {shape}; expected (poses, joints, height, width), 4 x 4 px or more")
     if math.prod(shape[1:]) > _BLOCK_PIXELS:
         raise InputError(
-            f"heatmaps: {shape[1]} of {shape[2]} x {shape[3]} px a pose; at most {_BLOCK_PIXELS} px in all"
+            f"heatmaps: {shape[1]} of {shape[2]} x {shape[3]} px per pose; at most {_BLOCK_PIXELS} px in all"
         )
     if fortran:
         raise InputError("heatmaps: stored in Fortran order; save numpy.ascontiguousarray(heatmaps) instead")
@@ -169,10 +168,10 @@ def _joint_order(
 ) -> tuple[Skeleton, Skeleton]:
     """Skeletons of the heatmaps and of the keypoints to be."""
     if names is None:
-        joints = skeleton_of(shape[1], shape, Options(str(path), skeleton))
+        joints = skeleton_of(shape[1], shape, skeleton)
         return joints, joints
     if names.shape != (shape[1],):
-        raise InputError(f"joint_names: array of shape {names.shape}; expected ({shape[1]},), one a heatmap")
+        raise InputError(f"joint_names: array of shape {names.shape}; expected ({shape[1]},), one per heatmap")
     listed = names.tolist()
     found = refuse_unknown(listed, resolve_names(listed, "joint_names", skeleton), "joint_names")
     target = covering_skeleton(found, skeleton)
@@ -229,7 +228,7 @@ def save_keypoints(
 
 
 def _plain_json(skeleton: Skeleton, keypoints: Array, covariance: Array, amplitude: Array, image_size: Array) -> bytes:
-    """One entry a pose in the ``plain`` format."""
+    """One entry per pose in the ``plain`` format."""
     unknown = np.eye(2).tolist()  # the format has no null there; a joint that is null is not read
     entries = []
     rows = zip(keypoints.tolist(), covariance.tolist(), amplitude.tolist(), image_size.tolist(), strict=True)

@@ -121,7 +121,7 @@ class HeatmapGaussians:
             raise InputError("one heatmap is not a person: fit heatmaps of shape (..., joints, height, width)")
         scale, offset = self._per_joint(scale, "scale"), self._per_joint(offset, "offset")
         if not (scale > 0).all():
-            raise InputError("scale: expected image pixels a heatmap pixel, above 0")
+            raise InputError("scale: expected image pixels per heatmap pixel, above 0")
         if not (math.isfinite(target_sigma) and target_sigma >= 0):
             raise InputError(f"target_sigma: expected heatmap pixels, 0 or more, got {target_sigma}")
         covariance = self.covariance

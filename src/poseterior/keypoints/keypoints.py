@@ -1,12 +1,17 @@
 """`Keypoints2D`: everything that a lifter may know about the people in some images.
 
 Pixels, x right, y down. A joint that is not visible carries no information: its stored values are
-overwritten here, once, so that nothing downstream can depend on them.
+overwritten here, so that nothing downstream can depend on them.
+
+Values are validated once, at the door: by the constructor. Copies (of some poses, on another device, in another
+skeleton) and what the house makes itself (`Keypoints2D.trusted`) are right by construction, and nothing of them is
+checked again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -36,8 +41,10 @@ MAXIMUM_COORDINATE = 1e7
 MINIMUM_SPREAD_PX = 0.5
 
 
-#: Attributes of `Keypoints2D` that have one entry a pose.
+#: Attributes of `Keypoints2D` that have one entry per pose.
 _PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude")
+#: Those of them that hold nothing at a joint that is not visible.
+_PER_JOINT = {"xy", "covariance", "visible", "amplitude"}
 
 
 class PoseId(NamedTuple):
@@ -95,6 +102,7 @@ class Keypoints2D:
         height: the person's height in metres, one for all or ``(*batch,)``; unknown where None or NaN.
         amplitude: ``(*batch, joints)`` height of the peak in the detector's heatmap; unknown where None or NaN.
         ids: a `PoseId` for each pose, in row-major batch order.
+        device: where to keep the tensors; by default where ``xy`` is.
 
     Attributes:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
@@ -133,63 +141,80 @@ class Keypoints2D:
             raise InputError(
                 f"xy has shape {tuple(xy.shape)}; skeleton {self.skeleton.name!r} needs (..., {joints}, 2)"
             )
-        batch = xy.shape[:-2]
-        device = xy.device
-        given = visible is not None
-
+        batch, device = xy.shape[:-2], xy.device
         if confidence is not None:
             confidence = self._shaped(_tensor(confidence, "confidence", device), (*batch, joints), "confidence")
-        if visible is None:
-            visible = ~xy.isnan().any(-1)
-        else:
-            visible = self._shaped(_tensor(visible, "visible", device).bool(), (*batch, joints), "visible")
-        if confidence is not None:
-            bad = visible & (~(confidence >= 0) | confidence.isinf())
-            self._refuse(bad, confidence, "confidence", "a finite number, not negative")
-            if not given:
-                visible = visible & (confidence >= MINIMUM_CONFIDENCE)
-        self.visible: Tensor = visible
-        self._refuse(visible & ~xy.isfinite().all(-1), xy, "xy", "finite pixel coordinates, or visible=False")
+        self.visible: Tensor = self._checked_visible(visible, xy, confidence)
+        self._refuse(self.visible & ~xy.isfinite().all(-1), xy, "xy", "finite pixel coordinates, or visible=False")
         self._refuse(
-            visible & (xy.abs() > MAXIMUM_COORDINATE).any(-1),
+            self.visible & (xy.abs() > MAXIMUM_COORDINATE).any(-1),
             xy,
             "xy",
             f"pixel coordinates within ±{MAXIMUM_COORDINATE:.0e}",
         )
-        self.xy: Tensor = torch.where(visible.unsqueeze(-1), xy, 0.0)
-
-        if covariance is None:
-            scores = torch.ones_like(self.xy[..., 0]) if confidence is None else confidence
-            spread = confidence_to_spread(scores, person_size(self.xy, visible))
-            covariance = spread.square()[..., None, None] * torch.eye(2, device=device)
-        else:
-            covariance = _tensor(covariance, "covariance", device)
-            if covariance.shape == (*batch, joints) or covariance.ndim == 0:
-                covariance = self._shaped(covariance, (*batch, joints), "covariance")
-                self._refuse(visible & ~(covariance > 0), covariance, "covariance", "a standard deviation above 0 px")
-                covariance = covariance.square()[..., None, None] * torch.eye(2, device=device)
-            covariance = self._shaped(covariance, (*batch, joints, 2, 2), "covariance")
-            determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] * covariance[..., 1, 0]
-            positive = (covariance[..., 0, 0] > 0) & (determinant > 0) & covariance.isfinite().all(-1).all(-1)
-            asymmetry = (covariance[..., 0, 1] - covariance[..., 1, 0]).abs()
-            positive &= asymmetry <= 1e-3 * covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-            self._refuse(visible & ~positive, covariance, "covariance", "a symmetric positive definite 2x2 matrix")
-        self.covariance: Tensor = torch.where(visible[..., None, None], covariance, torch.eye(2, device=device))
-
-        self.image_size = self._constant(image_size, batch, (2,), "image_size", device)
-        self.intrinsics = self._constant(intrinsics, batch, (4,), "intrinsics", device)
-        self.height = self._constant(height, batch, (), "height", device)
-        amplitude = self._constant(amplitude, batch, (joints,), "amplitude", device)
-        self._refuse(visible & amplitude.isinf(), amplitude, "amplitude", "a finite number, or NaN where unknown")
-        self.amplitude = torch.where(visible, amplitude, float("nan"))
-        self._refuse_constant((self.image_size <= 0) | self.image_size.isinf(), "image_size", "(width, height) above 0")
-        self._refuse_constant(self.intrinsics[..., :2] <= 0, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")
-        self._refuse_constant((self.height < 0.3) | (self.height > 3.0), "height", "metres between 0.3 and 3")
+        self.xy: Tensor = xy
+        self.covariance: Tensor = (
+            self._covariance_of(confidence) if covariance is None else self._checked_covariance(covariance)
+        )
+        self.image_size = self._checked_size(image_size)
+        self.intrinsics = self._checked_intrinsics(intrinsics)
+        self.height = self._checked_height(height)
+        self.amplitude = self._constant(amplitude, (joints,), "amplitude")
+        infinite = self.visible & self.amplitude.isinf()
+        self._refuse(infinite, self.amplitude, "amplitude", "a finite number, or NaN where unknown")
         if ids is not None and len(ids) != batch.numel():
             raise InputError(f"ids has {len(ids)} entries; there are {batch.numel()} poses")
-        self.ids: tuple[PoseId, ...] = (
-            tuple(PoseId("", i, 0) for i in range(batch.numel())) if ids is None else tuple(PoseId(*i) for i in ids)
-        )
+        self._ids = None if ids is None else tuple(PoseId(*i) for i in ids)
+        self._rows: Tensor | None = None
+        self._overwrite_hidden()
+
+    @classmethod
+    def trusted(
+        cls,
+        xy: Float[Tensor, "*batch joints 2"],
+        covariance: Float[Tensor, "*batch joints 2 2"],
+        visible: Bool[Tensor, "*batch joints"],
+        image_size: Tensor | None = None,
+        skeleton: str | Skeleton = "h36m17",
+        *,
+        intrinsics: Tensor | None = None,
+        height: Tensor | None = None,
+        amplitude: Float[Tensor, "*batch joints"] | None = None,
+    ) -> Keypoints2D:
+        """Keypoints that are right by construction, of which nothing is checked: for who computes them.
+
+        The arguments are the constructor's, as float32 tensors (``visible``: bool) on one device; ``covariance`` and
+        ``visible`` have their full shape. What hidden joints hold is overwritten here too.
+        """
+        made = object.__new__(cls)
+        made.skeleton = get_skeleton(skeleton)
+        made.xy, made.covariance, made.visible = xy, covariance, visible
+        made.image_size = made._constant(image_size, (2,), "image_size")
+        made.intrinsics = made._constant(intrinsics, (4,), "intrinsics")
+        made.height = made._constant(height, (), "height")
+        made.amplitude = made._constant(amplitude, (len(made.skeleton),), "amplitude")
+        made._ids = made._rows = None
+        made._overwrite_hidden()
+        return made
+
+    def _overwrite_hidden(self) -> None:
+        """Put 0, the identity and NaN where a joint is not visible."""
+        seen = self.visible.unsqueeze(-1)
+        self.xy = torch.where(seen, self.xy, 0.0)
+        self.covariance = torch.where(seen.unsqueeze(-1), self.covariance, torch.eye(2, device=self.device))
+        self.amplitude = torch.where(self.visible, self.amplitude, float("nan"))
+
+    @property
+    def ids(self) -> tuple[PoseId, ...]:
+        """Where each pose came from, in row-major batch order; by default numbered as frames of no file."""
+        if self._rows is not None:  # copies of some poses look their ids up when they are asked for
+            rows = self._rows.tolist()
+            every = self._ids
+            self._ids = tuple(PoseId("", i, 0) for i in rows) if every is None else tuple(every[i] for i in rows)
+            self._rows = None
+        elif self._ids is None:
+            self._ids = tuple(PoseId("", i, 0) for i in range(len(self)))
+        return self._ids
 
     # -- validation ------------------------------------------------------------------------------------
 
@@ -199,10 +224,58 @@ class Keypoints2D:
         except RuntimeError:
             raise InputError(f"{name} has shape {tuple(value.shape)}; expected {tuple(shape)}") from None
 
-    def _constant(self, value: Any, batch: torch.Size, event: tuple[int, ...], name: str, device: Any) -> Tensor:
+    def _constant(self, value: Any, event: tuple[int, ...], name: str) -> Tensor:
+        """One value for all poses or one for each, as one for each; NaN where it is not given."""
         if value is None:
-            return torch.full((*batch, *event), float("nan"), device=device)
-        return self._shaped(_tensor(value, name, device), (*batch, *event), name)
+            return torch.full((*self.batch_shape, *event), float("nan"), device=self.device)
+        return self._shaped(_tensor(value, name, self.device), (*self.batch_shape, *event), name)
+
+    def _checked_visible(self, given: Any, xy: Tensor, confidence: Tensor | None) -> Tensor:
+        visible = ~xy.isnan().any(-1)
+        if given is not None:
+            visible = self._shaped(_tensor(given, "visible", xy.device).bool(), tuple(visible.shape), "visible")
+        if confidence is None:
+            return visible
+        bad = visible & (~(confidence >= 0) | confidence.isinf())
+        self._refuse(bad, confidence, "confidence", "a finite number, not negative")
+        return visible if given is not None else visible & (confidence >= MINIMUM_CONFIDENCE)
+
+    def _covariance_of(self, confidence: Tensor | None) -> Tensor:
+        """What detectors' scores stand for, see `confidence_to_spread`."""
+        scores = torch.ones_like(self.xy[..., 0]) if confidence is None else confidence
+        shown = torch.where(self.visible.unsqueeze(-1), self.xy, 0.0)
+        spread = confidence_to_spread(scores, person_size(shown, self.visible))
+        return spread.square()[..., None, None] * torch.eye(2, device=self.device)
+
+    def _checked_covariance(self, given: Any) -> Tensor:
+        covariance, per_joint = _tensor(given, "covariance", self.device), tuple(self.visible.shape)
+        if covariance.shape == per_joint or covariance.ndim == 0:
+            covariance = self._shaped(covariance, per_joint, "covariance")
+            bad = self.visible & ~(covariance > 0)
+            self._refuse(bad, covariance, "covariance", "a standard deviation above 0 px")
+            covariance = covariance.square()[..., None, None] * torch.eye(2, device=self.device)
+        covariance = self._shaped(covariance, (*per_joint, 2, 2), "covariance")
+        determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] * covariance[..., 1, 0]
+        positive = (covariance[..., 0, 0] > 0) & (determinant > 0) & covariance.isfinite().all(-1).all(-1)
+        asymmetry = (covariance[..., 0, 1] - covariance[..., 1, 0]).abs()
+        positive &= asymmetry <= 1e-3 * covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+        self._refuse(self.visible & ~positive, covariance, "covariance", "a symmetric positive definite 2x2 matrix")
+        return covariance
+
+    def _checked_size(self, given: Any) -> Tensor:
+        size = self._constant(given, (2,), "image_size")
+        self._refuse_constant((size <= 0) | size.isinf(), size, "image_size", "(width, height) above 0")
+        return size
+
+    def _checked_intrinsics(self, given: Any) -> Tensor:
+        camera = self._constant(given, (4,), "intrinsics")
+        self._refuse_constant(camera[..., :2] <= 0, camera, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")
+        return camera
+
+    def _checked_height(self, given: Any) -> Tensor:
+        height = self._constant(given, (), "height")
+        self._refuse_constant((height < 0.3) | (height > 3.0), height, "height", "metres between 0.3 and 3")
+        return height
 
     def _refuse(self, bad: Tensor, value: Tensor, name: str, expected: str) -> None:
         if not bad.any():
@@ -212,10 +285,10 @@ class Keypoints2D:
         found = value[tuple(bad.nonzero()[0].tolist())].tolist()
         raise InputError(f"{name}: {where}joint {self.skeleton.joints[joint]!r} has {found}; expected {expected}")
 
-    def _refuse_constant(self, bad: Tensor, name: str, expected: str) -> None:
+    def _refuse_constant(self, bad: Tensor, value: Tensor, name: str, expected: str) -> None:
         if bad.any():
             where = bad.nonzero()[0].tolist()[: len(self.batch_shape)]
-            raise InputError(f"{name}: expected {expected}, got {getattr(self, name)[tuple(where)].tolist()}")
+            raise InputError(f"{name}: expected {expected}, got {value[tuple(where)].tolist()}")
 
     # -- shape -----------------------------------------------------------------------------------------
 
@@ -243,47 +316,56 @@ class Keypoints2D:
         return person_size(self.xy, self.visible)
 
     def _replace(self, **changes: Any) -> Keypoints2D:
-        values: dict[str, Any] = {
-            "xy": self.xy,
-            "covariance": self.covariance,
-            "visible": self.visible,
-            "image_size": self.image_size,
-            "skeleton": self.skeleton,
-            "intrinsics": self.intrinsics,
-            "height": self.height,
-            "amplitude": self.amplitude,
-            "ids": self.ids,
-        }
-        return Keypoints2D(**(values | changes))
+        """A copy with some attributes changed, unchecked: for changes that cannot be wrong."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        if "ids" in changes:
+            copy._ids, copy._rows = tuple(changes.pop("ids")), None
+        copy.__dict__.update(changes)
+        if _PER_JOINT & changes.keys():
+            copy._overwrite_hidden()
+        return copy
 
-    def _map(self, change: Any, ids: Sequence[PoseId]) -> Keypoints2D:
-        return self._replace(ids=ids, **{name: change(getattr(self, name)) for name in _PER_POSE})
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Keypoints2D:
+        """A copy with the same change to every tensor, which hides no joint and shows none."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **{name: change(getattr(self, name)) for name in _PER_POSE})
+        return copy
 
     def flatten(self) -> Keypoints2D:
         """The same poses with one batch dimension."""
-        batch = len(self.batch_shape)
-        return self._map(lambda t: t.reshape(len(self), *t.shape[batch:]), self.ids)
+        batch, count = len(self.batch_shape), len(self)
+        return self if batch == 1 else self._map(lambda t: t.reshape(count, *t.shape[batch:]))
 
     def __getitem__(self, index: Any) -> Keypoints2D:
         """Poses by index, slice or mask over the batch dimensions."""
         if not self.batch_shape:
             raise IndexError("these keypoints have no batch dimension")
-        batch = len(self.batch_shape)
+        batch, count = len(self.batch_shape), len(self)
         index = index.cpu() if isinstance(index, Tensor) else index
-        picked = torch.arange(len(self)).reshape(self.batch_shape)[index]
-        return self._map(
-            lambda t: t.reshape(len(self), *t.shape[batch:])[picked.to(t.device)],
-            [self.ids[i] for i in picked.reshape(-1).tolist()],
-        )
+        picked = torch.arange(count).reshape(self.batch_shape)[index]
+        copy = self._map(lambda t: t.reshape(count, *t.shape[batch:])[picked.to(t.device)])
+        rows = picked.reshape(-1)
+        copy._rows = rows if self._rows is None else self._rows[rows]
+        return copy
 
     def to(self, device: torch.device | str) -> Keypoints2D:
         """The same keypoints on another device."""
-        return self._map(lambda t: t.to(device), self.ids)
+        return self._map(lambda t: t.to(device))
 
     def with_camera(self, intrinsics: Any = None, height: Any = None, image_size: Any = None) -> Keypoints2D:
-        """The same keypoints with the given knowledge added (None keeps what there is)."""
+        """The same keypoints with the given knowledge added (None keeps what there is).
+
+        Raises:
+            InputError: as the constructor, of what is given.
+        """
         given = {"intrinsics": intrinsics, "height": height, "image_size": image_size}
-        return self._replace(**{name: value for name, value in given.items() if value is not None})
+        checks = {
+            "intrinsics": self._checked_intrinsics,
+            "height": self._checked_height,
+            "image_size": self._checked_size,
+        }
+        return self._replace(**{name: checks[name](value) for name, value in given.items() if value is not None})
 
     @staticmethod
     def cat(parts: Sequence[Keypoints2D]) -> Keypoints2D:
@@ -298,8 +380,8 @@ class Keypoints2D:
         if len(skeletons) > 1:
             raise InputError(f"cannot join keypoints of different skeletons: {', '.join(sorted(skeletons))}")
         flat = [part.flatten() for part in parts]
-        joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in flat]) for name in _PER_POSE}
-        return Keypoints2D(**joined, skeleton=flat[0].skeleton, ids=[i for part in flat for i in part.ids])
+        ids = tuple(chain.from_iterable(part.ids for part in flat))
+        return flat[0]._replace(ids=ids, **{n: torch.cat([getattr(part, n) for part in flat]) for n in _PER_POSE})
 
     # -- skeletons -------------------------------------------------------------------------------------
 

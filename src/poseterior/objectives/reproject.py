@@ -133,7 +133,7 @@ class DrawnRays:
     def lift_image(self, image: Tensor, visible: Tensor) -> LiftedRays:
         covariance = (_SIGMA**2 * torch.eye(2, device=image.device)).expand(*image.shape, 2)
         camera = image.new_tensor([_FOCAL, _FOCAL, 0.0, 0.0])
-        posterior = self.lifter(Keypoints2D(_FOCAL * image, covariance, visible, intrinsics=camera))
+        posterior = self.lifter(Keypoints2D.trusted(_FOCAL * image, covariance, visible, intrinsics=camera))
         self.last = posterior
         poses, weights = posterior.weighted_rsample(1)
         chosen = torch.multinomial(weights.detach().T, 1).squeeze(-1)

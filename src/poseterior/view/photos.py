@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files.errors import InputError
-from ..files.photos import open_photo
+from ..files.images import read_image
 
 __all__ = ["Photo", "Photos", "check_photos", "keypoint_box", "read_photo"]
 
@@ -41,8 +41,7 @@ def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
             raise InputError(f"photo: expected a (height, width, 3) uint8 array, got {photo.shape} {photo.dtype}")
         return photo
-    with open_photo(photo) as image:
-        return np.asarray(image.convert("RGB"))
+    return read_image(photo)
 
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

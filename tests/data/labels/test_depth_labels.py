@@ -76,7 +76,7 @@ def test_cat_refuses_nothing_and_other_skeletons():
         ({"image": np.array(["a", "b", 7], object)}, "depth labels: row 2: image is 7; expected text"),
         ({"image": np.array(["a", None, "b"], object)}, "depth labels: row 1: image is None; expected text"),
         ({"image": ["a"]}, "columns of different lengths (image 1, joint_a 3,"),
-        ({"label": [[1, 0, 0]]}, "depth labels: label has shape (1, 3); expected one entry a row"),
+        ({"label": [[1, 0, 0]]}, "depth labels: label has shape (1, 3); expected one entry per row"),
         ({"skeleton": "stick"}, "unknown skeleton 'stick'; known: h36m17,"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from label_store import to_label_store
 
 from conftest import made_up_mocap
 from poseterior.data.labels.labels import DepthLabels, load_labels, save_labels
@@ -15,7 +16,6 @@ from poseterior.data.labels.simulated import (
     label_observations,
     level_depth_axis,
     order_of_pairs,
-    to_label_store,
 )
 from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
 from poseterior.files.errors import InputError

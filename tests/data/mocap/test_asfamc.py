@@ -157,7 +157,7 @@ def test_bad_skeletons_are_named(tmp_path, skeleton, message):
         (lambda t: t.replace("ltibia 0.0", "ltibia nan", 1), "bone 'ltibia': value is not finite in frame 0"),
         (lambda t: t.replace("ltibia 0.0", "ltibia x", 1), "bone 'ltibia' has a value that is no number"),
         (lambda t: t.rsplit("rradius", 1)[0], "frame 2: no values for bone 'rradius'; the file may be truncated"),
-        (lambda t: t.replace("ltibia 0.0\n", "ltibia 0.0\nltibia 0.0\n", 1), "once a frame"),
+        (lambda t: t.replace("ltibia 0.0\n", "ltibia 0.0\nltibia 0.0\n", 1), "once per frame"),
     ],
 )
 def test_bad_motions_are_named(tmp_path, motion, message):

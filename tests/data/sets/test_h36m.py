@@ -32,9 +32,9 @@ from poseterior.data.sets.h36m import (
     read_positions,
     recordings,
 )
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS
 from poseterior.files.errors import InputError
 from poseterior.files.pickles import read_pickle
-from poseterior.geometry.skeletons import DETECTED_JOINTS
 from poseterior.lifters import method_names
 from poseterior.objectives.base import objective_names
 from poseterior.training.batches import StoredObservations, split_observations
@@ -422,7 +422,7 @@ def _changed(change) -> dict:
         ),
         (
             lambda d: d["S9"]["Photo"]["0"]["54138969"].pop("imgpath"),
-            "{path}: S9/Photo/0/54138969: 'imgpath' is missing or no list of text; expected one path a frame",
+            "{path}: S9/Photo/0/54138969: 'imgpath' is missing or no list of text; expected one path per frame",
         ),
         (
             lambda d: d["S9"]["Photo"]["0"]["54138969"].update(imgpath=["/S9/a.jpg"]),
@@ -584,8 +584,6 @@ def test_calibration_on_held_out_observations(capsys, imported, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["h36m", "{f}/test.pickle"], "--split: expected train, test or test-hard"),
-        (["h36m", "{f}/test.pickle", "{f}/cdf", "--split", "test"], "h36m: expected one path: the folder that holds"),
         (["h36m", "{f}/cdf", "--split", "test"], "{f}/cdf: the CDF files hold no 2D keypoints; pass the pickle"),
         (
             ["h36m", "{f}/test.pickle", "--detections", "{f}/bare.pickle", "--split", "test"],
@@ -595,9 +593,6 @@ def test_calibration_on_held_out_observations(capsys, imported, tmp_path):
             ["h36m", "{f}/test.pickle", "--split", "train"],
             "{f}/test.pickle: holds S9, S11; the split 'train' needs S1, S5, S6, S7, S8: choose another --split",
         ),
-        (["h36m", "{f}/test.pickle", "--split", "test", "--units", "mm"], "--units: not for h36m, where it is fixed"),
-        (["h36m", "{f}/test.pickle", "--split", "test", "--append"], "--append: not for h36m, where it is fixed"),
-        (["bvh", "{f}", "--split", "test"], "--split: bvh has none; it is for h36m"),
     ],
 )
 def test_bad_commands(capsys, files, tmp_path, arguments, message):

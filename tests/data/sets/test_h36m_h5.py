@@ -7,9 +7,10 @@ from h36m_files import PLACES
 
 from conftest import STANDING
 from poseterior.data.observations import load_observations, save_observations
-from poseterior.data.sets.h36m_h5 import DistortedCamera, project_distorted, read_h36m_h5
+from poseterior.data.sets.h36m_h5 import read_h36m_h5
+from poseterior.data.sets.h36m_layout import DETECTED_JOINTS, DistortedCamera, project_distorted
 from poseterior.files.errors import InputError
-from poseterior.geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from poseterior.geometry.skeletons import SKELETONS
 
 h5py = pytest.importorskip("h5py")
 BODY = SKELETONS["h36m17"]

@@ -90,7 +90,7 @@ def test_image_sizes_are_those_of_the_photographs(tmp_path):
     assert size[0].isnan().all()
     assert size[1].tolist() == [120, 80]
     (tmp_path / "images" / "im0002.jpg").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"im0002.jpg: not a readable picture"):
+    with pytest.raises(InputError, match=r"im0002.jpg: cannot be read as an image"):
         read_lsp(tmp_path)
 
 

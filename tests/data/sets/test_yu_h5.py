@@ -241,7 +241,7 @@ def test_two_factors_of_lsp_are_undone(tmp_path):
     [
         ({"imagename": None}, "'imagename' is missing; the file holds: joint_2d_gt, joint_2d_pre, joint_3d_gt"),
         ({"joint_2d_gt": None}, "'joint_2d_gt' is missing; the file holds: imagename, joint_2d_pre, joint_3d_gt"),
-        ({"imagename": np.arange(4)}, "'imagename' is int64 (4,); expected text, one a row"),
+        ({"imagename": np.arange(4)}, "'imagename' is int64 (4,); expected text, one per row"),
         (
             {"imagename": np.array(["S9/Walking/cam/no number"] * 4, "S")},
             "'imagename': row 0 is 'S9/Walking/cam/no number'; expected subject/action/camera/frame with a number at "
@@ -250,7 +250,7 @@ def test_two_factors_of_lsp_are_undone(tmp_path):
         (
             {"imagename": np.array(["S9/Walking/1/1.jpg", "S9/Walking/1/2.jpg", "S9/Eating/1/1.jpg"] * 2, "S")[:4]},
             "'imagename': rows 0 and 3 are both frame 1 of 'S9/Walking/1' ('S9/Walking/1/1.jpg'); tell the sequences "
-            "apart in the names, or add 'seqname' with one text a row",
+            "apart in the names, or add 'seqname' with one text per row",
         ),
         (
             {"joint_2d_gt": np.zeros((3, 17, 2))},
@@ -307,8 +307,8 @@ def test_bad_paths_and_options_are_named(h36m, tmp_path):
         read_yu_h5(tmp_path / "lsp.h5")
     with h5py.File(h36m, "a") as file:
         file["seqname"] = ["a", "b"]
-    with pytest.raises(InputError, match="'seqname' has 2 rows; expected 4, one an imagename"):
+    with pytest.raises(InputError, match="'seqname' has 2 rows; expected 4, one per imagename"):
         read_yu_h5(h36m)
     short = write(tmp_path / "lsp_short.h5", joint_2d_gt=lsp_pixels(), imagename=["im1.jpg"])
-    with pytest.raises(InputError, match="'imagename' has 1 rows; expected 3, one a pose"):
+    with pytest.raises(InputError, match="'imagename' has 1 rows; expected 3, one per pose"):
         read_yu_h5(short)

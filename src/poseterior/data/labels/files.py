@@ -6,7 +6,7 @@ were merged: ``{"joint_names": [14], "images": [{"im_file", "is_train", "keypoin
 (ours: +1). ``prob`` is the probability of label 1 and ``risk`` that of the stored label being wrong, so the
 confidence that the stored label is right is ``prob`` where it is 1 and ``1 - risk`` where it is 0.
 
-The CSV has one row an answer and the columns image, joint_a, joint_b, label (-1, 0, +1 as in `DepthLabels`), and,
+The CSV has one row per answer and the columns image, joint_a, joint_b, label (-1, 0, +1 as in `DepthLabels`), and,
 where known, confidence (1), annotator and time; its first line may be ``# skeleton: NAME``.
 """
 

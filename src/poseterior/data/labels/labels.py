@@ -44,7 +44,7 @@ _METADATA = {
 
 @dataclass(frozen=True, eq=False)
 class DepthLabels:
-    """Depth-order labels, one row an answer; all arrays of length ``n``.
+    """Depth-order labels, one row per answer; all arrays of length ``n``.
 
     Attributes:
         image: str, see `image_id`.
@@ -75,7 +75,7 @@ class DepthLabels:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise InputError(f"depth labels: columns of different lengths ({found}); give one entry a row in each")
+            raise InputError(f"depth labels: columns of different lengths ({found}); give one entry per row in each")
         for name in ("joint_a", "joint_b"):
             known = ", ".join(joints)
             _refuse(~np.isin(columns[name], joints), columns[name], name, f"a joint of {self.skeleton}: {known}")
@@ -121,7 +121,7 @@ def _column(value: Any, name: str) -> np.ndarray:
     """``value`` as a one-dimensional array of text or of float64 (label: checked before it is made whole)."""
     array = np.asarray(value)
     if array.ndim != 1:
-        raise InputError(f"depth labels: {name} has shape {array.shape}; expected one entry a row")
+        raise InputError(f"depth labels: {name} has shape {array.shape}; expected one entry per row")
     text = pa.types.is_string(_TYPES[name])
     if len(array) == 0:
         return array.astype(np.str_ if text else np.float64)

@@ -11,7 +11,7 @@ Methods, by crowd-kit:
   stands it is worse than a vote where annotators have some 50 answers each, and over-confident, because it believes
   the few answers by which it judges them. Here every annotator also starts with `PRIOR_ANSWERS` made-up answers a
   class, as good as those of the whole crowd, whose quality is read off how often two answers to one pair agree.
-  200 simulated annotators who are right with 60 to 95 %, another share for either class, 5 answers a pair, mean of 12
+  200 simulated annotators who are right with 60 to 95 %, another share for either class, 5 answers per pair, mean of 12
   seeds; the last column is the calibration error of the confidence with 2,000 pairs:
 
   ====================================  ===========  ============  =====
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 METHODS = ("dawid-skene", "majority")
-#: Made-up answers a class that every annotator starts with: about as strong as the spread of the simulated annotators'
+#: Made-up answers per class that every annotator starts with: as strong as the spread of the simulated annotators'
 #: qualities implies (16), and 16 to 24 measure the same.
 PRIOR_ANSWERS = 20
 #: Made-up pairs of answers, of which three in four agree: what is taken of a crowd that answered no pair twice.
@@ -96,7 +96,7 @@ class MergedLabels:
     """What `merge_labels` returns.
 
     Attributes:
-        labels: one row a pair that somebody could tell, in the order of their first answers; joint_a stands before
+        labels: one row per pair that somebody could tell, in the order of their first answers; joint_a stands before
             joint_b in the skeleton; confidence is the probability that the label is right (majority: the share of
             votes); a tie is label 0 with confidence 0. annotator "", time NaN.
         answers: ``(pairs,)`` how many answers each label rests on.
@@ -323,7 +323,7 @@ def _crowd_accuracy(task: np.ndarray, answer: np.ndarray, classes: int) -> float
 
 
 def _made_up_answers(accuracy: float, classes: int) -> np.ndarray:
-    """`PRIOR_ANSWERS` answers a class of that accuracy, (truth, answer); at least one is wrong, and fewer than half."""
+    """`PRIOR_ANSWERS` answers per class of that accuracy, (truth, answer); at least one is wrong, fewer than half."""
     wrong = int(np.clip(round(PRIOR_ANSWERS * (1 - accuracy)), 1, PRIOR_ANSWERS // 2 - 1))
     rows = [
         (truth, (truth + 1 + i % (classes - 1)) % classes if i < wrong else truth)

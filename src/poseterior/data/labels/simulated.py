@@ -32,7 +32,6 @@ __all__ = [
     "label_observations",
     "level_depth_axis",
     "order_of_pairs",
-    "to_label_store",
 ]
 
 _BODY = SKELETONS["h36m17"]
@@ -45,7 +44,7 @@ class LabelConfig:
     """How depth-order labels are made from 3D poses.
 
     Attributes:
-        pairs: pairs of joints labelled a pose, drawn without repetition, or ``"all"``.
+        pairs: pairs of joints labelled per pose, drawn without repetition, or ``"all"``.
         tolerance: metres; joints whose depths differ by no more are labelled 0 (same depth).
         noise: ``"none"``; ``"flip"``: each label is turned round with probability ``flip``; ``"crowd"``: each is
             right with probability `crowd_accuracy` of its gap.
@@ -187,28 +186,6 @@ class LabelledSimulator(Simulator):
         if self.labels.frame == "level":
             axis = level_depth_axis(rotation[..., :, 1])  # the image of the world's y axis, which is up
         return label_observations(observations, self.labels, generator, axis)
-
-
-def to_label_store(observations: LabelledObservations) -> DepthLabels:
-    """The labels of observations as a label store, so that they can be kept, exported and merged."""
-    import numpy as np
-
-    from .labels import DepthLabels, image_id
-
-    rows, columns = torch.nonzero(observations.confidence > 0, as_tuple=True)
-    names = np.array(_BODY.joints)
-    images = np.array([image_id(i) for i in observations.keypoints.ids])
-    joints = observations.pairs[rows, columns].numpy()
-    return DepthLabels(
-        image=images[rows.numpy()],
-        joint_a=names[joints[:, 0]],
-        joint_b=names[joints[:, 1]],
-        label=observations.order[rows, columns].to(torch.int8).numpy(),
-        confidence=observations.confidence[rows, columns].float().numpy(),
-        annotator=np.full(len(rows), ""),
-        time=np.full(len(rows), np.nan),
-        skeleton=_BODY.name,
-    )
 
 
 def _joint_numbers(skeleton: str) -> dict[str, int]:

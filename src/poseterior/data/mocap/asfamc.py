@@ -230,7 +230,7 @@ def _read_frames(path: Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
         if len(words) != needed[name] or len(values[name]) != frames - 1:
             raise InputError(
                 f"{path}, line {number}: bone {name!r} has {len(words)} value(s) in frame {expected}; "
-                f"skeleton {skeleton.name!r} expects {needed[name]}, once a frame"
+                f"skeleton {skeleton.name!r} expects {needed[name]}, once per frame"
             )
         values[name].append(words)
     _complete(values, frames, path, expected)
@@ -260,7 +260,7 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton | str | Path, fps: float = 
     Args:
         path: the AMC file.
         skeleton: its ASF skeleton, parsed or a path.
-        fps: frames a second, which AMC does not say; CMU's are 120.
+        fps: frames per second, which AMC does not say; CMU's are 120.
 
     Returns:
         The motion in metres. Joint ``b`` is the END of bone ``b`` and its orientation the bone's turn away from

@@ -314,7 +314,7 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
         path: the file; it is replaced in one step.
         positions: ``(frames, 22, 3)`` metres, absolute, y up.
         rotations: ``(frames, 22, 4)`` unit quaternions xyzw relative to the parent, the pelvis' global.
-        fps: frames a second.
+        fps: frames per second.
 
     Raises:
         InputError: wrong shapes, values that are not finite, a rate that is not positive.

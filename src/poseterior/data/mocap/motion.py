@@ -34,7 +34,7 @@ class Motion:
         positions: ``(frames, joints, 3)`` absolute, in the source's length unit, y up.
         orientations: ``(frames, joints, 4)`` unit quaternions xyzw: the global orientation of the joint's frame
             (BVH, AMASS) or of the bone that *ends* at the joint (ASF). An end site has its parent's.
-        fps: frames a second.
+        fps: frames per second.
     """
 
     joints: tuple[str, ...]

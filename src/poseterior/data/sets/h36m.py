@@ -23,13 +23,14 @@ from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.pickles import read_pickle
 from ...geometry.linalg import ellipse_covariance
-from ...geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
+from . import h36m_layout
+from .h36m_layout import CAMERAS, DETECTED_JOINTS, JOINTS_OF_32, OTHER_ACTION_NAMES
 
 __all__ = [
     "ACTIONS",
-    "CAMERAS",
     "SPLITS",
     "Recording",
     "cdf_file",
@@ -43,22 +44,11 @@ __all__ = [
 _BODY = SKELETONS["h36m17"]
 
 #: Split -> subjects. "test-hard" keeps the test frames on which the detector was unsure, see `hard_frames`.
-SPLITS: dict[str, tuple[str, ...]] = {
-    "train": ("S1", "S5", "S6", "S7", "S8"),
-    "test": ("S9", "S11"),
-    "test-hard": ("S9", "S11"),
-}
+SPLITS: dict[str, tuple[str, ...]] = {**h36m_layout.SPLITS, "test-hard": h36m_layout.SPLITS["test"]}
 ACTIONS = (
     "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases", "Sitting",
     "SittingDown", "Smoking", "Waiting", "WalkDog", "WalkTogether", "Walking",
 )  # fmt: skip
-CAMERAS = ("54138969", "55011271", "58860488", "60457274")
-
-#: The 17 of Human3.6M's 32 joints that make h36m17, in its order.
-_OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
-
-#: Other names that CDF files have for an action.
-_ALIASES = {"Photo": "TakingPhoto", "WalkDog": "WalkingDog"}
 
 #: (subject, action) -> what stands behind the action in the names of the CDF files of takes "0" and "1", where that
 #: is not the usual nothing and "1". The pickles number the takes so, later takes first included.
@@ -76,7 +66,7 @@ _TAKES = {
 _NARROWEST, _WIDEST = 0.2, 10.0
 #: A joint is unsure, and its frame hard, above this (two and a half times what the detector was trained to draw).
 _HARD = 5.0
-#: Heatmap pixels in one standard deviation of a person's coordinates: 5 mm a pixel, 0.32 m a person.
+#: Heatmap pixels in one standard deviation of a person's coordinates: 5 mm per pixel, 0.32 m per person.
 _HEATMAP_PIXELS = 64.0
 
 
@@ -97,7 +87,7 @@ _LEFT_OUT = {Recording("S5", "Waiting", "1", "55011271"), Recording("S11", "Dire
 
 
 def recordings(split: str) -> Iterator[Recording]:
-    """All recordings of a split: 15 actions, 2 takes, 4 cameras a subject, two left out.
+    """All recordings of a split: 15 actions, 2 takes, 4 cameras per subject, two left out.
 
     Raises:
         InputError: unknown split.
@@ -126,7 +116,7 @@ def cdf_file(folder: str | Path, recording: Recording) -> Path:
     number = _TAKES.get((subject, action), ("", "1"))[int(take)]
     place = Path(folder) / subject / "MyPoseFeatures" / "D3_Positions_mono"
     ends = f" {number}.{camera}.cdf" if number else f".{camera}.cdf"
-    names = [name + ends for name in (action, _ALIASES.get(action)) if name is not None]
+    names = [name + ends for name in (action, OTHER_ACTION_NAMES.get(action)) if name is not None]
     for name in names:
         if (place / name).is_file():
             return place / name
@@ -161,7 +151,7 @@ def read_positions(path: str | Path) -> Float[NDArray[np.float64], "frames 17 3"
         raise InputError(
             f"{path}: holds {values.dtype} of shape {values.shape}; expected (frames, 96): 32 joints, x, y, z in mm"
         )
-    poses = values.reshape(-1, 32, 3)[:, _OF_32].astype(np.float64) / 1000.0
+    poses = values.reshape(-1, 32, 3)[:, JOINTS_OF_32].astype(np.float64) / 1000.0
     _refuse_not_finite(poses, str(path))
     return poses
 
@@ -175,7 +165,7 @@ def _refuse_not_finite(poses: NDArray[np.float64], where: str) -> None:
 
 # -- the detections ------------------------------------------------------------------------------------------
 
-#: Field -> numbers a frame, and what they are.
+#: Field -> numbers per frame, and what they are.
 _FIELDS = {
     "2d_hrnet": (32, "x of 16 joints, then y"),
     "gaussfit": (112, "amplitude, mean, sigma_x, theta, sigma_y and residual of 16 joints"),
@@ -219,7 +209,7 @@ def _frame_numbers(recording: dict[str, Any], where: str) -> NDArray[np.int64]:
     """Numbers, from 1, of the frames that were used: ``/S9/Directions.54138969/4.jpg`` is the fourth."""
     images = recording.get("imgpath")
     if not isinstance(images, list | tuple | np.ndarray) or not all(isinstance(image, str) for image in images):
-        raise InputError(f"{where}: 'imgpath' is missing or no list of text; expected one path a frame")
+        raise InputError(f"{where}: 'imgpath' is missing or no list of text; expected one path per frame")
     found = [re.search(r"(\d+)\.\w+$", image) for image in images]
     if None in found:
         raise InputError(f"{where}: 'imgpath' {images[found.index(None)]!r} does not end in a frame number")

@@ -9,85 +9,40 @@ Human3.6M's licence lets nobody pass its files on.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.hdf5 import open_h5, read_numbers
-from ...geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
-from .h36m import _ALIASES, _OF_32
-from .h36m import SPLITS as _ALL_SPLITS
+from .h36m_layout import (
+    DETECTED_JOINTS,
+    IMAGE_SIZES,
+    JOINTS_OF_32,
+    SPLITS,
+    DistortedCamera,
+    action_name,
+    project_distorted,
+)
 
 __all__ = [
     "DETECTIONS",
-    "IMAGE_SIZES",
-    "SPLITS",
-    "DistortedCamera",
-    "action_name",
-    "project_distorted",
     "read_h36m_h5",
 ]
 
 _BODY = SKELETONS["h36m17"]
 
-SPLITS = {name: _ALL_SPLITS[name] for name in ("train", "test")}
 #: 2D keypoints: exact projections, or those of the fine-tuned stacked hourglass.
 DETECTIONS = ("none", "sh")
 _CAMERAS = (1, 2, 3, 4)
-#: Width and height of the pictures, by the camera's name.
-IMAGE_SIZES = {"54138969": (1000, 1002), "55011271": (1000, 1000), "58860488": (1000, 1000), "60457274": (1000, 1002)}
 #: Of this recording there are no detections.
 _UNDETECTED = ("S11", "Directions", "54138969")
-
-
-class DistortedCamera(NamedTuple):
-    """A calibrated camera of Human3.6M.
-
-    Attributes:
-        name: serial number.
-        rotation: ``(3, 3)`` from world to camera axes.
-        centre: ``(3,)`` mm, where the camera is in the world.
-        intrinsics: ``(fx, fy, cx, cy)`` px.
-        radial: ``(3,)`` coefficients of r², r⁴ and r⁶.
-        tangential: ``(2,)``.
-    """
-
-    name: str
-    rotation: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    intrinsics: NDArray[np.float64]
-    radial: NDArray[np.float64]
-    tangential: NDArray[np.float64]
-
-    def view(self, world: Float[NDArray[np.float64], "*batch 3"]) -> Float[NDArray[np.float64], "*batch 3"]:
-        """World points in camera axes, mm."""
-        return (world - self.centre) @ self.rotation.T
-
-
-def project_distorted(
-    points: Float[NDArray[np.float64], "*batch 3"], camera: DistortedCamera
-) -> Float[NDArray[np.float64], "*batch 2"]:
-    """Pixels of points in camera axes, with the distortion of the lens.
-
-    The data set's own model, in which the tangential term that scales a point counts once (Brown's and OpenCV's
-    counts it twice; at these lenses the difference is some tenths of a pixel).
-    """
-    x, y = points[..., 0] / points[..., 2], points[..., 1] / points[..., 2]
-    r2 = x * x + y * y
-    p1, p2 = camera.tangential
-    scale = 1 + camera.radial @ np.stack([r2, r2**2, r2**3]).reshape(3, -1)
-    scale = scale.reshape(r2.shape) + p1 * y + p2 * x
-    distorted = np.stack([x * scale + p2 * r2, y * scale + p1 * r2], -1)
-    return distorted * camera.intrinsics[:2] + camera.intrinsics[2:]
 
 
 def read_h36m_h5(folder: str | Path, split: str = "train", detections: str = "none", every: int = 1) -> ObservationSet:
@@ -168,12 +123,6 @@ def _keypoints(
         return Keypoints2D(xy, spread, image_size=sizes, intrinsics=intrinsics, ids=ids)
 
 
-def action_name(stem: str) -> str:
-    """ "Directions 1" and "Directions" are Directions; "WalkingDog" is WalkDog, as elsewhere."""
-    name = re.sub(r"[ _]\d+$", "", stem)
-    return {theirs: ours for ours, theirs in _ALIASES.items()}.get(name, name)
-
-
 def _recordings(folder: Path, subject: str) -> list[Path]:
     """The files of 3D positions of one subject."""
     positions = folder / subject / "MyPoses" / "3D_positions"
@@ -212,7 +161,7 @@ def _read_positions(path: Path) -> NDArray[np.float64]:
     (positions,) = _read(path, "3D_positions")
     if positions.ndim != 2 or positions.shape[0] != 96:
         raise InputError(f"{path}: '3D_positions' has shape {positions.shape}; expected (96, frames)")
-    joints = positions.T.reshape(-1, 32, 3)[:, _OF_32]
+    joints = positions.T.reshape(-1, 32, 3)[:, JOINTS_OF_32]
     if not np.isfinite(joints).all():
         frame, joint, _ = np.argwhere(~np.isfinite(joints))[0]
         raise InputError(f"{path}: frame {frame}, joint {_BODY.joints[joint]!r} is not finite")

@@ -2,8 +2,8 @@
 
 ``data_3d_h36m.npz`` has ``positions_3d``: subject -> action -> ``(frames, 32, 3)``, metres, world axes, 50 Hz.
 ``data_2d_h36m_gt.npz`` and its siblings (``cpn_ft_h36m_dbb``, ``sh_ft_h36m``, ``detectron_pt_coco`` ...) have
-``positions_2d``: subject -> action -> four arrays ``(frames, joints, 2)``, px, one a camera, and ``metadata``. All are
-pickled dictionaries, of which nothing is executed here. Human3.6M's licence lets nobody pass its files on.
+``positions_2d``: subject -> action -> four arrays ``(frames, joints, 2)``, px, one per camera, and ``metadata``. All
+are pickled dictionaries, of which nothing is executed here. Human3.6M's licence lets nobody pass its files on.
 
 The files say nothing of the cameras. These are solved from ``data_2d_h36m_gt.npz``, which the script that writes the
 3D file always writes too: its 2D joints are exact projections of the 3D ones, so that thousands of pairs determine
@@ -25,11 +25,19 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.pickles import read_npz_dictionary
-from ...geometry.skeletons import DETECTED_JOINTS, SKELETONS
+from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
-from .h36m import _OF_32, CAMERAS
-from .h36m_h5 import IMAGE_SIZES, SPLITS, DistortedCamera, action_name, project_distorted
+from .h36m_layout import (
+    CAMERAS,
+    DETECTED_JOINTS,
+    IMAGE_SIZES,
+    JOINTS_OF_32,
+    SPLITS,
+    DistortedCamera,
+    action_name,
+    project_distorted,
+)
 
 __all__ = [
     "read_h36m_npz",
@@ -175,7 +183,7 @@ def _read_positions(path: Path, subjects: tuple[str, ...]) -> dict[Recording, ND
             where = f"{path}: {subject}/{action}"
             if not _is_numbers(values) or values.ndim != 3 or values.shape[1:] != (32, 3) or not len(values):
                 raise InputError(f"{where}: is {_describe(values)}; expected numbers (frames, 32, 3)")
-            joints = values[:, _OF_32].astype(np.float64)
+            joints = values[:, JOINTS_OF_32].astype(np.float64)
             if not np.isfinite(joints).all():
                 frame, joint, _ = np.argwhere(~np.isfinite(joints))[0]
                 raise InputError(f"{where}: frame {frame}, joint {_BODY.joints[joint]!r} is not finite")
@@ -197,7 +205,7 @@ def _read_keypoints(
         where = f"{path}: {subject}/{action}"
         cameras = _of_subject(content, subject, f"{path}: 'positions_2d'").get(action)
         if not isinstance(cameras, list | tuple) or len(cameras) != len(CAMERAS):
-            raise InputError(f"{where}: is missing or no list of {len(CAMERAS)} arrays, one a camera")
+            raise InputError(f"{where}: is missing or no list of {len(CAMERAS)} arrays, one per camera")
         for number, values in enumerate(cameras):
             if _is_numbers(values) and values.ndim == 3:
                 shape = shape or values.shape[1:]

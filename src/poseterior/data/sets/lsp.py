@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ...files.checks import naming
 from ...files.errors import InputError
+from ...files.images import image_size
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
@@ -139,12 +140,4 @@ def _read_joints(path: Path) -> tuple[NDArray[np.float64], bool]:
 
 def _image_size(path: Path) -> tuple[float, float]:
     """(width, height) px, NaN where the photograph is not there."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return float(image.width), float(image.height)
-    except FileNotFoundError:
-        return float("nan"), float("nan")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable picture ({error})") from None
+    return image_size(path) if path.exists() else (float("nan"), float("nan"))

@@ -24,8 +24,8 @@ from ...files.errors import InputError
 from ...files.pickles import read_pickle
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
-from ...keypoints.formats.common import temporary_skeleton
 from ...keypoints.formats.openpose import COCO18
+from ...keypoints.joint_names import temporary_skeleton
 from ..mocap.joint_tables import TABLES, as_h36m17
 from ..observations import Observations, ObservationSet
 
@@ -210,10 +210,10 @@ def _numbers(content: dict[Any, Any], name: str, shape: tuple[int | None, ...], 
 
 
 def _people(content: dict[Any, Any], name: str, shape: tuple[int | None, ...], path: Path) -> list[NDArray[np.float64]]:
-    """One array a person."""
+    """One array per person."""
     values = _field(content, name, path)
     if not isinstance(values, list | tuple | np.ndarray):
-        raise InputError(f"{path}: {name!r} is {type(values).__name__}; expected a list, one array a person")
+        raise InputError(f"{path}: {name!r} is {type(values).__name__}; expected a list, one array per person")
     return [_checked(value, shape, f"{path}: {name!r}: person {person}") for person, value in enumerate(values)]
 
 

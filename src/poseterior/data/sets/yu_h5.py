@@ -1,6 +1,6 @@
 """The HDF5 files of Yu et al. (ICCV 2021): Human3.6M, MPI-INF-3DHP and Leeds Sports Pose in 17 joints.
 
-One file a split, whose name says the data set (``h36m_train_pred3.h5``); a row of each of its arrays is one picture:
+One file per split, whose name says the data set (``h36m_train_pred3.h5``); a row of each of its arrays is one picture:
 
 * ``imagename``: text, ``S1/Walking/54138969/000123.jpg``: subject, action, camera, frame.
 * ``joint_2d_gt``, ``joint_2d_pre`` ``(n, 17, 2)``: the true joints in the picture, and those that a detector found.
@@ -34,7 +34,7 @@ from ...files.hdf5 import open_h5, read_numbers, read_texts
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MAXIMUM_COORDINATE, MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
-from .h36m_h5 import IMAGE_SIZES, action_name
+from .h36m_layout import IMAGE_SIZES, action_name
 from .lsp import observations_without_truth
 
 __all__ = [
@@ -131,7 +131,7 @@ def read_yu_h5(path: str | Path, detections: str = "gt") -> ObservationSet:
         xyz = _read_joints(file, "joint_3d_gt", 3, len(labels)) if "joint_3d_gt" in file else None
         sequences = read_texts(file, "seqname") if "seqname" in file else None
     if sequences is not None and len(sequences) != len(labels):
-        raise InputError(f"{path}: 'seqname' has {len(sequences)} rows; expected {len(labels)}, one an imagename")
+        raise InputError(f"{path}: 'seqname' has {len(sequences)} rows; expected {len(labels)}, one per imagename")
     names = _parse_names(labels, sequences, data_set, str(path))
     clips: dict[str, int] = {}
     clip = [clips.setdefault(name.clip, len(clips)) for name in names]
@@ -219,7 +219,7 @@ def _refuse_repeated(names: list[_Name], rows: NDArray[np.int64], labels: list[s
             raise InputError(
                 f"{where}: 'imagename': rows {first} and {second} are both frame {names[first].frame} of "
                 f"{names[first].clip!r} ({labels[second][:80]!r}); tell the sequences apart in the names, or add "
-                "'seqname' with one text a row"
+                "'seqname' with one text per row"
             )
 
 
@@ -311,7 +311,7 @@ def _read_lsp(file: Any, detections: str, protocol: str) -> ObservationSet:
     xy = _read_joints(file, key, 2)
     names = read_texts(file, "imagename") if "imagename" in file else [f"{i + 1:04d}" for i in range(len(xy))]
     if len(names) != len(xy):
-        raise InputError(f"{file.filename}: 'imagename' has {len(names)} rows; expected {len(xy)}, one a pose")
+        raise InputError(f"{file.filename}: 'imagename' has {len(names)} rows; expected {len(xy)}, one per pose")
     xy, _ = _to_pixels(xy[:, _order_of(xy)], "lsp", f"{file.filename}: {key!r}")
     marked = xy[:, [_BODY.index({"neck": "neck_nose"}.get(joint, joint)) for joint in _LSP.joints]]
     unknown = np.full((len(xy), 2), np.nan)

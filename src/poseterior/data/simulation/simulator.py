@@ -445,11 +445,11 @@ class Simulator:
         unknown = torch.tensor(float("nan"))
         tall = body_height(pose) * (1 + 0.01 * torch.randn(n, generator=generator))
         told = (torch.rand(n, generator=generator) < c.height_known) & observed.all(-1)
-        keypoints = Keypoints2D(
+        keypoints = Keypoints2D.trusted(
             xy,
-            covariance=covariance,
-            visible=visible,
-            image_size=torch.where(knowledge >= 1, image_size, unknown),
+            covariance,
+            visible,
+            torch.where(knowledge >= 1, image_size, unknown),
             intrinsics=torch.where(knowledge >= 2, intrinsics, unknown),
             height=torch.where(told & (tall > 0.3) & (tall < 3.0), tall, unknown),
         )

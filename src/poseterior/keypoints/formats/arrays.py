@@ -1,21 +1,26 @@
-"""npy and npz arrays of keypoints. Every header is checked against the bytes that are there before use."""
+"""npy and npz arrays of keypoints."""
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...files.checks import Array
 from ...files.errors import InputError
-from ...files.npz import NPY_MAGIC, check_header, load_entry, open_npz
-from ...geometry.skeletons import SKELETONS, Skeleton, get_skeleton
+from ...geometry.skeletons import Skeleton
+from ..detections import Detections, Options
+from ..documents import ArrayFile
+from ..joint_names import skeleton_of
 from ..keypoints import PoseId
-from .common import RESULT, Detections, Options, UnknownContent, is_result_schema, skeleton_remedy
 
-#: Arrays that we read from an npz, and the kinds of number (NumPy's dtype.kind) they may hold.
-NPZ_FIELDS = {
+NAME = "numpy"
+ABOUT = "npy or npz of shape (frames, joints*2), (frames, joints, 2|3) or (joints, 2|3)"
+#: Made of an `ArrayFile`, not of JSON.
+KIND = "arrays"
+
+#: Arrays that we read from an npz, and the kinds of number they may hold.
+_FIELDS = {
     "keypoints": "fiu",
     "confidence": "fiu",
     "covariance": "fiu",
@@ -27,7 +32,12 @@ NPZ_FIELDS = {
 }
 
 
-def read_arrays(path: Path, options: Options) -> list[Detections]:
+def recognises(data: Any) -> int:
+    """Any npy or npz file."""
+    return int(isinstance(data, ArrayFile))
+
+
+def read(data: ArrayFile, options: Options) -> list[Detections]:
     """Keypoints from an npy or npz file.
 
     The array (npz: ``keypoints``, or the only one) is (frames, joints*2), (frames, joints, 2|3) or
@@ -40,9 +50,7 @@ def read_arrays(path: Path, options: Options) -> list[Detections]:
         InputError: a wrong shape or type, a header that claims more than the file holds, an archive that
             unpacks out of all proportion.
     """
-    with path.open("rb") as stream:
-        start = stream.read(6)
-    arrays = {"keypoints": _load_npy(path)} if start == NPY_MAGIC else _load_npz(path)
+    arrays = _load(data)
     xy, confidence, skeleton = _poses(arrays["keypoints"], options)
     count, joints = xy.shape[:2]
 
@@ -93,62 +101,18 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
         )
-    skeleton = skeleton_of(array.shape[1], shape, options)
+    skeleton = skeleton_of(array.shape[1], shape, options.skeleton)
     values = array.astype(np.float64)
     confidence = values[..., 2] if values.shape[2] == 3 else np.ones(values.shape[:2])
     return values[..., :2], confidence, skeleton
 
 
-def skeleton_of(joints: int, shape: tuple[int, ...], options: Options) -> Skeleton:
-    """The skeleton asked for, else the only one with as many joints, for an array of this shape."""
-    skeleton = options.skeleton
-    if skeleton is not None:
-        if len(skeleton) != joints:
-            raise InputError(
-                f"array of shape {shape} has {joints} joints; skeleton {skeleton.name!r} has {len(skeleton)}"
-                f"{skeleton_remedy(options)}"
-            )
-        return skeleton
-    fitting = [s.name for s in SKELETONS.values() if len(s) == joints]
-    if len(fitting) == 1:
-        return get_skeleton(fitting[0])
-    if fitting:
-        raise InputError(f"{joints} joints may be {' or '.join(fitting)}: pass --skeleton (skeleton=... in Python)")
-    known = ", ".join(f"{s.name} ({len(s)})" for s in SKELETONS.values())
-    raise InputError(f"array of shape {shape} has {joints} joints; no skeleton has as many: {known}")
-
-
-def _load_npy(path: Path) -> Array:
-    with path.open("rb") as stream:
-        check_header(stream, path.stat().st_size, NPZ_FIELDS["keypoints"], "array")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"array: cannot be read ({error})") from None
-
-
-def _load_npz(path: Path) -> dict[str, Array]:
-    with open_npz(path) as archive:
-        entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if "schema" in entries and _is_result(archive, entries["schema"]):
-            raise UnknownContent(RESULT)
-        if "keypoints" not in entries:
-            others = [name for name in entries if name not in NPZ_FIELDS]
-            if len(others) != 1:
-                listed = ", ".join(repr(name)[:40] for name in list(entries)[:10]) or "nothing"
-                raise InputError(f"npz: no array named 'keypoints'; it holds {listed}")
-            entries["keypoints"] = entries[others[0]]
-        return {
-            name: load_entry(archive, entries[name], kinds) for name, kinds in NPZ_FIELDS.items() if name in entries
-        }
-
-
-def _is_result(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Whether this is the ``schema`` of one of our results; an array of that name may hold anything."""
-    if info.file_size > 4096:
-        return False
-    try:
-        array = load_entry(archive, info, "U")
-    except InputError:
-        return False
-    return array.ndim == 0 and is_result_schema(array.item())
+def _load(file: ArrayFile) -> dict[str, Array]:
+    if "keypoints" in file.names:
+        return file.load(_FIELDS)
+    others = [name for name in file.names if name not in _FIELDS]
+    if len(others) != 1:
+        listed = ", ".join(repr(name)[:40] for name in file.names[:10]) or "nothing"
+        raise InputError(f"npz: no array named 'keypoints'; it holds {listed}")
+    arrays = file.load({others[0]: _FIELDS["keypoints"], **_FIELDS})
+    return {"keypoints": arrays.pop(others[0]), **arrays}

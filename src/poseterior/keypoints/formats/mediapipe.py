@@ -9,22 +9,34 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import get_skeleton
-from .common import Detections, Options, Person, size_pair
+from ..detections import Detections, Options, Person, size_pair
+from ..documents import first_entry, innermost
+
+NAME = "mediapipe"
+ABOUT = "MediaPipe's 33 landmarks {x, y, visibility}, normalised (needs the image size) or pixels"
 
 #: Above this median of ``max(|x|, |y|)`` coordinates are pixels. Normalised ones of people half outside the
 #: image pass 1, single joints even 2; their median does not.
 PIXEL_THRESHOLD = 2.0
 
 #: Where the landmarks of a frame may be (Tasks API, its JSON spelling, the older solutions API).
-LANDMARK_FIELDS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
+_LANDMARK_FIELDS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
 
 
-def is_landmark(value: Any) -> bool:
+def _is_landmark(value: Any) -> bool:
     """Whether this is one ``{x, y, …}`` landmark."""
     return isinstance(value, dict) and "x" in value and "y" in value
 
 
-def read_mediapipe(data: Any, options: Options) -> list[Detections]:
+def recognises(data: Any) -> int:
+    """Landmarks, lists of them, or objects that hold them."""
+    entry = first_entry(data)
+    if isinstance(data, list) and _is_landmark(innermost(entry)):
+        return 2
+    return int(isinstance(entry, dict) and any(field in entry for field in _LANDMARK_FIELDS))
+
+
+def read(data: Any, options: Options) -> list[Detections]:
     """One frame (33 landmarks, or ``pose_landmarks`` of one or several people) or a list of frames.
 
     ``visibility`` (times ``presence``, where given) is the confidence; z is not used. Normalised coordinates
@@ -34,7 +46,7 @@ def read_mediapipe(data: Any, options: Options) -> list[Detections]:
         InputError: normalised coordinates and no image size; not 33 landmarks.
     """
     whole_size = _image_size(data)
-    frames = data if isinstance(data, list) and not (data and is_landmark(data[0])) else [data]
+    frames = data if isinstance(data, list) and not (data and _is_landmark(data[0])) else [data]
     people: list[Person] = []
     for i, frame in enumerate(frames):
         index = as_index(_first(frame, ("frame_id", "frame", "frame_index")), i)
@@ -64,12 +76,12 @@ def _people(frame: Any, what: str) -> list[list[Any]]:
     if frame is None:
         return []
     if isinstance(frame, dict):
-        field = next((f for f in LANDMARK_FIELDS if f in frame), None)
+        field = next((f for f in _LANDMARK_FIELDS if f in frame), None)
         if field is None:
             raise InputError(f"{what}: no 'pose_landmarks'; found {describe(frame)}")
         return _people(frame[field], what)
     entries = as_list(frame, what)
-    if entries and is_landmark(entries[0]):
+    if entries and _is_landmark(entries[0]):
         return [entries]
     return [person for entry in entries for person in _people(entry, what)]
 

@@ -9,20 +9,30 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
-from .common import (
-    Detections,
-    Options,
-    Person,
-    covering_skeleton,
-    points,
-    resolve_names,
-    skeleton_remedy,
-    temporary_skeleton,
-    unnamed_layout,
-)
+from ..detections import Detections, Options, Person, points
+from ..documents import first_entry, innermost
+from ..joint_names import covering_skeleton, resolve_names, skeleton_remedy, temporary_skeleton, unnamed_layout
+
+NAME = "mmpose"
+ABOUT = "MMPose inferencer: frames of {keypoints, keypoint_scores}, with or without meta_info"
 
 
-def read_mmpose(data: Any, options: Options) -> list[Detections]:
+def recognises(data: Any) -> int:
+    """Its own object of frames, or lists of people who have keypoints and scores apart; also frames of nobody."""
+    if isinstance(data, dict):
+        return 1 + ("meta_info" in data) if "instance_info" in data else 0
+    entry = first_entry(data)
+    if entry is None:
+        return int(isinstance(data, list) and all(isinstance(frame, list) for frame in data))
+    if isinstance(entry, dict) and "instances" in entry:
+        return 1 + ("frame_id" in entry)
+    person = innermost(entry)
+    if not isinstance(person, dict) or "keypoints" not in person:
+        return 0
+    return 1 + ("keypoint_scores" in person) if isinstance(entry, list) or "keypoint_scores" in person else 0
+
+
+def read(data: Any, options: Options) -> list[Detections]:
     """Frames of instances ``{keypoints: [[x, y], …], keypoint_scores: […]}``.
 
     Accepts a list of instances (one image), a list of such lists (a video), and
@@ -36,7 +46,7 @@ def read_mmpose(data: Any, options: Options) -> list[Detections]:
     frames = as_list(data, "file")
     if frames and all(isinstance(entry, dict) and "keypoints" in entry for entry in frames):
         frames = [frames]
-    layout = unnamed_layout(options)
+    layout = unnamed_layout(options.skeleton)
     groups: dict[int, list[Person]] = {}
     for i, frame in enumerate(frames):
         index, instances = i, frame
@@ -49,7 +59,7 @@ def read_mmpose(data: Any, options: Options) -> list[Detections]:
             counts = [len(named)] if named is not None else list(layout)
             if len(xy) not in counts:
                 expected = " or ".join(map(str, counts))
-                remedy = "" if named else skeleton_remedy(options, "; name other joint orders with --skeleton")
+                remedy = "" if named else skeleton_remedy(options.skeleton, "; name other joint orders with --skeleton")
                 raise InputError(f"{what}.keypoints: {len(xy)} joints; expected {expected}{remedy}")
             person = as_index(as_object(instance, what).get("track_id"), j)
             groups.setdefault(len(xy), []).append(Person(index, person, xy, confidence))
@@ -62,7 +72,7 @@ def _instance(instance: Any, what: str) -> tuple[Array, Array]:
     instance = as_object(instance, what, "keypoints")
     rows = as_list(instance["keypoints"], f"{what}.keypoints")
     if rows and isinstance(rows[0], list) and len(rows[0]) == 3 and "keypoint_scores" in instance:
-        raise InputError(f"{what}.keypoints: has three coordinates a joint; lifting needs 2D keypoints in pixels")
+        raise InputError(f"{what}.keypoints: has three coordinates per joint; lifting needs 2D keypoints in pixels")
     xy, confidence = points(rows, f"{what}.keypoints")
     if instance.get("keypoint_scores") is not None:
         confidence = numbers(instance["keypoint_scores"], f"{what}.keypoint_scores")

@@ -1,4 +1,4 @@
-"""OpenPose's JSON: one file a frame, ``people[].pose_keypoints_2d``."""
+"""OpenPose's JSON: one file per frame, ``people[].pose_keypoints_2d``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 
 from ...files.checks import as_index, as_list, as_object
 from ...geometry.skeletons import Skeleton, get_skeleton
-from .common import Detections, Options, Person, skeleton_remedy, temporary_skeleton, triples
+from ..detections import Detections, Options, Person, triples
+from ..documents import first_entry
+from ..joint_names import skeleton_remedy, temporary_skeleton
+
+NAME = "openpose"
+ABOUT = "OpenPose JSON, BODY_25 or COCO-18: a file, or a folder of *_keypoints.json as one clip"
+#: Files of a folder whose names end so are the frames of one clip, see `read_frames`.
+FRAME_SUFFIX = "_keypoints.json"
 
 #: OpenPose's COCO model: BODY_25 without the mid-hip and the feet.
 COCO18 = (
@@ -17,13 +24,19 @@ COCO18 = (
 )  # fmt: skip
 
 
-def read_openpose(data: Any, options: Options) -> list[Detections]:
+def recognises(data: Any) -> int:
+    """An object with people, or a list of these."""
+    frame = first_entry(data)
+    return 1 + ("version" in frame) if isinstance(frame, dict) and "people" in frame else 0
+
+
+def read(data: Any, options: Options) -> list[Detections]:
     """One frame (an object with ``people``) or a list of them."""
     frames = data if isinstance(data, list) else [data]
-    return read_openpose_frames(((options.file, frame) for frame in frames), options)
+    return read_frames(((options.file, frame) for frame in frames), options)
 
 
-def read_openpose_frames(frames: Iterable[tuple[str, Any]], options: Options) -> list[Detections]:
+def read_frames(frames: Iterable[tuple[str, Any]], options: Options) -> list[Detections]:
     """The frames of one clip as (file, content); BODY_25 or COCO-18 joints.
 
     OpenPose writes (0, 0, 0) for a joint that it did not find; confidence 0 makes it missing.
@@ -33,7 +46,7 @@ def read_openpose_frames(frames: Iterable[tuple[str, Any]], options: Options) ->
     layout: dict[int, Skeleton] = {25: body25, 18: temporary_skeleton(COCO18)}
     if options.skeleton is not None:
         layout[len(options.skeleton)] = options.skeleton
-    remedy = skeleton_remedy(options)
+    remedy = skeleton_remedy(options.skeleton)
     groups: dict[int, list[Person]] = {}
     for frame, (source, content) in enumerate(frames):
         prefix = "" if source == options.file else f"{source}: "

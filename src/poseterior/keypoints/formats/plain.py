@@ -7,30 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_index, as_list, as_object, describe, number, numbers
+from ...files.checks import Array, as_index, as_list, as_name, as_object, describe, number, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import get_skeleton
-from ..keypoints import PoseId
-from .common import (
-    Detections,
-    Options,
+from ..detections import Detections, Options, points, size_pair
+from ..documents import first_entry
+from ..joint_names import (
     covering_skeleton,
-    points,
     refuse_unknown,
     resolve_names,
-    size_pair,
     skeleton_remedy,
     temporary_skeleton,
 )
+from ..keypoints import PoseId
+
+NAME = "plain"
+ABOUT = 'named joints: {"joints": [names], "keypoints": [[x, y, confidence?], ...]}, or a list of these'
 
 
-def read_plain(data: Any, options: Options) -> list[Detections]:
+def recognises(data: Any) -> int:
+    """An object with keypoints, or a list of these; the more so where it names the joints."""
+    entry = first_entry(data)
+    if not isinstance(entry, dict) or "keypoints" not in entry:
+        return 0
+    return 1 + ("joints" in entry or "skeleton" in entry)
+
+
+def read(data: Any, options: Options) -> list[Detections]:
     """``{"joints": [names], "keypoints": [[x, y, confidence?], …]}`` or a list of such objects.
 
     ``keypoints`` is one pose (joints, 2|3) or several frames (frames, joints, 2|3); null is a missing joint.
     Optional fields: ``image_size`` [width, height], ``focal`` px or ``intrinsics`` [fx, fy, cx, cy],
     ``height`` in metres, ``image`` (name of the photo, becomes the pose's file), ``covariance`` (standard
-    deviation in px, or 2x2 px², a joint), ``amplitude`` (of the heatmap's peak, a joint), ``frame``,
+    deviation in px, or 2x2 px², per joint), ``amplitude`` (of the heatmap's peak, per joint), ``frame``,
     ``person``; ``skeleton`` (a name) may stand instead of ``joints``.
 
     All poses are put into the skeleton asked for, else into the smallest named one that has all joints of the
@@ -82,7 +91,7 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
     joints = _joints(entry, what, options)
     named = f"'joints' names {len(joints)}"
     if entry.get("joints") is None:
-        remedy = skeleton_remedy(options) if entry.get("skeleton") is None else ""
+        remedy = skeleton_remedy(options.skeleton) if entry.get("skeleton") is None else ""
         named = f"the skeleton has {len(joints)}{remedy}"
     xy, confidence = _frames(entry["keypoints"], f"{what}.keypoints", len(joints), named)
     count = len(xy)
@@ -125,13 +134,6 @@ def _joints(entry: dict[str, Any], what: str, options: Options) -> list[str]:
     raise InputError(f"{what}: 'joints' (the joint names) is missing; add it, or pass --skeleton")
 
 
-def as_name(value: Any, what: str) -> str:
-    """``value`` if it is a string, else an `InputError`."""
-    if not isinstance(value, str):
-        raise InputError(f"{what}: expected a name, found {describe(value)}")
-    return value
-
-
 def _frames(value: Any, what: str, joints: int, named: str) -> tuple[Array, Array]:
     """(frames, joints, 2) and (frames, joints) from one pose or a list of poses."""
     rows = as_list(value, what)
@@ -167,7 +169,7 @@ def _covariance(value: Any, what: str, frames: int, joints: int) -> Array | None
 
 
 def _per_joint(value: Any, what: str, frames: int, joints: int, event: tuple[int, ...] = ()) -> Array | None:
-    """One number, or an array of shape ``event``, a joint: with or without the frames in the file, with them here."""
+    """One number, or an array of shape ``event``, per joint: with or without the frames in the file, with them here."""
     if value is None:
         return None
     shapes = tuple(dict.fromkeys([(joints,), (joints, *event), (frames, joints), (frames, joints, *event)]))

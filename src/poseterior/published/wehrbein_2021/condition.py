@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...data.sets.h36m_layout import DETECTED_JOINTS
 from ...files.errors import InputError
 from ...geometry.linalg import ellipse_covariance
-from ...geometry.skeletons import DETECTED_JOINTS
 
 __all__ = [
     "CONDITION_JOINTS",
@@ -61,7 +61,7 @@ def published_condition(
     2.1 px and divided by 20. The hips and the pelvis are left out.
 
     Args:
-        amplitude: height of the peak; joints in the order of `poseterior.geometry.skeletons.DETECTED_JOINTS`.
+        amplitude: height of the peak; joints in the order of `poseterior.data.sets.h36m_layout.DETECTED_JOINTS`.
         mean: heatmap px, x right, y down.
         sigma_x, sigma_y: standard deviations (px) along and across the axis at ``theta``.
         theta: radians from x towards y *up*, see `poseterior.keypoints.heatmaps.HeatmapGaussians.axes`.

@@ -17,10 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ...data.sets.h36m_layout import DETECTED_JOINTS
 from ...distributions.base import SampledPoseDistribution
 from ...files.errors import InputError
 from ...geometry.linalg import ellipse_axes
-from ...geometry.skeletons import DETECTED_JOINTS, SKELETONS, Skeleton, get_skeleton
+from ...geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from ...keypoints import Keypoints2D
 from .condition import CONDITION_JOINTS, centre_pose, published_condition, standardise_keypoints
 

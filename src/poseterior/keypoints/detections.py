@@ -1,8 +1,7 @@
-"""What the readers share: checked numbers, joint names, and the arrays that become `Keypoints2D`."""
+"""What a keypoint file holds, on its way to `Keypoints2D`: checked numbers, people, and arrays of them."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,31 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_list, describe, numbers
-from ...files.errors import InputError
-from ...geometry.skeletons import SKELETONS, Skeleton, canonical_joint_name, get_skeleton
-from ..keypoints import Keypoints2D, PoseId
+from ..files.checks import Array, as_list, describe, numbers
+from ..files.errors import InputError
+from ..geometry.skeletons import Skeleton
+from .keypoints import Keypoints2D, PoseId
 
-#: Numbers of joints that detectors write without naming them -> (skeleton, how many leading joints are its).
-#: 133 is COCO-WholeBody, 136 is Halpe's full body: the body comes first in both, the rest is not used.
-UNNAMED: dict[int, str] = {17: "coco17", 26: "halpe26", 133: "coco17", 136: "halpe26"}
-
-# cmu31's names (root, thorax, head) mean other things than those of the keypoint skeletons.
-_NAMED_LAYOUTS = tuple(s for s in SKELETONS.values() if s.name != "cmu31")
-_KNOWN_JOINTS = frozenset(chain.from_iterable(s.joints for s in SKELETONS.values()))
-_USUAL_JOINTS = sorted(set(chain.from_iterable(s.joints for s in _NAMED_LAYOUTS)))
-
-RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
-_RESULT_SCHEMA = "poseterior.result"
-
-
-class UnknownContent(InputError):
-    """The content is of none of the formats: a folder skips such files."""
-
-
-def is_result_schema(schema: Any) -> bool:
-    """Whether a file's ``schema`` field says that it is one of our result files."""
-    return isinstance(schema, str) and schema.startswith(_RESULT_SCHEMA)
+__all__ = ["Detections", "FrameNumbers", "Options", "Person", "points", "size_pair", "triples"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +119,27 @@ class Detections:
         return message if self.sources is None else f"{self.sources[i]}: {message}"
 
 
+class FrameNumbers:
+    """Numbers images in order of first appearance and people within each."""
+
+    def __init__(self) -> None:
+        self._frames: dict[Any, int] = {}
+        self._people: dict[int, int] = {}
+
+    def place(self, image_id: Any, what: str) -> tuple[int, int]:
+        """Numbers of the frame, and of the person in it, of the next entry of an image.
+
+        Raises:
+            InputError: an id that is neither a number nor a name.
+        """
+        if not isinstance(image_id, (int, str)):
+            raise InputError(f"{what}.image_id: expected a number or a name, found {describe(image_id)}")
+        frame = self._frames.setdefault(image_id, len(self._frames))
+        person = self._people.get(frame, 0)
+        self._people[frame] = person + 1
+        return frame, person
+
+
 def triples(value: Any, what: str, joints: Sequence[int], remedy: str = "") -> tuple[Array, Array]:
     """``[x0, y0, c0, x1, …]`` as xy (joints, 2) and confidence (joints,), for one of these joint counts."""
     flat = numbers(value, what)
@@ -179,76 +180,3 @@ def size_pair(value: Any, what: str) -> tuple[float, float]:
     if len(pair) != 2 or not np.isfinite(pair).all() or (pair <= 0).any():
         raise InputError(f"{what}: expected [width, height] in pixels, above 0, found {pair.tolist()}")
     return float(pair[0]), float(pair[1])
-
-
-# -- joints --------------------------------------------------------------------------------------------
-
-
-def unnamed_layout(options: Options) -> dict[int, Skeleton]:
-    """Joint counts that a format without joint names may have -> the skeleton of its leading joints."""
-    if options.skeleton is not None:
-        return {len(options.skeleton): options.skeleton}
-    return {count: get_skeleton(name) for count, name in UNNAMED.items()}
-
-
-def skeleton_remedy(options: Options, unset: str = "") -> str:
-    """What to do about a number of joints that does not fit; ``unset`` where no skeleton was asked for."""
-    if options.skeleton is None:
-        return unset
-    return f"; skeleton {options.skeleton.name!r} does not fit this file: drop --skeleton, or lift this file apart"
-
-
-def resolve_names(names: Any, what: str, skeleton: Skeleton | None = None) -> list[str | None]:
-    """Our spelling of a file's joint names; None for those that no skeleton knows.
-
-    Raises:
-        InputError: not a list of strings, or two that mean the same joint.
-    """
-    listed = as_list(names, what)
-    for i, name in enumerate(listed):
-        if not isinstance(name, str):
-            raise InputError(f"{what}[{i}]: expected a joint name, found {describe(name)}")
-    own = frozenset(skeleton.joints) if skeleton else frozenset()
-    found = [name if name in own else canonical_joint_name(name) for name in listed]
-    # "left_foot" is a way to say ankle, unless the ankle is there too: then it is SMPL's foot.
-    found = [
-        raw if found.count(ours) > 1 and raw in _KNOWN_JOINTS else ours for raw, ours in zip(listed, found, strict=True)
-    ]
-    known = [joint if joint in _KNOWN_JOINTS else None for joint in found]
-    for i, joint in enumerate(known):
-        if joint is not None and joint in known[:i]:
-            first = listed[known.index(joint)]
-            raise InputError(f"{what}: {first!r} and {listed[i]!r} both mean {joint!r}; name each joint once")
-    return known
-
-
-def refuse_unknown(names: Sequence[str], known: Sequence[str | None], what: str) -> list[str]:
-    """``known`` if every joint is, else an `InputError` with the nearest joint name."""
-    for name, joint in zip(names, known, strict=True):
-        if joint is None:
-            near = difflib.get_close_matches(canonical_joint_name(name), _USUAL_JOINTS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {_usual_names()}"
-            raise InputError(f"{what}: unknown joint {describe(name)}; {hint}")
-    return [joint for joint in known if joint is not None]
-
-
-def _usual_names() -> str:
-    """The joints of h36m17 and coco17, both sides in one, and the names of the other skeletons."""
-    joints = sorted({*get_skeleton("h36m17").joints, *get_skeleton("coco17").joints})
-    middle = [joint for joint in joints if not joint.startswith(("left_", "right_"))]
-    paired = [f"left_/right_{joint.removeprefix('left_')}" for joint in joints if joint.startswith("left_")]
-    others = [s.name for s in _NAMED_LAYOUTS if s.name not in ("h36m17", "coco17")]
-    return f"{', '.join(middle + paired)}, and the joints of {', '.join(others)}"
-
-
-def covering_skeleton(joints: Sequence[str], skeleton: Skeleton | None) -> Skeleton:
-    """The skeleton given, else the smallest named one that has all ``joints``, else h36m17."""
-    if skeleton is not None:
-        return skeleton
-    covering = [s for s in _NAMED_LAYOUTS if set(joints) <= set(s.joints)]
-    return min(covering, key=len, default=get_skeleton("h36m17"))
-
-
-def temporary_skeleton(joints: Sequence[str]) -> Skeleton:
-    """A skeleton of loose joints in the file's order, to be mapped by name."""
-    return Skeleton("file", tuple(joints), (-1,) * len(joints))

@@ -1,4 +1,4 @@
-"""COCO keypoint results and annotations, and AlphaPose (which writes COCO-like results)."""
+"""COCO's annotations: people marked in photographs, the joints named by the category."""
 
 from __future__ import annotations
 
@@ -10,75 +10,24 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, number
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
-from .common import (
-    Detections,
-    Options,
-    Person,
-    covering_skeleton,
-    resolve_names,
-    size_pair,
-    skeleton_remedy,
-    temporary_skeleton,
-    triples,
-    unnamed_layout,
-)
+from ..detections import Detections, FrameNumbers, Options, Person, size_pair, triples
+from ..joint_names import covering_skeleton, resolve_names, skeleton_remedy, temporary_skeleton, unnamed_layout
 
-_LOG = logging.getLogger(__name__)
+NAME = "coco-annotations"
+ABOUT = "COCO ground truth: {images, annotations, categories}; names, sizes are used"
 
 #: Confidence that stands for COCO's v: not labelled, labelled but hidden from view, labelled and seen.
 VISIBILITY_CONFIDENCE = (0.0, 0.5, 1.0)
 
-
-class _Frames:
-    """Numbers images in order of first appearance and people within each."""
-
-    def __init__(self) -> None:
-        self._frames: dict[Any, int] = {}
-        self._people: dict[int, int] = {}
-
-    def place(self, image_id: Any, what: str) -> tuple[int, int]:
-        if not isinstance(image_id, (int, str)):
-            raise InputError(f"{what}.image_id: expected a number or a name, found {describe(image_id)}")
-        frame = self._frames.setdefault(image_id, len(self._frames))
-        person = self._people.get(frame, 0)
-        self._people[frame] = person + 1
-        return frame, person
+_LOG = logging.getLogger(__name__)
 
 
-def _read_results(data: Any, options: Options) -> list[Detections]:
-    layout = unnamed_layout(options)
-    remedy = skeleton_remedy(options, "; name other joint orders with --skeleton")
-    frames = _Frames()
-    groups: dict[Skeleton, list[Person]] = {}
-    for i, entry in enumerate(as_list(data, "file")):
-        what = f"result {i}"
-        entry = as_object(entry, what, "image_id", "keypoints")
-        xy, confidence = triples(entry["keypoints"], f"{what}.keypoints", tuple(layout), remedy)
-        skeleton = layout[len(xy)]
-        frame, person = frames.place(entry["image_id"], what)
-        person = as_index(entry.get("track_id", entry.get("idx")), person)
-        joints = len(skeleton)
-        groups.setdefault(skeleton, []).append(Person(frame, person, xy[:joints], confidence[:joints]))
-    return [Detections.from_people(people, skeleton, options) for skeleton, people in groups.items()]
+def recognises(data: Any) -> int:
+    """An object with images and annotations."""
+    return 2 if isinstance(data, dict) and "images" in data and "annotations" in data else 0
 
 
-def read_coco_results(data: Any, options: Options) -> list[Detections]:
-    """A list of ``{image_id, category_id, keypoints: [x, y, score] * joints, score}``.
-
-    The third number of each joint is its confidence; the person's ``score`` is not used.
-    """
-    return _read_results(data, options)
-
-
-def read_alphapose(data: Any, options: Options) -> list[Detections]:
-    """AlphaPose's results: as COCO's, ``image_id`` an image name, 26 (Halpe), 17 (COCO) or 136 joints.
-
-    ``idx`` is the track id where the tracker ran.
-    """
-    return _read_results(data, options)
-
-
-def read_coco_annotations(data: Any, options: Options) -> list[Detections]:
+def read(data: Any, options: Options) -> list[Detections]:
     """COCO's ground truth: ``{images, annotations, categories}``.
 
     ``v`` = 0 is a missing joint, 1 (labelled, not seen) has confidence 0.5, 2 has confidence 1. Crowds and
@@ -92,9 +41,9 @@ def read_coco_annotations(data: Any, options: Options) -> list[Detections]:
             raise InputError(f"images[{i}].id: expected a number or a name, found {describe(identity)}")
         images[identity] = image
     names = _category_names(data.get("categories"), options)
-    layout = unnamed_layout(options)
+    layout = unnamed_layout(options.skeleton)
 
-    frames = _Frames()
+    frames = FrameNumbers()
     groups: dict[tuple[str, ...] | Skeleton, list[Person]] = {}
     skipped = 0
     for i, note in enumerate(as_list(data["annotations"], "annotations")):
@@ -106,7 +55,7 @@ def read_coco_annotations(data: Any, options: Options) -> list[Detections]:
         category = note.get("category_id")
         joints = names.get(category) if isinstance(category, (int, str)) else None
         counts = tuple(layout) if joints is None else (len(joints),)
-        remedy = skeleton_remedy(options) if joints is None else ""
+        remedy = skeleton_remedy(options.skeleton) if joints is None else ""
         xy, labels = triples(note["keypoints"], f"{what}.keypoints", counts, remedy)
         confidence = _label_confidence(labels, what)
         if not (confidence > 0).any():

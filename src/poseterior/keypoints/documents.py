@@ -1,0 +1,204 @@
+"""Keypoint files before their format is known: JSON as Python sees it, npy and npz as arrays that load when asked for.
+
+Nothing in a file is executed or unpickled, and no array is allocated on a header's word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..files.checks import Array
+from ..files.errors import InputError
+from ..files.npz import NPY_MAGIC, ZIP_MAGIC, check_header, load_entry, open_npz
+
+__all__ = ["ArrayFile", "UnknownContent", "first_entry", "innermost", "kind_of", "read_document"]
+
+_RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
+_RESULT_SCHEMA = "poseterior.result"
+#: The longest text (bytes in the npz) that is looked at for the name of a schema.
+_LONGEST_SCHEMA = 4096
+
+#: How other files begin, and what to tell who passes one.
+_STRANGERS = {
+    b"\x80": "is a Python pickle, which is never loaded; save the keypoints as .npy, .npz or JSON",
+    b"\xff\xd8\xff": "is a photo; run a 2D keypoint detector on it and pass what that writes",
+    b"\x89PNG": "is a photo; run a 2D keypoint detector on it and pass what that writes",
+}
+
+
+class UnknownContent(InputError):
+    """The content is of none of the formats: a folder skips such files."""
+
+
+class ArrayFile:
+    """An npy or npz file.
+
+    Attributes:
+        path: where it is.
+        names: of its arrays; the only one of an npy file is called "keypoints".
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as stream:
+            self._npz = stream.read(len(NPY_MAGIC)) != NPY_MAGIC
+        self.names: tuple[str, ...] = ("keypoints",)
+        if self._npz:
+            with open_npz(path) as archive:
+                self.names = tuple(info.filename.removesuffix(".npy") for info in archive.infolist())
+
+    def load(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+        """Those of the arrays named that are there.
+
+        Args:
+            kinds: name -> kinds of number that the array may hold (NumPy's ``dtype.kind``), ``"fiu"`` say.
+
+        Raises:
+            InputError: another kind, a header that claims more than the file holds, an archive that unpacks out of all
+                proportion.
+        """
+        if not self._npz:
+            return {name: _load_npy(self.path, kinds[name]) for name in self.names if name in kinds}
+        with open_npz(self.path) as archive:
+            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            return {name: load_entry(archive, entries[name], kinds[name]) for name in kinds if name in entries}
+
+    @property
+    def schema(self) -> str | None:
+        """The text that an npz file's ``schema`` holds; an array of that name may hold anything else, which is None."""
+        if not self._npz or "schema" not in self.names:
+            return None
+        with open_npz(self.path) as archive:
+            entry = next(info for info in archive.infolist() if info.filename.removesuffix(".npy") == "schema")
+            if entry.file_size > _LONGEST_SCHEMA:
+                return None
+            try:
+                array = load_entry(archive, entry, "U")
+            except InputError:
+                return None
+        return str(array.item()) if array.ndim == 0 else None
+
+
+def _load_npy(path: Path, kinds: str) -> Array:
+    with path.open("rb") as stream:
+        check_header(stream, path.stat().st_size, kinds, "array")
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"array: cannot be read ({error})") from None
+
+
+def kind_of(path: Path) -> Literal["json", "arrays"]:
+    """Whether a file is an npy or npz, by its first bytes; all others have to be JSON.
+
+    Raises:
+        InputError: no such file, an empty one, one that cannot be read.
+        UnknownContent: Parquet.
+    """
+    start = _read_bytes(path, 8)
+    if start.startswith(b"PAR1"):
+        raise UnknownContent(_RESULT if _is_parquet_result(path) else "is a Parquet file, not keypoints")
+    return "arrays" if start.startswith((NPY_MAGIC, *ZIP_MAGIC)) else "json"
+
+
+def read_document(path: Path) -> Any:
+    """A JSON file's objects and lists, or an `ArrayFile`.
+
+    Raises:
+        InputError: as `kind_of`; no whole JSON document; a broken archive.
+        UnknownContent: one of our own results, a photo, a pickle.
+    """
+    if kind_of(path) == "arrays":
+        data = ArrayFile(path)
+        schema: Any = data.schema
+    else:
+        data = _parse_json(_read_bytes(path))
+        schema = data.get("schema") if isinstance(data, dict) else None
+    if _is_result(schema):
+        raise UnknownContent(_RESULT)
+    return data
+
+
+# -- what formats are recognised by ------------------------------------------------------------------------
+
+
+def first_entry(data: Any) -> Any:
+    """The first entry of a list that is not empty, None where all are; what is no list, as it is."""
+    return next((entry for entry in data if entry), None) if isinstance(data, list) else data
+
+
+def innermost(data: Any) -> Any:
+    """What a list of lists (of lists ...) begins with."""
+    while isinstance(data, list) and data:
+        data = data[0]
+    return data
+
+
+# -- bytes -------------------------------------------------------------------------------------------------
+
+
+def _is_result(schema: Any) -> bool:
+    """Whether a file's ``schema`` field says that it is one of our result files."""
+    return isinstance(schema, str) and schema.startswith(_RESULT_SCHEMA)
+
+
+def _is_parquet_result(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        about = json.loads((pq.read_schema(path).metadata or {}).get(b"poseterior", b"null"))
+    except (pa.ArrowException, OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and _is_result(about.get("schema"))
+
+
+def _read_bytes(path: Path, count: int = -1) -> bytes:
+    if not path.exists():
+        raise InputError("no such file")
+    if not path.is_file():
+        raise InputError("is neither a file nor a folder")
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(count)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})") from None
+    if not content:
+        raise InputError("the file is empty")
+    return content
+
+
+def _parse_json(content: bytes) -> Any:
+    """The document, or an `InputError` that tells what the file is instead.
+
+    NaN and Infinity literals are let through: the first is a missing joint, the second is refused later with
+    the joint's name.
+    """
+    for start, message in _STRANGERS.items():
+        if content.startswith(start):
+            raise UnknownContent(message)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text (byte {error.start}), so not JSON; nor is it npy or npz") from None
+    text = text.strip()
+    if not text:
+        raise InputError("the file is empty")
+    if text[0] not in "[{":
+        raise InputError("neither JSON (an object or a list) nor an npy or npz file")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        if error.pos >= len(text) - 1 or error.msg.startswith("Unterminated"):
+            raise InputError(f"the JSON ends early ({where}): is the file truncated?") from None
+        if error.msg == "Extra data":
+            raise InputError(f"more than one JSON document ({where}); put them into one list") from None
+        raise InputError(f"not valid JSON ({where}: {error.msg})") from None
+    except ValueError:
+        raise InputError("not valid JSON: a number has thousands of digits") from None
