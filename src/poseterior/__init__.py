@@ -14,10 +14,9 @@ The rooms `metrics`, `distributions`, `data` and `view` hold the rest: ``pp.metr
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from ._version import __version__
+
+TYPE_CHECKING = False  # importing it from typing would be most of the time that importing this takes
 
 #: Where each name of the face stands.
 _HOMES = {
@@ -67,6 +66,8 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import data, distributions, metrics, view
     from .distributions.base import PoseDistribution
     from .evaluation.calibrate import calibrate
@@ -84,6 +85,8 @@ if TYPE_CHECKING:
 else:  # hidden from type checkers, so that they find names that do not exist
 
     def __getattr__(name: str) -> Any:
+        import importlib
+
         if name in _ROOMS:
             return importlib.import_module(f"{__name__}.{name}")
         if name in _HOMES:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_room
 
 if TYPE_CHECKING:
+    from .mocap.importing import *
     from .observations import *
-    from .store import *
     from .simulation.protocols import *
     from .simulation.simulator import *
-    from .mocap.importing import *
+    from .store import *
 
 __getattr__, __dir__ = lazy_room(
     __name__,

@@ -6,14 +6,14 @@ from .._lazy import lazy_room
 
 if TYPE_CHECKING:
     from .base import *
-    from .regions import *
-    from .mixture import *
-    from .flow import *
-    from .delta import *
-    from .independent import *
-    from .empirical import *
-    from .rotations import *
     from .clustering import *
+    from .delta import *
+    from .empirical import *
+    from .flow import *
+    from .independent import *
+    from .mixture import *
+    from .regions import *
+    from .rotations import *
 
 __getattr__, __dir__ = lazy_room(
     __name__,

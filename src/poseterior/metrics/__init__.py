@@ -7,12 +7,12 @@ from .._lazy import lazy_room
 if TYPE_CHECKING:
     from .accuracy import *
     from .calibration import *
-    from .scores import *
+    from .depth_order import *
     from .diagnostics import *
     from .estimates import *
     from .plausibility import *
-    from .depth_order import *
     from .rotations import *
+    from .scores import *
 
 __getattr__, __dir__ = lazy_room(
     __name__,
