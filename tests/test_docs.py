@@ -154,7 +154,9 @@ def check_names(command: object, where: str) -> None:
 def test_options_exist(page: Path) -> None:
     """Every `--option` between words is one of some command's."""
     known = set(re.findall(r"--[a-z][\w-]*", "\n".join(help_of_all().values()))) | FOREIGN
-    named = {option for code in re.findall(r"`([^`\n]+)`", prose(page)) for option in re.findall(r"--[a-z][\w-]*", code)}
+    named = {
+        option for code in re.findall(r"`([^`\n]+)`", prose(page)) for option in re.findall(r"--[a-z][\w-]*", code)
+    }
     foreign = {
         option
         for words in commands(page)
