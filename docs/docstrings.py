@@ -12,6 +12,8 @@ from typing import Any
 import griffe
 
 _BAR = re.compile(r"^=+(?: +=+)+$")
+#: Several names in one entry of a section: "    samples, seed: of the regions".
+_NAMES = re.compile(r"^ +\w+(?:, \w+)+(?=: )")
 
 
 def _cells(line: str, bar: str) -> list[str]:
@@ -52,7 +54,10 @@ def as_markdown(text: str) -> str:
             out += ["", f"{indent}```pycon", *lines[at:end], f"{indent}```", ""]
             at = end
             continue
-        out.append(line[:-1] if line.endswith("::") and not line.startswith(" ") else line)
+        if line.endswith("::") and not line.startswith(" "):
+            line = line[:-1]
+        # Spaces that do not break keep griffe from taking all names but the first for a type.
+        out.append(_NAMES.sub(lambda names: re.sub(r"(?<=,) ", "\N{NO-BREAK SPACE}", names[0]), line))
         at += 1
     return "\n".join(out)
 

@@ -23,9 +23,9 @@ _SUBCOMMAND = re.compile(r"^ +• ([\w-]+)", re.MULTILINE)
 
 
 def help_of(words: tuple[str, ...]) -> str:
-    """What ``poseterior WORDS --help`` prints on a plain terminal, 88 columns wide."""
+    """What ``poseterior WORDS --help`` prints on a plain terminal, 78 columns wide."""
     out = io.StringIO()
-    plain = {"COLUMNS": "88", "NO_COLOR": "1", "TERM": "dumb"}
+    plain = {"COLUMNS": "78", "NO_COLOR": "1", "TERM": "dumb"}
     with mock.patch.dict(os.environ, plain), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         parse([*words, "--help"])
     return out.getvalue()

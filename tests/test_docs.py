@@ -104,6 +104,18 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         exec(compile(block.code, f"{name_of(page)}, block {number}", "exec"), names)
 
 
+def test_the_keypoint_file_of_the_tutorial_is_read(tmp_path: Path) -> None:
+    import poseterior as pp
+
+    (block,) = [block for block in blocks(DOCS / "get-started.md") if block.language == "json"]
+    (tmp_path / "person.json").write_text(block.code)
+    keypoints = pp.read_keypoints(tmp_path / "person.json")
+    assert keypoints.batch_shape == (1,)
+    visible = dict(zip(keypoints.skeleton.joints, keypoints.visible[0].tolist(), strict=True))
+    assert visible["left_knee"]
+    assert not visible["right_knee"]
+
+
 def test_few_blocks_are_not_run() -> None:
     reasons = [b.reason for page in PAGES for b in blocks(page) if b.reason]
     assert len(reasons) <= 3, reasons
@@ -211,6 +223,7 @@ def test_docstrings_become_markdown() -> None:
         sys.path.remove(str(DOCS))
     table = "Fields::\n\n===  =====\na    b\n===  =====\nx    one\n     two\ny    a|b\n===  =====\nend"
     assert as_markdown(table) == "Fields:\n\n\n| a | b |\n| --- | --- |\n| x | one two |\n| y | a\\|b |\n\nend"
+    assert as_markdown("Args:\n    a, b: both.\nor c, d") == "Args:\n    a,\N{NO-BREAK SPACE}b: both.\nor c, d"
     assert as_markdown("See\n\n>>> f(1)\n2") == "See\n\n\n```pycon\n>>> f(1)\n2\n```\n"
 
 
