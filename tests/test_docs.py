@@ -116,6 +116,12 @@ def test_the_keypoint_file_of_the_tutorial_is_read(tmp_path: Path) -> None:
     assert not visible["right_knee"]
 
 
+def test_places_in_the_code_exist() -> None:
+    for place in re.findall(r"`([a-z_0-9]+(?:/[a-z_0-9]+)+)`", (DOCS / "papers.md").read_text()):
+        path = ROOT / "src" / "poseterior" / place
+        assert path.is_dir() or path.with_suffix(".py").is_file(), place
+
+
 def test_few_blocks_are_not_run() -> None:
     reasons = [b.reason for page in PAGES for b in blocks(page) if b.reason]
     assert len(reasons) <= 3, reasons
