@@ -17,10 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 import poseterior as pp
-from poseterior.cli.calibrate import simulated
 from poseterior.data.observations import load_observations
 from poseterior.distributions.regions import Recalibration
-from poseterior.evaluation.calibrate import Distances, coverage_of, fit_distances, halves, measure
+from poseterior.evaluation.calibrate import Distances, coverage_of, fit_distances, halves, measure, simulated
 
 
 def named_path(text: str) -> tuple[str, Path]:

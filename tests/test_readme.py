@@ -1,51 +1,44 @@
-"""The README's Python snippets run as they stand."""
+"""The README is short, and its code runs as it stands."""
 
-import re
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 
-from poseterior.cli import main
+from documents import EXAMPLES, ROOT, blocks, commands, links
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-EXAMPLES = README.parent / "src" / "poseterior" / "examples"
-
-
-def snippets() -> list[str]:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    return [block for block in blocks if "import poseterior" in block]
+README = ROOT / "README.md"
 
 
-def test_snippets_are_found():
-    assert len(snippets()) == 3
+def test_it_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
-def test_snippets_run(index, tmp_path, monkeypatch, capsys):
+def test_it_has_what_a_newcomer_needs() -> None:
+    text = README.read_text()
+    assert [link for link in links(README) if link.endswith(".png")] == ["docs/demo.png"]
+    for heading in ("Install and run", "Lift your own keypoints", "Python", "Units and axes", "Licence"):
+        assert f"\n## {heading}" in text, heading
+    assert ["poseterior", "demo"] in list(commands(README))
+
+
+def test_the_league_table_names_every_shipped_lifter_once() -> None:
+    from poseterior.lifters import list_shipped
+
+    league = README.read_text().split("<!-- league:begin -->")[1].split("<!-- league:end -->")[0]
+    rows = [line.split("|")[1].strip(" `") for line in league.strip().splitlines()[2:]]
+    assert sorted(rows) == sorted(list_shipped())
+
+
+def test_the_python_is_a_dozen_lines_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    (block,) = [block for block in blocks(README) if block.language == "python"]
+    assert len([line for line in block.code.splitlines() if line.strip()]) <= 12
     monkeypatch.chdir(tmp_path)
     (tmp_path / "person.json").write_text((EXAMPLES / "demo.json").read_text())
-    assert main(["lift", "person.json", "--samples", "3", "--out", "poses.parquet"]) == 0
     names: dict = {}
-    exec(compile(snippets()[index], "README.md", "exec"), names)
-    if index == 0:
-        assert names["samples"].shape[0] == 200
-        assert names["hypotheses"].shape[-3:] == (8, 17, 3)
-    elif index == 1:
-        assert names["poses"].mean.shape == (*names["fitted"].mean.shape[:-3], 17, 3)
-        assert names["mine"].sample(seed=0).shape[-2:] == (17, 3)
-        assert float(names["misfit"]) < 5
-        assert float(names["prior"].log_prob(names["rotations"].detach(), root=False)) > 50
-    else:
-        assert names["mean"].shape[1:] == (17, 3)
-        assert names["samples"].shape == (len(names["mean"]), 3, 17, 3)
-        assert len(names["result"].mean) == len(names["mean"])
-
-
-def test_every_command_of_the_readme_exists(capsys):
-    text = README.read_text()
-    commands = set(re.findall(r"^poseterior (\w+)(?: (\w+))?", text, re.MULTILINE))
-    for command, sub in commands:
-        words = [command, sub] if command in ("data", "prior", "heatmaps") else [command]
-        with pytest.raises(SystemExit) as stop:
-            main([*words, "--help"])
-        assert stop.value.code == 0
+    exec(compile(block.code, "README.md", "exec"), names)
+    assert names["samples"].shape == (200, 5, 17, 3)
+    assert names["hypotheses"].shape[-3:] == (8, 17, 3)
+    assert names["region"].radius.shape == (5, 17)
+    assert names["result"].mean.shape == (5, 17, 3)

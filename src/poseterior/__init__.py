@@ -8,77 +8,103 @@ torch.Size([17, 3])
 
 Poses are metres relative to the pelvis in camera axes: x right, y down, z forward. Names are imported when
 first used, so that ``import poseterior`` and the command line's help stay fast.
+
+The rooms `metrics`, `distributions`, `data` and `view` hold the rest: ``pp.metrics.mpjpe``, ``pp.data.PoseStore``.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from ._version import __version__
 
+TYPE_CHECKING = False  # importing it from typing would be most of the time that importing this takes
+
+#: Where each name of the face stands.
 _HOMES = {
-    "FlowPoseDistribution": "distributions.flow",
     "InputError": "files.errors",
     "Keypoints2D": "keypoints",
     "LiftResult": "results.poses",
     "Lifter": "lifters",
-    "MixturePoseDistribution": "distributions.mixture",
     "PoseDistribution": "distributions.base",
-    "PoseId": "keypoints",
-    "Recalibration": "distributions.regions",
-    "Region": "distributions.regions",
-    "RotationDistribution": "distributions.rotations",
-    "RotationResult": "results.rotations",
-    "Skeleton": "geometry.skeletons",
     "SKELETONS": "geometry.skeletons",
+    "calibrate": "evaluation.calibrate",
+    "evaluate": "evaluation.evaluate",
     "example_keypoints": "keypoints.reading",
     "fit_gaussians": "keypoints.heatmaps",
     "lift": "lifting.poses",
-    "lift_rotations": "lifting.rotations",
     "list_shipped": "lifters",
     "load": "lifters",
     "load_result": "results.poses",
     "read_keypoints": "keypoints.reading",
-    "save_motion": "results.motion",
-    "save_result": "results.poses",
     "solve_ik": "lifting.ik",
+    "train": "training.run",
 }
+_ROOMS = ("data", "distributions", "metrics", "view")
+
+#: Names of 0.1 that are no longer on the face: where they stand, and what to write instead.
+_MOVED = {
+    "FlowPoseDistribution": ("distributions.flow", "FlowPoseDistribution", "pp.distributions.FlowPoseDistribution"),
+    "MixturePoseDistribution": (
+        "distributions.mixture", "MixturePoseDistribution", "pp.distributions.MixturePoseDistribution",
+    ),
+    "PoseId": ("keypoints", "PoseId", "poseterior.keypoints.PoseId"),
+    "Recalibration": ("distributions.regions", "Recalibration", "pp.distributions.Recalibration"),
+    "Region": ("distributions.regions", "Region", "pp.distributions.Region"),
+    "RotationPoseDistribution": (
+        "distributions.rotations", "RotationDistribution", "pp.distributions.RotationDistribution",
+    ),
+    "RotationResult": ("results.rotations", "RotationResult", "poseterior.results.rotations.RotationResult"),
+    "Skeleton": ("geometry.skeletons", "Skeleton", "poseterior.geometry.skeletons.Skeleton"),
+    "lift_rotations": ("lifting.rotations", "lift_rotations", "poseterior.lifting.rotations.lift_rotations"),
+    "save_motion": ("results.motion", "save_motion", "poseterior.results.motion.save_motion"),
+    "save_result": ("results.poses", "save_result", "poseterior.results.poses.save_result"),
+}  # fmt: skip
 
 __all__ = [
-    "SKELETONS", "FlowPoseDistribution", "InputError", "Keypoints2D", "LiftResult", "Lifter",
-    "MixturePoseDistribution", "PoseDistribution", "PoseId", "Recalibration", "Region", "RotationDistribution",
-    "RotationResult", "Skeleton", "__version__", "example_keypoints", "fit_gaussians", "lift", "lift_rotations",
-    "list_shipped", "load", "load_result", "read_keypoints", "save_motion", "save_result", "solve_ik",
+    "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "PoseDistribution", "__version__", "calibrate",
+    "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "list_shipped", "load",
+    "load_result", "metrics", "read_keypoints", "solve_ik", "train", "view",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from . import data, distributions, metrics, view
     from .distributions.base import PoseDistribution
-    from .distributions.flow import FlowPoseDistribution
-    from .distributions.mixture import MixturePoseDistribution
-    from .distributions.regions import Recalibration, Region
-    from .distributions.rotations import RotationDistribution
+    from .evaluation.calibrate import calibrate
+    from .evaluation.evaluate import evaluate
     from .files.errors import InputError
-    from .geometry.skeletons import SKELETONS, Skeleton
-    from .keypoints import Keypoints2D, PoseId
+    from .geometry.skeletons import SKELETONS
+    from .keypoints import Keypoints2D
     from .keypoints.heatmaps import fit_gaussians
     from .keypoints.reading import example_keypoints, read_keypoints
     from .lifters import Lifter, list_shipped, load
     from .lifting.ik import solve_ik
     from .lifting.poses import lift
-    from .lifting.rotations import lift_rotations
-    from .results.motion import save_motion
-    from .results.poses import LiftResult, load_result, save_result
-    from .results.rotations import RotationResult
+    from .results.poses import LiftResult, load_result
+    from .training.run import train
+else:  # hidden from type checkers, so that they find names that do not exist
 
+    def __getattr__(name: str) -> Any:
+        import importlib
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _ROOMS:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+            globals()[name] = value
+            return value
+        if name in _MOVED:
+            import warnings
+
+            module, now, instead = _MOVED[name]
+            warnings.warn(
+                f"poseterior.{name} will go in the release after this one; use {instead}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return getattr(importlib.import_module(f"{__name__}.{module}"), now)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted(__all__)

@@ -530,7 +530,7 @@ def training_store(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", list(list_shipped()))
 def test_shipped_regions_hold_what_they_say(name, training_store):
     """region(0.9) holds 0.90 in simulations that nothing was fitted on (2000 poses: one standard error is 0.007)."""
-    from poseterior.cli.calibrate import simulated
+    from poseterior.evaluation.calibrate import simulated
 
     found = coverage(load(name), simulated(training_store, 2000, seed=5))
     assert found["calibrated"]

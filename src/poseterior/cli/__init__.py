@@ -29,7 +29,7 @@ from .prior import Prior
 from .train import Train
 from .view import View
 
-__all__ = ["main"]
+__all__ = ["main", "parse"]
 
 _Command = (
     Annotated[Demo, tyro.conf.subcommand(name="demo")]
@@ -73,17 +73,15 @@ def _sigterm_ends_tidily() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 2 for input that the user can mend, with its message on standard error."""
-    from .._version import __version__
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that the arguments ask for, with its options; nothing is run.
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given in (["--version"], ["-V"]):
-        print(f"poseterior {__version__}")
-        return 0
-    command: Any = tyro.cli(
+    Raises:
+        SystemExit: help was asked for (code 0), or the arguments are wrong (code 2, with a message).
+    """
+    return tyro.cli(
         _Command,
-        args=given or ["--help"],
+        args=list(arguments),
         prog="poseterior",
         description=_DESCRIPTION,
         config=(
@@ -92,6 +90,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tyro.conf.HelptextFromCommentsOff,
         ),
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 2 for input that the user can mend, with its message on standard error."""
+    from .._version import __version__
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
+        print(f"poseterior {__version__}")
+        return 0
+    command = parse(given or ["--help"])
     from ..files.errors import InputError
 
     try:

@@ -23,23 +23,6 @@ _LEVEL = 0.9
 _OTHER_SAMPLES = 1_000_000
 
 
-def simulated(store: Path, poses: int, seed: int) -> Observations:
-    """Random frames of a store, seen by the simulator with its default ranges; their ids name the clips."""
-    from dataclasses import replace
-
-    import torch
-
-    from ..data.simulation.simulator import Simulator
-    from ..data.store import PoseStore
-    from ..keypoints import PoseId
-
-    # Neighbouring frames of faster clips would only be copies.
-    mocap = PoseStore(store).load(fps=10.0)
-    drawn = Simulator(mocap)(poses, torch.Generator().manual_seed(seed))
-    ids = [PoseId(mocap.clip_names[mocap.clip[i]], int(mocap.frame[i]), 0) for i in drawn.index.tolist()]
-    return replace(drawn, keypoints=drawn.keypoints._replace(ids=ids))
-
-
 def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any:
     """Coverage and size of the regions before, with the temperatures alone, and with all factors."""
     from rich.box import SIMPLE_HEAD
@@ -101,7 +84,7 @@ class Calibrate:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from ..evaluation.calibrate import fit_distances
+        from ..evaluation.calibrate import fit_distances, two_sets
         from ..lifters import list_shipped, load
         from ..lifters.saved import folder_of
         from ._common import check_device
@@ -110,7 +93,7 @@ class Calibrate:
         self._check(shipped=folder in list_shipped().values())
         device, test_paths = check_device(self.device), self._tests()
         lifter = load(folder)
-        fitting, held_out, description = self._observations()
+        fitting, held_out, description = two_sets(self.data, self.poses, self.seed, self.protocol)
         tests = {name: self._test_observations(path) for name, path in test_paths.items()}
         console = Console()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
@@ -163,29 +146,10 @@ class Calibrate:
             found[name] = Path(path)
         return found
 
-    def _observations(self) -> tuple[Observations, Observations, str]:
-        """Poses to fit on, poses to measure on, and what they are."""
-        from ..data.observations import load_observations
-        from ..data.simulation.protocols import simulate
-        from ..evaluation.calibrate import halves
-
-        name = self.data.absolute().name
-        if self.data.is_dir() and self.protocol is None:
-            # New draws of the same clips: the bodies, cameras and limbs are others, the recorded moves are not.
-            drawn = simulated(self.data, 2 * self.poses, self.seed)
-            description = f"{self.poses} poses of the store {name} seen by the simulator's default ranges"
-            return drawn[: self.poses], drawn[self.poses :], f"{description}, seed {self.seed}"
-        if self.data.is_dir():
-            found = simulate(self.data, str(self.protocol), 2 * self.poses)
-        else:
-            found = load_observations(self.data)
-        first, second = halves([pose.file for pose in found.observations.keypoints.ids])
-        description = f"{len(first)} poses of {name}, protocol {found.protocol}, seed {found.seed}"
-        return found.observations[first], found.observations[second], description
-
     def _test_observations(self, path: Path) -> Observations:
         from ..data.observations import load_observations
         from ..data.simulation.protocols import simulate
+        from ..evaluation.calibrate import simulated
 
         if not path.is_dir():
             return load_observations(path).observations

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,7 @@ __all__ = [
     "ENOUGH",
     "LEVELS",
     "Distances",
+    "calibrate",
     "conformal_quantile",
     "coverage",
     "coverage_of",
@@ -58,6 +60,8 @@ __all__ = [
     "fit_distances",
     "halves",
     "measure",
+    "simulated",
+    "two_sets",
 ]
 
 #: Levels at which factors are fitted; those between are interpolated.
@@ -412,3 +416,93 @@ def halves(clips: Sequence[str]) -> tuple[Tensor, Tensor]:
         sizes[half] += int(counts[i])
     second = torch.tensor([bool(side[clip]) for clip in clips])
     return (~second).nonzero().squeeze(-1), second.nonzero().squeeze(-1)
+
+
+# -- from a store or a file ------------------------------------------------------------------------------------
+
+
+def simulated(store: Path, poses: int, seed: int) -> Observations:
+    """Random frames of a store, seen by the simulator with its default ranges; their ids name the clips."""
+    from ..data.simulation.simulator import Simulator
+    from ..data.store import PoseStore
+    from ..keypoints import PoseId
+
+    # Neighbouring frames of faster clips would only be copies.
+    mocap = PoseStore(store).load(fps=10.0)
+    drawn = Simulator(mocap)(poses, torch.Generator().manual_seed(seed))
+    ids = [PoseId(mocap.clip_names[mocap.clip[i]], int(mocap.frame[i]), 0) for i in drawn.index.tolist()]
+    return dataclasses.replace(drawn, keypoints=drawn.keypoints._replace(ids=ids))
+
+
+def two_sets(
+    data: str | Path, poses: int, seed: int = 0, protocol: str | None = None
+) -> tuple[Observations, Observations, str]:
+    """Poses to fit on, other poses to measure on, and what they are.
+
+    Args:
+        data: a pose store, seen by the simulator with its default ranges or by a protocol; or a file of
+            observations. Of observations each half of the clips makes a set.
+        poses: of each set, where a store is seen (by a protocol: at most).
+        seed: of the simulator.
+        protocol: as `poseterior data simulate`.
+
+    Raises:
+        InputError: no such store or file, an unknown protocol, observations of a single clip.
+    """
+    from ..data.observations import load_observations
+    from ..data.simulation.protocols import simulate
+
+    path = Path(data)
+    name = path.absolute().name
+    if path.is_dir() and protocol is None:
+        # New draws of the same clips: the bodies, cameras and limbs are others, the recorded moves are not.
+        drawn = simulated(path, 2 * poses, seed)
+        description = f"{poses} poses of the store {name} seen by the simulator's default ranges"
+        return drawn[:poses], drawn[poses:], f"{description}, seed {seed}"
+    found = simulate(path, protocol, 2 * poses) if path.is_dir() and protocol else load_observations(path)
+    first, second = halves([pose.file for pose in found.observations.keypoints.ids])
+    description = f"{len(first)} poses of {name}, protocol {found.protocol}, seed {found.seed}"
+    return found.observations[first], found.observations[second], description
+
+
+def calibrate(
+    lifter: Lifter | str | Path,
+    data: str | Path | Observations,
+    *,
+    poses: int = 20_000,
+    samples: int = SAMPLES,
+    seed: int = SEED,
+    protocol: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Lifter:
+    """Make the regions of a lifter hold the truth as often as they say, for poses, cameras and detectors like these.
+
+    What `poseterior calibrate` fits; keep it with ``lifter.save_pretrained(folder)``, measure it on other poses with
+    `coverage`.
+
+    Args:
+        lifter: a lifter, the name of a shipped one, or a folder with trained weights.
+        data: a pose store, seen by the simulator; a file of observations, of which half the clips are used (the other
+            half is for measuring); or observations, of which all are.
+        poses: to fit on, where a store is given.
+        samples: of the regions, here and later.
+        seed: of the simulation and the samples.
+        protocol: see a store by this protocol instead of the simulator's default ranges.
+        device: where to run.
+
+    Returns:
+        The lifter (the same one, if one was given) with its new ``recalibration``.
+
+    Raises:
+        InputError: no such lifter, store or file, or fewer than 200 poses.
+    """
+    from ..lifters import Lifter, load
+
+    given = lifter if isinstance(lifter, Lifter) else load(lifter)
+    if isinstance(data, str | Path):
+        observations, _, description = two_sets(data, poses, seed, protocol)
+    else:
+        observations, description = data, ""
+    distances = measure(given, observations, samples, seed, device=device)
+    given.recalibration = fit_distances(distances, description)
+    return given

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..distributions.base import PoseDistribution
 from ..distributions.regions import Region, check_level
-from ..distributions.rotations import ArticulatedPoseDistribution, RotationPoseDistribution
+from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
 from ..files.errors import InputError
 from ..geometry.body import log_group_ratios
 from ..keypoints import Keypoints2D
@@ -184,7 +184,7 @@ def _region(posterior: PoseDistribution, level: float) -> Region:
 
 
 def summarise(
-    posterior: RotationPoseDistribution,
+    posterior: RotationDistribution,
     rotations: Float[Tensor, "samples poses 22 3 3"],
     log_prob: Float[Tensor, "samples poses"],
     mode: bool = False,

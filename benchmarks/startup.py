@@ -1,0 +1,60 @@
+"""How long `poseterior --help` and `import poseterior` take, beside an earlier build on the same machine.
+
+    python benchmarks/startup.py                  # against e067248, the build before the rooms were rebuilt
+    python benchmarks/startup.py --before HEAD~1 --repeats 21
+
+Checks the earlier commit out into a temporary folder and runs both by turns, so that what else the machine does falls
+on both. Prints the median of the runs in seconds, and the ratio; the bare interpreter's start is part of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = {
+    "python -c pass": ["-c", "pass"],
+    "import poseterior": ["-c", "import poseterior"],
+    "poseterior --help": ["-m", "poseterior", "--help"],
+    "poseterior lift --help": ["-m", "poseterior", "lift", "--help"],
+}
+
+
+def seconds(source: Path, arguments: list[str]) -> float:
+    """Wall-clock time of one run with that source tree, which has to end well."""
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", default="e067248", help="the earlier commit")
+    parser.add_argument("--repeats", type=int, default=11, help="runs of each, after one that does not count")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder) / "before"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "-q", "--detach", str(before), options.before], check=True)
+        try:
+            print(f"median of {options.repeats} runs in seconds; before: {options.before}")
+            print(f"{'':24} {'now':>7} {'before':>7} {'ratio':>7}")
+            for name, arguments in COMMANDS.items():
+                trees = (ROOT / "src", before / "src")
+                runs = [[seconds(tree, arguments) for tree in trees] for _ in range(options.repeats + 1)][1:]
+                now, then = (statistics.median(column) for column in zip(*runs, strict=True))
+                print(f"{name:24} {now:7.3f} {then:7.3f} {now / then:7.2f}")
+        finally:
+            subprocess.run([*git, "remove", "--force", str(before)], check=True)
+
+
+if __name__ == "__main__":
+    main()
