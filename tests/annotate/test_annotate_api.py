@@ -468,7 +468,7 @@ def test_photographs_and_keypoints_are_matched_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no keypoints belong to any photograph: the keypoints are of x0\.jpg, x1"):
         match_people(photos, strangers)
     with pytest.raises(InputError, match=r"is 90 x 120 px, but its keypoints are of an image of 640 x 480 px"):
-        match_people(photos, keypoints._replace(image_size=(640, 480)))
+        match_people(photos, keypoints.with_camera(image_size=(640, 480)))
     same = keypoints._replace(ids=[PoseId("im0000.png", 0, 0)] * 3)
     with pytest.raises(InputError, match=r"hold 'im0000\.png' twice; number the people"):
         match_people(photos, same)
