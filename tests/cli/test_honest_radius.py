@@ -119,7 +119,7 @@ def test_another_level_of_a_file_is_uncalibrated(
     np.testing.assert_array_equal(replace(seen[2]).region_radius, seen[2].region_radius)
 
 
-@pytest.mark.parametrize("command", [["lift", "{examples}"], ["demo"], ["view", "a.npz"]])
+@pytest.mark.parametrize("command", [["lift", "{examples}"], ["demo"], ["view", "a.npz"], ["ik", "a.npy"]])
 @pytest.mark.parametrize("level", ["0", "1", "90", "nan"])
 def test_levels_are_checked_before_any_work(
     command: list[str], level: str, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],

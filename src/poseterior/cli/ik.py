@@ -55,6 +55,8 @@ class Ik:
     """Motion file: .bvh, .glb, or .npz (as AMASS, with means and samples)."""
     view: Path | None = None
     """Write an offline 3D page: .html."""
+    level: float = 0.9
+    """Probability of the balls in the page: the hypotheses' own, uncalibrated."""
     picture: Path | None = None
     """Write a contact sheet: .png."""
     device: str = "cpu"
@@ -69,12 +71,13 @@ class Ik:
         from ..lifting.ik import solve_ik, solve_ik_of_result
         from ..results.poses import load_result
         from ..results.rotations import MOTION_SUFFIXES
-        from ._common import check_device, check_extension
+        from ._common import check_device, check_extension, check_level
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
         check_motion(self.fps, self.how, self.count, self.samples)
+        check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:
             raise InputError(f"--sigma: expected 0 to 10000 mm, got {self.sigma:g}")
         sigma = None if self.sigma is None else self.sigma / 1000
@@ -107,7 +110,7 @@ class Ik:
         if self.view is not None:
             from ..view import write_html
 
-            write_html(_page(rotations, result, points, seen, skeleton), self.view, fps=self.fps)
+            write_html(_page(rotations, result, points, seen, skeleton, self.level), self.view, fps=self.fps)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
             write_picture(rotations, self.picture, self.how, console)
@@ -158,7 +161,7 @@ def _lines(rotations: RotationResult) -> list[str]:
 
 
 def _page(
-    rotations: RotationResult, result: LiftResult | None, points: Any, seen: Any, skeleton: Skeleton
+    rotations: RotationResult, result: LiftResult | None, points: Any, seen: Any, skeleton: Skeleton, level: float
 ) -> LiftResult:
     """What the 3D page shows: hypotheses, and the keypoints that they rest on (2D ones of a result)."""
     import dataclasses
@@ -170,12 +173,11 @@ def _page(
     from ..results.motion import as_lift_result
 
     if result is not None:
-        shown = as_lift_result(rotations)
+        shown = as_lift_result(rotations, level=level)
         if result.joint_names != shown.joint_names:
             return shown
-        picture = {
-            name: getattr(result, name) for name in ("keypoints", "keypoint_covariance", "visible", "image_size")
-        }
-        return dataclasses.replace(shown, **picture)
+        names = ("keypoints", "keypoint_covariance", "visible", "image_size", "intrinsics")
+        picture = {name: getattr(result, name) for name in names}
+        return dataclasses.replace(shown, **picture, settings=rotations.settings)
     placed = torch.from_numpy(np.where(seen[..., None], points, np.nan)).float()
-    return as_lift_result(rotations, points_from(placed, skeleton)[0])
+    return as_lift_result(rotations, points_from(placed, skeleton)[0], level=level)
