@@ -92,7 +92,7 @@ def published_case(scale: torch.Tensor, samples: int, poses: int = 4000) -> tupl
 def test_golden_published_error_of_a_right_distribution(samples: int, golden: float):
     """Far from 0 with few samples, as the floor says."""
     inside, ranks = published_case(torch.ones(16), samples)
-    assert published_error(inside) == pytest.approx(golden, abs=0.009)
+    assert published_error(inside) == pytest.approx(golden, abs=0.009 if samples <= 50 else 0.006)
     floor = calibration_floor(4000, samples)
     # Standard deviations over 5 runs: 0.0022 at 5 samples, 0.0011 above. With 5 a floor of 0 would be off by 0.15.
     assert published_error(inside) == pytest.approx(floor.published, abs=0.009 if samples <= 10 else 0.005)
@@ -128,7 +128,7 @@ def test_golden_median_over_joints_hides_what_the_mean_shows():
     assert sum(each) / 16 == pytest.approx(0.342, abs=0.005)
     assert published_error(inside, joints=list(range(8))) == pytest.approx(0.353, abs=0.005)
     # Ranks of the outermost truths are spread up to 1, so the same is a little less.
-    assert calibration_error(ranks).mean() == pytest.approx(0.3272, abs=0.002)  # ± 0.0004 over 5 runs
+    assert calibration_error(ranks).mean() == pytest.approx(0.3271, abs=0.002)  # ± 0.0005 over 6 runs
     assert abs(calibration_error(ranks).mean_signed()) < 0.02
 
 
