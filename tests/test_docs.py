@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -219,6 +220,16 @@ def test_the_reference_of_recipes_is_whole(generate) -> None:
     for name, about in shipped_recipes().items():
         assert f"| [`{name}`](#{name}) | {about} |" in text
         assert f"\n## {name}\n" in text
+
+
+def test_references_to_the_code_exist() -> None:
+    """What the reference shows, and what it links to."""
+    for page in (DOCS / "api").glob("*.md"):
+        text = page.read_text()
+        for path in {*re.findall(r"^::: (\S+)", text, re.MULTILINE), *re.findall(r"\]\[(poseterior\.\S+?)\]", text)}:
+            place, _, name = path.rpartition(".")
+            if importlib.util.find_spec(place) is None or not hasattr(importlib.import_module(place), name):
+                assert importlib.util.find_spec(path) is not None, f"{name_of(page)}: {path}"
 
 
 def first_column(page: Path, heading: str) -> list[str]:
