@@ -54,9 +54,9 @@ _MOVED = {
     ),
     "RotationResult": ("results.rotations", "RotationResult", "poseterior.results.rotations.RotationResult"),
     "Skeleton": ("geometry.skeletons", "Skeleton", "poseterior.geometry.skeletons.Skeleton"),
-    "lift_rotations": ("lifting.rotations", "lift_rotations", "poseterior.lifting.rotations.lift_rotations"),
-    "save_motion": ("results.motion", "save_motion", "poseterior.results.motion.save_motion"),
-    "save_result": ("results.poses", "save_result", "poseterior.results.poses.save_result"),
+    "lift_rotations": ("lifting.rotations", "lift_rotations", "pp.lift(lifter, keypoints).motion()"),
+    "save_motion": ("results.motion", "save_motion", "motion.save(path)"),
+    "save_result": ("results.poses", "save_result", "result.save(path)"),
 }  # fmt: skip
 
 __all__ = [

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -279,4 +280,14 @@ def test_data_train_and_evaluate(capsys, tmp_path):
 def test_a_closed_pipe_is_no_error(plain):
     command = f"{sys.executable} -m poseterior lift {plain} --samples 2 | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+def test_help_into_a_closed_pipe_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-u", "-m", "poseterior", "lift", "--help"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
     assert "Traceback" not in done.stderr

@@ -100,12 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]):
         print(f"poseterior {__version__}")
         return 0
-    command = parse(given or ["--help"])
     from ..files.errors import InputError
 
     try:
         with _sigterm_ends_tidily():
-            command.run()
+            parse(given or ["--help"]).run()
     except InputError as error:
         return _error(str(error))
     except BrokenPipeError:
