@@ -257,7 +257,7 @@ def test_the_guess_is_the_rotation_where_the_points_fix_it():
         points, torch.ones(8, 25, dtype=torch.bool), torch.zeros(8, 25, dtype=torch.float64),
         rest_offsets(torch.float64).expand(8, 25, 3),
     )  # fmt: skip
-    from poseterior.nn.rotation_networks import BodyState
+    from poseterior.nn.body_state import BodyState
 
     network_axes = rotations.clone()
     network_axes[:, 0] = evidence.frame @ rotations[:, 0]

@@ -20,7 +20,7 @@ from ..files.settings import choice
 from ..geometry.body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
-from ..nn.rotation_networks import STRUCTURES, RotationNetwork, modelled_joints
+from ..nn.rotation_networks import STRUCTURES, NetworkSizes, modelled_joints, rotation_network
 from .base import ArticulatedLifter, LifterConfig, register
 
 __all__ = ["RotationConfig", "RotationLifter"]
@@ -75,10 +75,8 @@ class RotationLifter(ArticulatedLifter):
     def __init__(self, config: RotationConfig | None = None) -> None:
         super().__init__(config or RotationConfig())
         c = self.config
-        self.network = RotationNetwork(
-            c.structure, modelled_joints(c.toes), c.width, c.blocks, c.context, c.trunk, c.layers, c.segments, c.hidden,
-            c.turns, c.components,
-        )  # fmt: skip
+        sizes = NetworkSizes(**{f.name: getattr(c, f.name) for f in dataclasses.fields(NetworkSizes)})
+        self.network = rotation_network(c.structure, modelled_joints(c.toes), sizes)
         self.body = nn.Sequential(
             nn.Linear(c.context + 5 * len(H36M_POINTS), 128), nn.SiLU(), nn.Linear(128, 2 * len(GROUPS) + 1)
         )
