@@ -106,8 +106,8 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
     everything = ("labels.pairs=all",)
     runs = [
         RelativeRun("supervised", "budget", "supervised", "all 3D poses"),
-        RelativeRun("relative", "budget", "relative", "1 pair a view", flip=0.0),
-        RelativeRun("mixture", "budget", "mixture", "1 pair a view"),
+        RelativeRun("relative", "budget", "relative", "1 pair per view", flip=0.0),
+        RelativeRun("mixture", "budget", "mixture", "1 pair per view"),
     ]
     runs += [
         RelativeRun(f"supervised-{share}", "budget", "supervised", f"{share:g} % of the poses", share=share / 100)

@@ -188,7 +188,7 @@ register = _MODELS.register
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods that lift (one a file in lifters/ and published/)."""
+    """Names of all methods that lift (one per file in lifters/ and published/)."""
     return tuple(name for name in _MODELS.names() if issubclass(_MODELS[name], Lifter))
 
 

@@ -39,7 +39,7 @@ def evidence_width(joints: int) -> int:
 
 
 def evidence_features(view: CanonicalView) -> Float[Tensor, "*batch features"]:
-    """Visibility, position and uncertainty a joint; apparent size, camera knowledge and height a person.
+    """Visibility, position and uncertainty per joint; apparent size, camera knowledge and height per person.
 
     A hidden joint contributes zeros, whatever it holds. The apparent size is withheld where not even the image
     size is known. Positions are in units of the person's apparent size; uncertainty enters as the logarithm of

@@ -103,7 +103,7 @@ def heatmap_covariance_loss(
     compared with the heatmap's (5 mm a pixel); a variance counts only where it is too small.
 
     Args:
-        vectors: at least two hypotheses a pose.
+        vectors: at least two hypotheses per pose.
         condition: see `poseterior.published.wehrbein_2021.network.keypoint_condition`.
     """
     plane = vectors.unflatten(-1, (3, len(POSE_JOINTS)))[..., :2, :]
