@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from poseterior.geometry.body import body_points, rest_offsets
-from poseterior.lifters import load
+from poseterior.lifters import load_prior
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.nn.rotation_networks import BODY_JOINTS
 from poseterior.nn.so3 import haar_quaternions
-from poseterior.published.duenkel_2024.lifter import PublishedRotationLifter
 from poseterior.published.duenkel_2024.network import PublishedRotationFlow
+from poseterior.published.duenkel_2024.prior import PublishedRotationPrior
 
 POSES = 256
 
@@ -200,13 +200,13 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
-    named = {name: load(name) for name in options.lifter}
+    named = {name: load_prior(name) for name in options.lifter}
     ours: dict[str, RotationLifter] = {name: x for name, x in named.items() if isinstance(x, RotationLifter)}
     for structure in ("autoregressive", "coupling"):
         if not any(lifter.config.structure == structure for lifter in ours.values()):
             ours[f"ours, {structure}"] = RotationLifter(RotationConfig(structure=structure)).eval()
-    trained = [x for x in named.values() if isinstance(x, PublishedRotationLifter) and x.config.task == "ik"]
-    published = trained[0] if trained else PublishedRotationLifter().eval()
+    trained = [x for x in named.values() if isinstance(x, PublishedRotationPrior) and x.config.task == "ik"]
+    published = trained[0] if trained else PublishedRotationPrior().eval()
     slow = LayerByLayer(published.flow)
 
     rotations = roma.rotvec_to_rotmat(0.3 * torch.randn(POSES, 22, 3))

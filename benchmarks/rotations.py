@@ -27,7 +27,7 @@ from poseterior.data.store import PoseStore
 from poseterior.distributions.rotations import RotationDistribution
 from poseterior.geometry.body import SMPL25, body_points
 from poseterior.geometry.skeletons import SKELETONS
-from poseterior.lifters import load
+from poseterior.lifters import load_prior
 from poseterior.metrics.rotations import (
     OCCLUSIONS,
     chordal_mean,
@@ -79,7 +79,7 @@ def errors(posterior: RotationDistribution, people: BodyObservations, levels: tu
 
 
 def evaluate(name: str, store: str, train: str | None, poses: int) -> dict[str, Any]:
-    lifter: Any = load(name)
+    lifter: Any = load_prior(name)
     simulator = BodySimulator(PoseStore(store).load(fps=30), _AS_RECORDED)
     people = simulator(poses, torch.Generator().manual_seed(0))
     row: dict[str, Any] = {"lifter": name, "parameters": sum(p.numel() for p in lifter.parameters())}
@@ -121,7 +121,7 @@ def evaluate(name: str, store: str, train: str | None, poses: int) -> dict[str, 
 
 def calibration(name: str, store: str, poses: int) -> dict[str, float]:
     """KS p-values of the posterior ranks of inverse kinematics on the simulator that it was trained on, by joint."""
-    lifter: Any = load(name)
+    lifter: Any = load_prior(name)
     config = SimulatorConfig(own_body=0.6, recombine=0.3, limb_jitter=2.0)
     people = BodySimulator(PoseStore(store).load(fps=30), config)(poses, torch.Generator().manual_seed(5))
     from poseterior.objectives.rotations import hide_points, observe_points

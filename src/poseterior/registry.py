@@ -1,4 +1,4 @@
-"""Names for classes that live one a file in a package: a new file is found by its place."""
+"""Names for classes that live one per file in a package: a new file is found by its place."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ MOCAP = SHARED / "data/mocap"
 
 @pytest.mark.slow
 def test_one_bit_an_image_is_worth_something(tmp_path):
-    """The order of Ronchi et al. 2018: 3D poses, then one pair a view, then a crowd's; flipped labels mirror depth."""
+    """The order of Ronchi et al. 2018: 3D poses, one pair per view, a crowd's; flipped labels mirror depth."""
     if not MOCAP.is_dir():
         pytest.skip(f"{MOCAP} is not there: the development mocap is not part of the project")
     for name in ("train", "test"):

@@ -227,7 +227,6 @@ def test_configuration_is_checked():
     assert "flow" in method_names()
     for values, message in (
         ({"coupling": "cubic"}, "lifter.coupling: expected 'affine' or 'spline', got 'cubic'"),
-        ({"network": "mine"}, "lifter.network: expected 'ours' or 'published', got 'mine'"),
         ({"layers": 0}, "lifter.layers: expected a whole number, at least 1, got 0"),
         ({"bins": 1}, "lifter.bins: expected a whole number, at least 2, got 1"),
         ({"temperature": 0}, "lifter.temperature: expected a number from 0.001 to 1000.0, got 0"),

@@ -257,7 +257,7 @@ def test_the_guess_is_the_rotation_where_the_points_fix_it():
         points, torch.ones(8, 25, dtype=torch.bool), torch.zeros(8, 25, dtype=torch.float64),
         rest_offsets(torch.float64).expand(8, 25, 3),
     )  # fmt: skip
-    from poseterior.nn.rotation_networks import BodyState
+    from poseterior.nn.body_state import BodyState
 
     network_axes = rotations.clone()
     network_axes[:, 0] = evidence.frame @ rotations[:, 0]
@@ -414,7 +414,19 @@ def test_objective_refuses_what_it_cannot_train():
             RotationLikelihood(**settings)
 
 
+@pytest.mark.parametrize("task", ["prior", "ik", "lift"])
+def test_one_task_alone_is_learnt(task):
+    """A batch may hold no row of the other tasks."""
+    batch = BodySimulator(turned_mocap())(4, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    lifter = RotationLifter(RotationConfig(**_TINY))
+    terms = RotationLikelihood({task: 1.0})(lifter, batch)
+    assert set(terms) == ({"nll", "lengths"} if task == "lift" else {"nll"})
+    assert all(value.isfinite() for value in terms.values())
+
+
 def test_masks_hide_what_they_say():
+    assert hide_points(0).shape == (0, len(SMPL25))
     seen = hide_points(4000, torch.Generator().manual_seed(0))
     share = seen.float().mean(0)
     assert float(share.min()) > 0.2

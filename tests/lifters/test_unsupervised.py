@@ -12,8 +12,14 @@ from poseterior.geometry.kinematics import body_height
 from poseterior.keypoints import Keypoints2D
 from poseterior.keypoints.rays import NOMINAL_SPREAD, apparent_size, root_relative_image
 from poseterior.lifters import load
+from poseterior.lifters.rays import RayLifter
 from poseterior.lifters.unsupervised import UnsupervisedConfig, UnsupervisedLifter
-from poseterior.published.yu_2021 import PublishedDepthNetwork, PublishedScaleNetwork
+from poseterior.published.yu_2021 import (
+    PublishedDepthNetwork,
+    PublishedScaleNetwork,
+    PublishedUnsupervisedConfig,
+    PublishedUnsupervisedLifter,
+)
 
 INTRINSICS = torch.tensor([1000.0, 1000.0, 500.0, 500.0])
 ROOT = torch.tensor([0.3, -0.1, 5.0])
@@ -33,19 +39,22 @@ def seen(poses: torch.Tensor, **kwargs) -> Keypoints2D:
     return exact(project(poses + ROOT, INTRINSICS), **kwargs)
 
 
-def lifter(**kwargs) -> UnsupervisedLifter:
+def lifter(published: bool = False, **kwargs) -> RayLifter:
     torch.manual_seed(0)
+    if published:
+        return PublishedUnsupervisedLifter(PublishedUnsupervisedConfig(width=32, blocks=1, scale="published")).eval()
     return UnsupervisedLifter(UnsupervisedConfig(**{"width": 32, "blocks": 1} | kwargs)).eval()
 
 
-PUBLISHED = {"network": "published", "normalise": "split", "size": "free", "elevation": False, "scale": "published"}
+PUBLISHED = {"published": True}
 
 
 def test_published_parameter_counts():
     assert count(PublishedDepthNetwork(17)) == 15_993_873
     assert count(PublishedScaleNetwork(17)) == 3_224_577
-    assert count(UnsupervisedLifter(UnsupervisedConfig.published())) == 15_993_873
-    assert count(UnsupervisedLifter(UnsupervisedConfig.published(scale=True))) == 15_993_873 + 3_224_577
+    assert count(PublishedUnsupervisedLifter()) == 15_993_873
+    with_head = PublishedUnsupervisedLifter(PublishedUnsupervisedConfig(scale="published"))
+    assert count(with_head) == 15_993_873 + 3_224_577
     assert count(UnsupervisedLifter()) < 3_000_000
 
 
@@ -142,10 +151,10 @@ def test_apparent_size():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": "huge"}, "lifter.scale: expected one of 'none', 'bounded', 'published', got 'huge'"),
+        ({"scale": "huge"}, "lifter.scale: expected 'none' or 'bounded', got 'huge'"),
         ({"distance": 1}, "lifter.distance: expected a number from 2.0 to 1000.0, got 1"),
         ({"elevation": 3}, "lifter.elevation: expected true or false, got 3"),
-        ({"network": "published"}, "lifter.elevation: not for network: published"),
+        ({"scale_range": 0.5}, "lifter.scale_range: expected a number from 1.0 to 100.0, got 0.5"),
     ],
 )
 def test_wrong_configurations(values, message):

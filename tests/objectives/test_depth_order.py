@@ -27,6 +27,7 @@ from poseterior.objectives.depth_order import (
     solved_scale,
     template_lengths,
 )
+from poseterior.published.ronchi_2018 import PublishedRegressionConfig, PublishedRegressionLifter
 
 BODY = SKELETONS["h36m17"]
 
@@ -205,7 +206,7 @@ def observations():
 
 
 LIFTERS = {
-    "published": lambda: RegressionLifter(dataclasses.replace(RegressionConfig.published(), width=32)),
+    "published": lambda: PublishedRegressionLifter(PublishedRegressionConfig(width=32)),
     "regression": lambda: RegressionLifter(RegressionConfig(width=32, blocks=1)),
     "laplace": lambda: RegressionLifter(RegressionConfig(width=32, blocks=1, spread="laplace")),
     "mixture": lambda: MixtureDensityLifter(MixtureConfig(width=32, blocks=1, kernels=3, rank=2)),

@@ -13,10 +13,11 @@ from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints.rays import project_at, turn_matrices, turned
 from poseterior.lifters.flow import FlowConfig, FlowLifter
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
+from poseterior.lifters.rays import LiftedRays
 from poseterior.lifters.regression import RegressionConfig, RegressionLifter
-from poseterior.lifters.unsupervised import LiftedRays, UnsupervisedConfig, UnsupervisedLifter
+from poseterior.lifters.unsupervised import UnsupervisedConfig, UnsupervisedLifter
 from poseterior.objectives import make_objective
-from poseterior.objectives.image_prior import ImageFlow, ImageJudge
+from poseterior.objectives.image_prior import ImageCritic, ImageFlow
 from poseterior.objectives.reproject import (
     Reproject,
     gaussian_divergence,
@@ -188,8 +189,8 @@ def test_divergence_of_gaussians():
 
 
 def test_published_discriminator():
-    assert sum(p.numel() for p in ImageJudge().parameters()) == 6_404_097
-    assert ImageJudge()(torch.zeros(3, 17, 2)).shape == (3,)
+    assert sum(p.numel() for p in ImageCritic().parameters()) == 6_404_097
+    assert ImageCritic()(torch.zeros(3, 17, 2)).shape == (3,)
 
 
 def test_flow_of_2d_poses_learns_which_are_real(pairs):
@@ -212,18 +213,18 @@ def test_every_judge_has_gradients_and_stays_frozen(pairs, judge):
     objective = Reproject(judge=judge, judge_width=16, judge_blocks=1, judge_every=1, flow_steps=5)
     draw = ClipSimulator(made_up_mocap(100, 2), CONFIG)
     objective.prepare(draw, lifter, 0)
-    before = copy.deepcopy(objective.judge.state_dict())
+    before = copy.deepcopy(objective.critic.network.state_dict())
     terms = objective(lifter, pairs)
     torch.stack(list(terms.values())).sum().backward()
-    assert all(p.grad is None for p in objective.judge.parameters())
+    assert all(p.grad is None for p in objective.critic.parameters())
     assert float(lifter.head.weight.grad.abs().sum()) > 0
-    assert all(torch.equal(value, before[name]) for name, value in objective.judge.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in objective.critic.network.state_dict().items())
     weights = copy.deepcopy(lifter.state_dict())
     watched = objective.update_auxiliary(lifter, pairs)
     assert all(torch.equal(value, weights[name]) for name, value in lifter.state_dict().items())
-    changed = any(not torch.equal(value, before[name]) for name, value in objective.judge.state_dict().items())
+    changed = any(not torch.equal(value, before[name]) for name, value in objective.critic.network.state_dict().items())
     assert changed == (judge != "flow")
-    assert ("judge" in watched) == (judge != "flow")
+    assert ("critic" in watched) == (judge != "flow")
 
 
 def test_least_squares_optimum():
@@ -233,7 +234,7 @@ def test_least_squares_optimum():
         def forward(self, image):
             return torch.ones(len(image))
 
-    objective.judge = Constant()
+    objective.critic = Constant()
     assert float(objective._unreal(torch.zeros(4, 17, 2))) == 0.0
 
 
@@ -252,7 +253,7 @@ def test_scale_head_and_lifter_take_turns():
     for step in range(10):
         pairs = simulator(32, torch.Generator().manual_seed(step))
         before = {name: copy.deepcopy(getattr(lifter, name).state_dict()) for name in ("scaler", "network")}
-        judge = copy.deepcopy(objective.judge.state_dict())
+        judge = copy.deepcopy(objective.critic.network.state_dict())
         objective.update_auxiliary(lifter, pairs)
         terms = objective(lifter, pairs)
         optimiser.zero_grad()
@@ -264,7 +265,7 @@ def test_scale_head_and_lifter_take_turns():
             same = all(torch.equal(v, before[name][k]) for k, v in getattr(lifter, name).state_dict().items())
             assert same == ((name == "scaler") != scale_step)
             updates[name] += not same
-        updates["judge"] += any(not torch.equal(v, judge[k]) for k, v in objective.judge.state_dict().items())
+        updates["judge"] += any(not torch.equal(v, judge[k]) for k, v in objective.critic.network.state_dict().items())
     assert updates == {"scaler": 2, "network": 8, "judge": 4}
 
 

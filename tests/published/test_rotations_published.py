@@ -17,14 +17,13 @@ from poseterior.data.store import PoseStore
 from poseterior.files.errors import InputError
 from poseterior.geometry.body import body_points
 from poseterior.geometry.skeletons import SKELETONS
-from poseterior.keypoints import Keypoints2D
-from poseterior.lifters import load, method
+from poseterior.lifters import Lifter, load, load_prior, method_names, model_class, prior_names
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.metrics.rotations import random_visibility
 from poseterior.objectives import make_objective
-from poseterior.published.duenkel_2024.lifter import PublishedRotationConfig, PublishedRotationLifter
 from poseterior.published.duenkel_2024.network import PublishedRotationFlow
 from poseterior.published.duenkel_2024.objective import PublishedRotationLikelihood, points_in_pelvis_axes
+from poseterior.published.duenkel_2024.prior import PublishedRotationConfig, PublishedRotationPrior
 from poseterior.training.recipes import read_recipe, shipped_recipes
 
 SMPL = SKELETONS["smpl22"]
@@ -34,9 +33,9 @@ SMALL = {"segments": 3, "hidden": 4, "hidden_layers": 1}
 TASKS = ("prior", "ik", "lift")
 
 
-def small(task: str = "ik", seed: int = 0) -> PublishedRotationLifter:
+def small(task: str = "ik", seed: int = 0) -> PublishedRotationPrior:
     torch.manual_seed(seed)
-    return PublishedRotationLifter(PublishedRotationConfig(task=task, **SMALL)).double().eval()
+    return PublishedRotationPrior(PublishedRotationConfig(task=task, **SMALL)).double().eval()
 
 
 def haar(*batch: int, seed: int = 1) -> torch.Tensor:
@@ -56,7 +55,7 @@ def observations(n: int, seed: int = 0) -> BodyObservations:
     return simulator(n, torch.Generator().manual_seed(seed))
 
 
-def posterior_of(lifter: PublishedRotationLifter, *batch: int):
+def posterior_of(lifter: PublishedRotationPrior, *batch: int):
     task = lifter.config.task
     if task == "prior":
         return lifter.prior(batch)
@@ -76,7 +75,7 @@ def posterior_of(lifter: PublishedRotationLifter, *batch: int):
     ],
 )
 def test_golden_numbers_of_parameters(settings, parameters):
-    lifter = PublishedRotationLifter(PublishedRotationConfig(**settings))
+    lifter = PublishedRotationPrior(PublishedRotationConfig(**settings))
     assert sum(p.numel() for p in lifter.parameters()) == parameters
 
 
@@ -224,7 +223,7 @@ def test_learns(task):
 
 @pytest.mark.parametrize("changes", [[], ["objectives=[{name: rotations-published, mask: random}]"]])
 def test_trains_by_its_recipe_and_loads_again(tmp_path: Path, changes: list[str]):
-    from poseterior.training.run import TrainingOptions, train
+    from poseterior.training import train
 
     mocap = turned_mocap()
     with PoseStore.create(tmp_path / "store") as writer:
@@ -234,11 +233,11 @@ def test_trains_by_its_recipe_and_loads_again(tmp_path: Path, changes: list[str]
     tiny = [f"data={tmp_path / 'store'}", "steps=3", "schedule.batch=8", "schedule.validate_every=2",
             "schedule.save_every=2", "schedule.log_every=1"]  # fmt: skip
     sizes = [f"lifter.{name}={value}" for name, value in SMALL.items()]
-    options = TrainingOptions(out=tmp_path / "run", device="cpu", progress=False)
-    weights = train(read_recipe("so3-published", [*tiny, *sizes, *changes]), options)
+    changes = [*tiny, *sizes, *changes]
+    weights = train("so3-published", tmp_path / "run", changes=changes, device="cpu", progress=False)
     assert (tmp_path / "run" / "losses.csv").read_text().splitlines()[0] == "step,nll"
-    loaded = load(weights)
-    assert isinstance(loaded, PublishedRotationLifter)
+    loaded = load_prior(weights)
+    assert isinstance(loaded, PublishedRotationPrior)
     assert loaded.config == PublishedRotationConfig(**SMALL)
     assert loaded.card["name"] == "so3-published"
 
@@ -247,7 +246,7 @@ def test_recipe_is_the_published_network_for_any_task():
     assert shipped_recipes()["so3-published"].startswith("Dünkel et al. 2024: ")
     for task in TASKS:
         settings = dict(read_recipe("so3-published", [f"lifter.task={task}"]).lifter)
-        config = method(settings.pop("method")).config_class.from_dict(settings)
+        config = model_class(settings.pop("method")).config_class.from_dict(settings)
         assert config == PublishedRotationConfig(task=task)
 
 
@@ -256,7 +255,7 @@ def test_files_hold_the_orders_too(tmp_path: Path, task: str):
     lifter = small(task).float()
     lifter.flow.permutations.copy_(PublishedRotationFlow(seed=3).permutations)
     lifter.save_pretrained(tmp_path / "weights")
-    again = PublishedRotationLifter.from_pretrained(tmp_path / "weights")
+    again = PublishedRotationPrior.from_pretrained(tmp_path / "weights")
     assert json.loads((tmp_path / "weights" / "config.json").read_text())["method"] == "rotations-published"
     rotations = haar(3).float()
     for name, value in lifter.state_dict().items():
@@ -274,11 +273,16 @@ def refused(call, *args, **kwargs) -> str:
     return str(error.value)
 
 
-def test_takes_no_camera():
-    assert refused(small(), Keypoints2D(torch.zeros(17, 2))) == (
-        "method 'rotations-published' takes no camera: it sees keypoints in metres in the pelvis' own axes "
-        "(PublishedRotationLifter.ik, .lift2d) or nothing (.prior); lift pixels with method 'rotations', 'mdn' or "
-        "'flow' (`poseterior lifters` lists the weights)"
+def test_is_a_prior_and_no_lifter(tmp_path: Path):
+    """It takes no camera, so that nobody is offered it for pictures."""
+    assert not isinstance(small(), Lifter)
+    assert "rotations-published" in prior_names()
+    assert "rotations-published" not in method_names()
+    small().float().save_pretrained(tmp_path / "weights")
+    assert refused(load, tmp_path / "weights") == (
+        f"{tmp_path / 'weights'}: holds the prior 'rotations-published', which sees no keypoints; lift with method "
+        "'rotations', 'mdn' or 'flow' (`poseterior lifters` lists the weights), or draw poses with "
+        "poseterior.lifters.load_prior(...).prior().sample()"
     )
 
 
@@ -293,7 +297,7 @@ def test_bad_settings():
 
 
 def test_another_task():
-    remedy = "the published model has a network a task; train one with `poseterior train so3-published lifter.task="
+    remedy = "the published model has one network per task; train one with `poseterior train so3-published lifter.task="
     assert refused(small("lift").ik, keypoints(2)) == f"lifter.task is 'lift', not 'ik': {remedy}ik`"
     assert refused(small("prior").lift2d, keypoints(2)) == f"lifter.task is 'prior', not 'lift': {remedy}lift`"
     assert refused(small("ik").prior) == f"lifter.task is 'ik', not 'prior': {remedy}prior`"

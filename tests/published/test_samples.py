@@ -14,6 +14,7 @@ from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.objectives import make_objective
 from poseterior.objectives.critics import critic_loss, gradient_penalty
 from poseterior.objectives.likelihood import Likelihood
+from poseterior.published.wehrbein_2021.lifter import PublishedFlowLifter
 from poseterior.published.wehrbein_2021.network import POSE_JOINTS, keypoint_condition, pose_to_vector
 from poseterior.published.wehrbein_2021.objective import (
     CHAIN,
@@ -207,9 +208,9 @@ def observations(people) -> Observations:
 
 
 @pytest.fixture
-def published() -> FlowLifter:
+def published() -> PublishedFlowLifter:
     torch.manual_seed(0)
-    return FlowLifter(FlowConfig.published())
+    return PublishedFlowLifter()
 
 
 def small_flow() -> FlowLifter:
@@ -224,7 +225,7 @@ def test_terms_and_their_weights(published, observations):
     assert list(terms) == TERMS
     assert all(value.ndim == 0 and value.isfinite() for value in terms.values())
     heavier = Samples(hypotheses=4, best=2, **{"keypoints": 3.0, "mmd": 5.0, "covariance": 75.0})
-    heavier.critic.load_state_dict(objective.critic.state_dict())
+    heavier.critic.network.load_state_dict(objective.critic.network.state_dict())
     torch.manual_seed(1)
     others = heavier(published, observations)
     for name, factor in {"keypoints": 3.0, "mmd": 0.5, "mean_of_best": 1.0, "covariance": 0.1}.items():
@@ -292,8 +293,8 @@ def test_losses_that_a_lifter_cannot_have(observations):
     with pytest.raises(InputError) as error:
         Samples(hypotheses=4, best=2, mmd=0)(small_flow(), observations)
     assert str(error.value) == (
-        "objective 'samples': keypoints, deterministic: only for the published flow (lifter 'flow' with network: "
-        "published); set to 0 for this lifter ('flow')"
+        "objective 'samples': keypoints, deterministic: only for the published flow (method "
+        "'flow-published'); set to 0 for this lifter ('flow')"
     )
     mixture = MixtureDensityLifter(MixtureConfig(kernels=2, rank=0, width=8, blocks=1))
     for call in (Samples(**SAMPLES_ONLY), Samples(**SAMPLES_ONLY).update_auxiliary):
@@ -363,14 +364,16 @@ def test_poses_without_a_shape_leave_losses_and_gradients_finite(published, peop
 def test_the_critic_trains_itself_and_nothing_else(published, observations):
     objective = Samples(hypotheses=4, best=2, critic_steps=3)
     lifter_before = {name: value.clone() for name, value in published.state_dict().items()}
-    critic_before = {name: value.clone() for name, value in objective.critic.state_dict().items()}
+    critic_before = {name: value.clone() for name, value in objective.critic.network.state_dict().items()}
     objective.update_auxiliary(published, observations)
     assert all(torch.equal(lifter_before[name], value) for name, value in published.state_dict().items())
     assert all(p.grad is None for p in published.parameters())
-    assert any(not torch.equal(critic_before[name], value) for name, value in objective.critic.state_dict().items())
+    assert any(
+        not torch.equal(critic_before[name], value) for name, value in objective.critic.network.state_dict().items()
+    )
     assert not any(p.requires_grad for p in objective.parameters())
     assert all(p.grad is None for p in objective.parameters())
-    state = objective.get_extra_state()["optimizer"]["state"]
+    state = objective.critic.get_extra_state()["optimizer"]["state"]
     assert {int(entry["step"]) for entry in state.values()} == {3}
     objective(published, observations)["adversarial"].backward()
     assert all(p.grad is None for p in objective.parameters())
@@ -392,5 +395,5 @@ def test_the_state_holds_the_critic_and_its_optimiser(published, observations, t
     for objective in (one, three):
         torch.manual_seed(1)
         objective.update_auxiliary(published, observations)
-    a, b = one.critic.state_dict(), three.critic.state_dict()
+    a, b = one.critic.network.state_dict(), three.critic.network.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)

@@ -12,14 +12,14 @@ from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
 from poseterior.data.store import Mocap, PoseStore
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS
-from poseterior.keypoints import Keypoints2D
-from poseterior.lifters import load, method, method_names
+from poseterior.lifters import Lifter, load, load_prior, method, method_names, model_class, prior_names
+from poseterior.lifters.base import load_model
 from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.metrics.rotations import geodesic_angle
 from poseterior.nn.rotation_networks import BODY_JOINTS
 from poseterior.objectives import make_objective
-from poseterior.published.pavlakos_2019 import VaeConfig, VaeLifter, VaeObjective
-from poseterior.training.recipes import read_recipe
+from poseterior.objectives.likelihood import Likelihood
+from poseterior.published.pavlakos_2019 import VaeConfig, VaeObjective, VaePrior
 
 SMPL = SKELETONS["smpl22"]
 JOINTS = list(BODY_JOINTS)
@@ -49,19 +49,19 @@ def haar(*batch: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 @pytest.fixture
-def lifter() -> VaeLifter:
+def lifter() -> VaePrior:
     torch.manual_seed(0)
-    return VaeLifter(SMALL).eval()
+    return VaePrior(SMALL).eval()
 
 
 # -- the network -----------------------------------------------------------------------------------------------
 
 
 def test_joints_are_those_of_the_published_prior():
-    assert "vae" in method_names()
-    assert method("vae") is VaeLifter
+    assert "vae" in prior_names()
+    assert model_class("vae") is VaePrior
     assert [SMPL.joints[j] for j in STILL] == ["pelvis", "left_foot", "right_foot"]
-    assert VaeLifter().prior().modelled == tuple(SMPL.joints[j] for j in JOINTS)
+    assert VaePrior().prior().modelled == tuple(SMPL.joints[j] for j in JOINTS)
     assert len(JOINTS) == 19
 
 
@@ -69,7 +69,7 @@ def test_published_sizes():
     """19 matrices, batch norm before each of two layers of 512, a code of 32 numbers, and back to pairs of columns."""
     encoder = 2 * (171 + 512) + (171 * 512 + 512) + (512 * 512 + 512) + (512 * 64 + 64)
     decoder = (32 * 512 + 512) + (512 * 512 + 512) + (512 * 114 + 114)
-    assert sum(p.numel() for p in VaeLifter().parameters()) == encoder + decoder
+    assert sum(p.numel() for p in VaePrior().parameters()) == encoder + decoder
 
 
 @pytest.mark.parametrize("batch", [(), (0,), (5,), (2, 3)])
@@ -132,7 +132,7 @@ def test_pelvis_and_toes_do_not_matter(lifter):
 # -- learning --------------------------------------------------------------------------------------------------
 
 
-def mean_angle(lifter: VaeLifter, rotations: torch.Tensor) -> float:
+def mean_angle(lifter: VaePrior, rotations: torch.Tensor) -> float:
     with torch.no_grad():
         rebuilt = lifter.decode(lifter.encode(rotations).mean)
     return float(geodesic_angle(rebuilt, rotations)[:, JOINTS].mean())
@@ -193,7 +193,7 @@ def test_no_gradient_is_infinite_at_a_perfect_or_opposite_reconstruction(lifter)
 
 
 def test_trains_by_its_recipe_and_loads_again(tmp_path: Path):
-    from poseterior.training.run import TrainingOptions, train
+    from poseterior.training import train
 
     mocap = waving_mocap()
     with PoseStore.create(tmp_path / "store") as writer:
@@ -202,16 +202,15 @@ def test_trains_by_its_recipe_and_loads_again(tmp_path: Path):
             writer.add(name, mocap.positions[rows], mocap.rotations[rows], mocap.h36m17[rows], fps=30.0, source="x")
     changes = [f"data={tmp_path / 'store'}", "steps=4", "schedule.batch=16", "schedule.validate_every=2",
                "schedule.save_every=2", "schedule.log_every=1", "lifter.width=32"]  # fmt: skip
-    options = TrainingOptions(out=tmp_path / "run", device="cpu", progress=False)
-    weights = train(read_recipe("so3-vae", changes), options)
+    weights = train("so3-vae", tmp_path / "run", changes=changes, device="cpu", progress=False)
     header = (tmp_path / "run" / "losses.csv").read_text().splitlines()[0]
     assert header == "step,reconstruction,kl"
-    loaded = load(weights)
-    assert isinstance(loaded, VaeLifter)
+    loaded = load_prior(weights)
+    assert isinstance(loaded, VaePrior)
     assert loaded.config == VaeConfig(width=32)
     assert loaded.card["name"] == "so3-vae"
     loaded.save_pretrained(tmp_path / "again")
-    again = VaeLifter.from_pretrained(tmp_path / "again")
+    again = VaePrior.from_pretrained(tmp_path / "again")
     assert torch.equal(loaded.prior().sample((5,), seed=0), again.prior().sample((5,), seed=0))
     assert json.loads((tmp_path / "again" / "config.json").read_text())["method"] == "vae"
 
@@ -219,9 +218,26 @@ def test_trains_by_its_recipe_and_loads_again(tmp_path: Path):
 # -- bad input -------------------------------------------------------------------------------------------------
 
 
-def test_is_no_lifter(lifter):
-    with pytest.raises(InputError, match=r"^method 'vae' is a pose prior: it sees no keypoints; lift with method "):
-        lifter(Keypoints2D(torch.zeros(17, 2)))
+def test_is_no_lifter(lifter, tmp_path):
+    """Nobody is offered it for pictures: neither by name, nor by its folder, nor by an objective that lifts."""
+    assert not isinstance(lifter, Lifter)
+    assert "vae" not in method_names()
+    with pytest.raises(InputError, match=r"^method 'vae' is a prior: it sees no keypoints; these lift: flow, "):
+        method("vae")
+    lifter.save_pretrained(tmp_path / "weights")
+    with pytest.raises(InputError, match=r"weights: holds the prior 'vae', which sees no keypoints; lift with method "):
+        load(tmp_path / "weights")
+    assert isinstance(load_model(tmp_path / "weights"), VaePrior)
+    seen = Simulator(made_up_mocap())(2, torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=r"^objective 'likelihood' trains lifters; 'vae' is a prior$"):
+        Likelihood()(lifter, seen)
+
+
+def test_a_lifter_may_be_a_prior_and_others_are_none():
+    assert set(prior_names()) == {"rotations", "rotations-published", "vae"}
+    assert load_prior("rotations").prior((2,)).sample(seed=0).shape == (2, 22, 3, 3)
+    with pytest.raises(InputError, match=r"^mdn: holds a 'mdn' lifter, which is no prior; 'rotations' is one$"):
+        load_prior("mdn")
 
 
 def test_has_no_density(lifter):

@@ -29,9 +29,9 @@ def recipe(store: Path, *changes: str) -> Recipe:
 
 
 def run(store: Path, out: Path, *changes: str, resume: bool = False) -> Path:
-    from poseterior.training.run import TrainingOptions, train
+    from poseterior.training.run import train
 
-    return train(recipe(store, *changes), TrainingOptions(out=out, resume=resume, device="cpu", progress=False))
+    return train(recipe(store, *changes), out, resume=resume, device="cpu", progress=False)
 
 
 def last_state(out: Path) -> dict:
@@ -49,7 +49,7 @@ def same(a, b) -> bool:
 
 def test_the_published_recipe_trains(store, tmp_path):
     lifter = load(run(store, tmp_path / "run"))
-    assert lifter.config.network == "published"
+    assert lifter.name == "flow-published"
     rows = losses(tmp_path / "run")
     terms = ["keypoints", "mmd", "deterministic", "mean_of_best", "covariance", "adversarial"]
     assert rows[0] == ["step", *terms, "critic"]
@@ -64,7 +64,7 @@ def test_steps_count_the_lifter_only(store, tmp_path):
     (optimizer,) = saved["optimizer_states"]
     lifter_parameters = [name for name in saved["state_dict"] if name.startswith("lifter.") and "permut" not in name]
     assert len(optimizer["state"]) == len(lifter_parameters)
-    critic = saved["state_dict"]["objectives.0._extra_state"]["optimizer"]
+    critic = saved["state_dict"]["objectives.0.critic._extra_state"]["optimizer"]
     assert {int(entry["step"]) for entry in critic["state"].values()} == {8}
 
 
@@ -101,7 +101,7 @@ def test_likelihood_and_samples_train_one_lifter(store, tmp_path):
         "hypotheses: 4, best: 1, critic_steps: 1}]"
     )
     lifter = "lifter={method: flow, layers: 2, hidden: 16, context: 8, rank: 1, width: 16, blocks: 1}"
-    assert load(run(store, tmp_path / "run", lifter, objectives)).config.network == "ours"
+    assert load(run(store, tmp_path / "run", lifter, objectives)).name == "flow"
     assert losses(tmp_path / "run")[0] == ["step", "nll", "mean_of_best", "covariance", "adversarial", "critic"]
 
 
@@ -127,28 +127,40 @@ PROCESS = """
 import sys
 import torch
 from conftest import made_up_mocap
+from poseterior.data.simulation.clips import ClipSimulator
 from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
-from poseterior.lifters.flow import FlowConfig, FlowLifter
+from poseterior.lifters.unsupervised import UnsupervisedConfig, UnsupervisedLifter
+from poseterior.objectives.reproject import Reproject
+from poseterior.published.wehrbein_2021.lifter import PublishedFlowLifter
 from poseterior.published.wehrbein_2021.objective import Samples
 
-rank = int(sys.argv[1])
-torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}/meet", rank=rank, world_size=2)
+rank, folder, kind = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 torch.manual_seed(0)
-lifter, objective = FlowLifter(FlowConfig.published()), Samples(hypotheses=2, best=1, critic_steps=2)
-observations = Simulator(made_up_mocap(), SimulatorConfig())(8, torch.Generator().manual_seed(rank))
+if kind == "samples":
+    lifter, objective = PublishedFlowLifter(), Samples(hypotheses=2, best=1, critic_steps=2)
+    simulator = Simulator(made_up_mocap(), SimulatorConfig())
+else:
+    lifter = UnsupervisedLifter(UnsupervisedConfig(width=16, blocks=1))
+    objective = Reproject(judge=kind, judge_width=16, judge_blocks=1, judge_every=1)
+    exact = SimulatorConfig(recombine=0.0, limb_jitter=0.0, own_body=1.0, missing={"none": 1.0}, truncate=0.0)
+    simulator = ClipSimulator(made_up_mocap(), exact)
+observations = simulator(8, torch.Generator().manual_seed(rank))
 torch.manual_seed(rank)
-loss = objective.update_auxiliary(lifter, observations)["critic"]
-torch.save((objective.critic.state_dict(), loss), f"{sys.argv[2]}/critic{rank}.pt")
+for _ in range(2):
+    loss = objective.update_auxiliary(lifter, observations)["critic"]
+torch.save((objective.critic.network.state_dict(), loss), f"{folder}/critic{rank}.pt")
 torch.distributed.destroy_process_group()
 """
 
 
-def test_processes_keep_one_critic(tmp_path):
-    """Two processes see different poses and end with the same critic."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+@pytest.mark.parametrize("kind", ["samples", "lsgan", "wgan"])
+def test_processes_keep_one_critic(tmp_path, kind):
+    """Two processes see different poses and end with the same critic, whichever objective owns it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", PROCESS]
     processes = [
-        subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(rank), str(tmp_path), kind], env=environment, stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in processes]

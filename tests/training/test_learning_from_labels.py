@@ -18,7 +18,7 @@ from poseterior.files.errors import InputError
 from poseterior.lifters import load
 from poseterior.metrics.depth_order import order_accuracy
 from poseterior.training.recipes import read_recipe
-from poseterior.training.run import TrainingOptions, train
+from poseterior.training.run import train
 
 SMALL = [
     "lifter.width=16", "lifter.blocks=1", "lifter.kernels=2", "lifter.rank=1", "schedule.batch=16", "data.views=60",
@@ -44,7 +44,7 @@ def stored(store, tmp_path_factory):
 
 
 def run(recipe, out, resume=False):
-    return train(recipe, TrainingOptions(out=out, resume=resume, device="cpu", progress=False))
+    return train(recipe, out, resume=resume, device="cpu", progress=False)
 
 
 def test_a_run_is_repeatable_and_says_what_it_learnt_from(store, tmp_path):

@@ -26,9 +26,9 @@ def recipe(store: Path, *changes: str):
 
 
 def run(store: Path, out: Path, *changes: str, resume: bool = False) -> Path:
-    from poseterior.training.run import TrainingOptions, train
+    from poseterior.training import train
 
-    return train(recipe(store, *changes), TrainingOptions(out=out, resume=resume, device="cpu", progress=False))
+    return train(recipe(store, *changes), out, resume=resume, device="cpu", progress=False)
 
 
 # -- recipes -------------------------------------------------------------------------------------------------
@@ -197,10 +197,10 @@ def test_nan_stops_the_run_clearly(store, tmp_path):
 
 
 def test_refusals(store, tmp_path):
-    from poseterior.training.run import TrainingOptions, train
+    from poseterior.training import train
 
     with pytest.raises(InputError, match="no training data: pass data=STORE"):
-        train(read_recipe("mdn"), TrainingOptions(out=tmp_path / "none", device="cpu"))
+        train("mdn", tmp_path / "none", device="cpu")
     run(store, tmp_path / "run", "steps=1")
     with pytest.raises(InputError, match="holds a run already; go on with --resume"):
         run(store, tmp_path / "run", "steps=1")

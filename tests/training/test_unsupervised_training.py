@@ -9,7 +9,7 @@ from poseterior.files.errors import InputError
 from poseterior.lifters import load
 from poseterior.training import run as running
 from poseterior.training.recipes import read_recipe
-from poseterior.training.run import TrainingOptions, train
+from poseterior.training.run import train
 
 SMALL = [
     "lifter.width=16", "lifter.blocks=1", "schedule.batch=16", "schedule.log_every=1", "schedule.save_every=3",
@@ -24,7 +24,7 @@ def store(tmp_path_factory):
 
 
 def run(recipe, out, resume=False):
-    return train(recipe, TrainingOptions(out=out, resume=resume, device="cpu", progress=False))
+    return train(recipe, out, resume=resume, device="cpu", progress=False)
 
 
 def test_training_sees_2d_only_and_resumes_exactly(store, tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ def _numbers(row: dict[str, Any]) -> list[str]:
 class Experiments:
     """Repeat published experiments on your own motion capture.
 
-    relative (Ronchi et al. 2018): what is one bit an image worth? Supervised against relative at budgets of
+    relative (Ronchi et al. 2018): what is one bit per image worth? Supervised against relative at budgets of
     supervision, noise of labels and of keypoints, ablations; one JSON file and the figures. Interrupted experiments go
     on where they stopped.
 

@@ -16,7 +16,7 @@ class Train:
     """
 
     recipe: tyro.conf.Positional[str]
-    """A shipped recipe (mdn, mdn-published) or a YAML file."""
+    """A shipped recipe (mdn, flow, rotations, mdn-published ...) or a YAML file, which may extend another."""
     changes: tyro.conf.Positional[tuple[str, ...]] = ()
     """key=value changes, right after the recipe, e.g. data=STORE schedule.batch=256 simulator.recombine=0."""
     out: Path | None = None
@@ -40,12 +40,13 @@ class Train:
         from ..training.recipes import read_recipe
 
         recipe = read_recipe(self.recipe, self.changes)
-        from ..training.run import TrainingOptions, train
+        from ..training.run import train
         from ._common import quiet_lightning
 
         quiet_lightning()
-        options = TrainingOptions(
-            out=self.out or Path("runs") / recipe.name,
+        weights = train(
+            recipe,
+            self.out or Path("runs") / recipe.name,
             resume=self.resume,
             device=self.device,
             devices=self.devices,
@@ -54,5 +55,4 @@ class Train:
             workers=self.workers,
             progress=not self.quiet,
         )
-        weights = train(recipe, options)
         print(f"wrote {weights}: use it with `poseterior lift FILE --lifter {weights}`")

@@ -1,7 +1,7 @@
-"""The experiments of Ronchi et al. (BMVC 2018) on one's own motion capture: what is one bit an image worth?
+"""The experiments of Ronchi et al. (BMVC 2018) on one's own motion capture: what is one bit per image worth?
 
 Every experiment is a recipe (``relative-published``, ``supervised-published``) with changes. Observations are made
-once and stored, so that all runs see the same pictures and the same labels. Results are one JSON file a run and one
+once and stored, so that all runs see the same pictures and the same labels. Results are one JSON file per run and one
 with all; runs that have theirs are not repeated, so that an interrupted experiment goes on where it stopped.
 """
 
@@ -26,7 +26,7 @@ from ..lifters import load
 from ..metrics import accuracy
 from ..metrics.depth_order import order_accuracy, order_accuracy_by_gap
 from ..training.recipes import Recipe, read_recipe
-from ..training.run import TrainingOptions, train
+from ..training.run import train
 
 __all__ = [
     "GROUPS",
@@ -40,7 +40,6 @@ __all__ = [
 
 #: Groups of runs, in the order in which they are run.
 GROUPS = ("budget", "labelnoise", "ablation", "noise2d")
-#: Frames of Human3.6M's training set at 50 Hz: 3D poses of these cost 79.5 MB at 8 bits a coordinate.
 _JOINTS = len(SKELETONS["h36m17"])
 
 
@@ -79,7 +78,7 @@ class RelativeRun:
         label: what to call it in figures.
         changes: to the method's recipe.
         share: of the views to learn from.
-        pairs: labelled a view.
+        pairs: labelled per view.
         noise: standard deviation in px added to the keypoints (training, test).
         flip: probability that a label is turned round, or "crowd".
         trained: name of the run whose weights are measured; its own where empty.
@@ -107,8 +106,8 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
     everything = ("labels.pairs=all",)
     runs = [
         RelativeRun("supervised", "budget", "supervised", "all 3D poses"),
-        RelativeRun("relative", "budget", "relative", "1 pair a view", flip=0.0),
-        RelativeRun("mixture", "budget", "mixture", "1 pair a view"),
+        RelativeRun("relative", "budget", "relative", "1 pair per view", flip=0.0),
+        RelativeRun("mixture", "budget", "mixture", "1 pair per view"),
     ]
     runs += [
         RelativeRun(f"supervised-{share}", "budget", "supervised", f"{share:g} % of the poses", share=share / 100)
@@ -157,7 +156,7 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
 
 
 def _supervision_megabytes(run: RelativeRun, views: int) -> float:
-    """The published cost: 8 bits a coordinate of a 3D pose, 1 bit a label."""
+    """The published cost: 8 bits per coordinate of a 3D pose, 1 bit per label."""
     count = max(1, round(run.share * views))
     return (count * _JOINTS * 3 if run.method == "supervised" else count * run.pairs / 8) / 1e6
 
@@ -166,7 +165,7 @@ def _supervision_megabytes(run: RelativeRun, views: int) -> float:
 
 
 def measure(pose: Tensor, observations: Observations) -> dict[str, Any]:
-    """Errors and order of poses ``(n, 17, 3)``: mm, after similarity alignment a joint, and shares of 1."""
+    """Errors and order of poses ``(n, 17, 3)``: mm, after similarity alignment per joint, and shares of 1."""
     truth, valid = observations.pose, observations.observed
     aligned = accuracy.similarity_align(pose, truth, valid)
     errors = 1000 * accuracy.joint_errors(aligned, truth, valid)
@@ -279,7 +278,7 @@ def _trained(run: RelativeRun, recipe: Recipe, folder: Path, device: str) -> Pat
     weights = folder / "weights"
     if not (weights / "config.json").is_file():
         resume = (folder / "recipe.yaml").is_file()
-        train(recipe, TrainingOptions(folder, resume=resume, device=device, progress=False))
+        train(recipe, folder, resume=resume, device=device, progress=False)
     return weights
 
 
@@ -304,7 +303,7 @@ def run_relative(
         groups: which of `GROUPS` to run; the two main runs and the mixture are always run.
         seed: of cameras, labels and training.
         device: where to train.
-        report: called with one line a run.
+        report: called with one line per run.
 
     Raises:
         InputError: no store, an unknown size or group, or a folder with experiments of other settings.

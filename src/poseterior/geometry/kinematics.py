@@ -16,6 +16,7 @@ from .skeletons import Skeleton, get_skeleton
 
 __all__ = [
     "ANKLE_HEIGHT",
+    "ASSUMED_HEIGHT",
     "body_height",
     "bone_lengths",
     "bones_to_pose",
@@ -27,6 +28,8 @@ __all__ = [
 
 #: From the ankle joint to the floor, metres: added to the joint chain to give a body's height.
 ANKLE_HEIGHT = 0.09
+#: Height in metres of a person whose height is not known.
+ASSUMED_HEIGHT = 1.7
 
 
 @lru_cache(maxsize=32)

@@ -1,69 +1,76 @@
-"""What every lifter is: a module from `Keypoints2D` to a `PoseDistribution` that knows how to save itself.
+"""What is trained, saved and loaded: lifters, and priors, which see no picture.
 
-A saved lifter is a folder, see `poseterior.lifters.saved`.
+A `Lifter` is a module from `Keypoints2D` to a `PoseDistribution`; a `Prior` gives rotations of people of whom nothing
+is seen. Both are `Model`s: a configuration, weights, a card, and a folder to keep them in, see
+`poseterior.lifters.saved`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
 from ..distributions.regions import Recalibration, read_recalibration
-from ..files.errors import InputError, check_settings
+from ..distributions.seeded import SeededDistribution
+from ..files.errors import InputError
+from ..files.settings import Settings
 from ..geometry.skeletons import get_skeleton
 from ..keypoints import Keypoints2D
 from ..registry import Registry
 from .saved import folder_of, read_config, read_json, read_tensors, write_folder
 
+if TYPE_CHECKING:
+    from ..distributions.rotations import RotationDistribution
+
 __all__ = [
+    "ArticulatedLifter",
     "Lifter",
     "LifterConfig",
+    "Model",
+    "Prior",
     "load",
+    "load_model",
+    "load_prior",
     "method",
     "method_names",
+    "model_class",
+    "prior_names",
     "register",
 ]
 
+_M = TypeVar("_M", bound="Model")
+
 
 @dataclasses.dataclass(frozen=True)
-class LifterConfig:
-    """Base of the lifters' configurations: a frozen dataclass of plain values.
+class LifterConfig(Settings):
+    """Base of the configurations: a frozen dataclass of plain values that checks them when it is made.
 
     Attributes:
         skeleton: joint order of the poses the lifter returns.
     """
 
+    section: ClassVar[str] = "lifter"
+
     skeleton: str = "h36m17"
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Any:
-        """Raises `InputError` for a name that is no field; the message lists those that are."""
-        check_settings("lifter", values, [f.name for f in dataclasses.fields(cls)], f" for {cls.__name__}")
-        return cls(**values)
-
-    def _check_whole(self, **least: int) -> None:
-        """Raises `InputError` for a named field that is no whole number, or below the one given here."""
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-                raise InputError(f"lifter.{name}: expected a whole number, at least {lowest}, got {value!r}")
+    def _owner(cls) -> str:
+        return f" for {cls.__name__}"
 
 
-class Lifter(nn.Module):
-    """A map from 2D keypoints to a probability distribution over 3D poses.
-
-    Subclasses set ``config_class``, implement `distribution`, and are registered with `register`. They hold no
-    losses and no optimisers.
+class Model(nn.Module):
+    """A network with its configuration, its card and its files.
 
     Attributes:
-        card: what the weights were trained on, see the module.
-        recalibration: what makes the regions of its posteriors right, or None; it is of the weights as they are, so
-            set it to None before training on.
+        card: what the weights were trained on, see `poseterior.lifters.saved`.
+        recalibration: what makes the regions of a lifter's posteriors right, or None; it is of the weights as they
+            are, so set it to None before training on.
     """
 
     name: ClassVar[str] = ""
@@ -76,15 +83,47 @@ class Lifter(nn.Module):
         self.card: dict[str, Any] = {}
         self.recalibration: Recalibration | None = None
 
-    def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
-        """The distribution for keypoints in the lifter's own skeleton."""
-        raise NotImplementedError
-
     def fit_constants(self, observations: Any) -> None:
         """Set normalisation constants from training observations, before the first step (default: none)."""
 
     def calibrate(self, observations: Any) -> None:
         """Fit what is left to fit on held-out observations, after the last step (default: nothing)."""
+
+    def save_pretrained(self, directory: str | Path, card: dict[str, Any] | None = None) -> None:
+        """Write ``config.json``, ``model.safetensors``, ``card.json`` and, if there is a recalibration, its file.
+
+        The folder appears whole or not at all.
+
+        Raises:
+            InputError: the folder exists and holds anything but a saved lifter.
+        """
+        config = dataclasses.asdict(self.config)
+        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration)
+
+    @classmethod
+    def from_pretrained(cls: type[_M], name_or_path: str | Path, device: torch.device | str = "cpu") -> _M:
+        """Load shipped weights by name, or those saved in a folder. No network is used.
+
+        Raises:
+            InputError: no such name or folder, a broken file, weights that do not fit the configuration, or
+                (called on a subclass) a model of another method.
+        """
+        model = load_model(name_or_path, device)
+        if not isinstance(model, cls):
+            raise InputError(f"{name_or_path}: holds a {model.name!r} lifter, not {cls.name!r}")
+        return model
+
+
+class Lifter(Model):
+    """A map from 2D keypoints to a probability distribution over 3D poses.
+
+    Subclasses set ``config_class``, implement `distribution`, and are registered with `register`. They hold no
+    losses and no optimisers.
+    """
+
+    def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
+        """The distribution for keypoints in the lifter's own skeleton."""
+        raise NotImplementedError
 
     def forward(self, keypoints: Keypoints2D) -> PoseDistribution:
         """Lift keypoints of any skeleton: one distribution with the keypoints' batch shape.
@@ -103,72 +142,126 @@ class Lifter(nn.Module):
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
         return posterior
 
-    # -- files ---------------------------------------------------------------------------------------------
 
-    def save_pretrained(self, directory: str | Path, card: dict[str, Any] | None = None) -> None:
-        """Write ``config.json``, ``model.safetensors``, ``card.json`` and, if there is a recalibration, its file.
+class Prior(Model):
+    """What bodies do when nothing is seen. A lifter may be one too; one that is not sees no picture at all.
 
-        The folder appears whole or not at all.
+    Subclasses implement `prior`, and are registered with `register`.
+    """
 
-        Raises:
-            InputError: the folder exists and holds anything but a saved lifter.
+    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> SeededDistribution:
+        """Rotations of smpl22's joints, relative to the parent: batch shape ``batch``, event ``(22, 3, 3)``."""
+        raise NotImplementedError
+
+
+class ArticulatedLifter(Lifter, Prior):
+    """A lifter whose poses are those of a body of rigid bones, and that gives their rotations too."""
+
+    def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> RotationDistribution:
+        raise NotImplementedError
+
+    def rotations(self, keypoints: Keypoints2D) -> RotationDistribution:
+        """Rotations given 2D keypoints in the lifter's own skeleton; the pelvis' in camera axes."""
+        raise NotImplementedError
+
+    def ik(
+        self,
+        points: Float[Tensor, "*batch 25 3"],
+        seen: Bool[Tensor, "*batch 25"] | None = None,
+        sigma: Float[Tensor, "*batch 25"] | float = 0.0,
+        offsets: Float[Tensor, "*batch 25 3"] | None = None,
+    ) -> RotationDistribution:
+        """Inverse kinematics: rotations given 3D keypoints, any subset of them.
+
+        Args:
+            points: metres, joints of `poseterior.geometry.body.SMPL25`, any place.
+            seen: which points count; None: those that are finite.
+            sigma: their standard deviation, metres (0: exact).
+            offsets: rest offsets of the body, metres; None: estimated from the visible bones.
         """
-        config = dataclasses.asdict(self.config)
-        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration)
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
-        """Load a shipped lifter by name, or one saved in a folder. No network is used.
-
-        Raises:
-            InputError: no such name or folder, a broken file, weights that do not fit the configuration, or
-                (called on a subclass) a lifter of another method.
-        """
-        lifter = load(name_or_path, device)
-        if not isinstance(lifter, cls):
-            raise InputError(f"{name_or_path}: holds a {lifter.name!r} lifter, not {cls.name!r}")
-        return lifter
+        raise NotImplementedError
 
 
-_METHODS: Registry[Lifter] = Registry("lifter method", "poseterior.lifters", "poseterior.published")
-#: Class decorator that makes a lifter known under a method name.
-register = _METHODS.register
+_MODELS: Registry[Model] = Registry("lifter method", "poseterior.lifters", "poseterior.published")
+#: Class decorator that makes a lifter or a prior known under a method name.
+register = _MODELS.register
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods (one a file in lifters/)."""
-    return _METHODS.names()
+    """Names of all methods that lift (one per file in lifters/ and published/)."""
+    return tuple(name for name in _MODELS.names() if issubclass(_MODELS[name], Lifter))
+
+
+def prior_names() -> tuple[str, ...]:
+    """Names of all methods that know what bodies do when nothing is seen; some lift as well."""
+    return tuple(name for name in _MODELS.names() if issubclass(_MODELS[name], Prior))
 
 
 def method(name: str) -> type[Lifter]:
     """The lifter class of that method.
 
     Raises:
+        InputError: unknown name, or a prior's; lists those that lift.
+    """
+    cls = model_class(name)
+    if not issubclass(cls, Lifter):
+        raise InputError(f"method {name!r} is a prior: it sees no keypoints; these lift: {', '.join(method_names())}")
+    return cls
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of that method, be it a lifter or a prior.
+
+    Raises:
         InputError: unknown name; lists the known ones.
     """
-    return _METHODS[name]
+    return _MODELS[name]
+
+
+def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
+    """Load a lifter or a prior, see `load`."""
+    folder = folder_of(name_or_path)
+    name, config = read_config(folder)
+    cls = model_class(name)
+    try:
+        model = cls(cls.config_class.from_dict(config))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
+    model.load_state_dict(read_tensors(folder / "model.safetensors", model.state_dict()))
+    model.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    model.recalibration = read_recalibration(folder, model.skeleton.joints)
+    return model.to(device).eval().requires_grad_(False)
 
 
 def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
     """Load a lifter by the name of shipped weights or from a folder, ready for use (evaluation mode).
 
     Raises:
-        InputError: no such name or folder, a broken file, weights that do not fit the configuration, or a
-            recalibration of other weights.
+        InputError: no such name or folder, a broken file, weights that do not fit the configuration, a
+            recalibration of other weights, or a prior, which does not lift.
 
     >>> import poseterior as pp
     >>> lifter = pp.load("mdn")
     >>> lifter.skeleton.name
     'h36m17'
     """
-    folder = folder_of(name_or_path)
-    name, config = read_config(folder)
-    cls = method(name)
-    try:
-        lifter = cls(cls.config_class.from_dict(config))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{folder / 'config.json'}: {error}") from None
-    lifter.load_state_dict(read_tensors(folder / "model.safetensors", lifter.state_dict()))
-    lifter.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
-    lifter.recalibration = read_recalibration(folder, lifter.skeleton.joints)
-    return lifter.to(device).eval().requires_grad_(False)
+    model = load_model(name_or_path, device)
+    if not isinstance(model, Lifter):
+        raise InputError(
+            f"{name_or_path}: holds the prior {model.name!r}, which sees no keypoints; lift with method 'rotations', "
+            "'mdn' or 'flow' (`poseterior lifters` lists the weights), or draw poses with "
+            "poseterior.lifters.load_prior(...).prior().sample()"
+        )
+    return model
+
+
+def load_prior(name_or_path: str | Path, device: torch.device | str = "cpu") -> Prior:
+    """Load what knows how bodies move when nothing is seen, by the name of shipped weights or from a folder.
+
+    Raises:
+        InputError: as `load`, or a lifter that is no prior.
+    """
+    model = load_model(name_or_path, device)
+    if not isinstance(model, Prior):
+        raise InputError(f"{name_or_path}: holds a {model.name!r} lifter, which is no prior; 'rotations' is one")
+    return model

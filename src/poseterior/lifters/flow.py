@@ -1,12 +1,9 @@
-"""Conditional normalizing flow (Wehrbein et al., ICCV 2021, arXiv 2107.13788).
+"""Conditional normalizing flow (after Wehrbein et al., ICCV 2021, arXiv 2107.13788).
 
-Two configurations:
-
-* ``FlowConfig()``: ours. A proper density: affine or rational-quadratic couplings over coordinates in which the
-  2D evidence is a fact (offsets along and across each joint's viewing ray, standardised by a predicted mean and
-  scale). Any camera, any joint missing, detector covariance in.
-* ``FlowConfig(network="published")``: the published network (`poseterior.published.wehrbein_2021.network`), which has
-  samples but no density.
+A proper density: affine or rational-quadratic couplings over coordinates in which the 2D evidence is a fact (offsets
+along and across each joint's viewing ray, standardised by a predicted mean and scale). Any camera, any joint missing,
+detector covariance in. The published network, which has samples but no density, is
+`poseterior.published.wehrbein_2021`.
 """
 
 from __future__ import annotations
@@ -18,14 +15,19 @@ import torch
 from torch import Tensor, nn
 from zuko.transforms import ComposedTransform
 
-from ..distributions.base import PoseDistribution
 from ..distributions.flow import FlowPoseDistribution
-from ..files.errors import InputError
 from ..keypoints import Keypoints2D
-from ..keypoints.view import canonical_view
 from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform
-from ..nn.encoders import ResidualMLP, evidence_features, evidence_width, lateral_evidence, lower_triangles
+from ..nn.encoders import (
+    ResidualMLP,
+    body_size,
+    evidence_width,
+    lateral_evidence,
+    lower_triangles,
+    view_and_features,
+)
 from .base import Lifter, LifterConfig, register
+from .temperature import best_temperature
 
 __all__ = ["FlowConfig", "FlowLifter"]
 
@@ -35,7 +37,6 @@ class FlowConfig(LifterConfig):
     """Configuration of a conditional flow.
 
     Attributes:
-        network: ``"ours"`` or ``"published"`` (whose sizes are fixed; the rest is for ours).
         coupling: ``"affine"`` or ``"spline"``.
         layers: number of couplings, each of which changes one half of the coordinates.
         hidden: width of the couplings' two hidden layers.
@@ -50,7 +51,6 @@ class FlowConfig(LifterConfig):
         temperature: standard deviation of the latents, fitted after training by `calibrate`.
     """
 
-    network: str = "ours"
     coupling: str = "affine"
     layers: int = 16
     hidden: int = 192
@@ -65,21 +65,11 @@ class FlowConfig(LifterConfig):
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, known in (("network", ("ours", "published")), ("coupling", COUPLINGS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"lifter.{name}: expected {known[0]!r} or {known[1]!r}, got {getattr(self, name)!r}")
+        self._check_choice(coupling=COUPLINGS)
         self._check_whole(layers=1, hidden=1, context=1, rank=0, width=1, blocks=1, bins=2)
-        for name, low, high in (
-            ("dropout", 0.0, 0.99), ("reach", 1.0, 1e9), ("minimum_scale", 1e-6, 1.0), ("temperature", 1e-3, 1e3),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise InputError(f"lifter.{name}: expected a number from {low} to {high}, got {value!r}")
-
-    @classmethod
-    def published(cls) -> FlowConfig:
-        """The published network."""
-        return cls(network="published")
+        self._check_number(
+            dropout=(0.0, 0.99), reach=(1.0, 1e9), minimum_scale=(1e-6, 1.0), temperature=(1e-3, 1e3)
+        )  # fmt: skip
 
 
 @register("flow")
@@ -87,7 +77,7 @@ class FlowLifter(Lifter):
     """2D keypoints to a normalizing flow over 3D poses.
 
     Args:
-        config: `FlowConfig`; None for ours with default sizes.
+        config: `FlowConfig`; None for default sizes.
     """
 
     config: FlowConfig
@@ -98,11 +88,6 @@ class FlowLifter(Lifter):
         c = self.config
         joints = len(self.skeleton)
         self.others = [j for j in range(joints) if j != self.skeleton.root]
-        if c.network == "published":
-            from ..published.wehrbein_2021.network import PublishedFlow
-
-            self.network: nn.Module = PublishedFlow()
-            return
         n = len(self.others)
         self.network = ResidualMLP(evidence_width(joints), c.width, c.blocks, c.dropout)
         self.sizes = {"size": 2, "offset": 3 * n, "tril": 6 * n, "tie": 3 * n * c.rank}
@@ -114,32 +99,22 @@ class FlowLifter(Lifter):
             3 * n, c.context, c.layers, (c.hidden, c.hidden), c.coupling, c.bins, reach=c.reach
         )
 
-    def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
-        if self.config.network == "published":
-            return self.network.distribution(keypoints)  # type: ignore[operator]
-        return self._ours(keypoints)
-
     def encode(self, keypoints: Keypoints2D) -> tuple[EvidenceTransform, Tensor, Tensor]:
-        """What the evidence says, computed once a pose (ours).
+        """What the evidence says, computed once per pose.
 
         Returns:
             The standardising map, the couplings' context ``(*batch, context)``, and the rotation ``(*batch, 3, 3)``
-            from camera axes to the turned axes.
+            from camera axes to the canonical frame.
         """
-        # Mixed precision is for the network alone: geometry and densities need full precision.
-        with torch.autocast(keypoints.device.type, enabled=False):
-            view = canonical_view(keypoints)
-            features = evidence_features(view)
+        view, features = view_and_features(keypoints)
         dtype = self.head.weight.dtype  # float64 where someone checks densities
         hidden = self.network(features.to(dtype))
         context = nn.functional.silu(self.condition(hidden)).to(dtype)
         parts = self.head(hidden).to(dtype).split(list(self.sizes.values()), -1)
         raw = dict(zip(self.sizes, parts, strict=True))
         joints = len(self.others)
-        # A person of about 0.45 m (root mean square) whose apparent size is 1 in the canonical view.
-        size = 0.45 * raw["size"][..., :1].clamp(-3.0, 3.0).exp()
         evidence = lateral_evidence(view, self.skeleton.root)
-        loc = size.unsqueeze(-1) * (evidence + raw["offset"].unflatten(-1, (joints, 3)))
+        loc = body_size(raw["size"][..., :1]).unsqueeze(-1) * (evidence + raw["offset"].unflatten(-1, (joints, 3)))
         # Where nothing is known of the camera the picture is taken as distant: rays are parallel.
         tangent = view.points[..., self.others, :] * view.scale[..., None, None]
         near = (view.knowledge > 0)[..., None, None] & view.visible[..., self.others].unsqueeze(-1)
@@ -153,7 +128,7 @@ class FlowLifter(Lifter):
         with torch.autocast(keypoints.device.type, enabled=False):
             return EvidenceTransform(loc, slope, scale_tril, factor), context, turn
 
-    def _ours(self, keypoints: Keypoints2D) -> FlowPoseDistribution:
+    def distribution(self, keypoints: Keypoints2D) -> FlowPoseDistribution:
         standardise, context, turn = self.encode(keypoints)
         with torch.autocast(keypoints.device.type, enabled=False):
             transform = ComposedTransform(standardise, *self.couplings(context).transforms)
@@ -163,25 +138,19 @@ class FlowLifter(Lifter):
 
     @torch.no_grad()
     def calibrate(self, observations: Any) -> None:
-        """Ours: the temperature of least negative log-likelihood on held-out observations (Guo et al. 2017)."""
-        if self.config.network != "ours":
-            return
+        """Fit the temperature: that of least negative log-likelihood on held-out observations with every joint."""
         complete = observations.observed.all(-1)
         if not bool(complete.any()):
             return
-        base = dataclasses.replace(self.config, temperature=1.0)
-        self.config = base
-        posterior = self._ours(observations.keypoints[complete])
+        self.config = base = dataclasses.replace(self.config, temperature=1.0)
+        posterior = self.distribution(observations.keypoints[complete])
         pose = observations.pose[complete]
 
         def loss(temperature: float) -> float:
             posterior.latent_scale = temperature
             return -float(posterior.log_prob(pose).mean())
 
-        # One minimum, well inside: a grid, then finer around its best.
-        best = min((0.5 + 0.05 * i for i in range(31)), key=loss)
-        best = min((best + 0.01 * i for i in range(-4, 5)), key=loss)
-        self.config = dataclasses.replace(base, temperature=round(best, 2))
+        self.config = dataclasses.replace(base, temperature=best_temperature(loss))
 
 
 def _size_direction(evidence: Tensor, raw_size: Tensor, scale_tril: Tensor) -> Tensor:

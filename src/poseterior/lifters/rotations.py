@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
-from ..files.errors import InputError
+from ..files.settings import choice
 from ..geometry.body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
-from ..nn.rotation_networks import STRUCTURES, RotationNetwork, modelled_joints
-from .base import Lifter, LifterConfig, register
+from ..nn.rotation_networks import STRUCTURES, NetworkSizes, modelled_joints, rotation_network
+from .base import ArticulatedLifter, LifterConfig, register
 
 __all__ = ["RotationConfig", "RotationLifter"]
 
@@ -35,12 +35,12 @@ class RotationConfig(LifterConfig):
         toes: whether the toes' bases are modelled too (19 joints and the pelvis without them, as published).
         width, blocks: of the encoders of 2D keypoints and (half as wide) of 3D ones (features, residual blocks).
         context: features of the evidence that the joints see.
-        trunk: features a joint.
+        trunk: features per joint.
         layers: Möbius couplings of a joint's flow (in each turn, for coupling).
         segments: components of a Möbius mixture.
         hidden: width of the Möbius conditioners.
         turns: of coupling.
-        components: angular central Gaussians a joint.
+        components: angular central Gaussians per joint.
     """
 
     structure: str = "autoregressive"
@@ -56,15 +56,13 @@ class RotationConfig(LifterConfig):
     components: int = 16
 
     def __post_init__(self) -> None:
-        if self.structure not in STRUCTURES:
-            raise InputError(f"lifter.structure: expected one of {', '.join(STRUCTURES)}, got {self.structure!r}")
-        if not isinstance(self.toes, bool):
-            raise InputError(f"lifter.toes: expected true or false, got {self.toes!r}")
+        choice(*self._named("structure"), STRUCTURES, quoted=False)
+        self._check_flag("toes")
         self._check_whole(width=2, blocks=1, context=1, trunk=1, layers=1, segments=1, hidden=1, turns=2, components=1)
 
 
 @register("rotations")
-class RotationLifter(Lifter):
+class RotationLifter(ArticulatedLifter):
     """2D keypoints, 3D keypoints or nothing to a distribution over joint rotations.
 
     Args:
@@ -77,10 +75,8 @@ class RotationLifter(Lifter):
     def __init__(self, config: RotationConfig | None = None) -> None:
         super().__init__(config or RotationConfig())
         c = self.config
-        self.network = RotationNetwork(
-            c.structure, modelled_joints(c.toes), c.width, c.blocks, c.context, c.trunk, c.layers, c.segments, c.hidden,
-            c.turns, c.components,
-        )  # fmt: skip
+        sizes = NetworkSizes(**{f.name: getattr(c, f.name) for f in dataclasses.fields(NetworkSizes)})
+        self.network = rotation_network(c.structure, modelled_joints(c.toes), sizes)
         self.body = nn.Sequential(
             nn.Linear(c.context + 5 * len(H36M_POINTS), 128), nn.SiLU(), nn.Linear(128, 2 * len(GROUPS) + 1)
         )

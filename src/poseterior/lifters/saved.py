@@ -21,7 +21,8 @@ from ..distributions.regions import CALIBRATION_FILE, Recalibration
 from ..files.errors import InputError
 
 __all__ = [
-    "FILES", "folder_of", "list_shipped", "read_card", "read_config", "read_json", "read_tensors", "write_folder",
+    "FILES", "folder_of", "list_shipped", "read_card", "read_config", "read_json", "read_tensors", "since_0_1",
+    "write_folder",
 ]  # fmt: skip
 
 #: What the folder of a saved lifter holds; the last two may be missing.
@@ -67,8 +68,34 @@ def read_card(name_or_path: str | Path) -> dict[str, Any]:
     return read_json(folder_of(name_or_path) / "card.json")
 
 
+#: Folders of 0.1 say by ``network`` which of two methods they hold; the fields of the other one that go.
+_SPLIT_SINCE_0_1: dict[tuple[str, str], tuple[str, ...]] = {
+    ("mdn", "ours"): (),
+    ("mdn", "published"): ("rank", "minimum_scale", "temperature"),
+    ("flow", "ours"): (),
+    ("flow", "published"): (
+        "coupling", "layers", "hidden", "context", "rank", "width", "blocks", "dropout", "bins", "reach",
+        "minimum_scale", "temperature",
+    ),
+    ("regression", "ours"): ("output", "scale"),
+    ("regression", "published"): (),
+    ("unsupervised", "ours"): (),
+    ("unsupervised", "published"): ("scale_range", "elevation"),
+}  # fmt: skip
+
+
+def since_0_1(method: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Method and configuration as they are now, of ones that 0.1 may have written with a ``network``."""
+    network = str(config.get("network"))
+    gone = _SPLIT_SINCE_0_1.get((method, network))
+    if gone is None:
+        return method, dict(config)
+    kept = {name: value for name, value in config.items() if name != "network" and name not in gone}
+    return f"{method}-published" if network == "published" else method, kept
+
+
 def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Method and configuration of a saved lifter.
+    """Method and configuration of a saved lifter, also of one that 0.1 saved (`since_0_1`).
 
     Raises:
         InputError: a broken file, or fields that are missing.
@@ -76,7 +103,7 @@ def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
     saved = read_json(folder / "config.json")
     if "method" not in saved or not isinstance(saved.get("config"), dict):
         raise InputError(f"{folder / 'config.json'}: expected the fields 'method' and 'config'")
-    return str(saved["method"]), saved["config"]
+    return since_0_1(str(saved["method"]), saved["config"])
 
 
 def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,8 +18,7 @@ from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistr
 from ..files.errors import InputError
 from ..geometry.body import log_group_ratios
 from ..keypoints import Keypoints2D
-from ..lifters import Lifter
-from ..lifters.rotations import RotationLifter
+from ..lifters import ArticulatedLifter, Lifter
 from ..metrics.rotations import chordal_mean, geodesic_angle
 from ..results.rotations import Array, quaternions
 
@@ -85,13 +84,13 @@ def lifter_name(lifter: Lifter) -> str:
     return str(lifter.card.get("name") or lifter.name)
 
 
-def rotation_lifter(lifter: Lifter) -> RotationLifter:
+def rotation_lifter(lifter: Lifter) -> ArticulatedLifter:
     """The lifter, if its poses come of rotations.
 
     Raises:
         InputError: they do not.
     """
-    if not isinstance(lifter, RotationLifter):
+    if not isinstance(lifter, ArticulatedLifter):
         raise InputError(f"lifter {lifter_name(lifter)!r} has no rotations; use the lifter 'rotations'")
     return lifter
 
@@ -138,7 +137,7 @@ def draw(
     check_level(level)
     if len(keypoints) == 0:
         raise InputError("no poses to lift")
-    each = 4 * 3 * len(lifter.skeleton) + (4 * 4 * 22 if isinstance(lifter, RotationLifter) else 0)
+    each = 4 * 3 * len(lifter.skeleton) + (4 * 4 * 22 if isinstance(lifter, ArticulatedLifter) else 0)
     if (wanted := each * len(keypoints) * samples) > _MEMORY:
         raise InputError(
             f"samples: {samples} samples of {len(keypoints)} poses take {wanted / 1e9:,.0f} GB; "

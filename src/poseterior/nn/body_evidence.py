@@ -18,7 +18,7 @@ from ..geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_
 from ..geometry.kinematics import bones_to_pose
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view
-from .encoders import evidence_features, evidence_width
+from .encoders import TYPICAL_SIZE, evidence_features, evidence_width
 
 __all__ = [
     "FLAT_WIDTH",
@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 _POINTS = len(SMPL25)
-#: A person of this size (metres, root mean square) has apparent size 1 in the canonical view.
-TYPICAL_SIZE = 0.45
 #: Standard deviation (metres) of an exact keypoint, and the one that enters as zero.
 SHARPEST, _TYPICAL_SPREAD = 5e-4, 0.01
 

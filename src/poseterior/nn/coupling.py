@@ -1,7 +1,7 @@
 """Conditional couplings: invertible maps of a vector whose parameters come from a context.
 
 The context (features of the evidence) is the same for all samples of a pose, so what it contributes to a
-network is computed once a pose and broadcast (`FactoredMLP.prepare`).
+network is computed once per pose and broadcast (`FactoredMLP.prepare`).
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class EvidenceTransform(Transform):
 
     Args:
         loc: ``(*batch, joints, 3)`` metres, expected places.
-        slope: ``(*batch, joints, 2)`` sideways metres a metre of depth along the joint's ray.
+        slope: ``(*batch, joints, 2)`` sideways metres per metre of depth along the joint's ray.
         scale_tril: ``(*batch, joints, 3, 3)`` metres, positive diagonals.
         factor: ``(*batch, joints * 3, rank)``, dimensionless.
     """
@@ -195,7 +195,7 @@ class EvidenceTransform(Transform):
     def _tied(self, left: Tensor, right: Tensor, x: Tensor) -> Tensor:
         """``left @ rightᵀ @ x`` for ``(*samples, *batch, d)``."""
         batch = left.ndim - 2
-        if batch == 1 and x.ndim == 3:  # one batched product instead of one a sample
+        if batch == 1 and x.ndim == 3:  # one batched product instead of one per sample
             moved = x.transpose(0, 1)
             return (moved @ right @ left.transpose(-1, -2)).transpose(0, 1)
         return self._times(left, self._times(right.transpose(-1, -2), x))

@@ -8,16 +8,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..keypoints.view import CAMERA_KNOWLEDGE, CanonicalView
+from ..keypoints import Keypoints2D
+from ..keypoints.view import CAMERA_KNOWLEDGE, CanonicalView, canonical_view
 
 __all__ = [
+    "TYPICAL_SIZE",
     "FedBlock",
     "ResidualMLP",
+    "body_size",
     "evidence_features",
     "evidence_width",
     "lateral_evidence",
     "lower_triangles",
+    "view_and_features",
 ]
+
+#: A person of this size (metres, root mean square) has apparent size 1 in the canonical view.
+TYPICAL_SIZE = 0.45
 
 _PER_JOINT = 6
 _GLOBAL = 1 + len(CAMERA_KNOWLEDGE) + 2
@@ -32,7 +39,7 @@ def evidence_width(joints: int) -> int:
 
 
 def evidence_features(view: CanonicalView) -> Float[Tensor, "*batch features"]:
-    """Visibility, position and uncertainty a joint; apparent size, camera knowledge and height a person.
+    """Visibility, position and uncertainty per joint; apparent size, camera knowledge and height per person.
 
     A hidden joint contributes zeros, whatever it holds. The apparent size is withheld where not even the image
     size is known. Positions are in units of the person's apparent size; uncertainty enters as the logarithm of
@@ -52,6 +59,21 @@ def evidence_features(view: CanonicalView) -> Float[Tensor, "*batch features"]:
     log_height = torch.where(known, (view.height.nan_to_num(1.0) / _TYPICAL_HEIGHT).log() * 5.0, 0.0)
     person = torch.stack([log_scale, known.to(joint.dtype), log_height], -1)
     return torch.cat([joint, person, knowledge], -1)
+
+
+def view_and_features(keypoints: Keypoints2D) -> tuple[CanonicalView, Float[Tensor, "*batch features"]]:
+    """The canonical view of a person, and what a network sees of it (`evidence_features`).
+
+    Mixed precision is for networks alone: geometry and densities need full precision, so it is off in here.
+    """
+    with torch.autocast(keypoints.device.type, enabled=False):
+        view = canonical_view(keypoints)
+        return view, evidence_features(view)
+
+
+def body_size(raw: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Unconstrained numbers to metres for one unit of the canonical view: `TYPICAL_SIZE` at 0, 20 times up or down."""
+    return TYPICAL_SIZE * raw.clamp(-3.0, 3.0).exp()
 
 
 def lateral_evidence(view: CanonicalView, root: int) -> Float[Tensor, "*batch nonroot 3"]:

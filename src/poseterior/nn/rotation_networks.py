@@ -5,7 +5,7 @@ One encoder of the evidence, and one of four structures that share the rest:
 * ``autoregressive``: joints in kinematic order, one pass. Each joint sees the rotations before it, and the evidence
   below it as it looks from its parent's frame, in which forward kinematics of the rotations so far has put it.
 * ``coupling``: two groups of joints take turns, each seeing the other; no order, fast sampling.
-* ``acg``: as autoregressive, with a mixture of angular central Gaussians a joint in place of a flow.
+* ``acg``: as autoregressive, with a mixture of angular central Gaussians per joint in place of a flow.
 * ``independent``: as autoregressive, but no joint sees another (a baseline).
 
 Before its density a joint is turned by a guess from the 3D evidence and by an aim that the network predicts. Both
@@ -17,36 +17,37 @@ Densities are with respect to normalised Haar measure of each joint; all are fun
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
 
 import roma
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS
 from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence
+from .body_state import SIGHT_WIDTH, BodyState, nearest_rotation, procrustes, targets_of
 from .encoders import ResidualMLP
-from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product
+from .joint_densities import AngularCentralGaussians, JointDensity, JointFlow
+from .so3 import haar_quaternions
 
 __all__ = [
     "BODY_JOINTS",
     "STRUCTURES",
-    "BodyState",
+    "CoupledNetwork",
+    "NetworkSizes",
     "RotationNetwork",
+    "SequentialNetwork",
     "modelled_joints",
+    "rotation_network",
 ]
 
 STRUCTURES = ("autoregressive", "coupling", "acg", "independent")
 
 _SMPL = SKELETONS["smpl22"]
-#: Evidence points below a joint that it looks at.
-_TARGETS = 6
-_LOCAL = 6 * _TARGETS + 4
-#: Points that coincide with others at rest, or nearly: not looked at.
-_SKIPPED = ("spine1", "left_collar", "right_collar")
-#: Points that move nearly rigidly with a joint beside its children, and the weight that they have in the guess.
-_NEARLY_RIGID = {"spine3": (("left_shoulder", 0.3), ("right_shoulder", 0.3))}
 #: Weight of the usual rotation in the guess: decides only what the evidence leaves open.
 _USUAL = 1e-3
 
@@ -60,145 +61,52 @@ def modelled_joints(toes: bool = False) -> tuple[int, ...]:
 BODY_JOINTS = tuple(j for j in modelled_joints() if j != _SMPL.root)
 
 
-def _descendants(joint: int) -> list[int]:
-    """Points below a joint, nearest first."""
-    found, front = [], [joint]
-    while front:
-        front = [c for c, p in enumerate(SMPL25.parents) if p in front]
-        found += front
-    return [c for c in found if SMPL25.joints[c] not in _SKIPPED]
+@dataclass(frozen=True)
+class NetworkSizes:
+    """Sizes of a rotation network.
 
-
-class BodyState:
-    """Forward kinematics in progress: what is known of the body once the rotations of some joints are."""
-
-    def __init__(self, evidence: BodyEvidence) -> None:
-        self.evidence = evidence
-        self.solid = bool(evidence.solid.any())
-        self.turned: dict[int, Tensor] = {}
-        self.placed: dict[int, Tensor] = {0: torch.zeros_like(evidence.points[..., 0, :])}
-        # Mean difference between seen 3D points and forward kinematics: where the pelvis is.
-        self.residual = torch.zeros_like(evidence.points[..., 0, :])
-        self.count = torch.zeros_like(evidence.spread[..., :1])
-        self._compare(0)
-
-    def _compare(self, point: int) -> None:
-        e = self.evidence
-        there = (e.seen[..., point : point + 1] & e.solid).to(e.points.dtype)
-        self.residual = self.residual + there * (e.points[..., point, :] - self.placed[point])
-        self.count = self.count + there
-
-    def own(self, joint: int) -> tuple[Tensor, Tensor]:
-        """Where a joint is among the evidence points ``(..., 3)``, and whether that is known ``(..., 1)``."""
-        e = self.evidence
-        solid = self.placed[joint] + self.residual / self.count.clamp(min=1.0)
-        flat = e.points[..., joint, :]
-        return torch.where(e.solid, solid, flat), torch.where(e.solid, self.count > 0, e.seen[..., joint : joint + 1])
-
-    def advance(self, joint: int, rotation: Tensor) -> None:
-        """Note a joint's rotation ``(..., 3, 3)`` relative to its parent."""
-        parent = _SMPL.parents[joint]
-        turned = rotation if parent < 0 else self.turned[parent] @ rotation
-        self.turned[joint] = turned
-        for child, above in enumerate(SMPL25.parents):
-            if above == joint:
-                offset = self.evidence.offsets[..., child, :].unsqueeze(-1)
-                self.placed[child] = self.placed[joint] + (turned @ offset).squeeze(-1)
-                self._compare(child)
-
-
-class AngularCentralGaussians(nn.Module):
-    """A mixture of angular central Gaussians a joint, with the interface of `RotationFlow`'s density and sampler."""
-
-    bound = 3.0
-
-    def __init__(self, joints: int, context: int, components: int = 16) -> None:
-        super().__init__()
-        self.components = components
-        self.project = nn.Parameter(0.3 * torch.randn(joints, context, 13 * components) / math.sqrt(context))
-        self.offset = nn.Parameter(0.3 * torch.randn(joints, 13 * components))
-
-    def parameters_of(self, context: Tensor, joint: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Log-weights ``(..., k)``, the rotation's two quaternions and the log-stretches ``(..., k, 4)``."""
-        if joint is None:
-            raw = torch.einsum("...jc,jcp->...jp", context, self.project) + self.offset
-        else:
-            raw = context @ self.project[joint] + self.offset[joint]
-        raw = raw.unflatten(-1, (self.components, 13))
-        empty = torch.zeros_like(raw[..., :8])
-        a, b, _, _, stretch = affine_parameters(torch.cat([raw[..., 1:9], empty, raw[..., 9:]], -1), self.bound)
-        return raw[..., 0].log_softmax(-1), a, b, stretch
-
-    def log_density(self, q: Tensor, parameters: Any, joint: int | None = None) -> Tensor:
-        log_weights, a, b, stretch = parameters
-        conjugate = q.new_tensor([-1.0, -1.0, -1.0, 1.0])
-        inner = quaternion_product(quaternion_product(a * conjugate, q.unsqueeze(-2)), b * conjugate)
-        length = (inner * (-stretch).exp()).norm(dim=-1)
-        return (log_weights - 4.0 * length.log()).logsumexp(-1)
-
-    def draw(self, parameters: Any, joint: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        log_weights, a, b, stretch = parameters
-        flat = log_weights.exp().reshape(-1, self.components)
-        chosen = torch.multinomial(flat, 1, generator=generator).reshape(*log_weights.shape[:-1], 1, 1)
-
-        def pick(value: Tensor) -> Tensor:
-            return value.gather(-2, chosen.expand(*chosen.shape[:-1], 4)).squeeze(-2)
-
-        noise = torch.randn(*stretch.shape[:-2], 4, generator=generator, dtype=stretch.dtype, device=stretch.device)
-        q = quaternion_product(quaternion_product(pick(a), noise * pick(stretch).exp()), pick(b))
-        q = q / q.norm(dim=-1, keepdim=True)
-        return q, self.log_density(q, parameters, joint)
-
-
-class _Standard(nn.Module):
-    """Each row to mean 0 and variance 1: the context speaks as loud as whatever else a joint sees."""
-
-    def forward(self, value: Tensor) -> Tensor:
-        return nn.functional.layer_norm(value, value.shape[-1:])
-
-
-class JointFlow(RotationFlow):
-    """`RotationFlow` with Haar measure as its base."""
-
-    def log_density(self, q: Tensor, parameters: Any, joint: int | None = None) -> Tensor:
-        return self.to_base(q, parameters, joint)[1]
-
-    def draw(self, parameters: Any, joint: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        hidden = parameters[1][0]
-        return self.from_base(haar_quaternions(hidden.shape[:-1], generator, hidden), parameters, joint)
-
-
-class RotationNetwork(nn.Module):
-    """Evidence to a density over rotations, see the module.
-
-    Args:
-        structure: one of `STRUCTURES`.
-        joints: the modelled smpl22 joints, in kinematic order, the pelvis first.
-        width, blocks: of the encoders of 2D and of 3D keypoints.
+    Attributes:
+        width, blocks: of the encoders of 2D and (half as wide) of 3D keypoints.
         context: features of the evidence that joints see.
-        trunk: features a joint.
+        trunk: features per joint.
         layers, segments, hidden: of the flows (see `RotationFlow`); for coupling, ``layers`` is per turn.
         turns: of coupling.
         components: of ``acg``.
     """
 
-    def __init__(
-        self,
-        structure: str,
-        joints: tuple[int, ...],
-        width: int = 384,
-        blocks: int = 3,
-        context: int = 128,
-        trunk: int = 96,
-        layers: int = 4,
-        segments: int = 8,
-        hidden: int = 32,
-        turns: int = 6,
-        components: int = 16,
-    ) -> None:
+    width: int = 384
+    blocks: int = 3
+    context: int = 128
+    trunk: int = 96
+    layers: int = 4
+    segments: int = 8
+    hidden: int = 32
+    turns: int = 6
+    components: int = 16
+
+
+class _Standard(nn.Module):
+    """Each row to mean 0 and variance 1: the context speaks as loud as whatever else a joint sees."""
+
+    def forward(self, value: Float[Tensor, "*any features"]) -> Float[Tensor, "*any features"]:
+        return nn.functional.layer_norm(value, value.shape[-1:])
+
+
+class RotationNetwork(nn.Module):
+    """Evidence to a density over rotations, see the module. Subclasses implement `log_density` and `draw`.
+
+    Args:
+        structure: one of `STRUCTURES`.
+        joints: the modelled smpl22 joints, in kinematic order, the pelvis first.
+        sizes: of the parts.
+    """
+
+    usual: Tensor
+
+    def __init__(self, structure: str, joints: tuple[int, ...], sizes: NetworkSizes) -> None:
         super().__init__()
         self.structure, self.joints = structure, joints
-        n = len(joints)
+        width, blocks, context = sizes.width, sizes.blocks, sizes.context
         # Apart, because exact 3D keypoints pull so much harder on shared weights that 2D would hardly be learnt.
         self.flat = nn.Sequential(ResidualMLP(FLAT_WIDTH, width, blocks), nn.Linear(width, context), _Standard())
         self.solid = nn.Sequential(
@@ -206,24 +114,58 @@ class RotationNetwork(nn.Module):
         )
         self.nothing = nn.Parameter(torch.zeros(context))
         #: the usual rotation of each joint, set from training data
-        self.register_buffer("usual", torch.eye(3).repeat(n, 1, 1))
-        self._tree()
-        if structure == "coupling":
-            self.groups = [[k for k in range(n) if k % 2 == turn % 2] for turn in range(turns)]
-            sizes = [len(group) for group in self.groups]
-            self.trunks = nn.ModuleList(
-                nn.Sequential(
-                    nn.Linear(context + 6 * (n - size), 2 * trunk),
-                    nn.SiLU(),
-                    nn.Linear(2 * trunk, size * trunk),
-                    nn.SiLU(),
-                )
-                for size in sizes
-            )
-            self.flows = nn.ModuleList(JointFlow(size, trunk, layers, segments, hidden) for size in sizes)
-            return
-        earlier = 6 * n if structure != "independent" else 0
-        local = _LOCAL if structure != "independent" else 0
+        self.register_buffer("usual", torch.eye(3).repeat(len(joints), 1, 1))
+
+    def encode(self, evidence: BodyEvidence) -> Float[Tensor, "*batch context"]:
+        """Features of the evidence."""
+        flat, solid = self.flat(evidence.flat), self.solid(evidence.tokens)
+        return torch.where(evidence.some, torch.where(evidence.solid, solid, flat), self.nothing)
+
+    def log_density(
+        self,
+        rotations: Float[Tensor, "*samples_batch 22 3 3"],
+        evidence: BodyEvidence,
+        context: Float[Tensor, "*batch context"] | None = None,
+    ) -> Float[Tensor, "*samples_batch joints"]:
+        """Log-density of each modelled joint given evidence and those before it.
+
+        Args:
+            rotations: the pelvis' in network axes.
+            evidence: of shape ``(*batch)``, the last batch dimensions of the rotations.
+            context: from `encode`, if known.
+        """
+        raise NotImplementedError
+
+    def draw(
+        self,
+        shape: torch.Size,
+        evidence: BodyEvidence,
+        generator: torch.Generator | None = None,
+        context: Float[Tensor, "*batch context"] | None = None,
+    ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
+        """Rotations and the log-density of each modelled joint. Joints that are not modelled get the identity."""
+        raise NotImplementedError
+
+    def _all_joints(self, found: dict[int, Tensor], like: Tensor) -> Float[Tensor, "*any 22 3 3"]:
+        """The rotations found (by joint, ``(*any, 3, 3)``), and the identity for the others."""
+        shape = found[self.joints[0]].shape
+        eye = torch.eye(3, dtype=like.dtype, device=like.device).expand(shape)
+        return torch.stack([found.get(j, eye) for j in range(len(_SMPL))], -3)
+
+
+class SequentialNetwork(RotationNetwork):
+    """Joints in kinematic order, each given those before it: ``autoregressive``, ``acg`` and ``independent``."""
+
+    mask: Tensor
+    targets: Tensor
+    there: Tensor
+    rigid: Tensor
+
+    def __init__(self, structure: str, joints: tuple[int, ...], sizes: NetworkSizes) -> None:
+        super().__init__(structure, joints, sizes)
+        n, context, trunk = len(joints), sizes.context, sizes.trunk
+        self.sees_others = structure != "independent"
+        earlier, local = (6 * n, SIGHT_WIDTH) if self.sees_others else (0, 0)
         scale = 1.0 / math.sqrt(context + local + earlier / 4)
         self.see_context = nn.Parameter(scale * torch.randn(context, n * trunk))
         self.see_earlier = nn.Parameter(scale * torch.randn(earlier, n * trunk))
@@ -234,48 +176,21 @@ class RotationNetwork(nn.Module):
         self.aim = nn.Parameter(torch.zeros(n, trunk, 9))
         mask = torch.ones(n, n).tril(-1).T.repeat_interleave(6, 0).repeat_interleave(trunk, 1)
         self.register_buffer("mask", mask[:earlier], persistent=False)
-        self.density: Any = (
-            AngularCentralGaussians(n, trunk, components)
-            if structure == "acg"
-            else JointFlow(n, trunk, layers, segments, hidden)
-        )
-
-    usual: Tensor
-    targets: Tensor
-    there: Tensor
-    rigid: Tensor
-    mask: Tensor
-
-    def _tree(self) -> None:
-        """Tables of the evidence that each joint looks at."""
-        n = len(self.joints)
-        index = torch.zeros(n, _TARGETS, dtype=torch.long)
-        there = torch.zeros(n, _TARGETS, dtype=torch.bool)
-        rigid = torch.zeros(n, _TARGETS)
-        #: for each joint, (column, point) of those of its targets that hang on one of its children
-        self.near: list[list[tuple[int, int]]] = [[] for _ in range(n)]
-        for row, joint in enumerate(self.joints):
-            below = _descendants(joint)[:_TARGETS]
-            near = dict(_NEARLY_RIGID.get(_SMPL.joints[joint], ()))
-            for column, point in enumerate(below):
-                index[row, column], there[row, column] = point, True
-                child = SMPL25.parents[point] == joint
-                rigid[row, column] = 1.0 if child else near.get(SMPL25.joints[point], 0.0)
-                if not child and SMPL25.joints[point] in near:
-                    self.near[row].append((column, point))
-        self.register_buffer("targets", index, persistent=False)
-        self.register_buffer("there", there, persistent=False)
-        self.register_buffer("rigid", rigid, persistent=False)
+        targets = targets_of(joints)
+        self._beyond = targets.beyond
+        for name in ("index", "there", "rigid"):
+            buffer = "targets" if name == "index" else name
+            self.register_buffer(buffer, getattr(targets, name), persistent=False)
+        self.density: JointDensity
+        if structure == "acg":
+            self.density = AngularCentralGaussians(n, trunk, sizes.components)
+        else:
+            self.density = JointFlow(n, trunk, sizes.layers, sizes.segments, sizes.hidden)
 
     # -- what a joint sees ---------------------------------------------------------------------------------
 
-    def encode(self, evidence: BodyEvidence) -> Tensor:
-        """Features of the evidence ``(*batch, context)``."""
-        flat, solid = self.flat(evidence.flat), self.solid(evidence.tokens)
-        return torch.where(evidence.some, torch.where(evidence.solid, solid, flat), self.nothing)
-
-    def _look(self, row: int, state: BodyState) -> tuple[Tensor, Tensor]:
-        """What joint number ``row`` sees below it ``(..., _LOCAL)``, and a guess of its rotation ``(..., 3, 3)``.
+    def _look(self, row: int, state: BodyState) -> tuple[Float[Tensor, "*any sight"], Float[Tensor, "*any 3 3"]]:
+        """What joint number ``row`` sees below it, and a guess of its rotation.
 
         The guess takes the bones at rest onto the seen ones (orthogonal Procrustes), and is the usual rotation where
         nothing is seen. It depends only on evidence and earlier rotations, so that turning by it leaves Haar measure
@@ -301,112 +216,142 @@ class RotationNetwork(nn.Module):
         flags = [(seen & e.solid).to(turned.dtype), flat.to(turned.dtype), spread, view, known.to(turned.dtype)]
         return torch.cat([turned, *(f.expand(*turned.shape[:-1], f.shape[-1]) for f in flags)], -1), guess
 
-    def _guess(self, row: int, away: Tensor, seen: Tensor, offsets: Tensor) -> Tensor:
+    def _guess(
+        self,
+        row: int,
+        away: Float[Tensor, "*any targets 3"],
+        seen: Bool[Tensor, "*any targets"],
+        offsets: Float[Tensor, "*batch 25 3"],
+    ) -> Float[Tensor, "*any 3 3"]:
         """The rotation that takes the bones at rest onto the seen ones (vectors ``away`` in the parent's frame)."""
         rest = offsets[..., self.targets[row], :]
-        for column, point in self.near[row]:
+        for column, point in self._beyond[row]:
             rest = rest.clone()
             rest[..., column, :] = offsets[..., point, :] + offsets[..., SMPL25.parents[point], :]
         weight = torch.where(seen, self.rigid[row], 0.0).unsqueeze(-1)
         cross = (_unit(away) * weight).transpose(-1, -2) @ _unit(rest.expand(away.shape))
-        return _procrustes(cross + _USUAL * self.usual[row])
+        return procrustes(cross + _USUAL * self.usual[row])
 
-    def _seen_rotation(self, rotation: Tensor, joint: int, evidence: BodyEvidence) -> Tensor:
+    def _seen_rotation(
+        self, rotation: Float[Tensor, "*any 3 3"], joint: int, evidence: BodyEvidence
+    ) -> Float[Tensor, "*any 6"]:
         """A rotation's first two columns, as later joints see it; the pelvis' is hidden where nothing is seen."""
         columns = rotation[..., :2].flatten(-2)
         return torch.where(evidence.some, columns, 0.0) if _SMPL.parents[joint] < 0 else columns
 
+    def _entered(self, context: Float[Tensor, "*batch context"]) -> Float[Tensor, "*batch joints trunk"]:
+        """What the context puts into the first layer of each joint."""
+        return (context @ self.see_context).unflatten(-1, (len(self.joints), -1)) + self.enter_bias
+
     # -- density -------------------------------------------------------------------------------------------
 
-    def log_density(self, rotations: Tensor, evidence: BodyEvidence, context: Tensor | None = None) -> Tensor:
-        """Log-density of each modelled joint given evidence and those before it ``(..., joints)``.
-
-        Args:
-            rotations: ``(..., 22, 3, 3)``, the pelvis' in network axes.
-            evidence: of shape ``(*batch)``, the last batch dimensions of the rotations.
-            context: from `encode`, if known.
-        """
-        context = self.encode(evidence) if context is None else context
-        if self.structure == "coupling":
-            return self._coupled_density(rotations, evidence, context)
-        shape = rotations.shape[:-3]
-        state = BodyState(evidence)
-        looks, relative, columns = [], [], []
-        for row, joint in enumerate(self.joints):
-            rotation = rotations[..., joint, :, :]
-            if self.structure == "independent":
-                relative.append(self.usual[row].T @ rotation)
-                continue
-            look, guess = self._look(row, state)
-            looks.append(look.expand(*shape, _LOCAL))
-            relative.append(guess.transpose(-1, -2) @ rotation)
-            columns.append(self._seen_rotation(rotation, joint, evidence).expand(*shape, 6))
-            state.advance(joint, rotation)
-        n = len(self.joints)
-        hidden = (context @ self.see_context).unflatten(-1, (n, -1)) + self.enter_bias
-        if looks:
-            earlier = torch.cat(columns, -1) @ (self.see_earlier * self.mask)
-            hidden = hidden + earlier.unflatten(-1, (n, -1))
-            hidden = hidden + torch.einsum("...jf,jfh->...jh", torch.stack(looks, -2), self.see_local)
-        hidden = nn.functional.silu(hidden)
+    def log_density(
+        self,
+        rotations: Float[Tensor, "*samples_batch 22 3 3"],
+        evidence: BodyEvidence,
+        context: Float[Tensor, "*batch context"] | None = None,
+    ) -> Float[Tensor, "*samples_batch joints"]:
+        entered = self._entered(self.encode(evidence) if context is None else context)
+        if self.sees_others:
+            sights, guesses, columns = self._walk(rotations, evidence)
+            earlier = columns @ (self.see_earlier * self.mask)
+            entered = entered + earlier.unflatten(-1, (len(self.joints), -1))
+            entered = entered + torch.einsum("...jf,jfh->...jh", sights, self.see_local)
+        else:
+            guesses = self.usual
+        hidden = nn.functional.silu(entered)
         inner = torch.einsum("...jh,jhi->...ji", hidden, self.inner) + self.inner_bias
         hidden = hidden + nn.functional.silu(inner)
-        aim = _nearest_rotation(torch.einsum("...jh,jhi->...ji", hidden, self.aim))
-        q = _to_quaternion(aim.transpose(-1, -2) @ torch.stack(relative, -3))
-        return self.density.log_density(q, self.density.parameters_of(hidden))
+        aim = nearest_rotation(torch.einsum("...jh,jhi->...ji", hidden, self.aim))
+        relative = guesses.transpose(-1, -2) @ rotations[..., list(self.joints), :, :]
+        return self.density.log_density(roma.rotmat_to_unitquat(aim.transpose(-1, -2) @ relative), hidden)
+
+    def _walk(
+        self, rotations: Float[Tensor, "*any 22 3 3"], evidence: BodyEvidence
+    ) -> tuple[Float[Tensor, "*any joints sight"], Float[Tensor, "*any joints 3 3"], Float[Tensor, "*any columns"]]:
+        """What each joint sees, its guess, and the columns of the rotations as later joints see them."""
+        shape = rotations.shape[:-3]
+        state = BodyState(evidence)
+        sights, guesses, columns = [], [], []
+        for row, joint in enumerate(self.joints):
+            rotation = rotations[..., joint, :, :]
+            sight, guess = self._look(row, state)
+            sights.append(sight.expand(*shape, SIGHT_WIDTH))
+            guesses.append(guess.expand(*shape, 3, 3))
+            columns.append(self._seen_rotation(rotation, joint, evidence).expand(*shape, 6))
+            state.advance(joint, rotation)
+        return torch.stack(sights, -2), torch.stack(guesses, -3), torch.cat(columns, -1)
 
     def draw(
         self,
         shape: torch.Size,
         evidence: BodyEvidence,
         generator: torch.Generator | None = None,
-        context: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Rotations ``(*shape, *batch, 22, 3, 3)`` and the log-density of each modelled joint.
-
-        Joints that are not modelled get the identity.
-        """
+        context: Float[Tensor, "*batch context"] | None = None,
+    ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
         context = self.encode(evidence) if context is None else context
         full = (*shape, *evidence.batch_shape)
-        if self.structure == "coupling":
-            return self._coupled_draw(full, evidence, context, generator)
-        n = len(self.joints)
-        seen = ((context @ self.see_context).unflatten(-1, (n, -1)) + self.enter_bias).expand(*full, n, -1)
+        entered = self._entered(context)
+        entered = entered.expand(*full, *entered.shape[-2:])
         state = BodyState(evidence)
-        earlier: Tensor | None = None
+        columns = context.new_zeros(*full, 0)
+        weights = (self.see_earlier * self.mask).unflatten(-1, (len(self.joints), -1))
         found: dict[int, Tensor] = {}
         densities = []
-        weights = (self.see_earlier * self.mask).unflatten(-1, (n, -1)) if self.structure != "independent" else None
         for row, joint in enumerate(self.joints):
-            hidden = seen[..., row, :]
-            if weights is None:
-                guess = self.usual[row]
-            else:
-                look, guess = self._look(row, state)
-                hidden = hidden + look @ self.see_local[row]
-                if earlier is not None:
-                    hidden = hidden + earlier @ weights[: 6 * row, row]
+            hidden = entered[..., row, :]
+            guess = self.usual[row]
+            if self.sees_others:
+                sight, guess = self._look(row, state)
+                hidden = hidden + sight @ self.see_local[row]
+                if row:
+                    hidden = hidden + columns @ weights[: 6 * row, row]
             hidden = nn.functional.silu(hidden)
             hidden = hidden + nn.functional.silu(hidden @ self.inner[row] + self.inner_bias[row])
-            q, density = self.density.draw(self.density.parameters_of(hidden, row), row, generator)
-            rotation = guess @ _nearest_rotation(hidden @ self.aim[row]) @ roma.unitquat_to_rotmat(q)
+            q, density = self.density.draw(hidden, row, generator)
+            rotation = guess @ nearest_rotation(hidden @ self.aim[row]) @ roma.unitquat_to_rotmat(q)
             found[joint] = rotation
             densities.append(density)
-            if weights is not None:
-                columns = self._seen_rotation(rotation, joint, evidence)
-                earlier = columns if earlier is None else torch.cat([earlier, columns], -1)
+            if self.sees_others:
+                columns = torch.cat([columns, self._seen_rotation(rotation, joint, evidence)], -1)
                 state.advance(joint, rotation)
         return self._all_joints(found, context), torch.stack(densities, -1)
 
-    def _all_joints(self, found: dict[int, Tensor], like: Tensor) -> Tensor:
-        shape = found[self.joints[0]].shape
-        eye = torch.eye(3, dtype=like.dtype, device=like.device).expand(shape)
-        return torch.stack([found.get(j, eye) for j in range(len(_SMPL))], -3)
 
-    # -- coupling ------------------------------------------------------------------------------------------
+class CoupledNetwork(RotationNetwork):
+    """Two groups of joints take turns, each seeing the other: ``coupling``."""
 
-    def _turn_context(self, turn: int, q: Tensor, evidence: BodyEvidence, context: Tensor) -> Tensor:
-        group = self.groups[turn]
+    def __init__(self, structure: str, joints: tuple[int, ...], sizes: NetworkSizes) -> None:
+        super().__init__(structure, joints, sizes)
+        n, trunk = len(joints), sizes.trunk
+        self.groups = [[k for k in range(n) if k % 2 == turn % 2] for turn in range(sizes.turns)]
+        self.trunks = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(sizes.context + 6 * (n - len(group)), 2 * trunk),
+                nn.SiLU(),
+                nn.Linear(2 * trunk, len(group) * trunk),
+                nn.SiLU(),
+            )
+            for group in self.groups
+        )
+        self.flows = nn.ModuleList(
+            JointFlow(len(group), trunk, sizes.layers, sizes.segments, sizes.hidden) for group in self.groups
+        )
+
+    def _turns(self) -> Iterator[tuple[list[int], nn.Module, JointFlow]]:
+        """Each turn's joints (rows), trunk and flow, from data to base."""
+        for group, trunk, flow in zip(self.groups, self.trunks, self.flows, strict=True):
+            yield group, trunk, cast(JointFlow, flow)
+
+    def _features(
+        self,
+        group: list[int],
+        trunk: nn.Module,
+        q: Float[Tensor, "*any joints 4"],
+        evidence: BodyEvidence,
+        context: Float[Tensor, "*batch context"],
+    ) -> Float[Tensor, "*any group trunk"]:
+        """What the joints of a group see in their turn: the evidence and the other group."""
         others = [k for k in range(len(self.joints)) if k not in group]
         columns = roma.unitquat_to_rotmat(q[..., others, :])[..., :2].flatten(-2)
         if 0 in others:  # the pelvis says nothing where nothing is seen
@@ -415,28 +360,44 @@ class RotationNetwork(nn.Module):
             columns = torch.where((hide > 0) & ~evidence.some.unsqueeze(-1), 0.0, columns)
         flat = columns.flatten(-2)
         inputs = torch.cat([context.expand(*flat.shape[:-1], context.shape[-1]), flat], -1)
-        return self.trunks[turn](inputs).unflatten(-1, (len(group), -1))
+        return trunk(inputs).unflatten(-1, (len(group), -1))
 
-    def _coupled_density(self, rotations: Tensor, evidence: BodyEvidence, context: Tensor) -> Tensor:
-        q = _to_quaternion(self.usual.transpose(-1, -2) @ rotations[..., list(self.joints), :, :])
+    def log_density(
+        self,
+        rotations: Float[Tensor, "*samples_batch 22 3 3"],
+        evidence: BodyEvidence,
+        context: Float[Tensor, "*batch context"] | None = None,
+    ) -> Float[Tensor, "*samples_batch joints"]:
+        """The log-density's parts that the turns of each joint add: their sum is exact, the parts are no conditionals.
+
+        Args:
+            rotations: the pelvis' in network axes.
+            evidence: of shape ``(*batch)``, the last batch dimensions of the rotations.
+            context: from `encode`, if known.
+        """
+        context = self.encode(evidence) if context is None else context
+        q = roma.rotmat_to_unitquat(self.usual.transpose(-1, -2) @ rotations[..., list(self.joints), :, :])
         total = torch.zeros_like(q[..., 0])
-        for turn, group in enumerate(self.groups):
-            flow = self.flows[turn]
-            parameters = flow.parameters_of(self._turn_context(turn, q, evidence, context))  # type: ignore[operator]
-            moved, density = flow.to_base(q[..., group, :], parameters)  # type: ignore[operator]
+        for group, trunk, flow in self._turns():
+            parameters = flow.parameters_of(self._features(group, trunk, q, evidence, context))
+            moved, density = flow.to_base(q[..., group, :], parameters)
             index = torch.tensor(group, device=q.device)
             q, total = q.index_copy(-2, index, moved), total.index_add(-1, index, density)
         return total
 
-    def _coupled_draw(
-        self, shape: tuple[int, ...], evidence: BodyEvidence, context: Tensor, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        q = haar_quaternions((*shape, len(self.joints)), generator, context)
+    def draw(
+        self,
+        shape: torch.Size,
+        evidence: BodyEvidence,
+        generator: torch.Generator | None = None,
+        context: Float[Tensor, "*batch context"] | None = None,
+    ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
+        context = self.encode(evidence) if context is None else context
+        q = haar_quaternions((*shape, *evidence.batch_shape, len(self.joints)), generator, context)
         total = torch.zeros_like(q[..., 0])
-        for turn, group in reversed(list(enumerate(self.groups))):
-            flow = self.flows[turn]
-            parameters = flow.parameters_of(self._turn_context(turn, q, evidence, context))  # type: ignore[operator]
-            moved, density = flow.from_base(q[..., group, :], parameters)  # type: ignore[operator]
+        for group, trunk, flow in reversed(list(self._turns())):
+            parameters = flow.parameters_of(self._features(group, trunk, q, evidence, context))
+            moved, density = flow.from_base(q[..., group, :], parameters)
             index = torch.tensor(group, device=q.device)
             q, total = q.index_copy(-2, index, moved), total.index_add(-1, index, density)
         rotations = self.usual @ roma.unitquat_to_rotmat(q)
@@ -444,25 +405,11 @@ class RotationNetwork(nn.Module):
         return self._all_joints(found, context), total
 
 
-def _nearest_rotation(raw: Tensor) -> Tensor:
-    """The rotation nearest to the identity plus nine numbers ``(..., 9)``: any rotation, reached without a seam."""
-    eye = torch.eye(3, dtype=raw.dtype, device=raw.device)
-    return _procrustes(raw.unflatten(-1, (3, 3)) + eye)
+def rotation_network(structure: str, joints: tuple[int, ...], sizes: NetworkSizes | None = None) -> RotationNetwork:
+    """The network of a structure, one of `STRUCTURES`; None for default sizes."""
+    network = CoupledNetwork if structure == "coupling" else SequentialNetwork
+    return network(structure, joints, sizes or NetworkSizes())
 
 
-def _procrustes(matrix: Tensor) -> Tensor:
-    """The rotation nearest to a matrix: roma's, whose gradients are finite; for few matrices without gradients the
-    plain decomposition, which takes a thirtieth of the time."""
-    if torch.is_grad_enabled() and matrix.requires_grad:
-        return roma.special_procrustes(matrix)
-    u, _, vh = torch.linalg.svd(matrix)
-    turn = torch.linalg.det(u @ vh)
-    return torch.cat([u[..., :2], u[..., 2:] * turn[..., None, None]], -1) @ vh
-
-
-def _unit(vectors: Tensor) -> Tensor:
+def _unit(vectors: Float[Tensor, "*any 3"]) -> Float[Tensor, "*any 3"]:
     return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-
-
-def _to_quaternion(rotations: Tensor) -> Tensor:
-    return roma.rotmat_to_unitquat(rotations)

@@ -4,28 +4,24 @@ After Liu et al. 2023 and Dünkel et al. 2024.
 
 All densities are with respect to **normalised Haar measure** (the uniform distribution has density 1, log-density
 0). "Forward" is from data to the uniform base, and its log-determinant *is* the log-density it adds. Inside,
-rotations are unit quaternions xyzw (``q`` and ``-q`` are the same rotation and give the same result); the transforms
-at the end of the file take matrices. No log-determinant is ever clamped: a clamped one is no density.
+rotations are unit quaternions xyzw (``q`` and ``-q`` are the same rotation and give the same result). No
+log-determinant is ever clamped: a clamped one is no density.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import constraints
-from torch.distributions.transforms import Transform
 
 __all__ = [
     "MAXIMUM_CENTRE",
-    "MobiusCoupling",
-    "QuaternionAffine",
+    "FlowParameters",
     "RotationFlow",
     "affine_matrix",
     "affine_parameters",
@@ -251,88 +247,30 @@ def quaternion_affine_inverse(
     return back, 4.0 * log_length
 
 
-# -- as torch transforms ------------------------------------------------------------------------------------
-
-
-class _RotationTransform(Transform):
-    """A bijection of rotation matrices whose log-determinant is with respect to Haar measure."""
-
-    domain = constraints.independent(constraints.real, 2)
-    codomain = constraints.independent(constraints.real, 2)
-    bijective = True
-    sign = +1
-
-    def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
-
-    def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
-
-    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The transformed rotations and the log-determinant (as zuko's transforms have it)."""
-        q, ladj = self._map(roma.rotmat_to_unitquat(x))
-        return roma.unitquat_to_rotmat(q), ladj
-
-    def _call(self, x: Tensor) -> Tensor:
-        return self.call_and_ladj(x)[0]
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return roma.unitquat_to_rotmat(self._back(roma.rotmat_to_unitquat(y))[0])
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.call_and_ladj(x)[1]
-
-
-class MobiusCoupling(_RotationTransform):
-    """`mobius` as a transform of matrices ``(*batch, 3, 3)``.
-
-    Args:
-        conditioner: from column ``axis`` ``(*batch, 3)`` to logits ``(*batch, k)`` and centres ``(*batch, k, 3)``.
-        axis: the column that stays.
-    """
-
-    def __init__(self, conditioner: Callable[[Tensor], tuple[Tensor, Tensor]], axis: int) -> None:
-        super().__init__()
-        self.conditioner, self.axis = conditioner, axis
-
-    def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return mobius(q, *self.conditioner(roma.unitquat_to_rotmat(q)[..., self.axis]), self.axis)
-
-    def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return mobius_inverse(q, *self.conditioner(roma.unitquat_to_rotmat(q)[..., self.axis]), self.axis)
-
-
-class QuaternionAffine(_RotationTransform):
-    """`quaternion_affine` as a transform of matrices ``(*batch, 3, 3)``.
-
-    Args:
-        raw: ``(*batch, 20)`` unconstrained parameters, see `affine_parameters`.
-        bound: of the log-stretches.
-    """
-
-    def __init__(self, raw: Tensor, bound: float = MAXIMUM_STRETCH) -> None:
-        super().__init__()
-        self.parameters = affine_parameters(raw, bound)
-
-    def _map(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return quaternion_affine(q, self.parameters)
-
-    def _back(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        return quaternion_affine_inverse(q, self.parameters)
-
-
 # -- a flow of several joints -------------------------------------------------------------------------------
 
 
+class FlowParameters(NamedTuple):
+    """What the maps of a `RotationFlow` need of a context.
+
+    Attributes:
+        affine: of the layers' affine maps, see `affine_parameters`: ``(..., layers + 1, 4)`` each.
+        hidden: of each layer's Möbius conditioner, what the context puts into its hidden units ``(..., hidden)``.
+    """
+
+    affine: tuple[Tensor, ...]
+    hidden: tuple[Tensor, ...]
+
+
 class RotationFlow(nn.Module):
-    """One small conditional flow a joint, evaluated for all joints at once or for one.
+    """One small conditional flow per joint, evaluated for all joints at once or for one.
 
     Alternates quaternion affine and Möbius coupling (data to base: affine, Möbius, affine ... affine). What depends
     on the context is linear in it; the map starts next to the identity.
 
     Args:
         joints: number of joints.
-        context: features a joint.
+        context: features per joint.
         layers: Möbius couplings; there is one affine more.
         segments: components of each Möbius mixture.
         hidden: width of the Möbius conditioners.
@@ -352,7 +290,9 @@ class RotationFlow(nn.Module):
             self.project[..., : self.sizes[0]].zero_()
             self.project[..., self.sizes[0] :].mul_(100.0)
 
-    def parameters_of(self, context: Float[Tensor, "*batch joints context"], joint: int | None = None) -> Any:
+    def parameters_of(
+        self, context: Float[Tensor, "*batch joints context"], joint: int | None = None
+    ) -> FlowParameters:
         """What the maps need of a context; computed once where many rotations share it."""
         if joint is None:
             raw = torch.einsum("...jc,jcp->...jp", context, self.project) + self.offset
@@ -360,9 +300,11 @@ class RotationFlow(nn.Module):
             raw = context @ self.project[joint] + self.offset[joint]
         affine, hidden = raw.split(self.sizes, -1)
         parameters = affine_parameters(affine.unflatten(-1, (self.layers + 1, 20)))
-        return parameters, hidden.unflatten(-1, (self.layers, self.hidden)).unbind(-2)
+        return FlowParameters(parameters, hidden.unflatten(-1, (self.layers, self.hidden)).unbind(-2))
 
-    def _mixture(self, q: Tensor, hidden: Tensor, layer: int, joint: int | None) -> tuple[Tensor, Tensor]:
+    def _mixture(
+        self, q: Float[Tensor, "*any 4"], hidden: Float[Tensor, "*any hidden"], layer: int, joint: int | None
+    ) -> tuple[Float[Tensor, "*any k"], Float[Tensor, "*any k 3"]]:
         column = roma.unitquat_to_rotmat(q)[..., layer % 3]
         if joint is None:
             h = nn.functional.silu(torch.einsum("...jd,jdh->...jh", column, self.enter[layer]) + hidden)
@@ -372,8 +314,10 @@ class RotationFlow(nn.Module):
             out = h @ self.leave[layer, joint] + self.bias[layer, joint]
         return out[..., : self.segments], out[..., self.segments :].unflatten(-1, (self.segments, 3))
 
-    def to_base(self, q: Tensor, parameters: Any, joint: int | None = None) -> tuple[Tensor, Tensor]:
-        """Data to base, and the log-density: ``(*batch, joints, 4)``, or ``(*batch, 4)`` of one joint."""
+    def to_base(
+        self, q: Float[Tensor, "*any 4"], parameters: FlowParameters, joint: int | None = None
+    ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
+        """Data to base, and the log-density: of all joints ``(*batch, joints, 4)``, or of one ``(*batch, 4)``."""
         affine, hidden = parameters
         matrices = affine_matrix(affine).unbind(-3)
         q, log_length = _apply(q, matrices[0])
@@ -384,7 +328,9 @@ class RotationFlow(nn.Module):
             total = total + ladj - 4.0 * log_length
         return q, total
 
-    def from_base(self, q: Tensor, parameters: Any, joint: int | None = None) -> tuple[Tensor, Tensor]:
+    def from_base(
+        self, q: Float[Tensor, "*any 4"], parameters: FlowParameters, joint: int | None = None
+    ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
         """Base to data, and the log-density of the result."""
         affine, hidden = parameters
         matrices = affine_matrix(affine, inverse=True).unbind(-3)

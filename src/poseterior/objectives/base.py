@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..data.observations import Observations
 from ..files.errors import InputError
-from ..lifters import Lifter
+from ..files.settings import Settings
+from ..lifters import Model
 from ..registry import Registry
 
-__all__ = ["Objective", "make_objective", "objective_names", "register_objective"]
+__all__ = ["Objective", "ObjectiveSettings", "make_objective", "objective_names", "register_objective"]
+
+_M = TypeVar("_M", bound=Model)
+
+
+class ObjectiveSettings(Settings):
+    """Base of the settings of objectives that have many: a frozen dataclass with a ``section`` that names them."""
+
+    between: ClassVar[str] = ": "
+    quoted: ClassVar[bool] = False
 
 
 class Objective(nn.Module):
@@ -32,14 +42,25 @@ class Objective(nn.Module):
     #: Whether observations must be `poseterior.data.simulation.clips.KeypointPairs`: 2D and nothing else.
     keypoints_only: ClassVar[bool] = False
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Named scalar loss terms, already weighted: their sum is minimised over the lifter's parameters."""
         raise NotImplementedError
 
-    def prepare(self, draw: Callable[[int, torch.Generator], Any], lifter: Lifter, seed: int) -> None:
+    def expect(self, model: Model, kind: type[_M]) -> _M:
+        """``model`` if it is of the kind that this objective trains: `Lifter` for any that lifts.
+
+        Raises:
+            InputError: it is of another kind.
+        """
+        if isinstance(model, kind):
+            return model
+        trains = f"method {kind.name!r}, not {model.name!r}" if kind.name else f"lifters; {model.name!r} is a prior"
+        raise InputError(f"objective {self.name!r} trains {trains}")
+
+    def prepare(self, draw: Callable[[int, torch.Generator], Any], lifter: Model, seed: int) -> None:
         """Called once before the first step of a run, with the function that draws observations (default: nothing)."""
 
-    def update_auxiliary(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def update_auxiliary(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Train the objective's own networks; called before `forward` in each training step (default: nothing).
 
         The lifter stays as it is. Random draws come from torch's global generator, which the step has seeded.
@@ -56,7 +77,7 @@ register_objective = _OBJECTIVES.register
 
 
 def objective_names() -> tuple[str, ...]:
-    """Names of all objectives (one a file in objectives/)."""
+    """Names of all objectives (one per file in objectives/; a paper's own in published/)."""
     return _OBJECTIVES.names()
 
 

@@ -1,4 +1,4 @@
-"""Learning from depth order: one bit an image (Ronchi et al., BMVC 2018, arXiv 1805.06880).
+"""Learning from depth order: one bit per image (Ronchi et al., BMVC 2018, arXiv 1805.06880).
 
 Nothing here reads a 3D pose, but for the templates ``"measured"`` (a constant) and ``"per_sample"``. Four terms: which
 of two joints is nearer the camera; the pose must project onto the keypoints; its root must be at the origin; its limbs
@@ -8,8 +8,10 @@ distribution that the lifter returns, so that it trains point masses, mixtures a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,17 +22,19 @@ from ..data.observations import Observations
 from ..distributions.base import PoseDistribution
 from ..distributions.mixture import MixturePoseDistribution
 from ..files.errors import InputError
-from ..geometry.kinematics import ANKLE_HEIGHT, bone_lengths
+from ..files.settings import ABOVE_ZERO, number
+from ..geometry.kinematics import ANKLE_HEIGHT, ASSUMED_HEIGHT, bone_lengths
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view, image_offsets
-from ..lifters import Lifter
+from ..lifters import Lifter, Model
 from ..metrics.depth_order import mixture_order_log_probability
-from .base import Objective, register_objective
+from .base import Objective, ObjectiveSettings, register_objective
 
 __all__ = [
     "TEMPLATES",
     "DepthOrder",
+    "DepthOrderSettings",
     "limb_loss",
     "orthographic_residual",
     "perspective_residual",
@@ -45,8 +49,6 @@ _BODY = SKELETONS["h36m17"]
 _BONES = [_BODY.joints[child] for child, _ in _BODY.bones]
 #: The limb whose length is the unit of the published ratios: the right shin.
 _UNIT = _BONES.index("right_ankle")
-#: Height in metres of a person whose height is not known.
-_ASSUMED_HEIGHT = 1.7
 #: A person of this apparent size (root mean square) in pixels is what the published weight of the reprojection suits.
 _NOMINAL_PIXELS = 100.0
 #: Standard deviations from which a keypoint's error counts linearly.
@@ -70,14 +72,14 @@ TEMPLATES: Mapping[str, Mapping[str, float]] = {
         hip=7.0, knee=19.0, ankle=20.0, spine=11.5, thorax=12.5, neck_nose=3.5, head_top=3.5,
         shoulder=9.0, elbow=15.0, wrist=14.0,
     ),
-    # Mean over Human3.6M's training poses, mm (Ronchi et al. 2018, 14 joints; half the pelvis and half the shoulder
-    # girdle here; the trunk is not in that set).
-    # Mean over the CMU training clips at 10 frames a second, mm, left and right pooled (`poseterior data inspect` shows
-    # them): this is 3D knowledge.
+    # Mean over the CMU training clips at 10 frames per second, mm, left and right pooled (`poseterior data inspect`
+    # shows them): this is 3D knowledge.
     "cmu": _both_sides(
         hip=84.5, knee=418.1, ankle=417.8, spine=216.5, thorax=180.8, neck_nose=140.1, head_top=142.8,
         shoulder=201.1, elbow=285.8, wrist=192.1,
     ),
+    # Mean over Human3.6M's training poses, mm (Ronchi et al. 2018, 14 joints; half the pelvis and half the shoulder
+    # girdle here; the trunk is not in that set).
     "human36m": _both_sides(hip=134.05, knee=449.2, ankle=445.6, shoulder=148.8, elbow=279.8, wrist=249.5),
 }  # fmt: skip
 
@@ -190,7 +192,7 @@ def orthographic_residual(
         pose: relative to the joint that ``image`` is relative to.
         image: keypoints, values of hidden ones are ignored.
         visible: which keypoints count.
-        scale: image units a metre; None: `solved_scale`, held fixed at that for the gradient.
+        scale: image units per metre; None: `solved_scale`, held fixed at that for the gradient.
     """
     if scale is None:
         # The best scale's own change does not matter at the optimum of squares; here it is near enough, and holding
@@ -279,11 +281,11 @@ def _depth_gaps(poses: Float[Tensor, "draws n joints 3"], pairs: Int[Tensor, "n 
     return depth[..., 0] - depth[..., 1]
 
 
-@register_objective("depth_order")
-class DepthOrder(Objective):
-    """The published weak supervision, for any lifter.
+@dataclasses.dataclass(frozen=True)
+class DepthOrderSettings(ObjectiveSettings):
+    """Settings of `DepthOrder`.
 
-    Args:
+    Attributes:
         rank: weight of the depth order.
         order: ``"ranking"``: `ranking_loss` of drawn poses; ``"likelihood"``: minus the log-probability that the
             distribution gives to each label. The latter is proper: probabilities of order come out calibrated.
@@ -293,7 +295,7 @@ class DepthOrder(Objective):
         camera: ``"orthographic"``, ``"perspective"`` (focal length known or assumed, root solved) or ``"none"``.
         plane: ``"image"``: pixels (published); ``"view"``: the plane of a camera turned to the person, in
             percents of the apparent size, so that neither resolution nor distance matters.
-        root: weight of `root_loss` a metre, published as 1 a millimetre (networks that place the root themselves).
+        root: weight of `root_loss` per metre, published as 1 per millimetre (networks that place the root themselves).
         limbs: weight of `limb_loss`.
         template: a name of `TEMPLATES`, or ``"per_sample"`` (true lengths: this is 3D supervision).
         size: ``"free"``: proportions only (published); ``"height"``: limbs in metres, of a person of the given
@@ -306,83 +308,86 @@ class DepthOrder(Objective):
         limb_tolerance: for that, relative standard deviation of a limb's length around the template's.
     """
 
+    section: ClassVar[str] = "objective 'depth_order'"
+
+    rank: float = 1.0
+    order: str = "ranking"
+    normaliser: str | float = "batch"
+    tolerance: float = 0.05
+    reprojection: float = 0.1
+    camera: str = "orthographic"
+    plane: str = "image"
+    root: float = 1000.0
+    limbs: float = 1.0
+    template: str = "person"
+    size: str = "free"
+    samples: int = 1
+    posterior: bool = False
+    limb_tolerance: float = 0.15
+
+    def __post_init__(self) -> None:
+        self._check_flag("posterior")
+        if self.posterior and (self.plane, self.camera, self.size) != ("view", "perspective", "height"):
+            raise InputError(f"{self.section}: posterior: needs plane: view, camera: perspective and size: height")
+        number(*self._named("limb_tolerance"), ABOVE_ZERO, 1, expected="above 0 to 1")
+        weight = (0, None)
+        self._check_number(rank=weight, tolerance=weight, reprojection=weight, root=weight, limbs=weight)
+        self._check_choice(
+            order=("ranking", "likelihood"),
+            camera=("orthographic", "perspective", "none"),
+            plane=("image", "view"),
+            template=(*TEMPLATES, "per_sample"),
+            size=("free", "height"),
+        )
+        if self.normaliser != "batch":
+            number(*self._named("normaliser"), ABOVE_ZERO, expected="'batch' or metres above 0")
+        self._check_whole(samples=1)
+        if self.size == "height" and self.template in TEMPLATES:
+            template_lengths(self.template, torch.ones(()))
+
+    @property
+    def unit_gap(self) -> float | None:
+        """The gap (metres) that counts as 1 in the ranking loss; None: the mean of the batch."""
+        return None if self.normaliser == "batch" else float(self.normaliser)
+
+
+@register_objective("depth_order")
+class DepthOrder(Objective):
+    """The published weak supervision, for any lifter.
+
+    Args:
+        settings: fields of `DepthOrderSettings`.
+    """
+
     needs_labels = True
 
-    def __init__(
-        self,
-        rank: float = 1.0,
-        order: str = "ranking",
-        normaliser: str | float = "batch",
-        tolerance: float = 0.05,
-        reprojection: float = 0.1,
-        camera: str = "orthographic",
-        plane: str = "image",
-        root: float = 1000.0,
-        limbs: float = 1.0,
-        template: str = "person",
-        size: str = "free",
-        samples: int = 1,
-        posterior: bool = False,
-        limb_tolerance: float = 0.15,
-    ) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
-        if not isinstance(posterior, bool):
-            raise InputError(f"objective 'depth_order': posterior: expected true or false, got {posterior!r}")
-        if posterior and (plane, camera, size) != ("view", "perspective", "height"):
-            raise InputError(
-                "objective 'depth_order': posterior: needs plane: view, camera: perspective and size: height"
-            )
-        if not isinstance(limb_tolerance, int | float) or not 0 < limb_tolerance <= 1:
-            raise InputError(f"objective 'depth_order': limb_tolerance: expected above 0 to 1, got {limb_tolerance!r}")
-        numbers = {"rank": rank, "tolerance": tolerance, "reprojection": reprojection, "root": root, "limbs": limbs}
-        for name, value in numbers.items():
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-                raise InputError(f"objective 'depth_order': {name}: expected a finite number from 0, got {value!r}")
-        for name, choice, known in (
-            ("order", order, ("ranking", "likelihood")),
-            ("camera", camera, ("orthographic", "perspective", "none")),
-            ("plane", plane, ("image", "view")),
-            ("template", template, (*TEMPLATES, "per_sample")),
-            ("size", size, ("free", "height")),
-        ):
-            if choice not in known:
-                raise InputError(f"objective 'depth_order': {name}: expected one of {', '.join(known)}, got {choice!r}")
-        if normaliser != "batch" and not (isinstance(normaliser, int | float) and normaliser > 0):
-            raise InputError(
-                f"objective 'depth_order': normaliser: expected 'batch' or metres above 0, got {normaliser!r}"
-            )
-        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-            raise InputError(f"objective 'depth_order': samples: expected a whole number, at least 1, got {samples!r}")
-        if size == "height" and template in TEMPLATES:
-            template_lengths(template, torch.ones(()))
-        self.rank, self.order, self.tolerance = rank, order, tolerance
-        self.normaliser = None if normaliser == "batch" else float(normaliser)
-        self.reprojection, self.camera, self.plane = reprojection, camera, plane
-        self.root, self.limbs, self.template, self.size, self.samples = root, limbs, template, size, samples
-        self.posterior, self.limb_tolerance = posterior, limb_tolerance
+        self.settings = DepthOrderSettings.from_dict(settings)
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        lifter, c = self.expect(lifter, Lifter), self.settings
         if not isinstance(observations, LabelledObservations):
             raise InputError("objective 'depth_order' needs labels: add a section 'labels' to the recipe")
         posterior = lifter(observations.keypoints)
         with torch.autocast(observations.pose.device.type, enabled=False):
-            poses, weights = posterior.weighted_rsample(self.samples)
+            poses, weights = posterior.weighted_rsample(c.samples)
             terms: dict[str, Tensor] = {}
-            if self.rank:
-                terms["rank"] = self.rank * self._rank(posterior, poses, weights, observations)
-            if self.posterior:
+            if c.rank:
+                terms["rank"] = c.rank * self._rank(posterior, poses, weights, observations)
+            if c.posterior:
                 return terms | self._energies(lifter, posterior, poses, weights, observations)
-            if self.reprojection and self.camera != "none":
+            if c.reprojection and c.camera != "none":
                 seen = observations.keypoints
                 distance = self._reprojection(posterior, poses, seen)
                 some = seen.visible.any(-1).to(distance.dtype)
-                terms["reprojection"] = self.reprojection * ((weights * distance).sum(0) * some).mean()
-            if self.limbs:
-                loss = limb_loss(bone_lengths(poses, _BODY), self._template(observations), self.size == "free")
-                terms["limbs"] = self.limbs * (weights * loss).sum(0).mean()
+                terms["reprojection"] = c.reprojection * ((weights * distance).sum(0) * some).mean()
+            if c.limbs:
+                loss = limb_loss(bone_lengths(poses, _BODY), self._template(observations), c.size == "free")
+                terms["limbs"] = c.limbs * (weights * loss).sum(0).mean()
             offset = getattr(posterior, "root_offset", None)
-            if self.root and offset is not None:
-                terms["root"] = self.root * root_loss(offset).mean()
+            if c.root and offset is not None:
+                terms["root"] = c.root * root_loss(offset).mean()
         return terms
 
     def _energies(
@@ -396,9 +401,9 @@ class DepthOrder(Objective):
         size = view.scale[..., None, None]
         residuals = perspective_residuals(turned, view.points * size, view.visible) / size
         energies = {
-            "reprojection": self.reprojection * image_energy(residuals, view.covariance, view.visible),
-            "limbs": self.limbs
-            * limb_energy(bone_lengths(poses, _BODY), self._template(observations), self.limb_tolerance),
+            "reprojection": self.settings.reprojection * image_energy(residuals, view.covariance, view.visible),
+            "limbs": self.settings.limbs
+            * limb_energy(bone_lengths(poses, _BODY), self._template(observations), self.settings.limb_tolerance),
             "negentropy": posterior.log_prob(poses),
         }
         dims = 3.0 * (len(_BODY) - 1)
@@ -408,22 +413,22 @@ class DepthOrder(Objective):
         self, posterior: PoseDistribution, poses: Tensor, weights: Tensor, observations: LabelledObservations
     ) -> Tensor:
         pairs, order, confidence = observations.pairs, observations.order, observations.confidence
-        if self.order == "likelihood":
+        if self.settings.order == "likelihood":
             nll = -self._order_log_probability(posterior, poses, weights, pairs, order)
             return (confidence * nll).sum() / confidence.sum().clamp(min=1e-12)
         gap = _depth_gaps(poses, pairs)
         drawn = weights.unsqueeze(-1) * len(poses) * confidence
-        return ranking_loss(gap, order.expand_as(gap), drawn, self.normaliser)
+        return ranking_loss(gap, order.expand_as(gap), drawn, self.settings.unit_gap)
 
     def _order_log_probability(
         self, posterior: PoseDistribution, poses: Tensor, weights: Tensor, pairs: Int[Tensor, "n m 2"], order: Tensor
     ) -> Float[Tensor, "n m"]:
         """Log-probability of each label: exact for a mixture, else from softly counted samples."""
         if isinstance(posterior, MixturePoseDistribution):
-            return mixture_order_log_probability(posterior, pairs, order, self.tolerance)
+            return mixture_order_log_probability(posterior, pairs, order, self.settings.tolerance)
         gap = _depth_gaps(poses, pairs)
         apart = torch.nn.functional.logsigmoid(order * gap / _SOFTNESS)
-        level = torch.nn.functional.logsigmoid((self.tolerance - gap.abs()) / _SOFTNESS)
+        level = torch.nn.functional.logsigmoid((self.settings.tolerance - gap.abs()) / _SOFTNESS)
         chosen = torch.where(order == 0, level, apart)
         return torch.logsumexp(weights.unsqueeze(-1).log() + chosen, 0)
 
@@ -431,17 +436,17 @@ class DepthOrder(Objective):
         """Distance from the keypoints of each drawn pose ``(draws, *batch)``: pixels, or percents of the size."""
         scale = getattr(posterior, "image_scale", None)
         visible, root = keypoints.visible, keypoints.skeleton.root
-        if self.plane == "view":
+        if self.settings.plane == "view":
             view = canonical_view(keypoints)
             turned = poses @ view.rotation.transpose(-1, -2)
-            if self.camera == "perspective":
+            if self.settings.camera == "perspective":
                 # The view's points are relative to their middle, which the virtual camera looks at, but for noise.
                 rays = view.points * view.scale[..., None, None]
                 return _NOMINAL_PIXELS * perspective_residual(turned, rays, view.visible) / view.scale
             image = _relative_to_seen(view.points, view.visible, root)
             pose = _relative_to_seen(turned, view.visible, root)
             return _NOMINAL_PIXELS * orthographic_residual(pose, image, view.visible)
-        if self.camera == "orthographic":
+        if self.settings.camera == "orthographic":
             pose = _relative_to_seen(poses, visible, root)
             return orthographic_residual(pose, image_offsets(keypoints), visible, scale)
         focal = keypoints.intrinsics[..., None, :2]
@@ -459,11 +464,11 @@ class DepthOrder(Objective):
 
     def _template(self, observations: Observations) -> Tensor:
         pose = observations.pose
-        if self.template == "per_sample":
+        if self.settings.template == "per_sample":
             lengths = bone_lengths(pose, _BODY)
             known = observations.observed
             exist = torch.stack([known[..., child] & known[..., parent] for child, parent in _BODY.bones], -1)
             return torch.where(exist, lengths, math.nan)
-        if self.size == "free":
-            return template_lengths(self.template).to(pose)
-        return template_lengths(self.template, observations.keypoints.height.nan_to_num(_ASSUMED_HEIGHT))
+        if self.settings.size == "free":
+            return template_lengths(self.settings.template).to(pose)
+        return template_lengths(self.settings.template, observations.keypoints.height.nan_to_num(ASSUMED_HEIGHT))

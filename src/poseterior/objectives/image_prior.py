@@ -12,18 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry.skeletons import SKELETONS
-from ..keypoints.rays import (
-    NOMINAL_SPREAD,
-)
+from ..keypoints.rays import NOMINAL_SPREAD
 from ..nn.encoders import FedBlock
 
-__all__ = ["ImageFlow", "ImageJudge"]
+__all__ = ["ImageCritic", "ImageFlow"]
 
 _BODY = SKELETONS["h36m17"]
 _OTHERS = [j for j in range(len(_BODY)) if j != _BODY.root]
 
 
-class ImageJudge(nn.Module):
+class ImageCritic(nn.Module):
     """Scores 2D poses: linear, ReLU, dropout, residual blocks that see the pose anew, linear.
 
     6.40 M parameters at the published width of 1024 and two blocks.
@@ -80,7 +78,7 @@ class ImageFlow(nn.Module):
         self.basis.copy_(directions[:kept].T / spread[:kept].clamp(min=1e-6))
 
     def forward(self, image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
-        """Log-density of the whitened components, in nats a dimension."""
+        """Log-density of the whitened components, in nats per dimension."""
         components = (image[:, _OTHERS].flatten(-2) - self.mean) @ self.basis
         # Far-out poses, which early lifters make, would otherwise set the size of all gradients.
         return self.flow().log_prob(components.clamp(-20.0, 20.0)) / self.basis.shape[1]

@@ -9,7 +9,8 @@ from torch import Tensor
 from ..data.observations import Observations
 from ..distributions.mixture import MixturePoseDistribution
 from ..files.errors import InputError
-from ..lifters import Lifter
+from ..files.settings import number
+from ..lifters import Lifter, Model
 from .base import Objective, register_objective
 
 __all__ = ["Likelihood", "dirichlet_penalty"]
@@ -28,7 +29,7 @@ class Likelihood(Objective):
     """Negative log-likelihood of the true pose.
 
     Args:
-        per_dimension: divide by the number of dimensions (nats a dimension) rather than sum (as published).
+        per_dimension: divide by the number of dimensions (nats per dimension) rather than sum (as published).
         dirichlet: weight of `dirichlet_penalty` on a mixture's weights; 0 turns it off.
         concentration: of that prior.
 
@@ -37,14 +38,12 @@ class Likelihood(Objective):
 
     def __init__(self, per_dimension: bool = True, dirichlet: float = 0.0, concentration: float = 2.0) -> None:
         super().__init__()
-        for name, value in (("dirichlet", dirichlet), ("concentration", concentration)):
-            if not isinstance(value, int | float):
-                raise InputError(f"objective 'likelihood': {name}: expected a number, got {value!r}")
         self.per_dimension = per_dimension
-        self.dirichlet = dirichlet
-        self.concentration = concentration
+        self.dirichlet = number(dirichlet, "objective 'likelihood': dirichlet")
+        self.concentration = number(concentration, "objective 'likelihood': concentration")
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        lifter = self.expect(lifter, Lifter)
         posterior = lifter(observations.keypoints)
         if not posterior.has_density:
             raise InputError(f"objective 'likelihood' needs a density; lifter {lifter.name!r} has none")

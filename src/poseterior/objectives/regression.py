@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..data.observations import Observations
-from ..files.errors import InputError
-from ..lifters import Lifter
+from ..files.settings import choice
+from ..lifters import Lifter, Model
 from .base import Objective, register_objective
 
 __all__ = ["Regression"]
@@ -21,16 +21,15 @@ class Regression(Objective):
 
     Args:
         loss: ``"mse"`` (squared, in m²; of standardised coordinates where the lifter standardises its output, as
-            published) or ``"mpjpe"`` (Euclidean distance a joint, in metres).
+            published) or ``"mpjpe"`` (Euclidean distance per joint, in metres).
     """
 
     def __init__(self, loss: str = "mse") -> None:
         super().__init__()
-        if loss not in ("mse", "mpjpe"):
-            raise InputError(f"objective 'regression': loss: expected 'mse' or 'mpjpe', got {loss!r}")
-        self.loss = loss
+        self.loss = choice(loss, "objective 'regression': loss", ("mse", "mpjpe"))
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        lifter = self.expect(lifter, Lifter)
         poses, weights = lifter(observations.keypoints).weighted_rsample(1)
         error = poses - observations.pose
         known = observations.observed.clone()

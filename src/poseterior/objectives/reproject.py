@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 
 from ..data.simulation.clips import KeypointPairs
 from ..distributions.base import PoseDistribution
-from ..files.errors import InputError, check_settings
+from ..files.errors import InputError
+from ..files.settings import number
 from ..geometry.kinematics import bone_lengths
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
@@ -35,11 +37,12 @@ from ..keypoints.rays import (
     turn_matrices,
     turned,
 )
-from ..lifters import Lifter
-from ..lifters.unsupervised import LiftedRays, UnsupervisedLifter
-from .base import Objective, register_objective
+from ..lifters import Lifter, Model
+from ..lifters.rays import LiftedRays, RayLifter
+from .base import Objective, ObjectiveSettings, register_objective
+from .critics import Critic, critic_loss, least_squares_loss
 from .depth_order import smooth_norm
-from .image_prior import ImageFlow, ImageJudge
+from .image_prior import ImageCritic, ImageFlow
 
 __all__ = [
     "DrawnRays",
@@ -141,7 +144,7 @@ class DrawnRays:
         return LiftedRays(pose, image.new_zeros(len(image)))
 
     def log_density(self, pose: Tensor) -> Tensor:
-        """Of a pose under the last distribution, mean over the batch, nats a dimension."""
+        """Of a pose under the last distribution, mean over the batch, nats per dimension."""
         assert self.last is not None
         if not self.last.has_density:
             raise InputError(f"objective 'reproject': likelihood: lifter {self.lifter.name!r} has no density")
@@ -150,25 +153,20 @@ class DrawnRays:
 
 # -- the objective --------------------------------------------------------------------------------------------
 
-_NUMBERS = (
-    "consistency_3d", "consistency_2d", "realism", "image", "lengths", "symmetry", "temporal", "azimuth", "elevation",
-    "roll", "hidden", "hide", "judge_learning_rate", "scale_prior", "scale_lengths",
-)  # fmt: skip
-
 
 @dataclasses.dataclass(frozen=True)
-class ReprojectSettings:
+class ReprojectSettings(ObjectiveSettings):
     """Settings of `Reproject`.
 
     Attributes:
         consistency_3d: weight of the distance between the turned pose and the one lifted from its view.
-        likelihood: for lifters with a density: minus its log-density (nats a dimension) of the turned pose instead.
+        likelihood: for lifters with a density: minus its log-density (nats per dimension) of the turned pose instead.
             The lifter then learns its own posterior: what it could have seen, under the poses it makes up.
         consistency_2d: weight of the distance between the 2D pose and that of the pose turned back.
         realism: weight of how real the 2D poses of turned poses look.
         judge: who says so: ``"lsgan"`` (least squares, as published), ``"wgan"`` (Wasserstein with gradient
             penalty), or ``"flow"`` (log-density under a flow of real 2D poses, trained before and then frozen).
-        judge_width, judge_blocks: of the discriminator.
+        judge_width, judge_blocks: of the critic of ``lsgan`` and ``wgan``.
         judge_every: steps between its updates (published: 3).
         judge_learning_rate: of its Adam (betas 0.5 and 0.9), or of the flow's.
         flow_steps: steps of training of the flow.
@@ -190,6 +188,8 @@ class ReprojectSettings:
             logarithm of the apparent size, with the spread that it has within clips.
         scale_lengths: weight of `length_variance`, sizes included, in the scale head's steps.
     """
+
+    section: ClassVar[str] = "objective 'reproject'"
 
     consistency_3d: float = 0.5
     likelihood: bool = False
@@ -217,33 +217,16 @@ class ReprojectSettings:
     scale_lengths: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("judge", ("lsgan", "wgan", "flow")),
-            ("views", ("bounds", "levelled")),
-            ("motion", ("clip", "deformation")),
-            ("likelihood", (True, False)),
-        ):
-            if getattr(self, name) not in known:
-                listed = ", ".join(map(str, known))
-                raise self._wrong(name, f"one of {listed}")
-        for name in _NUMBERS:
-            value = getattr(self, name)
-            fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not fine or value < 0:
-                raise self._wrong(name, "a finite number from 0")
-        for name, least in (
-            ("judge_width", 1), ("judge_blocks", 1), ("judge_every", 1), ("flow_steps", 1), ("scale_every", 0),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise self._wrong(name, f"a whole number, at least {least}")
-        if self.hide > 0.9:
-            raise self._wrong("hide", "at most 0.9")
+        self._check_choice(
+            judge=("lsgan", "wgan", "flow"), views=("bounds", "levelled"), motion=("clip", "deformation")
+        )
+        self._check_flag("likelihood")
+        fields = dataclasses.fields(self)
+        self._check_number(**{f.name: (0, None) for f in fields if f.type in (float, "float")})
+        self._check_whole(judge_width=1, judge_blocks=1, judge_every=1, flow_steps=1, scale_every=0)
+        number(*self._named("hide"), 0, 0.9, expected="at most 0.9")
         if self.scale_every == 1:
-            raise self._wrong("scale_every", "0, or above 1: 1 leaves the lifter no step")
-
-    def _wrong(self, name: str, expected: str) -> InputError:
-        return InputError(f"objective 'reproject': {name}: expected {expected}, got {getattr(self, name)!r}")
+            raise InputError(f"{self.section}: scale_every: expected 0, or above 1: 1 leaves the lifter no step, got 1")
 
 
 @register_objective("reproject")
@@ -256,32 +239,28 @@ class Reproject(Objective):
 
     keypoints_only = True
     steps: Tensor
-    judged: Tensor
+    chances: Tensor
     size_mean: Tensor
     size_std: Tensor
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
-        check_settings("objective 'reproject'", settings, [f.name for f in dataclasses.fields(ReprojectSettings)])
-        self.settings = c = ReprojectSettings(**settings)
-        self.judge: nn.Module | None = None
+        self.settings = c = ReprojectSettings.from_dict(settings)
+        self.critic: Critic | None = None
         if c.realism:
-            self.judge = ImageFlow() if c.judge == "flow" else ImageJudge(c.judge_width, c.judge_blocks)
-            # Frozen but for its own updates: the lifter's optimiser passes over it.
-            self.judge.requires_grad_(False)
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._optimizer_state: dict[str, Any] | None = None
-        # Numbers of steps and of the discriminator's chances to learn, in checkpoints.
+            network = ImageFlow() if c.judge == "flow" else ImageCritic(c.judge_width, c.judge_blocks)
+            self.critic = Critic(network, c.judge_learning_rate)
+        # Numbers of steps and of the critic's chances to learn, in checkpoints.
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self.register_buffer("judged", torch.zeros((), dtype=torch.long))
+        self.register_buffer("chances", torch.zeros((), dtype=torch.long))
         self.register_buffer("size_mean", torch.zeros(()))
         self.register_buffer("size_std", torch.ones(()))
 
     # -- terms ---------------------------------------------------------------------------------------------
 
-    def forward(self, lifter: Lifter, observations: Any) -> dict[str, Tensor]:
+    def forward(self, lifter: Model, observations: Any) -> dict[str, Tensor]:
         pairs = _pairs(observations)
-        rays = _rays(lifter)
+        rays = self._rays(lifter)
         if self.settings.likelihood and rays is lifter:
             raise InputError(f"objective 'reproject': likelihood: lifter {lifter.name!r} has no density")
         if self.training and self.settings.scale_every:
@@ -290,14 +269,14 @@ class Reproject(Objective):
                 return self._scale_terms(rays, pairs)
         return self._cycle_terms(rays, pairs)
 
-    def _lift(self, rays: Any, keypoints: Keypoints2D) -> tuple[LiftedRays, Tensor, Tensor]:
+    def _lift(self, rays: RayLifter | DrawnRays, keypoints: Keypoints2D) -> tuple[LiftedRays, Tensor, Tensor]:
         """Lifted poses, and the rescaled 2D poses that they should project to where they are visible."""
         image, visible = rays.image_of(keypoints)
         # The scale head learns in steps of its own.
         image = image * rays.log_scale(image, visible).detach().exp()[:, None, None]
         return rays.lift_image(image, visible), image, visible
 
-    def _without_some(self, rays: Any, image: Tensor, visible: Tensor) -> Tensor:
+    def _without_some(self, rays: RayLifter | DrawnRays, image: Tensor, visible: Tensor) -> Tensor:
         """The poses lifted when a random share of the joints, but for the root, is hidden."""
         share = self.settings.hide * torch.rand(len(visible), 1, device=visible.device)
         shown = visible & (torch.rand(visible.shape, device=visible.device) >= share)
@@ -321,7 +300,7 @@ class Reproject(Objective):
         tilt = elevation.detach()[torch.randperm(n, device=elevation.device)]
         return turn_matrices(uniform(self.settings.azimuth), tilt, zero) @ level
 
-    def _cycle_terms(self, rays: Any, pairs: KeypointPairs) -> dict[str, Tensor]:
+    def _cycle_terms(self, rays: RayLifter | DrawnRays, pairs: KeypointPairs) -> dict[str, Tensor]:
         distance = rays.distance
         first, image, visible = self._lift(rays, pairs.keypoints)
         rotation = self._rotations(first.elevation)
@@ -332,6 +311,7 @@ class Reproject(Objective):
         terms: dict[str, Tensor] = {}
         if self.settings.consistency_3d:
             if self.settings.likelihood:
+                assert isinstance(rays, DrawnRays)
                 terms["consistency_3d"] = -rays.log_density(factor * away)
             else:
                 terms["consistency_3d"] = smooth_norm(away - again).mean()
@@ -361,11 +341,11 @@ class Reproject(Objective):
 
     # -- scale ---------------------------------------------------------------------------------------------
 
-    def _scale_terms(self, rays: Any, pairs: KeypointPairs) -> dict[str, Tensor]:
+    def _scale_terms(self, rays: RayLifter | DrawnRays, pairs: KeypointPairs) -> dict[str, Tensor]:
         """What the scale head learns from; the lifter is frozen, its parameters get no gradient at all."""
-        if not isinstance(rays, UnsupervisedLifter) or rays.scaler is None:
+        if not isinstance(rays, RayLifter) or rays.scaler is None:
             raise InputError("objective 'reproject': scale_every: the lifter has no scale head: set lifter.scale")
-        parts = [*rays.network.parameters(), *(rays.head.parameters() if hasattr(rays, "head") else ())]
+        parts = list(rays.depth_parameters())
         asked = [part.requires_grad for part in parts]
         for part in parts:
             part.requires_grad_(False)
@@ -388,16 +368,16 @@ class Reproject(Objective):
     # -- realism -------------------------------------------------------------------------------------------
 
     def _unreal(self, view: Tensor) -> Tensor:
-        assert self.judge is not None
-        score = self.judge(view)
+        assert self.critic is not None
+        score = self.critic(view)
         return (score - 1.0).square().mean() if self.settings.judge == "lsgan" else -score.mean()
 
     @torch.no_grad()
-    def prepare(self, draw: Any, lifter: Lifter, seed: int) -> None:
+    def prepare(self, draw: Any, lifter: Model, seed: int) -> None:
         """Measure the prior of sizes, and train the flow of real 2D poses, before the first step."""
         generator = torch.Generator().manual_seed(seed)
         pairs = _pairs(draw(4096, generator))
-        rays = _rays(lifter)
+        rays = self._rays(lifter)
         sizes = [
             apparent_size(rays.image_of(keypoints)[0]).clamp(min=1e-4).log()
             for keypoints in (pairs.keypoints, pairs.apart)
@@ -405,11 +385,11 @@ class Reproject(Objective):
         # Two poses of one clip differ by pose alone: the half of their squared difference is that variance.
         self.size_mean.copy_(torch.cat(sizes).mean())
         self.size_std.copy_((0.5 * (sizes[0] - sizes[1]).square().mean()).sqrt().clamp(min=1e-3))
-        if isinstance(self.judge, ImageFlow):
-            self._train_flow(self.judge, draw, rays, generator)
+        if self.critic is not None and isinstance(self.critic.network, ImageFlow):
+            self._train_flow(self.critic.network, draw, rays, generator)
 
     @torch.enable_grad()
-    def _train_flow(self, flow: ImageFlow, draw: Any, rays: Any, generator: torch.Generator) -> None:
+    def _train_flow(self, flow: ImageFlow, draw: Any, rays: RayLifter | DrawnRays, generator: torch.Generator) -> None:
         def real() -> Tensor:
             image, visible = rays.image_of(_pairs(draw(256, generator)).keypoints)
             return image[visible.all(-1)]
@@ -431,15 +411,16 @@ class Reproject(Objective):
         optimizer.zero_grad()
         flow.requires_grad_(False)
 
-    def update_auxiliary(self, lifter: Lifter, observations: Any) -> dict[str, Tensor]:
-        """Train the discriminator, every ``judge_every`` steps; returns its loss."""
-        if not isinstance(self.judge, ImageJudge):
+    def update_auxiliary(self, lifter: Model, observations: Any) -> dict[str, Tensor]:
+        """Train the critic, every ``judge_every`` steps; returns its loss."""
+        critic = self.critic
+        if critic is None or self.settings.judge == "flow":
             return {}
-        self.judged += 1
-        if int(self.judged - 1) % self.settings.judge_every:
+        self.chances += 1
+        if int(self.chances - 1) % self.settings.judge_every:
             return {}
         pairs = _pairs(observations)
-        rays = _rays(lifter)
+        rays = self._rays(lifter)
         with torch.no_grad():
             first, image, visible = self._lift(rays, pairs.keypoints)
             turned_first = turned(first.pose, self._rotations(first.elevation))
@@ -448,51 +429,15 @@ class Reproject(Objective):
         real, fake = image[whole], fake[whole]
         if not len(real):
             raise InputError("objective 'reproject': no 2D pose of the batch is whole; realism needs some")
-        self.judge.requires_grad_(True)
-        optimizer = self._judge_optimizer()
         if self.settings.judge == "lsgan":
-            loss = (self.judge(real) - 1.0).square().mean() + self.judge(fake).square().mean()
-        else:
-            loss = self.judge(fake).mean() - self.judge(real).mean() + 10.0 * self._gradient_penalty(real, fake)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        self.judge.requires_grad_(False)
-        return {"judge": loss.detach()}
+            return {"critic": critic.update(partial(least_squares_loss, critic, real, fake))}
+        # The penalty is in units in which 2D poses are of size one.
+        return {"critic": critic.update(partial(critic_loss, critic, real, fake, unit=NOMINAL_SPREAD))}
 
-    def _gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
-        assert self.judge is not None
-        share = torch.rand(len(real), 1, 1, device=real.device)
-        between = (share * real + (1.0 - share) * fake).requires_grad_()
-        (gradient,) = torch.autograd.grad(self.judge(between).sum(), between, create_graph=True)
-        # In units in which 2D poses are of size one.
-        size = NOMINAL_SPREAD * torch.linalg.vector_norm(gradient.flatten(1), dim=-1)
-        return (size - 1.0).square().mean()
-
-    def _judge_optimizer(self) -> torch.optim.Optimizer:
-        # Made at the first update, when the discriminator is on its device, so that a resumed state goes there too.
-        if self._optimizer is None:
-            assert self.judge is not None
-            betas = (0.5, 0.9)
-            self._optimizer = torch.optim.Adam(
-                self.judge.parameters(), lr=self.settings.judge_learning_rate, betas=betas
-            )
-            if self._optimizer_state is not None:
-                self._optimizer.load_state_dict(self._optimizer_state)
-        return self._optimizer
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The discriminator's optimiser, so that checkpoints hold it."""
-        return {"optimizer": self._optimizer_state if self._optimizer is None else self._optimizer.state_dict()}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self._optimizer, self._optimizer_state = None, state["optimizer"]
-
-
-def _rays(lifter: Lifter) -> Any:
-    """The lifter itself if it lifts 2D poses along rays, else `DrawnRays` of it."""
-    return lifter if isinstance(lifter, UnsupervisedLifter) else DrawnRays(lifter)
+    def _rays(self, model: Model) -> RayLifter | DrawnRays:
+        """The lifter itself if it lifts 2D poses along rays, else `DrawnRays` of it."""
+        lifter = self.expect(model, Lifter)
+        return lifter if isinstance(lifter, RayLifter) else DrawnRays(lifter)
 
 
 def _pairs(observations: Any) -> KeypointPairs:

@@ -15,8 +15,9 @@ from torch import Tensor
 from ..data.observations import Observations
 from ..data.simulation.bodies import BodyObservations
 from ..files.errors import InputError
+from ..files.settings import is_number, number
 from ..geometry.body import CHAINS, GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
-from ..lifters import Lifter
+from ..lifters import Model
 from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
 from .base import Objective, register_objective
@@ -36,6 +37,8 @@ _FORMATS = torch.tensor(
 def hide_points(n: int, generator: torch.Generator | None = None) -> Tensor:
     """Which points of `SMPL25` are seen ``(n, 25)``: one of three joint sets, of which none, a random share, or whole
     chains are hidden."""
+    if not n:
+        return torch.zeros(0, len(SMPL25), dtype=torch.bool)
     form = torch.multinomial(torch.tensor([0.4, 0.35, 0.25]), n, replacement=True, generator=generator)
     seen = _FORMATS[form]
     way = torch.multinomial(torch.tensor([0.45, 0.3, 0.25]), n, replacement=True, generator=generator).unsqueeze(-1)
@@ -54,7 +57,7 @@ def observe_points(
     Args:
         observations: the bodies.
         seen: ``(n, 25)`` points that are seen.
-        noise: metres, range of the standard deviation (log-uniform, one a body).
+        noise: metres, range of the standard deviation (log-uniform, one per body).
         exact: share of bodies whose points are exact.
     """
     n = len(seen)
@@ -74,7 +77,7 @@ def observe_points(
 
 def _by_task(what: str, values: Mapping[str, float]) -> dict[str, float]:
     fine = isinstance(values, Mapping) and not set(values) - set(TASKS)
-    if not fine or not all(isinstance(v, int | float) and v >= 0 for v in values.values()):
+    if not fine or not all(is_number(v) and v >= 0 for v in values.values()):
         raise InputError(
             f"objective 'rotations': {what}: expected numbers from 0 for {', '.join(TASKS)}, got {values!r}"
         )
@@ -85,7 +88,7 @@ def _by_task(what: str, values: Mapping[str, float]) -> dict[str, float]:
 class RotationLikelihood(Objective):
     """Negative log-likelihood of rotations (normalised Haar measure), and of bone lengths where they are not given.
 
-    In nats a dimension (three a joint; one a group of bones).
+    In nats per dimension (three per joint; one per group of bones).
 
     Args:
         tasks: weight of each of `TASKS` among the rows of a batch.
@@ -111,21 +114,19 @@ class RotationLikelihood(Objective):
         if not sum(tasks.values()) > 0:
             raise InputError(f"objective 'rotations': tasks: expected a sum above 0, got {tasks}")
         self.factors = dict.fromkeys(TASKS, 1.0) | _by_task("weights", {} if weights is None else weights)
-        if len(noise) != 2 or not 0 < noise[0] <= noise[1]:
+        if len(noise) != 2 or not all(map(is_number, noise)) or not 0 < noise[0] <= noise[1]:
             raise InputError(f"objective 'rotations': noise: expected (low, high) metres above 0, got {noise}")
-        if not 0 <= exact <= 1:
-            raise InputError(f"objective 'rotations': exact: expected 0 to 1, got {exact}")
+        number(exact, "objective 'rotations': exact", 0, 1, expected="0 to 1")
         self.share = [tasks.get(name, 0.0) / sum(tasks.values()) for name in TASKS]
         self.seen = dict.fromkeys(TASKS, 0.0)
         self.noise, self.exact, self.lengths = (float(noise[0]), float(noise[1])), exact, lengths
 
-    def update_auxiliary(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
-        """Nothing to train; logs each task's negative log-likelihood (nats a pose) of the step before."""
+    def update_auxiliary(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        """Nothing to train; logs each task's negative log-likelihood (nats per pose) of the step before."""
         return {f"nll of {name}": torch.tensor(value) for name, value in self.seen.items()}
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
-        if not isinstance(lifter, RotationLifter):
-            raise InputError(f"objective 'rotations' trains method 'rotations', not {lifter.name!r}")
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        lifter = self.expect(lifter, RotationLifter)
         if not isinstance(observations, BodyObservations):
             raise InputError("objective 'rotations' needs rotations: pass data=STORE")
         network = lifter.network

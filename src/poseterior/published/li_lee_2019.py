@@ -1,15 +1,29 @@
-"""Mixture density network (Li & Lee, CVPR 2019, arXiv 1904.05547)."""
+"""Mixture density network (Li & Lee, CVPR 2019, arXiv 1904.05547): recipe ``mdn-published``.
+
+K isotropic kernels over z-scored coordinates, residual blocks with batch norm, weight matrices clipped to unit
+Frobenius norm, hidden joints set to the mean. It learns by the objective ``likelihood`` with ``dirichlet: 1``. Ours is
+`poseterior.lifters.mdn`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..distributions.mixture import MixturePoseDistribution
+from ..keypoints import Keypoints2D
+from ..lifters.base import Lifter, LifterConfig, register
+from ..nn.standardise import mean_and_deviation
+
 __all__ = [
     "FrobeniusLinear",
+    "PublishedMixtureConfig",
+    "PublishedMixtureLifter",
     "PublishedMixtureNetwork",
 ]
 
@@ -67,3 +81,79 @@ class PublishedMixtureNetwork(nn.Module):
         # elu(x) + 1 underflows to 0 in float32 below x = -17; the floor keeps the published function elsewhere.
         sigma = (nn.functional.elu(self.scale(hidden)) + 1.0).clamp(min=1e-6)
         return self.mean(hidden).unflatten(-1, (-1, self.kernels)), sigma, self.weight(hidden)
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedMixtureConfig(LifterConfig):
+    """Configuration of the published mixture; the defaults are the published constants.
+
+    Attributes:
+        kernels: number of mixture components.
+        width: features of the hidden layers.
+        blocks: residual blocks.
+        dropout: probability of dropping a feature.
+    """
+
+    kernels: int = 5
+    width: int = 1024
+    blocks: int = 2
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        self._check_whole(kernels=1, width=1, blocks=1)
+        self._check_number(dropout=(0.0, 0.99))
+
+
+@register("mdn-published")
+class PublishedMixtureLifter(Lifter):
+    """2D keypoints (pixels, as they are) to a mixture of isotropic Gaussians over standardised 3D poses.
+
+    Args:
+        config: `PublishedMixtureConfig`; None for the published constants.
+    """
+
+    config: PublishedMixtureConfig
+    config_class = PublishedMixtureConfig
+    input_mean: Tensor
+    input_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
+
+    def __init__(self, config: PublishedMixtureConfig | None = None) -> None:
+        super().__init__(config or PublishedMixtureConfig())
+        c = self.config
+        self.others = [j for j in range(len(self.skeleton)) if j != self.skeleton.root]
+        inputs, outputs = 2 * len(self.others), 3 * len(self.others)
+        self.network = PublishedMixtureNetwork(inputs, outputs, c.kernels, c.width, c.blocks, c.dropout)
+        for name, size in (("input", inputs), ("output", outputs)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+
+    def _inputs(self, keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
+        """Pixels of the joints other than the root, flat, and which of them are seen."""
+        visible = keypoints.visible[..., self.others].repeat_interleave(2, -1)
+        return keypoints.xy[..., self.others, :].flatten(-2), visible
+
+    def fit_constants(self, observations: Any) -> None:
+        """Means and standard deviations of the training coordinates, kept with the weights."""
+        mean, deviation = mean_and_deviation(*self._inputs(observations.keypoints))
+        self.input_mean.copy_(mean)
+        self.input_std.copy_(deviation.clamp(min=1e-6))
+        mean, deviation = mean_and_deviation(observations.pose[..., self.others, :].flatten(-2))
+        self.output_mean.copy_(mean)
+        self.output_std.copy_(deviation.clamp(min=1e-6))
+
+    def distribution(self, keypoints: Keypoints2D) -> MixturePoseDistribution:
+        batch = keypoints.batch_shape
+        inputs, visible = self._inputs(keypoints)
+        scored = torch.where(visible, (inputs - self.input_mean) / self.input_std, 0.0)
+        mu, sigma, logits = (part.float() for part in self.network(scored.reshape(batch.numel(), scored.shape[-1])))
+        loc = (mu * self.output_std[:, None] + self.output_mean[:, None]).transpose(-1, -2)
+        scale = sigma.unsqueeze(-1) * self.output_std
+        k, joints = self.config.kernels, len(self.others)
+        return MixturePoseDistribution(
+            logits.reshape(*batch, k),
+            loc.reshape(*batch, k, joints, 3),
+            torch.diag_embed(scale.reshape(*batch, k, joints, 3)),
+            skeleton=self.skeleton,
+        )

@@ -1,14 +1,12 @@
 """A variational autoencoder of body poses, of VPoser's form (Pavlakos et al., CVPR 2019, arXiv 1904.05866).
 
-A baseline for pose priors: latent codes are normal, a decoder turns them into the rotations of 19 joints. It is no
-lifter, for it sees no keypoints, and no density: it has samples only.
+A baseline for pose priors (recipe ``so3-vae``): latent codes are normal, a decoder turns them into the rotations of 19
+joints. It is no lifter, for it sees no keypoints, and no density: it has samples only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Any
 
 import roma
 import torch
@@ -21,17 +19,17 @@ from ..data.simulation.bodies import BodyObservations
 from ..distributions.rotations import check_rotations
 from ..distributions.seeded import SeededDistribution
 from ..files.errors import InputError
+from ..files.settings import number
 from ..geometry.skeletons import SKELETONS
-from ..keypoints import Keypoints2D
-from ..lifters.base import Lifter, LifterConfig, register
+from ..lifters.base import LifterConfig, Model, Prior, register
 from ..nn.rotation_networks import BODY_JOINTS
 from ..objectives.base import Objective, register_objective
 
 __all__ = [
     "VaeConfig",
-    "VaeLifter",
     "VaeObjective",
     "VaePoseDistribution",
+    "VaePrior",
 ]
 
 _SMPL = SKELETONS["smpl22"]
@@ -54,7 +52,7 @@ class VaeConfig(LifterConfig):
 
 
 @register("vae")
-class VaeLifter(Lifter):
+class VaePrior(Prior):
     """Latent codes to joint rotations and back.
 
     Args:
@@ -77,12 +75,6 @@ class VaeLifter(Lifter):
             nn.Linear(width, width), nn.LeakyReLU(),
             nn.Linear(width, 6 * len(BODY_JOINTS)),
         )  # fmt: skip
-
-    def distribution(self, keypoints: Keypoints2D) -> Any:
-        raise InputError(
-            "method 'vae' is a pose prior: it sees no keypoints; lift with method 'rotations', 'mdn' or 'flow' "
-            "(`poseterior lifters` lists the weights), or draw poses with VaeLifter.prior().sample()"
-        )
 
     def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> VaePoseDistribution:
         """Rotations of people of whom nothing is seen."""
@@ -123,7 +115,7 @@ class VaeLifter(Lifter):
 
 
 class VaePoseDistribution(SeededDistribution):
-    """What a `VaeLifter` draws: rotations of smpl22's joints, event ``(22, 3, 3)``. It has no density.
+    """What a `VaePrior` draws: rotations of smpl22's joints, event ``(22, 3, 3)``. It has no density.
 
     Attributes:
         skeleton: smpl22.
@@ -137,7 +129,7 @@ class VaePoseDistribution(SeededDistribution):
     support = constraints.independent(constraints.real, 3)
     axes = "relative to the parent; pelvis: identity"
 
-    def __init__(self, lifter: VaeLifter, batch_shape: torch.Size | tuple[int, ...] = ()) -> None:
+    def __init__(self, lifter: VaePrior, batch_shape: torch.Size | tuple[int, ...] = ()) -> None:
         super().__init__(batch_shape, (len(_SMPL), 3, 3), _SMPL, like=next(lifter.parameters()))
         self.lifter = lifter
 
@@ -170,19 +162,16 @@ class VaeObjective(Objective):
 
     def __init__(self, kl: float = 0.005) -> None:
         super().__init__()
-        if not isinstance(kl, int | float) or isinstance(kl, bool) or not 0 <= kl < math.inf:
-            raise InputError(f"objective 'vae': kl: expected a finite number from 0, got {kl!r}")
-        self.kl = float(kl)
+        self.kl = float(number(kl, "objective 'vae': kl", 0))
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
-        if not isinstance(lifter, VaeLifter):
-            raise InputError(f"objective 'vae' trains method 'vae', not {lifter.name!r}")
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        vae = self.expect(lifter, VaePrior)
         if not isinstance(observations, BodyObservations):
             raise InputError("objective 'vae' needs rotations: pass data=STORE")
         with torch.autocast(observations.rotations.device.type, enabled=False):
-            code = lifter.encode(observations.rotations)
+            code = vae.encode(observations.rotations)
             joints = list(BODY_JOINTS)
-            rebuilt = lifter.decode(code.rsample())[:, joints]
+            rebuilt = vae.decode(code.rsample())[:, joints]
             # Clamped short of half a turn, where the angle's gradient is infinite.
             angle = roma.rotmat_geodesic_distance(rebuilt, observations.rotations[:, joints], clamping=0.999)
             divergence = kl_divergence(code, Normal(torch.zeros_like(code.loc), 1.0)).sum(-1)

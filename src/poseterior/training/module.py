@@ -17,16 +17,21 @@ from torch.optim.swa_utils import AveragedModel
 from ..data.observations import Observations
 from ..data.simulation.clips import KeypointPairs
 from ..files.errors import InputError
-from ..lifters import Lifter
+from ..lifters import Model
 from ..objectives import Objective
 from .recipes import Schedule
 
 __all__ = ["LiftingModule", "batch_generator", "learning_rate_factor"]
 
 
+def _step_seed(seed: int, step: int, stream: int) -> int:
+    """A seed of its own for each of 4096 streams of random numbers in each step of a run."""
+    return ((seed * 1_000_003 + step) * 4096 + stream) % 2**63
+
+
 def batch_generator(seed: int, step: int, process: int = 0) -> torch.Generator:
     """The generator of one training batch."""
-    return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 4096 + process) % 2**63)
+    return torch.Generator().manual_seed(_step_seed(seed, step, process))
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
@@ -41,12 +46,12 @@ class LiftingModule(L.LightningModule):
     """Trains ``lifter`` on the weighted sum of the objectives' terms.
 
     Args:
-        lifter: the lifter; its weights' moving average is `averaged`.
+        lifter: the lifter, or the prior; its weights' moving average is `averaged`.
         objectives: (weight, objective) pairs.
         schedule: see `Schedule`.
     """
 
-    def __init__(self, lifter: Lifter, objectives: list[tuple[float, Objective]], schedule: Schedule) -> None:
+    def __init__(self, lifter: Model, objectives: list[tuple[float, Objective]], schedule: Schedule) -> None:
         super().__init__()
         self.lifter = lifter
         self.objectives = torch.nn.ModuleList(objective for _, objective in objectives)
@@ -65,14 +70,14 @@ class LiftingModule(L.LightningModule):
         return torch.lerp(current, average, decay)
 
     @property
-    def averaged(self) -> Lifter:
+    def averaged(self) -> Model:
         """The lifter to save: the moving average if there is one."""
         return self.lifter if self.average is None else self.average.module  # type: ignore[return-value]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device) if isinstance(batch, Observations | KeypointPairs) else batch
 
-    def terms(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def terms(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Weighted loss terms by name."""
         terms: dict[str, Tensor] = {}
         for weight, objective in zip(self.weights, self.objectives, strict=True):
@@ -82,8 +87,8 @@ class LiftingModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         # Dropout and samples draw from torch's global generator: it is set by the step, so that runs resume exactly.
-        seed = (self.schedule.seed * 1_000_003 + self.global_step) * 4096 + 2048 + self.global_rank
-        torch.manual_seed(seed % 2**63)
+        # Batches have the first half of the streams.
+        torch.manual_seed(_step_seed(self.schedule.seed, self.global_step, 2048 + self.global_rank))
 
     def training_step(self, batch: Observations, batch_index: int) -> Tensor:
         watched: dict[str, Tensor] = {}

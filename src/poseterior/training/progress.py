@@ -1,4 +1,4 @@
-"""The progress bar of a training run: steps, loss terms, observations a second, time left."""
+"""The progress bar of a training run: steps, loss terms, observations per second, time left."""
 
 from __future__ import annotations
 

@@ -1,20 +1,26 @@
-"""Recipes: YAML files that name lifter + objectives + data + simulator + schedule."""
+"""Recipes: YAML files that name lifter + objectives + data + simulator + schedule.
+
+A recipe that begins with ``extends: NAME`` says only what differs from another one, shipped or a file (whose path is
+taken from the folder of the file that names it). Mappings are merged, setting by setting; everything else replaces
+what was there, lists too; ``null`` takes a section out. A lifter of another ``method`` starts anew, for its settings
+are not those of the first.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from ..data.labels.simulated import LabelConfig
 from ..data.simulation.simulator import SimulatorConfig
-from ..files.errors import InputError, check_settings
+from ..files.errors import InputError
+from ..files.settings import ABOVE_ZERO, Settings, check_settings, is_number, number, whole
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,12 +35,12 @@ __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(Settings):
     """How long and how fast.
 
     Attributes:
         steps: optimiser steps.
-        batch: observations a step and process.
+        batch: observations per step and process.
         learning_rate: peak of the schedule (linear warm-up, then a cosine to ``final`` times the peak).
         warmup: steps of warm-up.
         final: last learning rate over the peak.
@@ -47,6 +53,8 @@ class Schedule:
         save_every: steps between checkpoints.
         validate_every: steps between validations (0: never).
     """
+
+    section: ClassVar[str] = "schedule"
 
     steps: int = 10_000
     batch: int = 512
@@ -65,21 +73,17 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            whole = f.type in (int, "int")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                kind = "a whole number" if whole else "a number"
-                raise InputError(f"schedule.{f.name}: expected {kind}, got {value!r}")
-            if not math.isfinite(value) or value < 0:
-                raise InputError(f"schedule.{f.name}: expected a finite number from 0, got {value!r}")
-        for name in ("steps", "batch", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"schedule.{name}: expected at least 1, got {getattr(self, name)}")
-        if self.batch < 2:
-            raise InputError(f"schedule.batch: expected at least 2, got {self.batch}")
-        for name in ("average", "beta1", "beta2"):
-            if not getattr(self, name) < 1:
-                raise InputError(f"schedule.{name}: expected less than 1, got {getattr(self, name)}")
+            value, name = self._named(f.name)
+            if f.type in (int, "int"):
+                whole(value, name)
+            number(value, name)
+            number(value, name, 0)
+        for field, least in (("steps", 1), ("batch", 1), ("log_every", 1), ("save_every", 1), ("batch", 2)):
+            whole(*self._named(field), least, expected=f"at least {least}")
+        for field in ("average", "beta1", "beta2"):
+            value, name = self._named(field)
+            if value >= 1:
+                raise InputError(f"{name}: expected less than 1, got {value}")
         if self.seed >= 2**32:
             raise InputError(f"schedule.seed: expected less than 2^32, got {self.seed}")
 
@@ -90,7 +94,7 @@ class Recipe:
 
     Attributes:
         name: of the recipe.
-        lifter: ``{"method": NAME, **config}``.
+        lifter: ``{"method": NAME, **config}``, of a lifter or of a prior.
         objectives: ``[{"name": NAME, "weight": 1.0, **settings}, ...]``; terms are summed by weight.
         stores: folders of pose stores.
         fps: frame rate to which clips are thinned.
@@ -134,12 +138,91 @@ class Recipe:
 
 
 def shipped_recipes() -> dict[str, str]:
-    """Name -> first comment line of the recipes that ship with the package."""
+    """Name -> first comment line of the recipes that ship with the package.
+
+    Files whose name begins with an underscore are no recipes but parts, which recipes extend.
+    """
     found = {}
     for item in sorted(resources.files("poseterior.recipes").iterdir(), key=lambda p: p.name):
-        if item.name.endswith(".yaml"):
+        if item.name.endswith(".yaml") and not item.name.startswith("_"):
             found[item.name.removesuffix(".yaml")] = item.read_text().splitlines()[0].lstrip("# ")
     return found
+
+
+# -- files -----------------------------------------------------------------------------------------------------
+
+
+def _found(name: str, beside: Path, extended: bool) -> tuple[str, str, Path]:
+    """A recipe's key (a shipped name, or the whole path), text and folder; a shipped part only where it is extended.
+
+    Raises:
+        InputError: neither a shipped recipe nor a file.
+    """
+    shipped = resources.files("poseterior.recipes").joinpath(f"{name}.yaml")
+    if name in shipped_recipes() or (extended and name.startswith("_") and shipped.is_file()):
+        return name, shipped.read_text(), beside
+    path = beside / name
+    try:
+        return str(path.resolve()), path.read_text(), path.parent
+    except (OSError, UnicodeDecodeError):
+        known = ", ".join(shipped_recipes())
+        raise InputError(f"{name}: neither a file nor a shipped recipe; shipped: {known}") from None
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
+    try:
+        values = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise InputError(f"{name}: not YAML ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{name}: expected a mapping with lifter, objectives, data, simulator, schedule")
+    return values
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """``own`` over ``base``: mappings are merged, everything else replaces."""
+    merged = dict(base)
+    for key, value in own.items():
+        below = base.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and not (key == "lifter" and _other(below, value)):
+            merged[key] = _merged(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _other(base: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a lifter is of another method than the one below it."""
+    return own.get("method", base.get("method")) != base.get("method")
+
+
+def _inherited(name: str, beside: Path, children: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
+    """What a recipe says, with what it inherits.
+
+    Args:
+        name: of a shipped recipe, or a path.
+        beside: folder from which the path is taken.
+        children: (key, name) of the recipes that extend this one, for messages.
+
+    Raises:
+        InputError: no such recipe, not YAML, or recipes that extend each other in a circle.
+    """
+    try:
+        key, text, folder = _found(name, beside, bool(children))
+    except InputError as error:
+        raise InputError(f"{children[-1][1]}: extends: {error}" if children else str(error)) from None
+    if key in dict(children):
+        circle = " -> ".join([*(child for _, child in children), name])
+        raise InputError(f"{children[0][1]}: extends: the recipes extend each other in a circle: {circle}")
+    values = _parsed(text, name)
+    if "extends" not in values:
+        return values
+    parent = values.pop("extends")
+    if not isinstance(parent, str):
+        raise InputError(f"{name}: extends: expected the name or the path of one recipe, got {parent!r}")
+    base = _inherited(parent, folder, (*children, (key, name)))
+    base.pop("name", None)  # a recipe's own name is its file's
+    return _merged(base, values)
 
 
 def _assign(values: dict[str, Any], assignment: str) -> None:
@@ -160,6 +243,9 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     place[last] = value
 
 
+# -- sections --------------------------------------------------------------------------------------------------
+
+
 def _section(values: dict[str, Any], name: str, known: Sequence[str]) -> dict[str, Any]:
     section = values.get(name) or {}
     if not isinstance(section, dict):
@@ -168,80 +254,87 @@ def _section(values: dict[str, Any], name: str, known: Sequence[str]) -> dict[st
     return section
 
 
+def _lifter_section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    lifter = values.get("lifter")
+    if not isinstance(lifter, dict) or "method" not in lifter:
+        raise InputError(f"{name}: lifter: expected a mapping with 'method'")
+    if "network" in lifter:
+        method = str(lifter["method"]).removesuffix("-published")
+        raise InputError(
+            f"{name}: lifter.network: ours and the published network are two methods: write method: {method} or "
+            f"method: {method}-published, without network"
+        )
+    return lifter
+
+
+def _objectives_section(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    objectives = values.get("objectives")
+    fine = isinstance(objectives, list) and all(isinstance(o, dict) and "name" in o for o in objectives)
+    if not fine or not objectives:
+        raise InputError(f"{name}: objectives: expected a list of mappings with 'name'")
+    for o in objectives:
+        number(o.get("weight", 1.0), f"objectives: {o['name']}: weight")
+    return objectives
+
+
+def _one_path(data: dict[str, Any], name: str) -> str | None:
+    path = data.get(name)
+    if path is not None and not isinstance(path, str):
+        raise InputError(f"data.{name}: expected the path of one file, got {path!r}")
+    return path
+
+
+def _data_section(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `Recipe` that its section ``data`` gives."""
+    data = _section(values, "data", ("stores", "fps", "validation", "observations", "views", "labels"))
+    validation = data.get("validation", 0.1)
+    if not is_number(validation) or not 0 <= validation < 1:
+        raise InputError(f"data.validation: expected 0 to below 1, got {validation!r}")
+    stores, observations, label_file = (
+        data.get("stores") or (),
+        _one_path(data, "observations"),
+        _one_path(data, "labels"),
+    )
+    if stores and observations is not None:
+        raise InputError("data: give stores to simulate from or observations as they are, not both")
+    if label_file is not None and observations is None:
+        raise InputError("data.labels: labels are of stored observations; give them as data.observations=FILE")
+    return {
+        "stores": (str(stores),) if isinstance(stores, str) else tuple(str(s) for s in stores),
+        "fps": float(number(data.get("fps", 30.0), "data.fps", ABOVE_ZERO, expected="a number above 0")),
+        "validation": float(validation),
+        "observations": observations,
+        "views": whole(data.get("views", 0), "data.views", 0),
+        "label_file": label_file,
+    }
+
+
 def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """A shipped recipe by name, or a YAML file, with ``key=value`` changes applied.
+    """A shipped recipe by name, or a YAML file, with what it ``extends`` and with ``key=value`` changes applied.
 
     ``data=STORE`` (or ``data=[A, B]``) and ``steps=N`` are short for ``data.stores`` and ``schedule.steps``.
 
     Raises:
-        InputError: unknown recipe, not YAML, or an unknown setting; names the section and the known settings.
+        InputError: unknown recipe, not YAML, recipes that extend each other in a circle, or an unknown setting; names
+            the section and the known settings.
     """
-    shipped = shipped_recipes()
-    if str(name_or_path) in shipped:
-        text = resources.files("poseterior.recipes").joinpath(f"{name_or_path}.yaml").read_text()
-    else:
-        try:
-            text = Path(name_or_path).read_text()
-        except (OSError, UnicodeDecodeError):
-            known = ", ".join(shipped)
-            raise InputError(f"{name_or_path}: neither a file nor a shipped recipe; shipped: {known}") from None
-    try:
-        values = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{name_or_path}: not YAML ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{name_or_path}: expected a mapping with lifter, objectives, data, simulator, schedule")
+    name = str(name_or_path)
+    values = _inherited(name, Path())
     for change in changes:
         _assign(values, change)
     sections = ("name", "lifter", "objectives", "data", "labels", "simulator", "calibrate", "schedule")
     for key in values:
         if key not in sections:
-            raise InputError(f"{name_or_path}: unknown section {key!r}; known: {', '.join(sections)}")
-    lifter = values.get("lifter")
-    if not isinstance(lifter, dict) or "method" not in lifter:
-        raise InputError(f"{name_or_path}: lifter: expected a mapping with 'method'")
-    objectives = values.get("objectives")
-    if (
-        not isinstance(objectives, list)
-        or not objectives
-        or not all(isinstance(o, dict) and "name" in o for o in objectives)
-    ):
-        raise InputError(f"{name_or_path}: objectives: expected a list of mappings with 'name'")
-    for o in objectives:
-        if not isinstance(o.get("weight", 1.0), int | float):
-            raise InputError(f"objectives: {o['name']}: weight: expected a number, got {o['weight']!r}")
-    data = _section(values, "data", ("stores", "fps", "validation", "observations", "views", "labels"))
-    fps, validation = data.get("fps", 30.0), data.get("validation", 0.1)
-    if not isinstance(fps, int | float) or not fps > 0:
-        raise InputError(f"data.fps: expected a number above 0, got {fps!r}")
-    if not isinstance(validation, int | float) or not 0 <= validation < 1:
-        raise InputError(f"data.validation: expected 0 to below 1, got {validation!r}")
-    stores, observations = data.get("stores") or (), data.get("observations")
-    if observations is not None and not isinstance(observations, str):
-        raise InputError(f"data.observations: expected the path of one file, got {observations!r}")
-    if stores and observations is not None:
-        raise InputError("data: give stores to simulate from or observations as they are, not both")
-    views, label_file = data.get("views", 0), data.get("labels")
-    if not isinstance(views, int) or isinstance(views, bool) or views < 0:
-        raise InputError(f"data.views: expected a whole number, at least 0, got {views!r}")
-    if label_file is not None and not isinstance(label_file, str):
-        raise InputError(f"data.labels: expected the path of one file, got {label_file!r}")
-    if label_file is not None and observations is None:
-        raise InputError("data.labels: labels are of stored observations; give them as data.observations=FILE")
+            raise InputError(f"{name}: unknown section {key!r}; known: {', '.join(sections)}")
     labels = _section(values, "labels", [f.name for f in dataclasses.fields(LabelConfig)])
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])
     schedule = _section(values, "schedule", [f.name for f in dataclasses.fields(Schedule)])
     return Recipe(
-        name=str(values.get("name", Path(str(name_or_path)).stem)),
-        lifter=lifter,
-        objectives=objectives,
-        stores=(str(stores),) if isinstance(stores, str) else tuple(str(s) for s in stores),
-        fps=float(fps),
-        validation=float(validation),
-        observations=observations,
-        views=views,
-        label_file=label_file,
+        name=str(values.get("name", Path(name).stem)),
+        lifter=_lifter_section(values, name),
+        objectives=_objectives_section(values, name),
+        **_data_section(values),
         labels=None if values.get("labels") is None else LabelConfig.from_dict(labels),
         simulator=SimulatorConfig.from_dict(simulator),
         calibrate=None if values.get("calibrate") is None else SimulatorConfig.from_dict(simulator | changed),

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,14 @@ from ..data.simulation.clips import ClipSimulator, StoredKeypoints
 from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..files.errors import InputError
+from ..files.settings import whole
 from ..files.writing import atomic_write
-from ..lifters import Lifter, load, method
+from ..lifters import Model, load_model, model_class
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, StoredObservations, split_observations
 from .module import LiftingModule, batch_generator
 from .progress import StepProgress
-from .recipes import Recipe, Schedule
+from .recipes import Recipe, Schedule, read_recipe
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
 
@@ -52,6 +54,9 @@ class TrainingOptions:
         strategy: Lightning's, e.g. ``"ddp"``.
         workers: processes that simulate observations beside the training (0: in the training process).
         progress: show a progress bar.
+
+    Raises:
+        InputError: an option that is none of those known.
     """
 
     out: Path
@@ -62,6 +67,16 @@ class TrainingOptions:
     strategy: str = "auto"
     workers: int = 0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("--precision", self.precision, ("32-true", "bf16-mixed", "16-mixed")),
+            ("--strategy", self.strategy, ("auto", "ddp")),
+            ("--workers", self.workers, (0, 1)),
+        ):
+            if value not in known:
+                raise InputError(f"{name}: expected one of {', '.join(map(str, known))}, got {value!r}")
+        whole(self.devices, "--devices", 1, expected="at least 1")
 
 
 def load_mocap(stores: tuple[str, ...], fps: float) -> Mocap:
@@ -166,18 +181,18 @@ def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _T
     return data
 
 
-def build_lifter(settings: dict[str, Any]) -> Lifter:
-    """The untrained lifter of a recipe's ``lifter`` section; ``init: NAME|FOLDER`` starts from trained weights."""
+def build_lifter(settings: dict[str, Any]) -> Model:
+    """The untrained lifter (or prior) of a recipe's ``lifter`` section; ``init: NAME|FOLDER`` starts from weights."""
     values = dict(settings)
     start = values.pop("init", None)
-    cls = method(values.pop("method"))
+    cls = model_class(values.pop("method"))
     if start is None:
         return cls(cls.config_class.from_dict(values))
-    lifter = load(start).requires_grad_(True).train()
-    if not isinstance(lifter, cls):
-        raise InputError(f"lifter.init: {start} holds a {lifter.name!r} lifter, the recipe names {cls.name!r}")
-    lifter.recalibration = None  # it was of the weights as they are before training
-    return lifter
+    model = load_model(start).requires_grad_(True).train()
+    if not isinstance(model, cls):
+        raise InputError(f"lifter.init: {start} holds a {model.name!r} lifter, the recipe names {cls.name!r}")
+    model.recalibration = None  # it was of the weights as they are before training
+    return model
 
 
 class _LossTable(Callback):
@@ -255,6 +270,8 @@ def _check_same_run(recipe: Recipe, folder: Path) -> None:
     # Runs begun before a setting existed had what is now its default.
     defaults = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)}
     stored = defaults | {"data.views": 0, "data.labels": None, "labels": None} | stored
+    if stored.get("lifter.network") == "ours":  # as 0.1 wrote it
+        del stored["lifter.network"]
     for name in sorted(set(stored) | set(asked)):
         if stored.get(name) != asked.get(name) and not name.startswith(_FREE_TO_CHANGE):
             raise InputError(
@@ -274,18 +291,6 @@ def _read_step(checkpoint: Path) -> int:
 def _licences(stores: tuple[str, ...]) -> str:
     found = {PoseStore(store).metadata.get("licence", "") for store in stores}
     return "; ".join(sorted(text for text in found if text)) or "not stated by the data"
-
-
-def _check_options(options: TrainingOptions) -> None:
-    for name, value, known in (
-        ("--precision", options.precision, ("32-true", "bf16-mixed", "16-mixed")),
-        ("--strategy", options.strategy, ("auto", "ddp")),
-        ("--workers", options.workers, (0, 1)),
-    ):
-        if value not in known:
-            raise InputError(f"{name}: expected one of {', '.join(map(str, known))}, got {value!r}")
-    if options.devices < 1:
-        raise InputError(f"--devices: expected at least 1, got {options.devices}")
 
 
 def _process(devices: int) -> int:
@@ -316,76 +321,130 @@ def _check_labels(recipe: Recipe, objectives: list[Objective], articulated: bool
         raise InputError("labels: not together with an objective that learns from rotations, or from 2D alone")
 
 
-def train(recipe: Recipe, options: TrainingOptions) -> Path:
+def train(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    changes: Sequence[str] = (),
+    resume: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str = "32-true",
+    strategy: str = "auto",
+    workers: int = 0,
+    progress: bool = True,
+) -> Path:
     """Train by a recipe and return the folder of the weights.
 
+    Args:
+        recipe: a recipe, the name of a shipped one, or a YAML file.
+        out: folder of the run: checkpoints, logs, and ``weights/`` at the end.
+        changes: ``key=value`` changes to the recipe, see `poseterior.training.recipes.read_recipe`.
+        resume: go on from the last checkpoint in ``out``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
+        devices: number of devices or processes.
+        precision: Lightning's, e.g. ``"32-true"``, ``"bf16-mixed"``.
+        strategy: Lightning's, e.g. ``"ddp"``.
+        workers: 0, or 1 to simulate observations in a process beside the training.
+        progress: show a progress bar.
+
     Raises:
-        InputError: no data, a broken recipe, nothing to resume, an existing run without ``resume``, or a loss
-            that is not finite.
+        InputError: no data, a broken recipe or option, nothing to resume, an existing run without ``resume``, or a
+            loss that is not finite.
     """
-    schedule = recipe.schedule
-    out = Path(options.out)
-    _check_options(options)
-    accelerator = _accelerator(options.device)
-    process = _process(options.devices)
-    if options.resume:
-        _check_same_run(recipe, out)
-    elif process == 0 and (out / "recipe.yaml").exists():
-        raise InputError(f"{out}: holds a run already; go on with --resume, or choose another --out")
-    last = out / "checkpoints" / "last.ckpt"
-    # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
-    checkpoint = last if options.resume and last.is_file() else None
-    L.seed_everything(schedule.seed, verbose=False)
-    lifter = build_lifter(recipe.lifter)
-    objectives = [
-        (
-            float(o.get("weight", 1.0)),
-            make_objective(o["name"], {k: v for k, v in o.items() if k not in ("name", "weight")}),
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(recipe, changes)
+    elif changes:
+        raise InputError(
+            "changes: a recipe that is read already takes none; pass its name, or make them in read_recipe"
         )
-        for o in recipe.objectives
-    ]
-    articulated = any(objective.needs_rotations for _, objective in objectives)
-    if articulated and recipe.observations is not None:
-        raise InputError("data.observations: stored observations hold no rotations; pass data=STORE instead")
-    _check_labels(recipe, [objective for _, objective in objectives], articulated)
-    keypoints_only = any(objective.keypoints_only for _, objective in objectives)
-    if keypoints_only and not all(objective.keypoints_only for _, objective in objectives):
-        raise InputError("objectives: one that learns from 2D keypoints alone does not go with one that sees 3D poses")
-    kind = ClipSimulator if keypoints_only else BodySimulator if articulated else Simulator
-    data = _training_data(recipe, kind)
+    options = TrainingOptions(Path(out), resume, device, devices, precision, strategy, workers, progress)
+    accelerator, process = _accelerator(options.device), _process(options.devices)
+    checkpoint = _resumed(recipe, options, process)
+    L.seed_everything(recipe.schedule.seed, verbose=False)
+    lifter = build_lifter(recipe.lifter)
+    objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
+    data = _training_data(recipe, _simulator_for(recipe, [objective for _, objective in objectives]))
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:
-        lifter.fit_constants(data.training(20_000, batch_generator(schedule.seed, 10_000_000)))
-    module = LiftingModule(lifter, objectives, schedule)
-
+        lifter.fit_constants(data.training(20_000, batch_generator(recipe.schedule.seed, 10_000_000)))
+    module = LiftingModule(lifter, objectives, recipe.schedule)
     start = 0 if checkpoint is None else _read_step(checkpoint)
     if checkpoint is None:
         for _, objective in objectives:
-            objective.prepare(data.training, lifter, schedule.seed)
+            objective.prepare(data.training, lifter, recipe.schedule.seed)
     if process == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out / "recipe.yaml") as file:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with atomic_write(options.out / "recipe.yaml") as file:
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
-    batches = Batches(data.training, schedule, start, process)
-    validation: DataLoader[Any] | None = None
-    if data.held is not None and schedule.validate_every:
-        fixed = data.held(2048, batch_generator(schedule.seed, 20_000_000))
-        validation = DataLoader([fixed], batch_size=None)  # type: ignore[arg-type]
-    callbacks: list[Callback] = [
-        ModelCheckpoint(
-            dirpath=out / "checkpoints",
-            every_n_train_steps=schedule.save_every,
-            save_last=True,
-            save_top_k=1,
-            filename="step",
-            enable_version_counter=False,
-        ),
-        _LossTable(out / "losses.csv", schedule.log_every),
-    ]
+    begun, commit = time.time(), _commit()
+    validation = _validation(recipe.schedule, data)
+    trainer = _trainer(recipe.schedule, options, accelerator, validates=validation is not None)
+    batches = DataLoader(
+        Batches(data.training, recipe.schedule, start, process), batch_size=None, num_workers=options.workers
+    )
+    _fit(trainer, module, batches, validation, checkpoint)
+    weights = options.out / "weights"
+    if trainer.is_global_zero:
+        averaged = module.averaged.cpu().eval()
+        if recipe.calibrate is not None:
+            assert data.natural is not None
+            averaged.calibrate(data.natural(8192, batch_generator(recipe.schedule.seed, 30_000_000)))
+        averaged.save_pretrained(weights, _card(recipe, data, commit, time.time() - begun, start))
+    return weights
+
+
+def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | None:
+    """The checkpoint to go on from, if any; refuses what cannot be gone on with, and to overwrite a run."""
+    if not options.resume:
+        if process == 0 and (options.out / "recipe.yaml").exists():
+            raise InputError(f"{options.out}: holds a run already; go on with --resume, or choose another --out")
+        return None
+    _check_same_run(recipe, options.out)
+    last = options.out / "checkpoints" / "last.ckpt"
+    # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
+    return last if last.is_file() else None
+
+
+def _objective(settings: dict[str, Any]) -> Objective:
+    """One entry of a recipe's ``objectives``."""
+    return make_objective(settings["name"], {k: v for k, v in settings.items() if k not in ("name", "weight")})
+
+
+def _simulator_for(recipe: Recipe, objectives: list[Objective]) -> type[Simulator]:
+    """What makes the observations that all objectives learn from; refuses those that do not go together."""
+    articulated = any(objective.needs_rotations for objective in objectives)
+    if articulated and recipe.observations is not None:
+        raise InputError("data.observations: stored observations hold no rotations; pass data=STORE instead")
+    _check_labels(recipe, objectives, articulated)
+    keypoints_only = any(objective.keypoints_only for objective in objectives)
+    if keypoints_only and not all(objective.keypoints_only for objective in objectives):
+        raise InputError("objectives: one that learns from 2D keypoints alone does not go with one that sees 3D poses")
+    return ClipSimulator if keypoints_only else BodySimulator if articulated else Simulator
+
+
+def _validation(schedule: Schedule, data: _TrainingData) -> DataLoader[Any] | None:
+    """The same held-out observations each time, or None where the run does not validate."""
+    if data.held is None or not schedule.validate_every:
+        return None
+    fixed = data.held(2048, batch_generator(schedule.seed, 20_000_000))
+    return DataLoader([fixed], batch_size=None)  # type: ignore[arg-type]
+
+
+def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, validates: bool) -> L.Trainer:
+    checkpoints = ModelCheckpoint(
+        dirpath=options.out / "checkpoints",
+        every_n_train_steps=schedule.save_every,
+        save_last=True,
+        save_top_k=1,
+        filename="step",
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [checkpoints, _LossTable(options.out / "losses.csv", schedule.log_every)]
     if options.progress:
         callbacks.append(StepProgress(schedule.steps, schedule.batch))
-    trainer = L.Trainer(
+    return L.Trainer(
         accelerator=accelerator,
         devices=options.devices,
         strategy=options.strategy,
@@ -393,22 +452,31 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         max_steps=schedule.steps,
         max_epochs=-1,
         gradient_clip_val=schedule.clip,
-        logger=TensorBoardLogger(str(out), name="", version="tensorboard"),
+        logger=TensorBoardLogger(str(options.out), name="", version="tensorboard"),
         log_every_n_steps=schedule.log_every,
-        val_check_interval=schedule.validate_every if validation is not None else None,
+        val_check_interval=schedule.validate_every if validates else None,
         check_val_every_n_epoch=None,
-        limit_val_batches=1 if validation is not None else 0,
+        limit_val_batches=1 if validates else 0,
         num_sanity_val_steps=0,
         callbacks=callbacks,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    begun, commit = time.time(), _commit()
+
+
+def _fit(
+    trainer: L.Trainer,
+    module: LiftingModule,
+    batches: DataLoader[Any],
+    validation: DataLoader[Any] | None,
+    checkpoint: Path | None,
+) -> None:
+    """Run the steps; an interruption leaves as `KeyboardInterrupt`."""
     try:
         trainer.fit(
             module,
-            train_dataloaders=DataLoader(batches, batch_size=None, num_workers=options.workers),
+            train_dataloaders=batches,
             val_dataloaders=validation,
             ckpt_path=str(checkpoint) if checkpoint else None,
             weights_only=True,
@@ -418,30 +486,26 @@ def train(recipe: Recipe, options: TrainingOptions) -> Path:
         raise KeyboardInterrupt from stop
     if trainer.interrupted:
         raise KeyboardInterrupt
-    weights = out / "weights"
-    if trainer.is_global_zero:
-        averaged = module.averaged.cpu().eval()
-        if recipe.calibrate is not None:
-            assert data.natural is not None
-            averaged.calibrate(data.natural(8192, batch_generator(schedule.seed, 30_000_000)))
-        card = {
-            "name": recipe.name,
-            "version": __version__,
-            "commit": commit,
-            "recipe": _without_paths(recipe),
-            "data": data.card,
-            "licence of the data": data.licences,
-            "licence": "see the licence of the data",
-            "training": {
-                "seconds": round(time.time() - begun, 1),
-                "resumed_at_step": start,
-                "torch": torch.__version__,
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            },
-            "metrics": {},
-        }
-        averaged.save_pretrained(weights, card)
-    return weights
+
+
+def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int) -> dict[str, Any]:
+    """What the weights' card says of the run that made them."""
+    return {
+        "name": recipe.name,
+        "version": __version__,
+        "commit": commit,
+        "recipe": _without_paths(recipe),
+        "data": data.card,
+        "licence of the data": data.licences,
+        "licence": "see the licence of the data",
+        "training": {
+            "seconds": round(seconds, 1),
+            "resumed_at_step": start,
+            "torch": torch.__version__,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        },
+        "metrics": {},
+    }
 
 
 def _without_paths(recipe: Recipe) -> dict[str, Any]:

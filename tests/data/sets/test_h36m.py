@@ -637,4 +637,4 @@ def test_the_recipe_has_the_published_schedule():
     assert recipe.schedule.steps == 155 * 482
     assert recipe.schedule.batch == 64
     assert {learning_rate_factor(s, recipe.schedule) for s in (0, 5, 40_000, 74_709)} == {1.0}
-    assert recipe.lifter == {"method": "flow", "network": "published"}
+    assert recipe.lifter == {"method": "flow-published"}

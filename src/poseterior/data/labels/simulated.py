@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from ...files.errors import InputError, check_settings
+from ...files.errors import InputError
+from ...files.settings import check_settings
 from ...geometry.skeletons import SKELETONS, skeleton_map
 from ..observations import Observations
 from ..simulation.simulator import Simulator, SimulatorConfig

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ...files.errors import InputError, check_settings
+from ...files.errors import InputError
+from ...files.settings import check_settings
 from ...geometry.cameras import project
 from ...geometry.kinematics import ANKLE_HEIGHT, body_height, bones_to_pose, pose_to_bones
 from ...geometry.skeletons import SKELETONS

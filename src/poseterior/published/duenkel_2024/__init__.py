@@ -1,5 +1,9 @@
-"""Normalizing flows on SO(3)^N for human pose (Dünkel et al. 2024, "HuProSO3")."""
+"""Normalizing flows on SO(3)^N for human pose (Dünkel et al. 2024, "HuProSO3").
 
-from . import lifter, objective
+Recipe ``so3-published``: prior ``rotations-published``, objective of the same name. Ours is
+`poseterior.lifters.rotations`.
+"""
 
-__all__ = ["lifter", "objective"]
+from . import objective, prior
+
+__all__ = ["objective", "prior"]

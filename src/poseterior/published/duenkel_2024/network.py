@@ -54,12 +54,12 @@ class PublishedCondition(nn.Module):
 
 
 def _times(x: Tensor, weight: Tensor) -> Tensor:
-    """``x`` (*batch, i) times one matrix (i, o), or ``x`` (*batch, n, i) times a matrix a position (n, i, o)."""
+    """``x`` (*batch, i) times one matrix (i, o), or ``x`` (*batch, n, i) times one matrix per position (n, i, o)."""
     return x @ weight if weight.dim() == 2 else torch.einsum("...ni,nio->...no", x, weight)
 
 
 class _PositionNetworks(nn.Module):
-    """The networks of one layer: one a position, none shared, evaluated for all positions at once or for one.
+    """The networks of one layer: one per position, none shared, evaluated for all positions at once or for one.
 
     The network at position k sees ``own`` numbers of its joint, 6 of each of the k joints before and the condition.
     Those of the joints before are packed without padding: the rows of position k are ``_rows(k)``.

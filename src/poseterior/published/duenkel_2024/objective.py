@@ -8,12 +8,13 @@ from torch import Tensor
 from ...data.observations import Observations
 from ...data.simulation.bodies import BodyObservations
 from ...files.errors import InputError
+from ...files.settings import choice
 from ...geometry.body import body_points
 from ...geometry.skeletons import SKELETONS
-from ...lifters import Lifter
+from ...lifters import Model
 from ...metrics.rotations import random_visibility
 from ...objectives.base import Objective, register_objective
-from .lifter import PublishedRotationLifter
+from .prior import PublishedRotationPrior
 
 __all__ = [
     "MASKS",
@@ -35,7 +36,7 @@ def points_in_pelvis_axes(observations: BodyObservations) -> Tensor:
 
 @register_objective("rotations-published")
 class PublishedRotationLikelihood(Objective):
-    """Negative log-likelihood of the 19 rotations in nats a pose (normalised Haar measure), exact keypoints given.
+    """Negative log-likelihood of the 19 rotations in nats per pose (normalised Haar measure), exact keypoints given.
 
     Args:
         mask: ``"none"``, or ``"random"`` to hide keypoints (`random_visibility`).
@@ -45,18 +46,13 @@ class PublishedRotationLikelihood(Objective):
 
     def __init__(self, mask: str = "none") -> None:
         super().__init__()
-        if mask not in MASKS:
-            raise InputError(f"objective 'rotations-published': mask: expected one of {', '.join(MASKS)}, got {mask!r}")
-        self.mask = mask
+        self.mask = choice(mask, "objective 'rotations-published': mask", MASKS, quoted=False)
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
-        if not isinstance(lifter, PublishedRotationLifter):
-            raise InputError(
-                f"objective 'rotations-published' trains method 'rotations-published', not {lifter.name!r}"
-            )
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
+        prior = self.expect(lifter, PublishedRotationPrior)
         if not isinstance(observations, BodyObservations):
             raise InputError("objective 'rotations-published' needs rotations: pass data=STORE")
-        task, rotations = lifter.config.task, observations.rotations
+        task, rotations = prior.config.task, observations.rotations
         if task == "prior" and self.mask != "none":
             raise InputError(
                 f"objective 'rotations-published': mask: task 'prior' sees no keypoints to hide, got {self.mask!r}"
@@ -68,5 +64,5 @@ class PublishedRotationLikelihood(Objective):
                 seen = (
                     random_visibility(len(points), len(_SMPL), device=points.device) if self.mask == "random" else None
                 )
-                condition = lifter.encode(points[..., :2] if task == "lift" else points, seen)
-            return {"nll": -lifter.log_prob(rotations, condition).mean()}
+                condition = prior.encode(points[..., :2] if task == "lift" else points, seen)
+            return {"nll": -prior.log_prob(rotations, condition).mean()}

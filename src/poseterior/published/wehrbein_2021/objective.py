@@ -7,8 +7,9 @@ Poses are given as the network's 48 numbers where a loss is defined on these, se
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import dataclasses
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from ...data.observations import Observations
 from ...distributions.base import PoseDistribution
 from ...files.errors import InputError
+from ...files.settings import number
 from ...geometry.kinematics import kinematic_chain_space
-from ...lifters import Lifter
-from ...objectives.base import Objective, register_objective
-from ...objectives.critics import _average_over_processes, critic_loss
+from ...lifters import Lifter, Model
+from ...objectives.base import Objective, ObjectiveSettings, register_objective
+from ...objectives.critics import Critic, critic_loss
 from .condition import CONDITION_JOINTS
 from .network import POSE_JOINTS, PublishedFlowPoses, keypoint_condition, pose_to_vector, vector_to_pose
 
@@ -28,12 +30,14 @@ __all__ = [
     "CHAIN",
     "KinematicCritic",
     "Samples",
+    "SamplesSettings",
     "heatmap_covariance_loss",
     "mean_absolute_error",
     "mean_of_best_loss",
     "mmd",
 ]
 
+_TERMS = ("keypoints", "mmd", "deterministic", "mean_of_best", "covariance", "adversarial")
 _WIDTHS = (0.05, 0.2, 0.9)
 _JOINT = {joint: number for number, joint in enumerate(POSE_JOINTS)}
 _HIPS = [_JOINT["right_hip"], _JOINT["left_hip"]]
@@ -99,7 +103,7 @@ def heatmap_covariance_loss(
     compared with the heatmap's (5 mm a pixel); a variance counts only where it is too small.
 
     Args:
-        vectors: at least two hypotheses a pose.
+        vectors: at least two hypotheses per pose.
         condition: see `poseterior.published.wehrbein_2021.network.keypoint_condition`.
     """
     plane = vectors.unflatten(-1, (3, len(POSE_JOINTS)))[..., :2, :]
@@ -156,11 +160,11 @@ def _complete(observations: Observations) -> Observations:
     return observations[whole]
 
 
-@register_objective("samples")
-class Samples(Objective):
-    """The published losses on samples, by weight; a weight of 0 turns a loss off.
+@dataclasses.dataclass(frozen=True)
+class SamplesSettings(ObjectiveSettings):
+    """Settings of `Samples`; a weight of 0 turns a loss off. The defaults are the published ones.
 
-    Args:
+    Attributes:
         keypoints: weight of the L1 distance between predicted and given 2D keypoints (published flow only).
         mmd: of the discrepancy between the latents of true poses and Gaussian ones (published flow only).
         deterministic: of the L1 distance from a true pose to its reconstruction through its own latent and the
@@ -172,106 +176,97 @@ class Samples(Objective):
         best: how many of them `mean_of_best_loss` averages.
         critic_steps: updates of the critic before each step of the lifter.
         critic_learning_rate: of its Adam (betas 0.5 and 0.9).
+    """
+
+    section: ClassVar[str] = "objective 'samples'"
+
+    keypoints: float = 1.0
+    mmd: float = 10.0
+    deterministic: float = 4.0
+    mean_of_best: float = 4.0
+    covariance: float = 750.0
+    adversarial: float = 1.0
+    hypotheses: int = 200
+    best: int = 5
+    critic_steps: int = 5
+    critic_learning_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        self._check_number(**dict.fromkeys((*_TERMS, "critic_learning_rate"), (0, None)))
+        if not any(getattr(self, term) for term in _TERMS):
+            raise InputError(f"{self.section}: all weights are 0; give at least one loss a weight")
+        self._check_whole(hypotheses=2, best=1, critic_steps=1)
+        number(*self._named("best"), 1, self.hypotheses, expected=f"at most hypotheses ({self.hypotheses})")
+
+
+@register_objective("samples")
+class Samples(Objective):
+    """The published losses on samples, by weight.
 
     Poses whose truth lacks a joint are left out. The last three losses train any lifter whose distribution has
     ``rsample``. The publication feeds each update of the critic two batches of its own; here all updates of a
     step take the step's batch: its poses, in a new order, as the real ones, and new draws for its keypoints.
+
+    Args:
+        settings: fields of `SamplesSettings`.
     """
 
-    def __init__(
-        self,
-        keypoints: float = 1.0,
-        mmd: float = 10.0,
-        deterministic: float = 4.0,
-        mean_of_best: float = 4.0,
-        covariance: float = 750.0,
-        adversarial: float = 1.0,
-        hypotheses: int = 200,
-        best: int = 5,
-        critic_steps: int = 5,
-        critic_learning_rate: float = 1e-4,
-    ) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
-        self.term_weights = {
-            "keypoints": keypoints,
-            "mmd": mmd,
-            "deterministic": deterministic,
-            "mean_of_best": mean_of_best,
-            "covariance": covariance,
-            "adversarial": adversarial,
-        }
-        numbers = self.term_weights | {"critic_learning_rate": critic_learning_rate}
-        for name, value in numbers.items():
-            fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not fine or value < 0:
-                raise InputError(f"objective 'samples': {name}: expected a finite number from 0, got {value!r}")
-        if not any(self.term_weights.values()):
-            raise InputError("objective 'samples': all weights are 0; give at least one loss a weight")
-        for name, count, least in (("hypotheses", hypotheses, 2), ("best", best, 1), ("critic_steps", critic_steps, 1)):
-            if not isinstance(count, int) or isinstance(count, bool) or count < least:
-                raise InputError(
-                    f"objective 'samples': {name}: expected a whole number, at least {least}, got {count!r}"
-                )
-        if best > hypotheses:
-            raise InputError(f"objective 'samples': best: expected at most hypotheses ({hypotheses}), got {best}")
-        self.hypotheses, self.best = hypotheses, best
-        self.critic_steps, self.critic_learning_rate = critic_steps, critic_learning_rate
-        # Frozen but for its own updates: the lifter's optimiser and distributed training pass over it.
-        self.critic = KinematicCritic().requires_grad_(False) if adversarial else None
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._optimizer_state: dict[str, Any] | None = None
+        self.settings = c = SamplesSettings.from_dict(settings)
+        self.critic = Critic(KinematicCritic(), c.critic_learning_rate) if c.adversarial else None
 
-    def forward(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         observations = _complete(observations)
         posterior = self._posterior(lifter, observations)
         with torch.autocast(observations.pose.device.type, enabled=False):
             terms = self._flow_terms(posterior, observations) if isinstance(posterior, PublishedFlowPoses) else {}
             terms |= self._sample_terms(posterior, observations)
-        return {name: self.term_weights[name] * value for name, value in terms.items()}
+        return {name: getattr(self.settings, name) * value for name, value in terms.items()}
 
-    def _posterior(self, lifter: Lifter, observations: Observations) -> PoseDistribution:
-        posterior = lifter(observations.keypoints)
+    def _posterior(self, lifter: Model, observations: Observations) -> PoseDistribution:
+        posterior = self.expect(lifter, Lifter)(observations.keypoints)
         if not posterior.has_rsample:
             raise InputError(
                 f"objective 'samples' needs samples with gradients (rsample); lifter {lifter.name!r} has none"
             )
-        asked = [name for name in ("keypoints", "mmd", "deterministic") if self.term_weights[name]]
+        asked = [name for name in ("keypoints", "mmd", "deterministic") if getattr(self.settings, name)]
         if asked and not isinstance(posterior, PublishedFlowPoses):
             raise InputError(
-                f"objective 'samples': {', '.join(asked)}: only for the published flow (lifter 'flow' with network: "
-                f"published); set to 0 for this lifter ({lifter.name!r})"
+                f"objective 'samples': {', '.join(asked)}: only for the published flow (method "
+                f"'flow-published'); set to 0 for this lifter ({lifter.name!r})"
             )
         return posterior
 
     def _flow_terms(self, posterior: PublishedFlowPoses, observations: Observations) -> dict[str, Tensor]:
         """The losses on the latents and 2D keypoints of true poses."""
-        weights = self.term_weights
-        if not (weights["keypoints"] or weights["mmd"] or weights["deterministic"]):
+        weights = self.settings
+        if not (weights.keypoints or weights.mmd or weights.deterministic):
             return {}
         network, given, context = posterior.network, posterior.xy, posterior.context
         truth = pose_to_vector(observations.pose)
         latent, xy, _ = network.forward_map(truth, context)
         terms: dict[str, Tensor] = {}
-        if weights["keypoints"]:
+        if weights.keypoints:
             terms["keypoints"] = mean_absolute_error(xy, given)
-        if weights["mmd"]:
+        if weights.mmd:
             drawn = torch.cat([torch.randn_like(latent), given], -1)
             terms["mmd"] = mmd(torch.cat([latent, xy.detach()], -1), drawn)
-        if weights["deterministic"]:
+        if weights.deterministic:
             terms["deterministic"] = mean_absolute_error(network.inverse_map(latent.detach(), given, context), truth)
         return terms
 
     def _sample_terms(self, posterior: PoseDistribution, observations: Observations) -> dict[str, Tensor]:
         """The losses on drawn poses."""
-        weights = self.term_weights
-        if not (weights["mean_of_best"] or weights["covariance"] or weights["adversarial"]):
+        weights = self.settings
+        if not (weights.mean_of_best or weights.covariance or weights.adversarial):
             return {}
-        only_one = not (weights["mean_of_best"] or weights["covariance"])
-        poses, vectors = _draw(posterior, 1 if only_one else self.hypotheses)
+        only_one = not (weights.mean_of_best or weights.covariance)
+        poses, vectors = _draw(posterior, 1 if only_one else weights.hypotheses)
         terms: dict[str, Tensor] = {}
-        if weights["mean_of_best"]:
-            terms["mean_of_best"] = mean_of_best_loss(poses, observations.pose, self.best)
-        if weights["covariance"]:
+        if weights.mean_of_best:
+            terms["mean_of_best"] = mean_of_best_loss(poses, observations.pose, weights.best)
+        if weights.covariance:
             terms["covariance"] = heatmap_covariance_loss(vectors, keypoint_condition(observations.keypoints))
         if self.critic is not None:
             terms["adversarial"] = -self.critic(vectors[0]).mean()
@@ -279,46 +274,22 @@ class Samples(Objective):
 
     # -- the critic ----------------------------------------------------------------------------------------
 
-    def update_auxiliary(self, lifter: Lifter, observations: Observations) -> dict[str, Tensor]:
+    def update_auxiliary(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Train the critic for ``critic_steps``; returns its last loss."""
-        if self.critic is None:
+        critic = self.critic
+        if critic is None:
             return {}
         observations = _complete(observations)
         with torch.no_grad():
             posterior = self._posterior(lifter, observations)
             with torch.autocast(observations.pose.device.type, enabled=False):
-                fakes = _draw(posterior, self.critic_steps)[1]
+                fakes = _draw(posterior, self.settings.critic_steps)[1]
         truth = pose_to_vector(observations.pose)
-        parameters = list(self.critic.parameters())
-        optimizer = self._critic_optimizer(parameters)
-        self.critic.requires_grad_(True)
         with torch.autocast(truth.device.type, enabled=False):
             for fake in fakes:
                 real = truth[torch.randperm(len(truth), device=truth.device)]
-                share = torch.rand(len(truth), 1, device=truth.device, dtype=truth.dtype)
-                loss = critic_loss(self.critic, real, fake, share)
-                optimizer.zero_grad()
-                loss.backward()
-                _average_over_processes(parameters)
-                optimizer.step()
-        optimizer.zero_grad()
-        self.critic.requires_grad_(False)
-        return {"critic": loss.detach()}
-
-    def _critic_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        # Made at the first update, when the critic is on its device, so that a resumed state goes there too.
-        if self._optimizer is None:
-            self._optimizer = torch.optim.Adam(parameters, lr=self.critic_learning_rate, betas=(0.5, 0.9))
-            if self._optimizer_state is not None:
-                self._optimizer.load_state_dict(self._optimizer_state)
-        return self._optimizer
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The critic's optimiser, so that checkpoints hold it."""
-        return {"optimizer": self._optimizer_state if self._optimizer is None else self._optimizer.state_dict()}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self._optimizer, self._optimizer_state = None, state["optimizer"]
+                loss = critic.update(partial(critic_loss, critic, real, fake))
+        return {"critic": loss}
 
 
 def _draw(posterior: PoseDistribution, count: int) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,13 @@
-"""The published flow on SO(3)^19 (Dünkel, Salzmann, Pfaff 2024: HuProSO3) as a trainable lifter, for comparison.
+"""The published flow on SO(3)^19 (Dünkel, Salzmann, Pfaff 2024: HuProSO3), trainable, for comparison.
 
-One network a task: pose prior, inverse kinematics, or 2D to 3D. It models the rotations of 19 joints in the pelvis' own
-axes: a pose without its orientation, as no camera sees it. `poseterior.lifters.rotations` is our own.
+It takes no camera, so it is a prior and no lifter. One network per task: pose prior, inverse kinematics, or 2D to 3D.
+It models the rotations of 19 joints in the pelvis' own axes: a pose without its orientation, as no camera sees it.
+`poseterior.lifters.rotations` is our own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import roma
 import torch
@@ -18,9 +18,9 @@ from torch.distributions import constraints
 from ...distributions.rotations import check_rotations
 from ...distributions.seeded import SeededDistribution
 from ...files.errors import InputError
+from ...files.settings import choice, whole
 from ...geometry.skeletons import SKELETONS
-from ...keypoints import Keypoints2D
-from ...lifters.base import Lifter, LifterConfig, register
+from ...lifters.base import LifterConfig, Prior, register
 from ...nn.rotation_networks import BODY_JOINTS
 from ...nn.so3 import haar_quaternions
 from .network import PublishedCondition, PublishedRotationFlow
@@ -29,7 +29,7 @@ __all__ = [
     "RELEASED",
     "PublishedRotationConfig",
     "PublishedRotationDistribution",
-    "PublishedRotationLifter",
+    "PublishedRotationPrior",
 ]
 
 _SMPL = SKELETONS["smpl22"]
@@ -59,17 +59,16 @@ class PublishedRotationConfig(LifterConfig):
     hidden_layers: int = 0
 
     def __post_init__(self) -> None:
-        if self.task not in RELEASED:
-            raise InputError(f"lifter.task: expected one of {', '.join(RELEASED)}, got {self.task!r}")
+        choice(self.task, "lifter.task", tuple(RELEASED), quoted=False)
         for name, released in zip(("segments", "hidden", "hidden_layers"), RELEASED[self.task], strict=True):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise InputError(f"lifter.{name}: expected a whole number from 0 (0: as released), got {value!r}")
-            object.__setattr__(self, name, value or released)
+            expected = "a whole number from 0 (0: as released)"
+            object.__setattr__(
+                self, name, whole(getattr(self, name), f"lifter.{name}", 0, expected=expected) or released
+            )
 
 
 @register("rotations-published")
-class PublishedRotationLifter(Lifter):
+class PublishedRotationPrior(Prior):
     """Keypoints in the pelvis' own axes, or nothing, to a distribution over the rotations of 19 joints.
 
     Those axes are the rest body's (`poseterior.geometry.body`): x to the person's left, y up, z to the front. Released
@@ -90,13 +89,6 @@ class PublishedRotationLifter(Lifter):
         self.keypoints = PublishedCondition(inputs, _FEATURES) if inputs else None
         self.flow = PublishedRotationFlow(
             len(BODY_JOINTS), _FEATURES if inputs else 0, c.segments, c.hidden, c.hidden_layers
-        )
-
-    def distribution(self, keypoints: Keypoints2D) -> Any:
-        raise InputError(
-            "method 'rotations-published' takes no camera: it sees keypoints in metres in the pelvis' own axes "
-            "(PublishedRotationLifter.ik, .lift2d) or nothing (.prior); lift pixels with method 'rotations', 'mdn' or "
-            "'flow' (`poseterior lifters` lists the weights)"
         )
 
     # -- the three tasks -----------------------------------------------------------------------------------
@@ -191,13 +183,13 @@ class PublishedRotationLifter(Lifter):
     def _needs_task(self, task: str) -> None:
         if self.config.task != task:
             raise InputError(
-                f"lifter.task is {self.config.task!r}, not {task!r}: the published model has a network a task; train "
-                f"one with `poseterior train so3-published lifter.task={task}`"
+                f"lifter.task is {self.config.task!r}, not {task!r}: the published model has one network per "
+                f"task; train one with `poseterior train so3-published lifter.task={task}`"
             )
 
 
 class PublishedRotationDistribution(SeededDistribution):
-    """What a `PublishedRotationLifter` returns: a distribution over smpl22's rotations, event ``(22, 3, 3)``.
+    """What a `PublishedRotationPrior` returns: a distribution over smpl22's rotations, event ``(22, 3, 3)``.
 
     Attributes:
         skeleton: smpl22.
@@ -207,7 +199,7 @@ class PublishedRotationDistribution(SeededDistribution):
 
     Args:
         lifter: the model.
-        condition: ``(*batch, 64)`` from `PublishedRotationLifter.encode`; None for a prior.
+        condition: ``(*batch, 64)`` from `PublishedRotationPrior.encode`; None for a prior.
         batch_shape: of the distribution.
     """
 
@@ -217,7 +209,7 @@ class PublishedRotationDistribution(SeededDistribution):
     measure = "normalised Haar measure of each modelled joint (uniform: 0 nats)"
     axes = "relative to the parent; pelvis: identity"
 
-    def __init__(self, lifter: PublishedRotationLifter, condition: Tensor | None, batch_shape: torch.Size) -> None:
+    def __init__(self, lifter: PublishedRotationPrior, condition: Tensor | None, batch_shape: torch.Size) -> None:
         super().__init__(batch_shape, (len(_SMPL), 3, 3), _SMPL, like=lifter.flow.free)
         self.lifter, self.condition = lifter, condition
 
@@ -226,7 +218,7 @@ class PublishedRotationDistribution(SeededDistribution):
         return tuple(_SMPL.joints[j] for j in BODY_JOINTS)
 
     def log_prob(self, value: Float[Tensor, "*samples_batch 22 3 3"]) -> Float[Tensor, "*samples_batch"]:
-        """Exact log-density of the 19 joints, see `PublishedRotationLifter.log_prob`."""
+        """Exact log-density of the 19 joints, see `PublishedRotationPrior.log_prob`."""
         return self.lifter.log_prob(self._as_draws(value), self.condition)
 
     def _draw_and_log_prob(self, sample_shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
