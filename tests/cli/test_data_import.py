@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
@@ -53,6 +54,13 @@ def test_each_format_has_its_own_options(name: str, capsys: pytest.CaptureFixtur
 def test_every_reader_has_a_subcommand() -> None:
     assert set(importers()) == set(OPTIONS)
     assert set(importing.FORMATS) == {name for name, options in OPTIONS.items() if "append" in options}
+
+
+def test_every_format_has_its_row_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text()
+    tables = page.split("| format | what it is |")[1:]
+    rows = [row.split("|")[1].strip() for table in tables for row in table.split("\n\n")[0].splitlines()[2:]]
+    assert {row.strip("`") for row in rows} == set(OPTIONS)
 
 
 @pytest.mark.parametrize(

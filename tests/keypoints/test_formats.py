@@ -133,6 +133,13 @@ def test_every_format_is_described_and_read() -> None:
     assert all(known.about for known in formats().values())
 
 
+def test_every_format_has_its_row_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
+    table = page.split("| format | what it is |", 1)[1].split("\n\n", 1)[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert {name for row in rows for name in re.findall("`(.+?)`", row)} == set(formats())
+
+
 @pytest.mark.parametrize("name", list(DOCUMENTS))
 def test_no_order_of_formats_decides(name: str) -> None:
     """Of the formats that recognise a document one finds the most marks."""
