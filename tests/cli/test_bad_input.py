@@ -182,7 +182,11 @@ def test_one_pixel_high_person(lift):
 
 
 def test_all_joints_on_one_spot(lift):
-    lift(document([[240.0, 240.0]] * 17))
+    """The place of no joint tells anything: the pose is less certain than that of a person whom one can see."""
+    result = lift(document([[[240.0, 240.0]] * 17, PERSON.tolist()]), samples=200)
+    assert result.visible.all()
+    spot, person = result.samples.std(1).mean((-2, -1))
+    assert spot > 1.5 * person
 
 
 @pytest.mark.parametrize("shift", [(-320, 0), (320, 0), (0, 240), (0, -240)])
