@@ -17,34 +17,36 @@ if TYPE_CHECKING:
     from ..evaluation.calibrate import Distances
     from ..lifters import Lifter
 
-#: Level of the regions whose coverage is printed.
-_LEVEL = 0.9
+#: Levels of the regions whose coverage is printed.
+_LEVELS = (0.5, 0.9, 0.95, 0.99)
 #: Added to the seed where coverage is measured, so that samples are others than those of the fit.
 _OTHER_SAMPLES = 1_000_000
 
 
 def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any:
-    """Coverage and size of the regions before, with the temperatures alone, and with all factors."""
+    """Coverage and size of the regions as the samples have them and as they are recalibrated."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from ..evaluation.calibrate import coverage_of
 
-    title = f"{name}: {len(distances)} poses; how many truths the region({_LEVEL:g}) holds"
+    title = f"{name}: {len(distances)} poses; how many truths the regions hold"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for column in ("visible", "missing", "worst joint", "whole pose", "radius (mm)", "calibration error"):
+    table.add_column("", no_wrap=True, min_width=10)
+    for column in ("level", "visible", "missing", "worst joint", "whole pose", "radius (mm)", "pose radius"):
         table.add_column(column, justify="right")
-    stages = {"as it is": None, "temperature": recalibration.temperature_only(), "calibrated": recalibration}
-    for stage, used in stages.items():
-        found = coverage_of(distances, _LEVEL, used)
-        shares = [found["visible"].get("mean"), found["missing"].get("mean"), found["worst"], found["pose"]]
-        table.add_row(
-            stage,
-            *("-" if share is None else f"{share:.3f}" for share in shares),
-            f"{found['radius']:.0f}",
-            f"{found['calibration error']:.3f}",
-        )
+    for stage, used in {"as it is": None, "calibrated": recalibration}.items():
+        for i, level in enumerate(level for level in _LEVELS if level <= recalibration.highest):
+            found = coverage_of(distances, level, used)
+            shares = [found["visible"].get("mean"), found["missing"].get("mean"), found["worst"], found["pose"]]
+            table.add_row(
+                "" if i else stage,
+                f"{level:g}",
+                *("-" if share is None else f"{share:.3f}" for share in shares),
+                f"{found['mean radius']:.0f}",
+                f"{found['pose radius']:.0f}",
+            )
+        table.add_section()
     return table
 
 
@@ -52,9 +54,9 @@ def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any
 class Calibrate:
     """Make the regions of a lifter hold the truth as often as they say.
 
-    Fits factors on error bars to poses that are known, measures coverage on other poses, and writes calibration.json
-    beside the weights; `poses.region(0.9)` then uses it. The regions are right for poses, cameras and detectors like
-    those of the data.
+    Fits radii to poses that are known, measures coverage on other poses, and writes calibration.json beside the
+    weights; `poses.region(0.9)` then uses it. The regions are right for poses, cameras and detectors like those of the
+    data, for levels up to 0.999 if each joint is seen and is missing in 1,250 poses or more.
 
     Example: poseterior calibrate runs/mdn/weights --data stores/cmu --test other=stores/other
     """
@@ -68,9 +70,9 @@ class Calibrate:
     protocol: str | None = None
     """See stores by this protocol (as `poseterior data simulate`) instead of the simulator's default ranges."""
     poses: int = 20_000
-    """Poses of a store to fit on; as many others measure coverage."""
+    """Poses of a store to fit on; as many others, at most 5000, measure coverage."""
     samples: int = 200
-    """Hypotheses a pose, here and in each region later."""
+    """Hypotheses per pose, here and in each region later."""
     seed: int = 0
     """Seed of the simulation and of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -92,7 +94,7 @@ class Calibrate:
         folder = folder_of(self.lifter)
         self._check(shipped=folder in list_shipped().values())
         device, test_paths = check_device(self.device), self._tests()
-        lifter = load(folder)
+        lifter = load(folder, recalibrated=False)  # whatever stands there is replaced
         fitting, held_out, description = two_sets(self.data, self.poses, self.seed, self.protocol)
         tests = {name: self._test_observations(path) for name, path in test_paths.items()}
         console = Console()
@@ -104,8 +106,8 @@ class Calibrate:
             distances = {name: measured(name, data, self.seed + _OTHER_SAMPLES) for name, data in held.items()}
         for name, found in distances.items():
             console.print(_table(name, found, recalibration))
-        heat = ", ".join(f"{value:.2f} for {name} joints" for name, value in recalibration.temperature.items())
-        console.print(f"temperature: {heat}; fitted on {recalibration.poses} poses", highlight=False)
+        highest, count = recalibration.highest, recalibration.poses
+        console.print(f"fitted on {count} poses, for levels up to {highest:g}", highlight=False)
         target = self._save(recalibration, folder)
         console.print(f"wrote {target}", highlight=False, soft_wrap=True)
 
@@ -149,13 +151,13 @@ class Calibrate:
     def _test_observations(self, path: Path) -> Observations:
         from ..data.observations import load_observations
         from ..data.simulation.protocols import simulate
-        from ..evaluation.calibrate import simulated
+        from ..evaluation.calibrate import MEASURED, simulated
 
         if not path.is_dir():
             return load_observations(path).observations
         if self.protocol is not None:
-            return simulate(path, self.protocol, self.poses).observations
-        return simulated(path, self.poses, self.seed + 1)
+            return simulate(path, self.protocol, min(self.poses, MEASURED)).observations
+        return simulated(path, min(self.poses, MEASURED), self.seed + 1)
 
     def _measurer(self, lifter: Lifter, device: str, bar: Progress) -> Callable[[str, Observations, int], Distances]:
         """`poseterior.evaluation.calibrate.measure` of named observations, with a seed, on the progress bar."""

@@ -291,14 +291,13 @@ class PoseDistribution(SeededDistribution):
 
         Their centres are the medians of samples, always the same ones for the same batch of keypoints. The radii are
         the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have): then
-        they hold as often as they say on poses like those it was fitted on. Each level is made right by itself, so
-        that where a lifter's own far samples are very wrong, balls of neighbouring levels may not be nested.
+        they hold as often as they say on poses like those it was fitted on. Balls of a larger level are never smaller.
 
         Args:
-            level: probability, e.g. 0.9.
+            level: probability, e.g. 0.9; with a recalibration at most its `highest`, 0.999 for all shipped lifters.
 
         Raises:
-            InputError: a level that is not between 0 and 1.
+            InputError: a level that is not between 0 and 1, or one that the recalibration has no guarantee for.
         """
         check_level(level)
         ours = self.recalibration

@@ -1,18 +1,23 @@
 """Recalibration: regions that hold the truth as often as they say, made so on observations with known poses.
 
-`fit` measures how often the plain balls of `poseterior.distributions.regions` hold the truth, and finds what they must
-be multiplied by:
+`fit` lifts the observations and compares the truth's distances to the centre of the region with the plain radii at
+level 0.9 (`poseterior.distributions.regions` says what radii are made of):
 
-1. a **temperature** for visible and one for missing joints: the factor whose coverage is closest to the level over
-   all levels (the idea of Guo et al. 2017, fitted to coverage because not every lifter has a density);
-2. a **factor** for each joint, visible or missing, and level: the split-conformal quantile of the scores distance /
-   radius (Papadopoulos et al. 2002; Lei et al. 2018), i.e. the ``ceil((n + 1) q)``-th smallest of n. On new poses of
-   the same kind such a ball holds the truth with probability q to q + 1 / (n + 1), whatever the lifter;
-3. a **pose factor** for balls that hold *all* joints of a pose with probability q. Their radii are a multiple of
-   those of the joints' own balls at 0.9: the multiple that holds a share q of the samples whole, times this factor,
-   the same quantile again, for poses with none, few and many joints missing apart (Mondrian groups, Vovk et al. 2005).
+1. on every fifth pose, per joint, seen or missing: the **spread**. Of all spreads ``scale * radius ** exponent`` that
+   hold nine tenths of these truths it is the one with the least mean interval score (Gneiting & Raftery 2007), so that
+   a lifter whose radii say little about a pose is not believed much. An exponent other than 1 must lower the score by
+   a thousandth;
+2. on the other poses, per joint, seen or missing, and level: the **factor**, the split-conformal quantile of the scores
+   distance / spread (Papadopoulos et al. 2002; Lei et al. 2018), i.e. the ``ceil((n + 1) q)``-th smallest of n. On new
+   poses of the same kind such a ball holds the truth with probability q to q + 1 / (n + 1), whatever the lifter;
+3. on the same poses the **pose factor**, for balls that hold *all* joints of a pose with probability q: the same
+   quantile of the largest score of a pose, for poses with none, few and many joints missing apart (Mondrian groups,
+   Vovk et al. 2005).
 
-A lifter whose distribution is right has temperatures and factors of 1.
+The quantile of a larger level is never smaller, hence regions are nested. A level has one where
+``ceil((n + 1) q) <= n``; those of `LEVELS` for which some row has not are left out, and regions of larger levels than
+the last are refused. The spread is found on poses of its own because the guarantee holds for any spread that does not
+know the scores. It is of one joint or pose over many: it does not say that radii are right for every kind of pose.
 """
 
 from __future__ import annotations
@@ -30,15 +35,18 @@ from torch import Tensor
 
 from ..distributions.regions import (
     CLASSES,
+    LEVELS,
     MISSING_GROUPS,
     MOST_SAMPLES,
     SAMPLES,
     SEED,
-    SHAPE_LEVEL,
+    SPREAD_LEVEL,
     Recalibration,
     balls,
     check_level,
     missing_group,
+    spread_of,
+    stretched,
 )
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENOUGH",
     "LEVELS",
+    "MEASURED",
     "Distances",
     "calibrate",
     "conformal_quantile",
@@ -64,11 +73,20 @@ __all__ = [
     "two_sets",
 ]
 
-#: Levels at which factors are fitted; those between are interpolated.
-LEVELS = (*(round(0.05 * i, 2) for i in range(1, 20)), 0.98, 0.99)
-#: Groups with fewer observations take the factor of the larger group they are part of. (For a finite conformal
-#: quantile at the highest level there must be 99.)
+#: Fewest poses. A joint, class or group of poses with fewer takes what is fitted for the larger set it is part of.
 ENOUGH = 200
+#: Most poses that the simulator's draws measure coverage on: one standard error at level 0.9 is 0.004.
+MEASURED = 5_000
+#: Every which pose finds spreads; the others find factors.
+_EVERY = 5
+#: Fewest observations for spreads and for factors: what `ENOUGH` poses leave for them.
+_FEW, _REST = ENOUGH // _EVERY, ENOUGH - ENOUGH // _EVERY
+#: Exponents that are tried.
+_EXPONENTS = tuple(round(0.05 * i, 2) for i in range(31))
+#: Levels of the calibration error.
+_EVEN = tuple(level for level in LEVELS if level <= 0.95)
+#: By which share the interval score may miss the least one for an exponent nearer to 1.
+_INDIFFERENCE = 1e-3
 
 
 # -- fitting ---------------------------------------------------------------------------------------------------
@@ -83,7 +101,7 @@ class Distances:
         levels: of the radii.
         error: ``(n, joints)`` metres from the centre to the truth (0 where the truth has no such joint).
         radius: ``(levels, n, joints)`` plain radii, metres.
-        shape: ``(n, joints)`` plain radii at `poseterior.distributions.regions.SHAPE_LEVEL`, metres.
+        shape: ``(n, joints)`` plain radii at `poseterior.distributions.regions.SPREAD_LEVEL`, metres.
         pose_scale: ``(levels, n)`` the multiple of the shape that holds that share of the samples whole.
         visible: ``(n, joints)`` joints that the lifter saw.
         observed: ``(n, joints)`` joints that the truth has; never the root, which is known.
@@ -129,7 +147,7 @@ def measure(
     Args:
         lifter: moved to ``device`` and put into evaluation mode.
         observations: h36m17 poses with their keypoints.
-        samples: drawn a pose.
+        samples: drawn per pose.
         seed: of the samples; each chunk draws from its own.
         chunk: poses at a time.
         levels: at which radii are taken.
@@ -187,74 +205,134 @@ def conformal_quantile(scores: Float[Tensor, "*shape n"], level: float) -> Float
     return scores.kthvalue(max(rank, 1), -1).values
 
 
-def _best_temperature(scores: Float[Tensor, "levels n"], levels: Sequence[float]) -> float:
-    """The factor on radii for which coverage is closest to the level, on average over levels.
-
-    ``scores`` are distances over radii, so that the coverage of a factor is the share of scores below it.
-    """
-    factors = torch.logspace(-2, 3, 1001)  # 1.2 % apart; 1 is one of them
-    ordered = scores.sort(-1).values
-    below = torch.searchsorted(ordered, factors.expand(len(levels), -1).contiguous(), right=True)
-    share = below / scores.shape[-1]
-    gap = (share - torch.tensor(levels).unsqueeze(-1)).abs().mean(0)
-    return float(factors[gap.argmin()])
+def _rounded_up(value: float) -> float:
+    """To 4 digits; at least 0.0001, because a radius is not zero."""
+    if value <= 1e-4:
+        return 1e-4
+    digits = 3 - math.floor(math.log10(value))
+    return float(f"{math.ceil(value * 10.0**digits - 1e-6) / 10.0**digits:.4g}")
 
 
-def _digits(value: Tensor | float) -> float:
-    return float(f"{float(value):.4g}")
+def _row(scores: Float[Tensor, " n"]) -> list[float]:
+    """Conformal quantiles of scores, one per level as far as there are any: never falling."""
+    found = [float(conformal_quantile(scores, level)) for level in LEVELS]
+    return [_rounded_up(value) for value in found if math.isfinite(value)]
 
 
-def _factors(scores: Tensor, levels: Sequence[float]) -> tuple[float, ...]:
-    """Conformal quantiles of scores ``(levels, n)``, a level each; at least 0.0001, because a radius is not zero."""
-    return tuple(max(_digits(conformal_quantile(row, q)), 1e-4) for row, q in zip(scores, levels, strict=True))
+def _holding(error: Float[Tensor, " n"], stretch: Float[Tensor, " n"]) -> float:
+    """The multiple of the stretched radii that holds nine tenths of the truths."""
+    ratio = error / stretch
+    return float(ratio.kthvalue(math.ceil(SPREAD_LEVEL * len(ratio))).values)
 
 
-def _over(error: Tensor, radius: Tensor) -> Tensor:
-    """Error over radius; 0 for the root, whose radius is 0, and for unknown joints."""
-    return torch.where(radius > 0, error / radius, 0.0)
+def _scale(error: Float[Tensor, " n"], radius: Float[Tensor, " n"], exponent: float) -> float:
+    """`_holding` with the digits of the file; a radius is neither zero nor infinite."""
+    found = _holding(error, stretched(radius, torch.tensor(exponent)))
+    return min(max(float(f"{found:.4g}"), 1e-6), 1e6)
+
+
+def _exponent(error: Float[Tensor, " n"], radius: Float[Tensor, " n"]) -> float:
+    """How far errors follow radii: the exponent of least mean interval score."""
+    scores = []
+    for exponent in _EXPONENTS:
+        stretch = stretched(radius, torch.tensor(exponent))
+        bound = _holding(error, stretch) * stretch
+        scores.append(float((bound + (error - bound).clamp(min=0.0) / (1.0 - SPREAD_LEVEL)).mean()))
+    good = [e for e, score in zip(_EXPONENTS, scores, strict=True) if score <= min(scores) * (1.0 + _INDIFFERENCE)]
+    return min(good, key=lambda exponent: abs(exponent - 1.0))
+
+
+def _members(distances: Distances, fewest: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of each class: its observations ``(n, joints)``, and those to pool: themselves, or all where they are few."""
+    seen, exists = distances.visible, distances.observed
+    of_class = dict(zip(CLASSES, (seen & exists, ~seen & exists), strict=True))
+    return {c: (own, own if int(own.sum()) >= fewest else exists) for c, own in of_class.items()}
+
+
+_Numbers = dict[str, dict[str, float]]
+
+
+def _spreads(distances: Distances) -> tuple[_Numbers, _Numbers]:
+    """Scale and exponent of each joint, seen and missing; where that is too rare, those of all joints of the class."""
+    joints, root = distances.skeleton.joints, distances.skeleton.root
+    scale: _Numbers = {}
+    exponent: _Numbers = {}
+    for c, (own, pool) in _members(distances, _FEW).items():
+        error, radius = distances.error[pool], distances.shape[pool]
+        power = _exponent(error, radius)
+        scale[c], exponent[c] = dict.fromkeys(joints, _scale(error, radius, power)), dict.fromkeys(joints, power)
+        for j, name in enumerate(joints):
+            error, radius = distances.error[own[:, j], j], distances.shape[own[:, j], j]
+            if len(error) >= ENOUGH:
+                exponent[c][name] = _exponent(error, radius)
+            if len(error) >= _FEW:
+                scale[c][name] = _scale(error, radius, exponent[c][name])
+        scale[c][joints[root]] = exponent[c][joints[root]] = 1.0
+    return scale, exponent
+
+
+def _factors(scores: Float[Tensor, "n joints"], distances: Distances) -> dict[str, dict[str, list[float]]]:
+    """The row of each joint, seen and missing."""
+    joints, found = distances.skeleton.joints, {}
+    for c, (own, pool) in _members(distances, _REST).items():
+        found[c] = dict.fromkeys(joints, _row(scores[pool]))
+        for j, name in enumerate(joints):
+            if int(own[:, j].sum()) >= _REST:
+                found[c][name] = _row(scores[own[:, j], j])
+        found[c][joints[distances.skeleton.root]] = [1.0] * len(LEVELS)
+    return found
+
+
+def _pose_factors(scores: Float[Tensor, "n joints"], distances: Distances) -> dict[str, list[float]]:
+    """The row of each group of poses."""
+    largest, group = scores.amax(-1), missing_group(distances.visible)
+    found = dict.fromkeys(MISSING_GROUPS, _row(largest))
+    for g, name in enumerate(MISSING_GROUPS):
+        if int((group == g).sum()) >= _REST:
+            found[name] = _row(largest[group == g])
+    return found
 
 
 def fit_distances(distances: Distances, description: str = "") -> Recalibration:
-    """Fit a recalibration to distances at `LEVELS` (see the module).
+    """Fit a recalibration to distances (see the module).
 
-    A joint with fewer than 200 observations, visible or missing, takes the factor of all joints of that class; a
-    class with fewer takes that of all joints; a group of poses with fewer that of all poses.
+    A joint with fewer than 200 observations, visible or missing, takes what is fitted for all joints of that class; a
+    class with fewer what is fitted for all joints; a group of poses with fewer what is fitted for all poses. For these
+    the guarantee holds on average over the larger set only.
+
+    Args:
+        distances: at any levels, of poses in any order.
+        description: of the poses, kept with the result.
 
     Raises:
-        InputError: fewer than 200 poses of which some joint is known.
+        InputError: fewer than 200 poses of which some joint is known; answers that are not finite.
     """
     known = distances.observed.any(-1)
     if int(known.sum()) < ENOUGH:
         raise InputError(f"{int(known.sum())} poses with known joints to calibrate on; at least {ENOUGH} are needed")
     distances = distances[known]
-    skeleton, levels = distances.skeleton, distances.levels
-    seen, exists, ratio = distances.visible, distances.observed, _over(distances.error, distances.radius)
-    ones = (1.0,) * len(levels)
-    temperature: dict[str, float] = {}
-    factor: dict[str, dict[str, tuple[float, ...]]] = {}
-    for c, of_class in zip(CLASSES, (seen & exists, ~seen & exists), strict=True):
-        members = of_class if int(of_class.sum()) >= ENOUGH else exists
-        pooled = ratio[:, members]
-        heat = _digits(_best_temperature(pooled, levels))
-        of_all = _factors(pooled / heat, levels)
-        temperature[c], factor[c] = heat, {}
-        for j, name in enumerate(skeleton.joints):
-            of_joint = of_class[:, j]
-            enough = int(of_joint.sum()) >= ENOUGH
-            factor[c][name] = _factors(ratio[:, of_joint, j] / heat, levels) if enough else of_all
-        factor[c][skeleton.joints[skeleton.root]] = ones
-    joints_only = Recalibration(skeleton.joints, levels, temperature, factor, dict.fromkeys(MISSING_GROUPS, ones))
-    shape = distances.shape * joints_only.joint_factors(SHAPE_LEVEL, seen)
-    scores = _over(distances.error, shape).amax(-1) / distances.pose_scale
-    group, of_all = missing_group(seen), _factors(scores, levels)
-    pose_factor = {
-        name: _factors(scores[:, group == g], levels) if int((group == g).sum()) >= ENOUGH else of_all
-        for g, name in enumerate(MISSING_GROUPS)
-    }
-    return dataclasses.replace(
-        joints_only, pose_factor=pose_factor, samples=distances.samples, seed=distances.seed, poses=len(distances),
+    if not bool(distances.error.isfinite().all() and distances.shape.isfinite().all()):
+        raise InputError("the lifter answers some poses with numbers that are not finite; it cannot be calibrated")
+    for_spread = torch.arange(len(distances)) % _EVERY == 0
+    scale, exponent = _spreads(distances[for_spread])
+    rest = distances[~for_spread]
+    spread = spread_of(scale, exponent, rest.visible, rest.shape)
+    scores = torch.where(spread > 0, rest.error / spread, 0.0)
+    factor, pose_factor = _factors(scores, rest), _pose_factors(scores, rest)
+    # Levels that every row has.
+    count = min(len(row) for rows in (*factor.values(), pose_factor) for row in rows.values())
+    return Recalibration(
+        joints=distances.skeleton.joints,
+        levels=LEVELS[:count],
+        scale=scale,
+        exponent=exponent,
+        factor={c: {j: tuple(row[:count]) for j, row in rows.items()} for c, rows in factor.items()},
+        pose_factor={name: tuple(row[:count]) for name, row in pose_factor.items()},
+        samples=distances.samples,
+        seed=distances.seed,
+        poses=len(distances),
         description=description,
-    )  # fmt: skip
+    )
 
 
 def fit(
@@ -294,44 +372,61 @@ def _farthest(shares: Sequence[float], level: float) -> float:
 
 
 def _calibration_error(distances: Distances, recalibration: Recalibration | None, counted: Tensor) -> float:
-    """Mean over levels and joints of ``|coverage - level|``."""
-    ratio, total, gaps = _over(distances.error, distances.radius), counted.sum(0), []
-    for i, level in enumerate(distances.levels):
-        limit = 1.0 if recalibration is None else recalibration.joint_factors(level, distances.visible)
-        inside = (ratio[i] <= limit) & counted
+    """Mean over `_EVEN` levels and joints of ``|coverage - level|``."""
+    total, gaps = counted.sum(0), []
+    for level in _EVEN:
+        if recalibration is not None:
+            radius = recalibration.radii(level, distances.visible, distances.shape)[0]
+        elif level in distances.levels:
+            radius = distances.radius[distances.levels.index(level)]
+        else:
+            continue
+        inside = (distances.error <= radius) & counted
         gaps.append(((inside.sum(0) / total) - level).abs()[total > 0])
-    return float(torch.stack(gaps).mean())
+    return float(torch.stack(gaps).mean()) if gaps else math.nan
+
+
+def _thirds(inside: Tensor, counted: Tensor, radius: Tensor) -> list[float]:
+    """Coverage where a joint's radius is in the smallest third of its radii, in the middle, in the largest."""
+    place = torch.where(counted, radius, math.inf).argsort(0).argsort(0) / counted.sum(0).clamp(min=1)
+    third = (3.0 * place).long()
+    rows = [inside[counted & (third == k)] for k in range(3)]
+    return [round(float(row.float().mean()), 4) for row in rows if len(row)]
 
 
 def coverage_of(distances: Distances, level: float = 0.9, recalibration: Recalibration | None = None) -> dict[str, Any]:
     """How often regions hold the truth, from distances.
 
     Args:
-        distances: from `measure`, with ``level`` among its levels.
+        distances: from `measure`; for plain regions with ``level`` among its levels.
         level: probability that the regions claim.
         recalibration: of the regions; None for the plain ones.
 
     Returns:
         A JSON-ready dictionary: ``level``, ``poses``, ``calibrated``; the coverage ``per joint``, its ``mean``, the
         ``worst`` joint's (farthest from the level); ``pose``, of all joints at once, and ``pose by missing``; the
-        median ``radius`` in mm; the ``calibration error``, i.e. the mean of |coverage - level| over levels and
-        joints. For the ``visible`` and the ``missing`` joints: their ``mean``, ``worst``, ``radius``,
-        ``calibration error`` and number of ``observations``, or nothing if there are none.
+        median ``radius``, the ``mean radius`` and the mean ``pose radius`` in mm; the ``calibration error``, i.e. the
+        mean of |coverage - level| over the levels 0.05, 0.1, ... 0.95 and joints. For the ``visible`` and the
+        ``missing`` joints: their ``mean``, ``worst``, radii, ``calibration error``, number of ``observations``, and
+        the coverage of ``thirds``: of the poses in which the lifter's own radius of a joint is smallest, middle and
+        largest; or nothing if there are none.
 
     Raises:
-        InputError: a level that the distances were not measured at, or no known joint.
+        InputError: a level that the plain distances were not measured at or that the recalibration does not reach, or
+            no known joint.
     """
-    if level not in distances.levels:
+    if recalibration is None and level not in distances.levels:
         raise InputError(f"level: expected one of {', '.join(f'{q:g}' for q in distances.levels)}, got {level!r}")
     if not bool(distances.observed.any()):
         raise InputError("no joint of these poses is known: coverage cannot be measured")
-    i = distances.levels.index(level)
     seen, exists = distances.visible, distances.observed
-    radius, shape, scale = distances.radius[i], distances.shape, distances.pose_scale[i]
-    if recalibration is not None:
-        radius, shape, scale = recalibration.apply(level, seen, radius, shape, scale)
+    if recalibration is None:
+        i = distances.levels.index(level)
+        radius, pose_radius = distances.radius[i], distances.pose_scale[i].unsqueeze(-1) * distances.shape
+    else:
+        radius, pose_radius = recalibration.radii(level, seen, distances.shape)
     inside = distances.error <= radius
-    whole = (distances.error <= scale.unsqueeze(-1) * shape).all(-1)
+    whole = (distances.error <= pose_radius).all(-1)
     known = exists.any(-1)
 
     def summary(counted: Tensor) -> dict[str, Any]:
@@ -341,7 +436,9 @@ def coverage_of(distances: Distances, level: float = 0.9, recalibration: Recalib
         return {
             "mean": round(sum(shares) / len(shares), 4),
             "worst": round(_farthest(shares, level), 4),
+            "thirds": _thirds(inside, counted, distances.shape),
             "radius": round(1000 * float(radius[counted].median()), 1),
+            "mean radius": round(1000 * float(radius[counted].mean()), 1),
             "calibration error": round(_calibration_error(distances, recalibration, counted), 4),
             "observations": int(counted.sum()),
         }
@@ -354,10 +451,11 @@ def coverage_of(distances: Distances, level: float = 0.9, recalibration: Recalib
         "poses": int(known.sum()),
         "calibrated": recalibration is not None,
         "per joint": {name: round(share, 4) for name, share in per_joint if not math.isnan(share)},
-        **{k: v for k, v in summary(exists).items() if k != "observations"},
+        **{k: v for k, v in summary(exists).items() if k not in ("observations", "thirds")},
         "visible": summary(seen & exists),
         "missing": summary(~seen & exists),
         "pose": round(float(whole[known].float().mean()), 4),
+        "pose radius": round(1000 * float(pose_radius[exists].mean()), 1),
         "pose by missing": {name: round(float(w.float().mean()), 4) for name, w in poses.items() if len(w)},
     }
 
@@ -442,7 +540,8 @@ def two_sets(
     Args:
         data: a pose store, seen by the simulator with its default ranges or by a protocol; or a file of
             observations. Of observations each half of the clips makes a set.
-        poses: of each set, where a store is seen (by a protocol: at most).
+        poses: of each set, where a store is seen (by a protocol: at most; to measure on, without one, at most
+            `MEASURED`).
         seed: of the simulator.
         protocol: as `poseterior data simulate`.
 
@@ -458,7 +557,7 @@ def two_sets(
         # New draws of the same clips: the bodies, cameras and limbs are others, the recorded moves are not.
         drawn = simulated(path, 2 * poses, seed)
         description = f"{poses} poses of the store {name} seen by the simulator's default ranges"
-        return drawn[:poses], drawn[poses:], f"{description}, seed {seed}"
+        return drawn[:poses], drawn[poses:][:MEASURED], f"{description}, seed {seed}"
     found = simulate(path, protocol, 2 * poses) if path.is_dir() and protocol else load_observations(path)
     first, second = halves([pose.file for pose in found.observations.keypoints.ids])
     description = f"{len(first)} poses of {name}, protocol {found.protocol}, seed {found.seed}"
@@ -498,7 +597,7 @@ def calibrate(
     """
     from ..lifters import Lifter, load
 
-    given = lifter if isinstance(lifter, Lifter) else load(lifter)
+    given = lifter if isinstance(lifter, Lifter) else load(lifter, recalibrated=False)
     if isinstance(data, str | Path):
         observations, _, description = two_sets(data, poses, seed, protocol)
     else:

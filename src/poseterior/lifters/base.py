@@ -218,7 +218,7 @@ def model_class(name: str) -> type[Model]:
     return _MODELS[name]
 
 
-def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> Model:
+def load_model(name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True) -> Model:
     """Load a lifter or a prior, see `load`."""
     folder = folder_of(name_or_path)
     name, config = read_config(folder)
@@ -229,12 +229,17 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu") -> 
         raise InputError(f"{folder / 'config.json'}: {error}") from None
     model.load_state_dict(read_tensors(folder / "model.safetensors", model.state_dict()))
     model.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
-    model.recalibration = read_recalibration(folder, model.skeleton.joints)
+    model.recalibration = read_recalibration(folder, model.skeleton.joints) if recalibrated else None
     return model.to(device).eval().requires_grad_(False)
 
 
-def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter:
+def load(name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True) -> Lifter:
     """Load a lifter by the name of shipped weights or from a folder, ready for use (evaluation mode).
+
+    Args:
+        name_or_path: of the weights.
+        device: where to.
+        recalibrated: with the recalibration beside the weights, if there is one; else none is read.
 
     Raises:
         InputError: no such name or folder, a broken file, weights that do not fit the configuration, a
@@ -245,7 +250,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Lifter
     >>> lifter.skeleton.name
     'h36m17'
     """
-    model = load_model(name_or_path, device)
+    model = load_model(name_or_path, device, recalibrated=recalibrated)
     if not isinstance(model, Lifter):
         raise InputError(
             f"{name_or_path}: holds the prior {model.name!r}, which sees no keypoints; lift with method 'rotations', "
