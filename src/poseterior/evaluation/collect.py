@@ -382,10 +382,9 @@ def _nll(
     """Negative log-density, nats per dimension; NaN of poses that cannot be scored."""
     dims = 3 * (valid.sum(-1) - 1)
     whole = valid.all(-1)
-    if bool(whole.all()):
-        return -posterior.log_prob(truth) / dims
-    if posterior.can_marginalise:
-        return -posterior.log_prob(truth, observed=valid) / dims
+    if bool(whole.all()) or posterior.can_marginalise:
+        kwargs = {} if bool(whole.all()) else {"observed": valid}
+        return -posterior.log_prob(truth, **kwargs) / dims
     found = truth.new_full((len(truth),), torch.nan)
     if bool(whole.any()):
         found[whole] = -lifter(keypoints[whole]).log_prob(truth[whole]) / dims[whole]

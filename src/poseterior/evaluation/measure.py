@@ -269,7 +269,7 @@ def _scores(found: Collected) -> dict[str, float]:
 def _calibration(found: Collected) -> dict[str, Any]:
     limbs = [j for j in found.joints if found.skeleton.joints[j].endswith(LIMB_JOINTS)]
     inside = found["inside"].movedim(0, 1)  # (levels, poses, joints)
-    result = {}
+    result: dict[str, Any] = {}
     for name, counted in ({"all": found["valid"]} | _groups(found)).items():
         calibration = calibration_error(found["ranks"], counted)
         seen = [j for j in found.joints if calibration.count[j] > 0]

@@ -52,10 +52,10 @@ class PoseScores:
 def pose_scores(found: Collected) -> PoseScores:
     """Each pose's own scores, from one pass.
 
-    ``MPJPE``, ``N-MPJPE`` and ``P-MPJPE`` are those of the mean pose, ``best MPJPE`` and ``best P-MPJPE`` those of the
-    hypothesis nearest to the truth. ``rank`` is the truth's per joint (`coverage_ranks`), ``density rank`` and ``TARP
-    rank`` that of the whole pose, ``SBC: ...`` those of the quantities with names. ``exists`` and ``visible`` say which
-    joints the truth has and which keypoints were there.
+    ``MPJPE``, ``N-MPJPE`` and ``P-MPJPE`` are those of the mean pose, ``medoid: MPJPE`` and so on those of other single
+    poses, ``best MPJPE`` and ``best P-MPJPE`` those of the hypothesis nearest to the truth. ``rank`` is the truth's per
+    joint (`coverage_ranks`), ``density rank`` and ``TARP rank`` that of the whole pose, ``SBC: ...`` those of the
+    quantities with names. ``exists`` and ``visible`` say which joints the truth has and which keypoints were there.
     """
     ids = found.data.observations.keypoints.ids
     names: dict[str, list[Any]] = {
@@ -66,11 +66,11 @@ def pose_scores(found: Collected) -> PoseScores:
         "action": list(found.data.action),
     }
     mean, truth, valid = found["pose: mean"], found["truth"], found["valid"]
-    values = {
-        "MPJPE": 1000 * accuracy.mpjpe(mean, truth, valid),
-        "N-MPJPE": 1000 * accuracy.n_mpjpe(mean, truth, valid),
-        "P-MPJPE": 1000 * accuracy.p_mpjpe(mean, truth, valid),
-    }
+    values = {"N-MPJPE": 1000 * accuracy.n_mpjpe(mean, truth, valid)}
+    for estimate, pose in found.starting("pose: ").items():
+        prefix = "" if estimate == "mean" else f"{estimate}: "
+        values[f"{prefix}MPJPE"] = 1000 * accuracy.mpjpe(pose, truth, valid)
+        values[f"{prefix}P-MPJPE"] = 1000 * accuracy.p_mpjpe(pose, truth, valid)
     kept = {
         "best MPJPE": "best MPJPE", "best P-MPJPE": "best P-MPJPE", "CRPS": "CRPS", "energy score": "energy score",
         "pose energy score": "pose energy score", "variogram score": "variogram score", "NLL": "NLL",

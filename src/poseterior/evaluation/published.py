@@ -1,8 +1,8 @@
 """The tables that papers on multiple hypotheses print, read from what one pass collected.
 
-The evaluation that they share (Li & Lee 2019, Sharma et al. 2019, Wehrbein et al. 2021): errors of the z0, best, median,
-mean and worst of N hypotheses under both protocols (P1 = MPJPE, P2 = P-MPJPE), averaged over the poses of each action
-and then, unweighted, over actions.
+The evaluation that they share (Li & Lee 2019, Sharma et al. 2019, Wehrbein et al. 2021): errors of the z0, best,
+median, mean and worst of N hypotheses under both protocols (P1 = MPJPE, P2 = P-MPJPE), averaged over the poses of each
+action and then, unweighted, over actions.
 """
 
 from __future__ import annotations

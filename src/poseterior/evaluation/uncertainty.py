@@ -1,8 +1,8 @@
 """How sure the numbers of a benchmark are, and which lifters they can tell apart.
 
-Poses of a clip (or of a person, see `poseterior.evaluation.collect.groups_of`) depend on each other: the bootstrap draws
-whole clips. Two lifters on the same poses are compared by the paired bootstrap, on the same drawn clips: what makes a
-clip hard for both cancels, so that a difference may be certain though both numbers are not.
+Poses of a clip (or of a person, see `poseterior.evaluation.collect.groups_of`) depend on each other: the bootstrap
+draws whole clips. Two lifters on the same poses are compared by the paired bootstrap, on the same drawn clips: what
+makes a clip hard for both cancels, so that a difference may be certain though both numbers are not.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ STATISTICS: dict[str, Statistic] = {
         name: Statistic(-math.inf, _mean(name))
         for name in (
             "energy score", "CRPS", "pose energy score", "variogram score", "NLL", "MPJPE", "N-MPJPE", "P-MPJPE",
-            "best MPJPE", "best P-MPJPE", "bone spread", "joint limits",
+            "best MPJPE", "best P-MPJPE", "medoid: MPJPE", "medoid: P-MPJPE", "weighted mean: MPJPE",
+            "weighted mean: P-MPJPE", "reprojection: MPJPE", "reprojection: P-MPJPE", "bone spread", "joint limits",
         )
     },
     "calibration": Statistic(-math.inf, _calibration("all")),
@@ -211,17 +212,14 @@ def compare(scores: Mapping[str, PoseScores], names: Sequence[str] = tuple(STATI
     rows: dict[str, list[list[Any]]] = {}
     for name in names:
         statistic = STATISTICS[name]
-        measured = {lifter: statistic.of(one, group, groups) for lifter, one in scores.items()}
-        known = {
-            lifter: (
-                _badness(torch.tensor(found.value), statistic.target),
-                _badness(found.replicates(counts), statistic.target),
-            )
-            for lifter, found in measured.items()
-            if found is not None
-        }
+        known = {}
+        for lifter, one in scores.items():
+            found = statistic.of(one, group, groups)
+            if found is not None:
+                values = torch.cat([torch.tensor([found.value], dtype=torch.float64), found.replicates(counts)])
+                known[lifter] = _badness(values, statistic.target)
         rows[name] = [
-            [a, b, _digits(known[b][0] - known[a][0]), _digits(half_width(known[b][1] - known[a][1], groups))]
+            [a, b, _digits(known[b][0] - known[a][0]), _digits(half_width((known[b] - known[a])[1:], groups))]
             for i, a in enumerate(known)
             for b in list(known)[i + 1 :]
         ]

@@ -181,7 +181,7 @@ def order_accuracy_by_gap(
 def order_probability(
     samples: Float[Tensor, "samples *batch joints 3"], pairs: Int[Tensor, "*#batch pairs 2"]
 ) -> Float[Tensor, "*batch pairs"]:
-    """Share of samples in which a is farther; ties count one half. Of mixtures `mixture_order_log_probability` is exact.
+    """Share of samples in which a is farther; ties count one half. Mixtures: `mixture_order_log_probability` is exact.
 
     Raises:
         InputError: an index without a joint; no samples.

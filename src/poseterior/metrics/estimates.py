@@ -1,7 +1,8 @@
 """One pose from many: single estimates of samples ``(samples, *batch, joints, 3)`` in metres, relative to the root.
 
-`medoid`, `weighted_mean` and `aggregate_by_reprojection` use nothing but the samples and the keypoints that they explain. `best_of`, and aggregation with the true root, look at the truth: they are **oracles**, a
-measure of what the samples contain and not of any pose that a user could get.
+`medoid`, `weighted_mean` and `aggregate_by_reprojection` use nothing but the samples and the keypoints that they
+explain. `best_of`, and aggregation with the true root, look at the truth: they are **oracles**, a measure of what the
+samples contain and not of any pose that a user could get.
 """
 
 from __future__ import annotations

@@ -246,8 +246,12 @@ def uniform_band(
         raise InputError(f"uniform band: n: expected 1 or more, got {n}")
     generator = torch.Generator().manual_seed(seed)
     inner = torch.tensor(LEVELS[1:-1], dtype=torch.float64)
-    ranks = torch.rand(repeats, n, generator=generator, dtype=torch.float64).sort(-1).values
-    hits = torch.searchsorted(ranks, inner.expand(repeats, -1).contiguous(), right=True)
+    # Hits up to each level: of those that are left, so many fall before the next level.
+    hits, left, before = torch.zeros(repeats, len(inner), dtype=torch.long), torch.full((repeats,), float(n)), 0.0
+    for i, level in enumerate(inner.tolist()):
+        chance = torch.full_like(left, (level - before) / (1 - before))
+        left = left - torch.binomial(left, chance, generator=generator)
+        hits[:, i], before = n - left.long(), level
     tables = [_log_binomial(n, level).exp() for level in LEVELS[1:-1]]
     at_most = torch.stack([table.cumsum(0) for table in tables])  # (levels, n + 1)
     at_least = torch.stack([table.flip(0).cumsum(0).flip(0) for table in tables])
@@ -255,7 +259,7 @@ def uniform_band(
     tail = torch.minimum(at_most[rows, hits], at_least[rows, hits]).amin(-1)
     least = float(tail.quantile(1 - confidence)) * (1 - 1e-9)
     inside = (at_most >= least) & (at_least >= least)
-    low = inside.double().argmax(-1) / n
-    high = (n - inside.flip(-1).double().argmax(-1)) / n
+    low = inside.double().argmax(-1).double() / n
+    high = (n - inside.flip(-1).double().argmax(-1)).double() / n
     ends = torch.tensor([0.0], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
     return torch.cat([ends[0], low, ends[1]]), torch.cat([ends[0], high, ends[1]])

@@ -104,10 +104,8 @@ def glance(bench: Bench) -> list[str]:
     mean = _stand(bench.results, protocol, units, at("estimates", "mean", "MPJPE"), "MPJPE")
     if mean:
         first = mean[0]
-        oracle = best_of(units[first])
-        tail = (
-            f" Its {best_of_name(units[first])} is {oracle:.1f} mm, but only with the truth in hand." if oracle else ""
-        )
+        oracle, name = best_of(units[first]), best_of_name(units[first])
+        tail = f" Its {name} is {oracle:.1f} mm, but only with the truth in hand." if oracle else ""
         said = _values(units, mean, at("estimates", "mean", "MPJPE"), "MPJPE", 1, " mm")
         sentences.append(
             f"{first} has the most accurate mean ({said}).{tail}"
@@ -127,12 +125,10 @@ def glance(bench: Bench) -> list[str]:
         sentences.append(f"The error bars of {listing(bad)} mislead (calibration error above {BAD_CALIBRATION:g}).")
     whole = [name for name, unit in units.items() if any(c["kind"] == "whole pose" for c in unit.get("checks", ()))]
     if whole:
-        sentences.append(
-            f"As a whole the pose is not what {listing(whole)} {'says' if len(whole) == 1 else 'say'}: see the checks."
-        )
-    times = {
-        name: ms for name, unit in units.items() if (ms := number(unit, "cost", "milliseconds per pose")) is not None
-    }
+        verb = "says" if len(whole) == 1 else "say"
+        sentences.append(f"As a whole the pose is not what {listing(whole)} {verb}: see the checks.")
+    speed = at("cost", "milliseconds per pose")
+    times = {name: time for name, unit in units.items() if (time := speed(unit)) is not None}
     if times:
         fast = [name for name, ms in times.items() if ms <= ALIKE_TIMES * min(times.values())]
         verb = "is the fastest" if len(fast) == 1 else "are the fastest"
@@ -141,7 +137,7 @@ def glance(bench: Bench) -> list[str]:
 
 
 def standing_sentence(results: Results, protocol: str, units: Mapping[str, Unit]) -> str:
-    """Who has the best energy score, or which ones cannot be told apart; empty where there is nobody to compare with."""
+    """Who has the best energy score, or which ones cannot be told apart; empty of a single lifter."""
     measure = at("scores", "energy score")
     first = _stand(results, protocol, units, measure, "energy score")
     if not first:

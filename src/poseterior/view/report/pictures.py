@@ -84,9 +84,8 @@ class Pictures:
     def quantities(self, protocol: str) -> list[Picture | None]:
         """Ranks of named quantities (SBC): how far their shares are from uniform."""
         units = self.bench.units[protocol]
-        names = list(
-            dict.fromkeys(name for unit in units.values() for name in unit.get("SBC", {}).get("histograms", {}))
-        )
+        histograms = [unit.get("SBC", {}).get("histograms", {}) for unit in units.values()]
+        names = list(dict.fromkeys(name for table in histograms for name in table))
         found: list[Picture | None] = []
         for name in names:
             svg = sticks.ranks_svg(units, self.styles, name, f"Ranks of {name} on {self.bench.label(protocol)}")

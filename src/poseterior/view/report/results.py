@@ -1,4 +1,4 @@
-"""A benchmark's result as the report reads it: units by protocol and lifter, and who is better than whom for certain."""
+"""A benchmark's result as the report reads it: units by protocol and lifter, and who is better for certain."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Stick figures, rank plots and swatches of a benchmark's report, as plain SVG in the colours of the page.
 
-A colour is a lifter and nothing else. Which side a joint is on, and whether its error bars are too short or too long, is
-told by ink alone: solid and dotted lines; black, grey and hollow discs.
+A colour is a lifter and nothing else. Which side a joint is on, and whether its error bars are too short or too long,
+is told by ink alone: solid and dotted lines; black, grey and hollow discs.
 """
 
 from __future__ import annotations
