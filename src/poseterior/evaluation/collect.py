@@ -193,11 +193,11 @@ def collect(
     device = torch.device(device)
     lifter = lifter.to(device).eval()
     found = Collected(data, lifter.skeleton, samples, seed, chunk, device)
-    generator = torch.Generator(device=device).manual_seed(seed)
-    starts = torch.Generator(device=device).manual_seed(seed)  # of k-means: its draws leave the others as they are
+    # Each has its own random numbers, so that what else is measured never changes the hypotheses.
+    generator, chance, by_density, starts = (torch.Generator(device=device).manual_seed(seed) for _ in range(4))
     everything = data.observations
     clips = [one.file for one in everything.keypoints.ids]
-    references = diagnostics.tarp_references(everything.pose.to(device), generator, clips if any(clips) else ())
+    references = diagnostics.tarp_references(everything.pose.to(device), chance, clips if any(clips) else ())
     every = -(-len(data) // max(1, mode_poses))
     for start in range(0, len(data), chunk):
         part = everything[slice(start, start + chunk)].to(device)
@@ -216,8 +216,8 @@ def collect(
         _collect_poses(found, drawn, mean, part.keypoints, part.root)
         _collect_hypotheses(found, drawn, posterior, truth, valid)
         _collect_scores(found, drawn, mean, truth, valid)
-        _collect_ranks(found, drawn, mean, truth, valid, references[start : start + chunk], generator)
-        _collect_density(found, lifter, posterior, drawn, part.keypoints, truth, valid, generator)
+        _collect_ranks(found, drawn, mean, truth, valid, references[start : start + chunk], chance)
+        _collect_density(found, lifter, posterior, drawn, part.keypoints, truth, valid, by_density)
         _collect_region(found, posterior, drawn, truth, valid)
         _collect_order(found, drawn, mean, truth, valid)
         _collect_bodies(found, drawn, mean, truth, valid)

@@ -221,7 +221,7 @@ def ranks_svg(units: Mapping[str, Unit], styles: Mapping[str, Style], quantity: 
         return None
     known = [number(units[lifter], "SBC", "independent", quantity) for lifter in found]
     fewest = min((count for count in known if count), default=None)
-    svg = _svg("-14 -34 128 68", label)
+    svg = _svg("-20 -36 122 72", label)
     levels = np.asarray(LEVELS)
     if fewest:
         low, high = (np.asarray(end) - levels for end in uniform_band(max(1, round(fewest))))
