@@ -13,10 +13,12 @@ from conftest import made_up_store
 from poseterior.cli import main
 from poseterior.data.simulation.protocols import PROTOCOLS, simulate
 from poseterior.evaluation import run as bench_run
+from poseterior.evaluation.collect import collect
 from poseterior.evaluation.measure import measure
 from poseterior.evaluation.peers import PeerLifter
-from poseterior.evaluation.plan import contenders, plan
-from poseterior.evaluation.run import Settings, run_benchmark
+from poseterior.evaluation.plan import entries, tasks
+from poseterior.evaluation.pose_scores import load_pose_scores
+from poseterior.evaluation.run import FORMAT, Settings, run_benchmark
 from poseterior.files.errors import InputError
 from poseterior.lifters import list_shipped
 
@@ -56,24 +58,12 @@ def test_oracles_are_marked_and_are_not_beaten(unit: dict) -> None:
     assert unit["best of N"]["MPJPE"] == sorted(unit["best of N"]["MPJPE"], reverse=True)
 
 
-def test_a_unit_agrees_with_evaluate(store: Path, unit: dict) -> None:
-    from poseterior.evaluation.evaluate import evaluate
-
-    result = evaluate(pp.load("mdn"), simulate(store, "cmu-test", 40), samples=50, mode_poses=0)
-    assert unit["estimates"]["mean"]["MPJPE"] == pytest.approx(result["metrics"]["mean MPJPE"], abs=0.01)
-    assert unit["scores"]["NLL"] == pytest.approx(result["metrics"]["NLL"], abs=1e-3)
-    assert unit["depth order"]["accuracy"] == result["depth order"]["accuracy"]
-    # Other draws: equal but for chance.
-    assert unit["scores"]["energy score"] == pytest.approx(result["metrics"]["energy score"], rel=0.1)
-    assert unit["calibration"]["all"]["mean"] == pytest.approx(result["calibration"]["all"]["mean"], abs=0.05)
-
-
 def test_velocities_only_where_frames_are_in_a_row(store: Path) -> None:
     data = simulate(store, "cmu-motion", 40)
-    moving = measure(pp.load("mdn"), data, samples=20, mode_poses=0, in_a_row=True)
+    moving = measure(pp.load("mdn"), data, samples=20, mode_poses=0)
     assert moving["estimates"]["mean"]["MPJVE"] > 0
     assert moving["plausibility"]["MPSCE"] > 0
-    still = measure(pp.load("mdn"), data, samples=20, mode_poses=0)
+    still = measure(pp.load("mdn"), replace(data, protocol="cmu-test v1"), samples=20, mode_poses=0)
     assert "MPJVE" not in still["estimates"]["mean"]
     assert "MPSCE" not in still["plausibility"]
 
@@ -116,7 +106,7 @@ def test_rotations_are_measured_on_articulated_people(store: Path) -> None:
 
 
 def test_a_second_run_measures_nothing_twice(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lifters, protocols = contenders(["mdn", "supervised"]), plan(["cmu-test", "masks-4"], store)
+    lifters, protocols = entries(["mdn", "supervised"]), tasks(["cmu-test", "masks-4"], store)
     first = run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
     assert [(u["lifter"], u["protocol"]) for u in first["units"]] == [
         (lifter, protocol) for protocol in ("cmu-test", "masks-4") for lifter in ("mdn", "supervised")
@@ -126,24 +116,24 @@ def test_a_second_run_measures_nothing_twice(store: Path, tmp_path: Path, monkey
         raise AssertionError("measured again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench_run, "measure", refuse)
+        patch.setattr(bench_run, "collect", refuse)
         again = run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
     assert again["units"] == first["units"]
     assert json.loads((tmp_path / "out" / "bench.json").read_text()) == again
 
 
 def test_a_killed_run_keeps_what_was_finished(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lifters, protocols = contenders(["mdn"]), plan(["masks-0", "masks-2", "masks-4"], store)
+    lifters, protocols = entries(["mdn"]), tasks(["masks-0", "masks-2", "masks-4"], store)
     done = []
 
     def dies(lifter, data, *args, **kwargs):  # type: ignore[no-untyped-def]
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(data.protocol)
-        return measure(lifter, data, *args, **kwargs)
+        return collect(lifter, data, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench_run, "measure", dies)
+        patch.setattr(bench_run, "collect", dies)
         with pytest.raises(KeyboardInterrupt):
             run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
     assert not (tmp_path / "out" / "bench.json").exists()
@@ -151,17 +141,17 @@ def test_a_killed_run_keeps_what_was_finished(store: Path, tmp_path: Path, monke
 
     def counts(lifter, data, *args, **kwargs):  # type: ignore[no-untyped-def]
         done.append(data.protocol)
-        return measure(lifter, data, *args, **kwargs)
+        return collect(lifter, data, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench_run, "measure", counts)
+        patch.setattr(bench_run, "collect", counts)
         result = run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
     assert done == ["masks-0 v1", "masks-2 v1", "masks-4 v1"]
     assert len(result["units"]) == 3
 
 
 def test_other_content_is_measured_anew(store: Path, tmp_path: Path) -> None:
-    protocols = plan(["masks-0"], store)
+    protocols = tasks(["masks-0"], store)
     lifter = pp.load("supervised")
     lifter.save_pretrained(tmp_path / "mine")
     for change in (False, True):
@@ -169,54 +159,57 @@ def test_other_content_is_measured_anew(store: Path, tmp_path: Path) -> None:
             with torch.no_grad():
                 next(lifter.parameters()).add_(0.1)
             lifter.save_pretrained(tmp_path / "mine")
-        run_benchmark(contenders([str(tmp_path / "mine")]), protocols, tmp_path / "out", SMALL)
-    run_benchmark(contenders([str(tmp_path / "mine")]), protocols, tmp_path / "out", Settings(20, 40, 30, 4))
+        run_benchmark(entries([str(tmp_path / "mine")]), protocols, tmp_path / "out", SMALL)
+    run_benchmark(entries([str(tmp_path / "mine")]), protocols, tmp_path / "out", Settings(20, 40, 30, 4))
     assert len(list((tmp_path / "out" / "units").glob("mine--masks-0--*.json"))) == 3
 
 
 def test_a_broken_unit_is_measured_again(store: Path, tmp_path: Path) -> None:
-    lifters, protocols = contenders(["supervised"]), plan(["masks-0"], store)
+    lifters, protocols = entries(["supervised"]), tasks(["masks-0"], store)
     run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
-    (path,) = (tmp_path / "out" / "units").iterdir()
+    (path,) = (tmp_path / "out" / "units").glob("*.json")
     path.write_text('{"half')
     assert len(run_benchmark(lifters, protocols, tmp_path / "out", SMALL)["units"]) == 1
+    path.with_suffix(".parquet").write_bytes(b"half")
+    assert len(run_benchmark(lifters, protocols, tmp_path / "out", SMALL)["units"]) == 1
+    assert load_pose_scores(path.with_suffix(".parquet"))
 
 
 def test_all_shipped_lifters_are_the_default() -> None:
-    assert [one.name for one in contenders()] == list(list_shipped())
+    assert [one.name for one in entries()] == list(list_shipped())
 
 
 def test_observation_files_are_protocols(store: Path, tmp_path: Path) -> None:
     from poseterior.data.observations import save_observations
 
     save_observations(simulate(store, "cmu-clean", 60), tmp_path / "mine.parquet")
-    (planned,) = plan(observations=[tmp_path / "mine.parquet"])
+    (planned,) = tasks(observations=[tmp_path / "mine.parquet"])
     assert planned.name == "mine"
     assert len(planned.observe(25)) == 25
 
 
 def test_without_names_every_protocol_with_data_runs(store: Path) -> None:
-    assert [one.name for one in plan(data=store)] == [n for n in PROTOCOLS if n != "bandai-cross"]
-    assert "bandai-cross" in [one.name for one in plan(data=store, cross=store)]
-    assert {one.group for one in plan(["pitch", "noise"], data=store)} == {"pitch", "noise"}
+    assert [one.name for one in tasks(data=store)] == [n for n in PROTOCOLS if n != "bandai-cross"]
+    assert "bandai-cross" in [one.name for one in tasks(data=store, cross=store)]
+    assert {one.group for one in tasks(["pitch", "noise"], data=store)} == {"pitch", "noise"}
 
 
 def test_plain_refusals(store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^unknown protocol 'x'; known: cmu-test, .*; or a group: main, masks, noise"):
-        plan(["x"], store)
+        tasks(["x"], store)
     with pytest.raises(InputError, match=r"^--protocol bandai-cross: needs --cross STORE$"):
-        plan(["bandai-cross"], store)
+        tasks(["bandai-cross"], store)
     with pytest.raises(InputError, match=r"^nothing to measure on: pass --data STORE"):
-        plan()
+        tasks()
     with pytest.raises(InputError, match=r"^mdn: named twice"):
-        contenders(["mdn", "mdn"])
+        entries(["mdn", "mdn"])
     with pytest.raises(InputError, match=r"^--results mine: expected NAME=PATH"):
-        contenders(results=["mine"])
+        entries(results=["mine"])
     with pytest.raises(InputError, match=r"^--samples: expected at least 20, got 3$"):
         Settings(samples=3).check()
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"is a file; expected a folder$"):
-        run_benchmark(contenders(["mdn"]), plan(["masks-0"], store), tmp_path / "file", SMALL)
+        run_benchmark(entries(["mdn"]), tasks(["masks-0"], store), tmp_path / "file", SMALL)
 
 
 def test_the_command(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +221,7 @@ def test_the_command(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "oracle" in printed
     assert "mdn" in printed
     result = json.loads((out / "bench.json").read_text())
-    assert result["format"] == "poseterior-bench-1"
+    assert result["format"] == FORMAT == "poseterior-bench-2"
     assert len(result["units"]) == 2 * 8
     assert "<html" in (out / "report.html").read_text()
     assert main(["bench", "--data", str(tmp_path / "no")]) == 2
@@ -313,18 +306,18 @@ def test_floors_are_of_as_many_observations(unit: dict) -> None:
 
 def test_more_refusals(store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^--protocol masks: needs --data STORE$"):
-        plan(["masks"], observations=[tmp_path / "x.parquet"])
+        tasks(["masks"], observations=[tmp_path / "x.parquet"])
     with pytest.raises(InputError, match=r"x\.parquet: no such file$"):
-        plan(observations=[tmp_path / "x.parquet"])
+        tasks(observations=[tmp_path / "x.parquet"])
     with pytest.raises(InputError, match=r"^nothing to compare: name at least one lifter and one protocol$"):
-        run_benchmark([], plan(["masks-0"], store), tmp_path / "out")
-    assert [one.name for one in plan("masks-0", store)] == ["masks-0"]
+        run_benchmark([], tasks(["masks-0"], store), tmp_path / "out")
+    assert [one.name for one in tasks("masks-0", store)] == ["masks-0"]
 
 
 def test_a_broken_file_does_not_end_the_run(store: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"no parquet")
-    protocols = plan(["masks-0"], store, observations=[tmp_path / "broken.parquet"])
-    result = run_benchmark(contenders(["supervised"]), protocols, tmp_path / "out", SMALL)
+    protocols = tasks(["masks-0"], store, observations=[tmp_path / "broken.parquet"])
+    result = run_benchmark(entries(["supervised"]), protocols, tmp_path / "out", SMALL)
     assert len(result["units"]) == 1
     assert result["skipped"][0]["protocol"] == "broken"
     assert "not a readable Parquet file" in result["skipped"][0]["reason"]

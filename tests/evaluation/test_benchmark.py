@@ -6,14 +6,18 @@ import json
 import pytest
 import torch
 
+from conftest import made_up_store
 from poseterior.cli import main
 from poseterior.data.observations import Observations, ObservationSet, save_observations
+from poseterior.data.simulation.protocols import simulate
 from poseterior.distributions.mixture import MixturePoseDistribution
-from poseterior.evaluation.evaluate import best_of_counts, evaluate
+from poseterior.evaluation import evaluate
+from poseterior.evaluation.collect import best_of_counts, collect
+from poseterior.evaluation.measure import measure, numbers
 from poseterior.evaluation.subsets import hard_poses, listed_poses, select_poses
 from poseterior.files.errors import InputError
 from poseterior.keypoints import Keypoints2D, PoseId
-from poseterior.lifters import Lifter, LifterConfig
+from poseterior.lifters import Lifter, LifterConfig, load
 from poseterior.metrics.accuracy import correct_pose_score, mpjpe, p_mpjpe, pck
 
 N, J = 600, 16
@@ -51,22 +55,27 @@ def test_the_right_posterior_is_calibrated(data):
         assert result["calibration"][split]["mean"] < 0.05  # 0.018 ± 0.006
         assert abs(result["calibration"][split]["signed"]) < 0.02
     # Entropy a dimension of a Gaussian with sigma 0.1, and its 90 % radius (chi with 3 degrees: 2.500 sigma).
-    assert result["metrics"]["NLL"] == pytest.approx(0.5 * 2.8378770664 - 2.302585093, abs=0.02)
-    assert result["error bar"]["visible"] == pytest.approx(250.0, rel=0.03)
-    assert set(result["per action"]) == {"walk", "jump"}
+    assert result["scores"]["NLL"] == pytest.approx(0.5 * 2.8378770664 - 2.302585093, abs=0.02)
+    assert result["sharpness"]["visible"] == pytest.approx(250.0, rel=0.03)
+    assert set(result["published"]["P1"]["per action"]) == {"walk", "jump"}
 
 
 @pytest.mark.parametrize(("sigma", "sign"), [(0.03, 1), (0.3, -1)])
 def test_wrong_posteriors_are_found_out(data, sigma, sign):
     result = evaluate(Known(sigma), data, samples=100)
     assert sign * result["calibration"]["all"]["signed"] > 0.2
-    right = evaluate(Known(0.1), data, samples=100)["metrics"]
+    right = evaluate(Known(0.1), data, samples=100)["scores"]
     for score in ("CRPS", "energy score", "NLL"):
-        assert result["metrics"][score] > right[score]
+        assert result["scores"][score] > right[score]
+
+
+def numbers_of(result):
+    """The result without what the machine has to do with."""
+    return {name: part for name, part in result.items() if name not in ("cost", "seconds")}
 
 
 def test_same_seed_same_result(data):
-    assert evaluate(Known(0.1), data, samples=20) == evaluate(Known(0.1), data, samples=20)
+    assert numbers_of(evaluate(Known(0.1), data, samples=20)) == numbers_of(evaluate(Known(0.1), data, samples=20))
 
 
 def test_joints_that_the_source_lacks_do_not_count(data):
@@ -78,7 +87,7 @@ def test_joints_that_the_source_lacks_do_not_count(data):
         pose[:, 10] = junk
         changed = dataclasses.replace(data.observations, pose=pose, observed=observed)
         results.append(evaluate(Known(0.1), dataclasses.replace(data, observations=changed), samples=20))
-    assert results[0] == results[1]
+    assert numbers_of(results[0]) == numbers_of(results[1])
     assert "head_top" not in results[0]["per joint"]
 
 
@@ -127,7 +136,8 @@ class Returning(Known):
 
 def test_published_numbers_are_those_of_the_drawn_hypotheses(data):
     few = select_poses(data, torch.arange(N) >= N - 340)  # 40 walk, 300 jump
-    result = evaluate(Returning(WithZero), few, samples=31, seed=5, chunk=1000, mode_poses=0)
+    found = collect(Returning(WithZero), few, samples=31, seed=5, chunk=1000, mode_poses=0)
+    result = numbers(found)
     drawn = Known(0.1)(few.observations.keypoints).sample((31,), generator=torch.Generator().manual_seed(5))
     truth = few.observations.pose
     errors = 1000 * mpjpe(drawn, truth)
@@ -148,7 +158,9 @@ def test_published_numbers_are_those_of_the_drawn_hypotheses(data):
             assert rows["average"][name] == pytest.approx(sum(by_action.values()) / 2, abs=0.011)
             assert rows["all poses"][name] == pytest.approx(float(value.mean()), abs=0.011)
         assert list(rows["average"]) == ["z0", "best", "median", "mean", "worst"]
-    assert result["published"]["P1"]["all poses"]["best"] == pytest.approx(result["metrics"]["best MPJPE"], abs=0.01)
+    best = result["estimates"]["best of 31"]
+    assert result["published"]["P1"]["all poses"]["best"] == best["MPJPE"]
+    assert result["published"]["P2"]["all poses"]["best"] == best["P-MPJPE"]
     best = result["published"]["best hypothesis"]["all poses"]
     fourteen = torch.zeros(17, dtype=torch.bool)
     fourteen[[*range(1, 7), 8, *range(10, 17)]] = True
@@ -159,7 +171,7 @@ def test_published_numbers_are_those_of_the_drawn_hypotheses(data):
 
 def test_best_of_n_runs_from_the_mean_to_the_best_hypothesis(data):
     result = evaluate(Known(0.1), data, samples=30, mode_poses=0)
-    curve = result["best of N"]
+    curve = result["published"]["best of N"]
     assert curve["N"] == [1, 2, 5, 10, 20, 30]
     for protocol in ("P1", "P2"):
         average = result["published"][protocol]["average"]
@@ -188,15 +200,16 @@ def test_clusters_are_measured_beside_the_hypotheses(data):
     few = select_poses(data, torch.arange(N) % 10 == 0)
     plain = evaluate(Known(0.1), few, samples=40, mode_poses=0)
     result = evaluate(Known(0.1), few, samples=40, mode_poses=0, clusters=5)
-    clustered = result.pop("clustered")
-    assert result == plain
+    clustered = result["published"].pop("clustered")
+    assert numbers_of(result) == numbers_of(plain)
     assert clustered["clusters"] == 5
     best = clustered["P1"]["average"]["best"]
     # means of many samples lie nearer to the middle: the worst is better, the average too
     for name in ("mean", "worst"):
         assert clustered["P1"]["average"][name] < result["published"]["P1"]["average"][name]
     assert best <= clustered["P1"]["average"]["median"] <= clustered["P1"]["average"]["worst"]
-    one = evaluate(Known(0.1), few, samples=40, mode_poses=0, clusters=1)["clustered"]["P1"]["average"]
+    one = evaluate(Known(0.1), few, samples=40, mode_poses=0, clusters=1)["published"]["clustered"]
+    one = one["P1"]["average"]
     assert one["best"] == one["worst"]
 
 
@@ -213,24 +226,62 @@ def without_heads(data: ObservationSet, poses: torch.Tensor) -> ObservationSet:
 def test_no_marginals_no_scores_for_poses_with_missing_joints(data):
     half = torch.arange(N) % 2 == 0
     result = evaluate(Returning(WithoutMarginals), without_heads(data, half), samples=5, mode_poses=0)
-    assert result["NLL poses"] == N // 2
+    assert result["scores"]["NLL poses"] == N // 2
     whole = evaluate(Known(0.1), select_poses(data, ~half), samples=5, mode_poses=0)
-    assert result["metrics"]["NLL"] == pytest.approx(whole["metrics"]["NLL"], abs=2e-4)
-    assert "NLL poses" not in whole
+    assert result["scores"]["NLL"] == pytest.approx(whole["scores"]["NLL"], abs=2e-4)
+    assert whole["scores"]["NLL poses"] == N // 2
     none = evaluate(Returning(WithoutMarginals), without_heads(data, half | True), samples=5, mode_poses=0)
-    assert "NLL" not in none["metrics"]
-    assert none["NLL poses"] == 0
+    assert "NLL" not in none["scores"]
     known = evaluate(Known(0.1), without_heads(data, half), samples=5, mode_poses=0)
-    assert "NLL poses" not in known
-    assert "NLL" in known["metrics"]
+    assert known["scores"]["NLL poses"] == N
 
 
 def test_no_density_and_no_mode_are_left_out(data):
     result = evaluate(Returning(WithoutDensity), data, samples=5, mode_poses=10)
     plain = evaluate(Known(0.1), data, samples=5, mode_poses=10)
-    left_out = {"NLL", "mode MPJPE", "mode N-MPJPE", "mode P-MPJPE"}
-    assert result["metrics"] == {name: value for name, value in plain["metrics"].items() if name not in left_out}
+    assert set(plain["scores"]) - set(result["scores"]) == {"NLL", "NLL poses"}
+    assert {name: plain["scores"][name] for name in result["scores"]} == result["scores"]
+    assert set(plain["estimates"]) - set(result["estimates"]) == {"mode"}
+    assert "density coverage" in plain
+    assert "density coverage" not in result
     assert result["published"] == plain["published"]
+
+
+# -- one pass, whoever asks --------------------------------------------------------------------------------
+
+
+def test_evaluate_takes_observations_a_file_or_a_store(data, tmp_path):
+    store = made_up_store(tmp_path / "store")
+    seen = simulate(store, "cmu-test", 30)
+    save_observations(seen, tmp_path / "seen.parquet")
+    arguments = {"samples": 10, "mode_poses": 0}
+    results = [
+        evaluate("supervised", seen, **arguments),
+        evaluate(load("supervised"), tmp_path / "seen.parquet", **arguments),
+        evaluate("supervised", store, "cmu-test", poses=30, **arguments),
+    ]
+    assert numbers_of(results[0]) == numbers_of(results[1]) == numbers_of(results[2])
+    assert (results[0]["protocol"], results[0]["lifter"], results[0]["poses"]) == ("cmu-test v1", "regression", 30)
+    assert evaluate("supervised", tmp_path / "seen.parquet", poses=7, **arguments)["poses"] == 7
+
+
+def test_data_that_do_not_say_what_is_measured(data, tmp_path):
+    store = made_up_store(tmp_path / "store")
+    with pytest.raises(InputError, match=r"store: a pose store is observed by a protocol; name one of: cmu-test, "):
+        evaluate(Known(0.1), store)
+    with pytest.raises(InputError, match="protocol 'cmu-test': only a pose store is observed by a protocol; these are"):
+        evaluate(Known(0.1), data, "cmu-test")
+    with pytest.raises(InputError, match="poses: expected at least 1, got 0"):
+        evaluate(Known(0.1), data, poses=0)
+    with pytest.raises(InputError, match=r"none\.parquet: no such file"):
+        evaluate(Known(0.1), tmp_path / "none.parquet")
+
+
+def test_evaluate_is_measure_with_the_sizes_of_the_poses(data):
+    few = select_poses(data, torch.arange(N) % 20 == 0)
+    result = evaluate(Known(0.1), few, samples=20)
+    unit = measure(Known(0.1), few, samples=20)
+    assert numbers_of(result) == numbers_of(unit) | {n: result[n] for n in ("lifter", "protocol", "seed", "size")}
 
 
 # -- subsets -----------------------------------------------------------------------------------------------
@@ -318,13 +369,14 @@ def test_too_many_clusters_are_refused_before_work(data):
 
 def test_command_prints_tables_and_writes_figures_of_a_subset(named, tmp_path, capsys):
     save_observations(select_poses(named, torch.arange(N) % 30 == 0), tmp_path / "few.parquet")
-    (tmp_path / "list.txt").write_text("".join(f"{row}\n" for row in range(0, 20, 2)))
+    (tmp_path / "list.txt").write_text("".join(f"{row}\n" for row in range(10)))
     arguments = ["evaluate", "mdn", "--data", tmp_path / "few.parquet", "--samples", 12, "--mode-poses", 0]
     subset = ["--subset", tmp_path / "list.txt", "--hard-sigma", 0.5]
     outputs = ["--out", tmp_path / "result.json", "--figures", tmp_path / "new" / "figures"]
     assert main([str(a) for a in (*arguments, *subset, *outputs, "--clusters", 3)]) == 0
     text = capsys.readouterr().out
     assert "subset: 10 of 20 poses" in text
+    assert "±: half of the 95 % interval, by the bootstrap over 2 clips" in text
     assert "P1 = MPJPE (mm) of 12 hypotheses" in text
     assert "P2 = P-MPJPE (mm) of 3 representatives of them" in text
     result = json.loads((tmp_path / "result.json").read_text())

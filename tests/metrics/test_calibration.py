@@ -10,7 +10,6 @@ from poseterior.metrics.calibration import (
     calibration_error,
     calibration_floor,
     coverage_ranks,
-    published_calibration,
     published_error,
     published_inside,
 )
@@ -152,22 +151,23 @@ def test_published_quantiles_are_numpys():
     assert (published_inside(samples, truth).numpy() == expected).all()
 
 
-def test_published_calibration_counts_and_skips():
+def test_published_error_counts_and_skips():
     """Poses that do not count and joints without any (NaN truth) change nothing; the batch may have any shape."""
     generator = torch.Generator().manual_seed(2)
     samples, truth = torch.randn(20, 2, 30, 5, 3, generator=generator), torch.randn(2, 30, 5, 3, generator=generator)
     counted = torch.rand(2, 30, 5, generator=generator) < 0.7
     counted[..., 4] = False
-    whole = published_calibration(samples, truth, counted)
+    whole = published_error(published_inside(samples, truth), counted)
     hidden = torch.where(counted.unsqueeze(-1), truth, torch.nan)
-    again = published_calibration(samples, hidden, counted)
-    assert again.error == whole.error == published_calibration(samples, truth, counted, joints=[0, 1, 2, 3]).error
-    assert whole.count.tolist() == counted.sum((0, 1)).tolist()
-    assert whole.coverage[:, 4].isnan().all()
-    joint = published_calibration(samples[..., :1, :], truth[..., :1, :], counted[..., :1])
-    torch.testing.assert_close(joint.coverage[:, 0], whole.coverage[:, 0])
-    one_pose = published_calibration(samples[:, 0, 0], truth[0, 0])
-    assert one_pose.coverage.unique().tolist() == [0.0, 1.0]
+    assert published_error(published_inside(samples, hidden), counted) == whole
+    assert published_error(published_inside(samples, truth), counted, joints=[0, 1, 2, 3]) == whole
+    flat = published_inside(samples.flatten(1, 2), truth.flatten(0, 1))
+    assert published_error(flat, counted.flatten(0, 1)) == whole
+    # One joint by itself: the share of its poses inside each ball.
+    joint = published_inside(samples[..., :1, :], truth[..., :1, :])
+    share = (joint * counted[..., :1]).sum((1, 2, 3)) / counted[..., 0].sum()
+    expected = float((share - torch.tensor(LEVELS)).abs().mean())
+    assert published_error(joint, counted[..., :1]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_published_error_of_nothing_is_nan():

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from conftest import STANDING
+from poseterior.evaluation.run import FORMAT
+from poseterior.evaluation.uncertainty import STATISTICS
 from poseterior.geometry.skeletons import get_skeleton
+from poseterior.metrics.resampling import uniform_band
 
 BODY = get_skeleton("h36m17")
 JOINTS = [name for name in BODY.joints if name != "pelvis"]
 LEVELS = [round(0.05 * i, 2) for i in range(21)]
+LOW, HIGH = (end.tolist() for end in uniform_band(300))
 COUNTS = [1, 2, 5, 10, 20, 50, 100, 200]
 #: Error of the mean (mm), spread over the honest spread, milliseconds a pose, megabytes.
 LIFTERS = {
@@ -51,7 +55,7 @@ def made_up(
         for lifter in lifters
     ]
     return {
-        "format": "poseterior-bench-1", "version": "0.1.0", "created": "2026-11-21T12:00:00+00:00",
+        "format": FORMAT, "version": "0.1.0", "created": "2026-11-21T12:00:00+00:00",
         "command": "poseterior bench --data stores/cmu-test --out bench", "samples": 200, "seed": 0, "poses": 1000,
         "machine": {"processor": "A processor", "cores": 2, "threads": 2, "torch": "2.13.0", "device": "cpu"},
         "skeleton": {"name": BODY.name, "joints": list(BODY.joints), "bones": [list(b) for b in BODY.bones], "root": 0},
@@ -61,7 +65,48 @@ def made_up(
             for name in lifters
         },
         "protocols": protocols, "units": units, "skipped": [],
+        "comparisons": {name: compared(units, name) for name in protocols},
     }  # fmt: skip
+
+
+def compared(units: list[dict[str, Any]], protocol: str, half: float = 0.03) -> dict[str, list[list[Any]]]:
+    """Comparisons two by two, each with the half width ``half`` of the larger value."""
+    found: dict[str, list[list[Any]]] = {}
+    for name, statistic in STATISTICS.items():
+        values = {u["lifter"]: _statistic(u, name) for u in units if u["protocol"] == protocol}
+        known = {lifter: value for lifter, value in values.items() if value is not None}
+        bad = {
+            lifter: value if statistic.target == -np.inf else -value if statistic.target == np.inf else abs(value - 0.9)
+            for lifter, value in known.items()
+        }
+        rows = [
+            [a, b, bad[b] - bad[a], half * max(abs(bad[a]), abs(bad[b]))]
+            for i, a in enumerate(bad)
+            for b in list(bad)[i + 1 :]
+        ]
+        if rows:
+            found[name] = rows
+    return found
+
+
+#: Where the statistics are in a unit.
+PATHS = {
+    "energy score": ("scores", "energy score"), "NLL": ("scores", "NLL"), "MPJPE": ("estimates", "mean", "MPJPE"),
+    "P-MPJPE": ("estimates", "mean", "P-MPJPE"), "best MPJPE": ("estimates", "best of 200", "MPJPE"),
+    "calibration": ("calibration", "all", "mean"), "calibration, visible": ("calibration", "visible", "mean"),
+    "calibration, missing": ("calibration", "missing", "mean"), "density coverage": ("density coverage", "error"),
+    "region": ("region", "mean"), "region, worst joint": ("region", "worst"), "region, whole pose": ("region", "pose"),
+    "region radius": ("region", "radius"), "bone spread": ("plausibility", "bone spread"),
+    "joint limits": ("plausibility", "joint limits"), "depth order": ("depth order", "accuracy"),
+    "medoid: MPJPE": ("estimates", "medoid", "MPJPE"),
+}  # fmt: skip
+
+
+def _statistic(unit: dict[str, Any], name: str) -> float | None:
+    value: Any = unit
+    for key in PATHS.get(name, ("none",)):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def unit_of(results: dict[str, Any], lifter: str, protocol: str) -> dict[str, Any]:
@@ -105,10 +150,13 @@ def _unit(lifter: str, protocol: str, hard: float, rng: np.random.Generator, wor
                    "pose energy score": round(0.7 * error, 2), "variogram score": 0.0123},
         "calibration": {"all": calibration, "visible": calibration, "missing": missing},
         "floor": {"published": 0.004, "mean": 0.003},
-        "TARP": {"levels": LEVELS, "coverage": coverage, "error": abs(signed), "band": 0.043,
+        "TARP": {"levels": LEVELS, "coverage": coverage, "error": abs(signed), "low": LOW, "high": HIGH,
                  "inside": abs(signed) < 0.04},
         "SBC": {"p values": {"depth of left wrist": 0.21, "depth of head": 0.0004}, "smallest": 0.0004, "level": 0.0008,
-                "uniform": False},
+                "uniform": False, "independent": {"depth of left wrist": 300, "depth of head": 200},
+                "histograms": {"depth of left wrist": [50] * 20,
+                               "depth of head": [round(50 + 80 * signed * (i - 9.5) / 9.5) for i in range(20)]}},
+        "uncertainty": {"groups": 24, "of": "clips", "confidence": 0.95, "half width": {}},
         "sharpness": {"visible": round(radius, 1), "missing": round(2.4 * radius, 1), "ratio": 2.4},
         "region": {"level": 0.9, "calibrated": True, "per joint": dict.fromkeys(JOINTS, 0.9), "mean": 0.904,
                    "worst": 0.87, "pose": round(0.9 - 0.05 * (hard - 1), 3), "radius": round(2.2 * error, 1)},
@@ -130,7 +178,7 @@ def _unit(lifter: str, protocol: str, hard: float, rng: np.random.Generator, wor
              "radius": round(radius * (1 + 0.2 * i), 1)}
             for i, (bin_, n) in enumerate((("0", 430), ("1-2", 510), ("3-4", 57), ("5-8", 3)))
         ],
-        "cost": {"milliseconds a pose": cost, "samples a second": round(200_000 / cost), "batch": 128, "threads": 2},
+        "cost": {"milliseconds per pose": cost, "samples per second": round(200_000 / cost), "batch": 128, "threads": 2},
         "checks": [], "worst": [_worst(error, spread, rng) for _ in range(worst)],
     }  # fmt: skip
     if lifter in ("flow", "mdn"):
@@ -140,8 +188,13 @@ def _unit(lifter: str, protocol: str, hard: float, rng: np.random.Generator, wor
             "coverage": coverage,
             "error": abs(signed),
             "signed": signed,
+            "low": LOW,
+            "high": HIGH,
+            "inside": abs(signed) < 0.04,
             "poses": 900,
         }
+    known = {name: value for name in PATHS if (value := _statistic(unit, name)) is not None}
+    unit["uncertainty"]["half width"] = {name: abs(round(0.1 * value, 4)) for name, value in known.items()}
     if lifter == "rotations":
         unit["rotations"] = {"MGEO": 14.2, "sample MGEO": 19.0}
     if abs(signed) > 0.1:

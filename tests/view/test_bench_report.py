@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_fixture import JOINTS, LEVELS, LIFTERS, MAIN, made_up, unit_of
+from bench_fixture import JOINTS, LEVELS, LIFTERS, MAIN, compared, made_up, unit_of
 
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import get_skeleton
-from poseterior.view.report import figures as figures
+from poseterior.view.report import figures, sticks
 from poseterior.view.report.page import BAD_CALIBRATION, report_html, save_report
 
 SECTIONS = [
-    "summary", "league", "best-of", "reliability", "joints", "masks", "sweeps", "cost", "worst", "tables", "glossary",
+    "summary", "league", "best-of", "reliability", "quantities", "joints", "masks", "sweeps", "cost", "worst", "tables", "glossary",
 ]  # fmt: skip
 
 
@@ -157,14 +157,14 @@ def test_numbers_of_the_league_table_are_those_of_the_results(
         expected = [
             unit["scores"]["energy score"], unit["scores"].get("NLL"), unit["estimates"]["mean"]["MPJPE"],
             unit["estimates"]["mean"]["P-MPJPE"], unit["estimates"]["best of 200"]["MPJPE"],
-            unit["calibration"]["visible"]["mean"], unit["calibration"]["missing"]["mean"], unit["region"]["mean"],
-            unit["region"]["worst"], unit["region"]["pose"], unit["region"]["radius"],
+            unit["calibration"]["visible"]["mean"], unit["calibration"]["missing"]["mean"],
+            unit.get("density coverage", {}).get("error"), 1.0, unit["region"]["mean"], unit["region"]["worst"], unit["region"]["pose"], unit["region"]["radius"],
             unit["plausibility"]["bone spread"], unit["plausibility"]["joint limits"],
-            unit["depth order"]["accuracy"], unit["cost"]["milliseconds a pose"],
+            unit["depth order"]["accuracy"], unit["cost"]["milliseconds per pose"],
         ]  # fmt: skip
         assert [float(value) if value else None for _, value, _ in cells] == expected
         assert cells[2][2] == f"{unit['estimates']['mean']['MPJPE']:.1f}"
-        assert cells[7][2] == "90.4"
+        assert cells[9][2] == "90.4"
         assert (cells[1][2] == "–") == ("NLL" not in unit["scores"])
 
 
@@ -175,28 +175,74 @@ def test_the_league_is_ranked_by_energy_score(page: Page, results: dict[str, Any
         assert scores == sorted(scores)
 
 
+def standing(page: Page, protocol: str, kind: str) -> list[list[str]]:
+    """The lifters that stand out so, by column."""
+    table = table_of(page, f"League table of {protocol}")
+    return [[name for name, cells in table.items() if cells[column][0] == kind] for column in range(17)]
+
+
 def test_the_best_is_bold_but_no_oracle_and_no_bought_radius(page: Page, results: dict[str, Any]) -> None:
-    table = table_of(page, "League table of cmu-test")
-    best = {column: [name for name, cells in table.items() if cells[column][0] == "best"] for column in range(15)}
-    assert "a perfect distribution would have a calibration error of about 0.003 here" in page.text
+    best, table = standing(page, "cmu-test", "best"), table_of(page, "League table of cmu-test")
     assert best[0] == ["flow"]
     assert best[4] == []
     assert {cells[4][0] for cells in table.values()} == {"oracle"}
-    # all alike: none is best
-    assert best[7] == []
+    # all alike: none is best, and none is level with it
+    assert best[9] == standing(page, "cmu-test", "level")[9] == []
     # "supervised" has the least spread because it is over-confident
     spread = {lifter: unit_of(results, lifter, "cmu-test")["plausibility"]["bone spread"] for lifter in LIFTERS}
     assert min(spread, key=spread.__getitem__) == "supervised"
     assert unit_of(results, "supervised", "cmu-test")["calibration"]["all"]["mean"] > BAD_CALIBRATION
-    assert best[11] == ["mdn"]
+    assert best[13] == ["mdn"]
+    # times are not resampled: within a fifth they are alike
+    assert best[16] == []
+    assert set(standing(page, "cmu-test", "level")[16]) == {"supervised", "unsupervised"}
+
+
+def test_what_chance_may_explain_is_not_bold(results: dict[str, Any]) -> None:
+    """flow's energy score is a twentieth below mdn's: bold with a sure difference, level with an unsure one."""
+    changed = copy.deepcopy(results)
+    changed["comparisons"]["cmu-test"] = compared(changed["units"], "cmu-test", half=0.12)
+    page = Page(report_html(changed))
+    assert standing(page, "cmu-test", "best")[0] == []
+    assert set(standing(page, "cmu-test", "level")[0]) == {"flow", "mdn"}
+    assert standing(page, "cmu-clean", "best")[0] == ["flow"]
+    assert "flow and mdn are level in energy score (28.5 ±2.9 and 30.6 ±3.1 mm): 24 clips do not" in page.text
+    assert "flow has the best energy score (28.5 ±2.9 mm), beyond chance." in Page(report_html(results)).text
+
+
+def test_without_comparisons_nothing_is_bold(results: dict[str, Any]) -> None:
+    changed = copy.deepcopy(results)
+    del changed["comparisons"]
+    assert not any(standing(Page(report_html(changed)), "cmu-test", "best"))
+
+
+def test_numbers_stand_with_what_they_may_be_off_by(text: str, results: dict[str, Any]) -> None:
+    half = unit_of(results, "flow", "cmu-test")["uncertainty"]["half width"]
+    assert f'<small class="half">±{half["MPJPE"]:.1f}</small>' in text
+    assert f'<small class="half">±{100 * half["region"]:.1f}</small>' in text
+    assert "± is half of the 95 % interval, by the bootstrap over 24 clips." in text
 
 
 def test_coverage_nearest_to_its_level_is_best() -> None:
     results = made_up(("flow", "mdn", "rotations"), sweeps=False, main=1)
     for lifter, share in (("flow", 0.97), ("mdn", 0.885), ("rotations", 0.80)):
         unit_of(results, lifter, "cmu-test")["region"]["mean"] = share
-    table = table_of(Page(report_html(results)), "League table")
-    assert [lifter for lifter, cells in table.items() if cells[7][0] == "best"] == ["mdn"]
+    results["comparisons"]["cmu-test"] = compared(results["units"], "cmu-test")
+    assert standing(Page(report_html(results)), "cmu-test", "best")[9] == ["mdn"]
+
+
+def test_the_whole_pose_has_a_verdict_of_its_own() -> None:
+    results = made_up(("flow", "mdn"), sweeps=False, main=1)
+    unit = unit_of(results, "flow", "cmu-test")
+    unit["density coverage"] |= {"error": 0.13, "signed": -0.12, "inside": False}
+    sentence = "The density of the whole pose is wrong: regions that claim 20 % hold 49 % of the truths."
+    unit["checks"] = [{"kind": "whole pose", "severity": "warning", "sentence": sentence}]
+    text = report_html(results)
+    cells = table_of(Page(text), "League table of cmu-test")["flow"]
+    assert [cells[7][2], cells[8][2]] == ["0.130", "1"]
+    assert "<small>under-confident</small>" in text
+    assert sentence in text
+    assert "As a whole the pose is not what flow says: see the checks." in text
 
 
 def test_badly_calibrated_lifters_are_marked_in_words(text: str) -> None:
@@ -312,6 +358,7 @@ def test_any_part_may_be_absent(key: str) -> None:
     results = made_up(("flow",), sweeps=False, main=1)
     del results["units"][0][key]
     gone = {"best of N": "best-of", "per joint": "joints", "by missing": "masks", "cost": "cost", "worst": "worst"}
+    gone |= {"SBC": "quantities"}
     sections = Page(report_html(results)).sections
     assert gone.get(key) not in sections
     assert set(SECTIONS) - set(sections) - {"sweeps"} <= {gone.get(key, "cost" if key == "scores" else "")}
@@ -356,7 +403,7 @@ def test_without_main_protocols_the_first_one_is_shown() -> None:
     ("change", "message"),
     [
         ({"format": "poseterior-bench-9"},
-         "format: expected 'poseterior-bench-1', got 'poseterior-bench-9'; make the results with `poseterior bench`"),
+         "format: expected 'poseterior-bench-2', got 'poseterior-bench-9'; make the results with `poseterior bench`"),
         ({"units": []}, "the results have no 'units': nothing was measured; run `poseterior bench` again"),
         ({"units": [{"lifter": "x", "protocol": "cmu-test"}]},
          "units: the lifter 'x' is not among the lifters; known: mdn"),
@@ -408,7 +455,7 @@ def test_charts_of_nothing_are_none() -> None:
     assert figures.masks_figure({"flow": []}, styles, "mm") is None
     assert figures.sweep_figure({"flow": []}, styles, "px", "mm") is None
     assert figures.cost_figure(units, styles, {}, lambda unit: 1.0, "mm") is None
-    assert figures.skeleton_svg({}, made_up(("flow",), sweeps=False)["skeleton"], "flow") is None
+    assert sticks.skeleton_svg({}, made_up(("flow",), sweeps=False)["skeleton"], "flow") is None
 
 
 def test_limbs_stand_apart_from_counts() -> None:
@@ -431,7 +478,7 @@ def test_styles_differ() -> None:
 def test_labels_of_the_cost_chart_do_not_overlap() -> None:
     names = [f"lifter {i}" for i in range(7)]
     units = {
-        name: {"cost": {"milliseconds a pose": 1.0 + 0.1 * i}, "scores": {"energy score": 30.0 + 2 * i}}
+        name: {"cost": {"milliseconds per pose": 1.0 + 0.1 * i}, "scores": {"energy score": 30.0 + 2 * i}}
         for i, name in enumerate(names)
     }
     figure = figures.cost_figure(
@@ -446,7 +493,7 @@ def test_labels_of_the_cost_chart_do_not_overlap() -> None:
 
 def test_circles_have_the_scale_of_the_body() -> None:
     results = made_up(("flow",), sweeps=False, main=1)
-    svg = figures.skeleton_svg(results["units"][0], results["skeleton"], "flow")
+    svg = sticks.skeleton_svg(results["units"][0], results["skeleton"], "flow")
     assert svg is not None
     row = results["units"][0]["per joint"]["left_elbow"]
     radii = re.findall(r'cx="440" cy="-330" r="([^"]+)"', svg)
@@ -457,7 +504,7 @@ def test_circles_have_the_scale_of_the_body() -> None:
 def test_worst_pose_shows_what_was_hidden() -> None:
     results = made_up(("flow",), sweeps=False, main=1, worst=1)
     pose = results["units"][0]["worst"][0]
-    svg = figures.worst_pose_svg(pose, results["skeleton"], 0, "a pose")
+    svg = sticks.worst_pose_svg(pose, results["skeleton"], 0, "a pose")
     # two hidden joints have no keypoint, but a place in the truth, from the camera and from the side
     assert svg.count('class="hidden"') == 2 * 2
     assert svg.count('class="hypothesis"') == 2 * 8
@@ -465,6 +512,73 @@ def test_worst_pose_shows_what_was_hidden() -> None:
     assert len(get_skeleton("h36m17").bones) == 16
     (truth, _) = re.findall(r'd="([^"]+)" class="truth"', svg)
     assert truth.count("M") == 16
+
+
+def test_ranks_are_drawn_as_gaps_from_uniform() -> None:
+    results = made_up(("flow", "relative"), sweeps=False, main=1)
+    units = {unit["lifter"]: unit for unit in results["units"]}
+    units["flow"]["SBC"]["histograms"]["depth of head"] = [100] * 10 + [0] * 10
+    svg = sticks.ranks_svg(units, figures.styles_of(list(units)), "depth of head", "ranks")
+    assert svg is not None
+    lines = re.findall(r'<path d="([^"]+)" style="([^"]+)" class="ranks"', svg)
+    assert [style for _, style in lines] == ["stroke:var(--c0)", "stroke:var(--c1)"]
+    points = [tuple(map(float, point.split())) for point in lines[0][0][1:].split("L")]
+    assert len(points) == 21
+    assert points[0] == points[-1][1:] + (0.0,) == (0.0, 0.0)
+    # half of the ranks' range holds all of them: a share of 1 at 0.5, cut at 0.3 above its level
+    assert points[2] == (10.0, -10.0)
+    assert points[10] == (50.0, -30.0)
+    assert svg.count('class="band"') == 1
+    assert sticks.ranks_svg({"flow": {}}, figures.styles_of(["flow"]), "depth of head", "ranks") is None
+
+
+def test_wrong_quantities_are_named(text: str) -> None:
+    assert "depth of head: wrong for all" in text
+    assert "depth of left wrist: wrong" not in text
+
+
+def test_a_colour_is_a_lifter_and_nothing_else(text: str) -> None:
+    """All that has a hue is --c0 ... --c5; everything else is ink and greys, whose channels are close together."""
+    style = text[text.index("<style>") : text.index("</style>")]
+    for name, colour in re.findall(r"--([a-z0-9]+): (#[0-9a-f]{6})", style):
+        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        grey = max(red, green, blue) - min(red, green, blue) <= 30
+        assert grey == (not re.fullmatch(r"c\d", name)), (name, colour)
+    assert not re.findall(r"(?<!-)#[0-9a-fA-F]{3,6}\b", re.sub(r"--[a-z0-9]+: #[0-9a-f]{6}", "", style))
+    used = set(re.findall(r"[.\w\s]*\{[^}]*var\(--c\d\)[^}]*\}", style))
+    assert used == set()  # styles never take a lifter's colour: only pictures of that lifter do
+
+
+def _seen(colour: str, kind: str) -> tuple[float, ...]:
+    """CIELAB of a colour as people see it who lack one kind of cones (Machado et al. 2009, full severity)."""
+    matrices = {
+        "normal": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+        "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+        "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+        "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+    }
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    linear = [max(0.0, sum(m * c for m, c in zip(row, linear, strict=True))) for row in matrices[kind]]
+    to_xyz = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+    white = (0.9505, 1.0, 1.089)
+    ratio = [sum(m * c for m, c in zip(row, linear, strict=True)) / w for row, w in zip(to_xyz, white, strict=True)]
+    x, y, z = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in ratio)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+@pytest.mark.parametrize("kind", ["normal", "protan", "deutan", "tritan"])
+def test_lifters_are_told_apart_by_colour_blind_people(kind: str, text: str) -> None:
+    """And from the inks, on light and dark screens: at least 10 in CIELAB, four times what is just noticed."""
+    style = text[text.index("<style>") : text.index("</style>")]
+    light, dark = style.split("@media (prefers-color-scheme: dark)")[:2]
+    for half in (light, dark):
+        colours = dict(re.findall(r"--([a-z0-9]+): (#[0-9a-f]{6})", half))
+        lifters = [_seen(colours[f"c{i}"], kind) for i in range(6)]
+        inks = [_seen(colours[name], kind) for name in ("ink", "panel")]
+        for i, a in enumerate(lifters):
+            for b in (*lifters[i + 1 :], *inks):
+                assert sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5 > 10, (kind, i)
 
 
 # -- browser -----------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import torch
 from conftest import STANDING
 from poseterior.data.observations import Observations, ObservationSet
 from poseterior.distributions.mixture import MixturePoseDistribution
-from poseterior.evaluation.evaluate import SIZES, evaluate
+from poseterior.evaluation import evaluate
+from poseterior.evaluation.measure import SIZES, _evenly
 from poseterior.files.errors import InputError
 from poseterior.geometry.kinematics import ANKLE_HEIGHT, body_height
 from poseterior.geometry.skeletons import SKELETONS
@@ -123,7 +124,7 @@ def people(factors: torch.Tensor) -> ObservationSet:
 def test_evaluation_has_the_sizes_of_the_poses() -> None:
     factors = torch.linspace(0.8, 1.2, 60)
     data = people(factors)
-    size = evaluate(Standing(), data, samples=4, mode_poses=0, chunk=16)["size"]
+    size = evaluate(Standing(), data, samples=4, mode_poses=0)["size"]
     one = float(body_height(torch.tensor([STANDING[joint] for joint in BODY.joints]))) - ANKLE_HEIGHT
     assert size["true"] == pytest.approx((one * factors).tolist(), abs=1e-4)  # as large as the pose
     assert size["predicted"] == pytest.approx([one] * 60, abs=1e-4)
@@ -146,14 +147,11 @@ def test_poses_whose_size_is_not_known_are_left_out(tmp_path: Path) -> None:
 
 
 def test_many_sizes_are_thinned_evenly() -> None:
-    from poseterior.evaluation.evaluate import _sizes
-
-    sizes = torch.arange(2 * SIZES + 1.0)[:, None].repeat(1, 2) + 1
-    kept = _sizes(sizes)["true"]
+    kept = _evenly(2 * SIZES + 1, SIZES).tolist()
     assert len(kept) == SIZES
-    assert (kept[0], kept[-1]) == (1.0, 2 * SIZES + 1)
-    assert set(np.diff(kept)) <= {2.0, 3.0}
-    assert len(_sizes(sizes[:SIZES])["true"]) == SIZES
+    assert (kept[0], kept[-1]) == (0, 2 * SIZES)
+    assert set(np.diff(kept)) <= {2, 3}
+    assert _evenly(SIZES, SIZES).tolist() == list(range(SIZES))
 
 
 def test_picture_is_written_with_the_others(tmp_path: Path) -> None:

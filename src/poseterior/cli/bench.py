@@ -8,27 +8,28 @@ from typing import Any
 
 import tyro
 
-#: Columns of the league table on the terminal: title, path into a unit, digits.
-_COLUMNS: tuple[tuple[str, tuple[str, ...], int], ...] = (
-    ("energy", ("scores", "energy score"), 1),
-    ("MPJPE", ("estimates", "mean", "MPJPE"), 1),
-    ("P-MPJPE", ("estimates", "mean", "P-MPJPE"), 1),
-    ("calib.", ("calibration", "all", "mean"), 3),
-    ("signed", ("calibration", "all", "signed"), 3),
-    ("region", ("region", "mean"), 3),
-    ("ms", ("cost", "milliseconds a pose"), 1),
+from ._uncertain import explained, plus_minus
+
+#: Columns of the league table on the terminal: title, path into a unit, name of its uncertainty, digits.
+_COLUMNS: tuple[tuple[str, tuple[str, ...], str, int], ...] = (
+    ("energy", ("scores", "energy score"), "energy score", 1),
+    ("MPJPE", ("estimates", "mean", "MPJPE"), "MPJPE", 1),
+    ("P-MPJPE", ("estimates", "mean", "P-MPJPE"), "P-MPJPE", 1),
+    ("calib.", ("calibration", "all", "mean"), "calibration", 3),
+    ("signed", ("calibration", "all", "signed"), "", 3),
+    ("region", ("region", "mean"), "region", 3),
+    ("ms", ("cost", "milliseconds per pose"), "", 1),
 )
 _LEGEND = (
     "energy: energy score, mm, the smaller the better; calib.: calibration error, 0 to 0.5; signed: positive is "
-    "over-confident; region: share of truths in the 90 % region; ms: a pose; best: oracle, looks at the truth"
+    "over-confident; region: share of truths in the 90 % region; ms: per pose; best: oracle, looks at the truth"
 )
 
 
-def _value(unit: dict[str, Any], path: tuple[str, ...], digits: int) -> str:
+def _value(unit: dict[str, Any], path: tuple[str, ...], name: str, digits: int) -> str:
     from ..view.report.figures import number
 
-    value = number(unit, *path)
-    return "–" if value is None else f"{value:.{digits}f}"
+    return plus_minus(unit, name, number(unit, *path), digits)
 
 
 def _tables(result: dict[str, Any]) -> Any:
@@ -47,13 +48,14 @@ def _tables(result: dict[str, Any]) -> Any:
         title = f"{name}: {protocol['description']} ({protocol['poses']} poses)"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("lifter", no_wrap=True)
-        for heading, _, _ in _COLUMNS:
+        for heading, *_ in _COLUMNS:
             table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
         table.add_column("best", justify="right", style="dim italic", no_wrap=True, min_width=5)
         for unit in sorted(units, key=lambda unit: unit["scores"]["energy score"]):
-            row = [_value(unit, path, digits) for _, path, digits in _COLUMNS]
-            table.add_row(unit["lifter"], *row, _value(unit, ("estimates", best, "MPJPE"), 1))
-        parts.append(table)
+            row = [_value(unit, path, half, digits) for _, path, half, digits in _COLUMNS]
+            table.add_row(unit["lifter"], *row, _value(unit, ("estimates", best, "MPJPE"), "best MPJPE", 1))
+        parts += [table, Text(explained(units[0]))]
+        parts += [Text(sentence) for sentence in standing(result, name)]
     parts += [Text(_LEGEND)]
     sweeps = [name for name, protocol in result["protocols"].items() if protocol["group"] != "main"]
     if sweeps:
@@ -63,8 +65,17 @@ def _tables(result: dict[str, Any]) -> Any:
     return Group(*parts)
 
 
+def standing(result: dict[str, Any], protocol: str) -> list[str]:
+    """Which lifter has the best energy score for certain, or which ones cannot be told apart."""
+    from ..view.report.findings import standing_sentence
+
+    units = {unit["lifter"]: unit for unit in result["units"] if unit["protocol"] == protocol}
+    sentence = standing_sentence(result, protocol, units)
+    return [sentence] if sentence else []
+
+
 def _errors(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a lifter gets plainly wrong, once a lifter and kind."""
+    """What a lifter gets plainly wrong, once per lifter and kind."""
     found: dict[tuple[str, str], str] = {}
     for unit in result["units"]:
         for check in unit["checks"]:
@@ -77,7 +88,9 @@ def _errors(result: dict[str, Any]) -> list[tuple[str, str]]:
 class Bench:
     """Compare lifters on the same inputs: accuracy, calibration, sharpness, plausibility and cost side by side.
 
-    Runs every lifter on every protocol, writes OUT/bench.json and OUT/report.html, and goes on where it stopped.
+    Runs every lifter on every protocol, writes OUT/bench.json, OUT/poses.parquet (the scores of every pose) and
+    OUT/report.html, and goes on where it stopped. ± is half of a 95 % interval over clips; lifters are compared two by
+    two.
     Protocols: simulated, cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, bandai-cross, and the sweeps
     masks-*, noise-*, pitch-*, fov-*; the groups main, masks, noise, pitch and "field of view" name them together.
 
@@ -101,7 +114,7 @@ class Bench:
     out: Path = Path("bench")
     """Folder of the result, the report, and what is kept between runs."""
     samples: int = 200
-    """Hypotheses a pose."""
+    """Hypotheses per pose."""
     poses: int = 1000
     """Poses of a main protocol, at most."""
     sweep_poses: int = 200
@@ -119,7 +132,7 @@ class Bench:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from ..evaluation.plan import contenders, plan
+        from ..evaluation.plan import entries, tasks
         from ..evaluation.run import Settings, run_benchmark
         from ..view.report.page import save_report
         from ._common import check_device
@@ -127,8 +140,8 @@ class Bench:
         device = check_device(self.device)
         settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
         settings.check()
-        protocols = plan(self.protocol, self.data, self.cross, self.observations)
-        lifters = contenders(self.lifters, self.peer, self.results, self.samples, device)
+        protocols = tasks(self.protocol, self.data, self.cross, self.observations)
+        lifters = entries(self.lifters, self.peer, self.results, self.samples, device)
         columns = (
             MofNCompleteColumn(),
             BarColumn(bar_width=20),
@@ -146,8 +159,9 @@ class Bench:
             result = run_benchmark(lifters, protocols, self.out, settings, command, report)
         console = Console()
         # Where nobody looks at a screen, no column has to be cut.
-        Console(width=console.width if console.is_terminal else 110).print(_tables(result))
+        Console(width=console.width if console.is_terminal else 120).print(_tables(result))
         page = self.out / "report.html"
         save_report(result, page)
         print(f"wrote {self.out / 'bench.json'}")
+        print(f"wrote {self.out / 'poses.parquet'}")
         print(f"wrote {page}")

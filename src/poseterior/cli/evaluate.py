@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from ._uncertain import explained, plus_minus
+
 if TYPE_CHECKING:
     from ..data.observations import ObservationSet
 
@@ -20,33 +22,61 @@ def _tables(result: dict[str, Any]) -> Any:
     from rich.console import Group
     from rich.table import Table
 
-    metrics = Table(title=f"{result['protocol']}, {result['poses']} poses, {result['samples']} samples")
-    metrics.title_justify = "left"
-    metrics.add_column("metric")
-    metrics.add_column("value", justify="right")
-    units = {"PCK": "%", "AUC": "%", "NLL": "nats a dimension"}
-    for name, value in result["metrics"].items():
-        unit = next((u for key, u in units.items() if key in name), "mm")
-        metrics.add_row(f"{name} ({unit})", f"{value:.3f}" if "NLL" in name else f"{value:.1f}")
-    order = result["depth order"]
-    for name in ("accuracy", "accuracy over 100 mm", "calibration error"):
-        metrics.add_row(f"depth order {name}", f"{order[name]:.3f}")
+    scores = Table(title="proper scores, bodies, depth order", title_justify="left")
+    scores.add_column("number")
+    scores.add_column("value", justify="right")
+    for name, value, digits in _single(result):
+        scores.add_row(name, plus_minus(result, name.partition(" (")[0], value, digits))
     calibration = Table(title="calibration error (signed: positive is over-confident)", title_justify="left")
     for column in ("joints", "mean", "worst", "signed", "signed limbs", "90 % radius (mm)"):
         calibration.add_column(column, justify="left" if column == "joints" else "right")
     for name, row in result["calibration"].items():
-        if row:
-            bar = result["error bar"].get(name)
-            values = ["" if row[k] is None else f"{row[k]:.3f}" for k in ("mean", "worst", "signed", "signed limbs")]
-            calibration.add_row(name, *values, "" if bar is None else f"{bar:.0f}")
+        bar = result["sharpness"].get(name)
+        values = ["" if row[k] is None else f"{row[k]:.3f}" for k in ("worst", "signed", "signed limbs")]
+        mean = plus_minus(result, "calibration" if name == "all" else f"calibration, {name}", row["mean"], 3)
+        calibration.add_row(name, mean, *values, "" if bar is None else f"{bar:.0f}")
     published = _published(result["published"], f"{result['samples']} hypotheses")
-    if "clustered" in result:
-        published += _published(result["clustered"], f"{result['clustered']['clusters']} representatives of them")
-    return Group(metrics, calibration, *published, _spread(result["published"]["spread"]))
+    if "clustered" in result["published"]:
+        clustered = result["published"]["clustered"]
+        published += _published(clustered, f"{clustered['clusters']} representatives of them")
+    return Group(_estimates(result), scores, calibration, *published, _spread(result["published"]["spread"]))
+
+
+def _estimates(result: dict[str, Any]) -> Any:
+    """Single poses that stand for the hypotheses."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['protocol']}, {result['poses']} poses, {result['samples']} samples: single poses")
+    table.title_justify = "left"
+    names = ("MPJPE", "N-MPJPE", "P-MPJPE", "PCK@150", "AUC", "CPS")
+    for column in ("pose", *(f"{name} ({'%' if name in ('PCK@150', 'AUC') else 'mm'})" for name in names)):
+        table.add_column(column, justify="left" if column == "pose" else "right")
+    for estimate, row in result["estimates"].items():
+        remark = " (oracle)" if estimate in result["oracles"] else f" ({row['poses']} poses)" if "poses" in row else ""
+        key = {"mean": "", result["oracles"][0]: "best "}.get(estimate)
+        values = [
+            f"{row[name]:.1f}" if key is None else plus_minus(result, f"{key}{name}", row[name], 1) for name in names
+        ]
+        table.add_row(f"{estimate}{remark}", *values)
+    return table
+
+
+def _single(result: dict[str, Any]) -> list[tuple[str, float, int]]:
+    """Numbers that stand alone: name and unit, value, digits."""
+    scores, bodies, order = result["scores"], result["plausibility"], result["depth order"]
+    rows = [(f"{n} (mm)", scores[n], 1) for n in ("energy score", "CRPS", "pose energy score")]
+    rows += [("variogram score (mm)", scores["variogram score"], 2)]
+    if "NLL" in scores:
+        few = "" if scores["NLL poses"] == result["poses"] else f", {scores['NLL poses']} poses"
+        rows += [(f"NLL (nats per dimension{few})", scores["NLL"], 3)]
+    rows += [(f"{n} (mm)", bodies[n], 1) for n in ("bone spread", "bone error")]
+    rows += [("joint limits (%)", bodies["joint limits"], 2), ("depth order (share)", order["accuracy"], 3)]
+    rows += [("depth order over 100 mm (share)", order["accuracy over 100 mm"], 3)]
+    return [*rows, ("depth order calibration error", order["calibration error"], 3)]
 
 
 def _published(section: dict[str, Any], what: str) -> list[Any]:
-    """A table a protocol: one row an action, and their averages. PCK has no alignment (P1), CPS has (P2)."""
+    """A table per protocol: one row per action, and their averages. PCK has no alignment (P1), CPS has (P2)."""
     tables = []
     for protocol, title, score in (("P1", "P1 = MPJPE (mm)", "PCK@150"), ("P2", "P2 = P-MPJPE (mm)", "CPS")):
         errors, scores = section[protocol], section["best hypothesis"]
@@ -89,12 +119,16 @@ class Evaluate:
     weights: tyro.conf.Positional[str]
     """A shipped lifter or a folder with trained weights."""
     data: Path
-    """Observations made by `poseterior data simulate`."""
+    """Observations (`poseterior data simulate` or `poseterior data import` makes some), or a pose store."""
+    protocol: str | None = None
+    """How a pose store is observed, e.g. cmu-test."""
+    poses: int | None = None
+    """Measure at most so many poses, evenly spread (default: all)."""
     samples: int = 200
-    """Hypotheses a pose (N of best-of-N)."""
+    """Hypotheses per pose (N of best-of-N)."""
     seed: int = 0
     """Seed of the samples."""
-    mode_poses: int = 500
+    mode_poses: int = 60
     """Measure the mode on so many poses (mode finding is slow)."""
     clusters: int | None = None
     """Also measure so many representatives of the hypotheses, found by k-means."""
@@ -114,26 +148,36 @@ class Evaluate:
 
         from rich.console import Console
 
-        from ..data.observations import load_observations
-        from ..evaluation.evaluate import evaluate
+        from ..evaluation.measure import evaluate, observed
         from ..files.writing import atomic_write
         from ..lifters import load
         from ..view.evaluation import evaluation_folder, save_evaluation_figures
         from ._common import check_device, check_extension
 
         check_extension(self.out, "--out", (".json",))
-        data, subset = self._selected(load_observations(self.data))
+        data, subset = self._selected(observed(self.data, self.protocol, self.poses))
         device = check_device(self.device)
         lifter = load(self.weights)
         if self.figures is not None:
             evaluation_folder(self.figures)
         result = evaluate(
-            lifter, data, self.samples, self.seed, mode_poses=self.mode_poses, device=device, clusters=self.clusters
+            lifter,
+            data,
+            samples=self.samples,
+            seed=self.seed,
+            mode_poses=self.mode_poses,
+            clusters=self.clusters,
+            device=device,
         )
         if subset:
             result["subset"] = subset
             print(f"subset: {subset['poses']} of {subset['of']} poses")
-        Console().print(_tables(result))
+        console = Console()
+        # Where nobody looks at a screen, no column has to be cut.
+        Console(width=console.width if console.is_terminal else 120).print(_tables(result))
+        print(explained(result))
+        for found in result["checks"]:
+            print(f"{found['severity']}: {found['sentence']}")
         if self.out is not None:
             with atomic_write(self.out) as file:
                 file.write((json.dumps(result, indent=2) + "\n").encode())

@@ -1,1 +1,5 @@
-"""How good, and how honest: one comparison of all lifters."""
+"""One pass that measures everything: `evaluate` for one lifter, the benchmark for many."""
+
+from .measure import evaluate
+
+__all__ = ["evaluate"]

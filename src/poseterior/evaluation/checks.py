@@ -11,7 +11,7 @@ told apart.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -34,9 +34,11 @@ __all__ = [
     "check_identical",
     "check_missing_spread",
     "check_oracle",
+    "check_quantities",
     "check_size",
     "check_units",
     "check_unrelated",
+    "check_whole_pose",
     "joint_assignment",
     "size_factor",
 ]
@@ -51,6 +53,10 @@ _UNITS = {1000.0: "millimetres", 100.0: "centimetres", 1000.0 / 25.4: "inches"}
 _NO_BODY = 2.0
 #: Of a mean signed calibration error beyond this (0.5 at most), bars are wrong by 15 % or more.
 _BARS_WRONG = 0.1
+#: Whole poses are called wrong from this mean coverage error on, if chance does not explain it.
+_POSE_WRONG = 0.05
+#: So many quantities are named in a sentence.
+_NAMED = 4
 #: A correction counts if it takes the mean error down to this share at most.
 _IMPROVES = 0.9
 
@@ -83,11 +89,11 @@ def check(
     Args:
         mean, truth: relative to the pelvis, camera axes; the truth in metres.
         valid: joints that exist in the truth; values of the others are ignored.
-        samples: a few hypotheses a pose (eight are enough).
+        samples: a few hypotheses per pose (eight are enough).
         visible: keypoints that were there.
         measured: the benchmark's numbers about the same poses. It reads ``calibration`` (``signed`` of ``visible`` and
-            ``missing``), ``bars`` (`bar_factor` of the same two), ``estimates`` and ``oracles``; what is absent
-            is not checked.
+            ``missing``), ``bars`` (`bar_factor` of the same two), ``density coverage``, ``TARP``, ``SBC``,
+            ``estimates`` and ``oracles``; what is absent is not checked.
         root_offset: how far from zero the poses' roots were before they were moved there, metres.
 
     Returns:
@@ -107,7 +113,7 @@ def check(
     found += identical
     # Without any spread there are no bars to judge.
     if not identical:
-        found += check_bars(measured)
+        found += check_bars(measured) + check_whole_pose(measured) + check_quantities(measured)
         # Depth may be so uncertain that a joint in the picture is hardly more certain: bars that hold are right.
         signed = measured.get("calibration", {}).get("missing", {}).get("signed")
         if samples is not None and visible is not None and (signed is None or signed >= _BARS_WRONG):
@@ -460,6 +466,78 @@ def check_bars(measured: Mapping[str, Any]) -> list[Check]:
         )
         found.append(Check("over-confident" if over else "under-confident", "warning", sentence))
     return found
+
+
+def check_whole_pose(measured: Mapping[str, Any]) -> list[Check]:
+    """Regions of the whole pose that do not hold what they say, beyond chance and by `_POSE_WRONG` on average.
+
+    Of a distribution with a density its regions of highest density; of another balls around poses of other clips.
+    """
+    density = measured.get("density coverage", {})
+    if density:
+        if not _is_off(density):
+            return []
+        level, share = _worst_level(density)
+        sentence = (
+            f"The density of the whole pose is wrong: regions of highest density that claim {level} % hold {share} % "
+            f"of the truths (coverage error {density['error']:.2f}). Do not read `log_prob` as the probability of a "
+            "whole pose; joints one by one are judged apart."
+        )
+        return [Check("whole pose", "warning", sentence)]
+    tarp = measured.get("TARP", {})
+    if not tarp or not _is_off(tarp):
+        return []
+    level, share = _worst_level(tarp)
+    sentence = (
+        f"The hypotheses of the whole pose are wrong together: balls around poses of other clips that should hold "
+        f"{level} % of the truths hold {share} % (coverage error {tarp['error']:.2f}). Joints one by one are judged "
+        "apart; how they go together is not right."
+    )
+    return [Check("whole pose", "warning", sentence)]
+
+
+def _is_off(curve: Mapping[str, Any]) -> bool:
+    return not curve["inside"] and curve["error"] >= _POSE_WRONG
+
+
+def _worst_level(curve: Mapping[str, Any]) -> tuple[int, int]:
+    """Level and share (%) where the curve is farthest from the diagonal."""
+    rows = zip(curve["levels"], curve["coverage"], strict=True)
+    level, share = max(rows, key=lambda row: abs(row[0] - row[1]))
+    return round(100 * level), round(100 * share)
+
+
+def check_quantities(measured: Mapping[str, Any]) -> list[Check]:
+    """Quantities with a name, such as the size of the body, that the hypotheses get wrong beyond chance (SBC)."""
+    sbc = measured.get("SBC", {})
+    wrong = []
+    for name, p in sorted(sbc.get("p values", {}).items(), key=lambda item: item[1]):
+        how = _how_ranks_lie(sbc["histograms"][name]) if p < sbc["level"] else ""
+        if how:
+            wrong.append(f"{name} ({how}; p {'< 1e-9' if p < 1e-9 else f'= {p:.1g}'})")
+    if not wrong:
+        return []
+    few = f"{len(wrong)} of {len(sbc['p values'])} quantities"
+    more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    sentence = f"What the hypotheses say of {few} is wrong beyond chance: {'; '.join(wrong[:_NAMED])}{more}."
+    return [Check("quantities", "warning", sentence)]
+
+
+def _how_ranks_lie(histogram: Sequence[int]) -> str:
+    """What ranks of the truth among the hypotheses say; empty if they are as good as uniform."""
+    total, bins = max(1, sum(histogram)), len(histogram)
+    share = [count / total for count in histogram]
+    middle = [(i + 0.5) / bins for i in range(bins)]
+    gaps = [sum(share[: i + 1]) - (i + 1) / bins for i in range(bins)]
+    if max(map(abs, gaps)) < _POSE_WRONG:
+        return ""
+    mean = sum(s * m for s, m in zip(share, middle, strict=True))
+    variance = sum(s * (m - mean) ** 2 for s, m in zip(share, middle, strict=True))
+    # In units of what a uniform rank has of each: a shift of the mean, or too many at the ends or in the middle.
+    if abs(mean - 0.5) * 12**0.5 >= abs(12 * variance - 1):
+        times = 100 * max(mean, 1 - mean)
+        return f"the truth is {'larger' if mean > 0.5 else 'smaller'} than {times:.0f} % of them on average"
+    return "they are too sure of it" if 12 * variance > 1 else "they are too unsure of it"
 
 
 def check_missing_spread(samples: Tensor, valid: Tensor, visible: Tensor) -> list[Check]:

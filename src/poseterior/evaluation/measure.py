@@ -1,341 +1,233 @@
-"""Every number of the benchmark about one lifter on one set of observations.
+"""Every number about one lifter on one set of observations, read from one pass over the poses.
 
-`evaluate` is the quick look and the published tables; this is the long one: single poses with and without looking at
-the truth, proper scores, calibration from five sides, sharpness, plausibility, cost, checks and the worst poses.
-Distances in the result are millimetres, shares 0 to 1, unless a key says otherwise.
+Single poses with and without looking at the truth, proper scores, calibration from five sides, sharpness, plausibility,
+cost, checks, the worst poses, how sure each number is, and the tables that papers print. Distances in the result are
+millimetres, shares 0 to 1, unless a key says otherwise.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..data.observations import ObservationSet
-from ..data.simulation.bodies import BodyObservations
-from ..distributions.base import PoseDistribution, SampledPoseDistribution
-from ..distributions.empirical import EmpiricalPoseDistribution
-from ..distributions.regions import region_of
+from ..data.observations import ObservationSet, load_observations
+from ..data.simulation.protocols import PROTOCOLS, simulate
 from ..files.errors import InputError
-from ..geometry.kinematics import similarity_align
-from ..keypoints import Keypoints2D
-from ..lifters import Lifter
-from ..metrics import accuracy, diagnostics, estimates, plausibility, scores
-from ..metrics.calibration import (
-    LEVELS,
-    calibration_error,
-    calibration_floor,
-    coverage_ranks,
-    published_error,
-    published_inside,
-)
-from ..metrics.rotations import mgeo
+from ..lifters import Lifter, load
+from ..metrics import accuracy, diagnostics, plausibility
+from ..metrics.calibration import LEVELS, calibration_error, calibration_floor, published_error
+from ..metrics.depth_order import order_reliability
+from ..metrics.resampling import effective_number
 from .checks import bar_factor, check
-from .evaluate import (
-    LIMB_JOINTS,
-    Collector,
-    best_of_counts,
-    calibration_summary,
-    check_evaluable,
-    collect_order,
-    nll,
-    order_summary,
-)
+from .collect import CHUNK, MODE_POSES, REGION_LEVEL, SAMPLES, Collected, best_of_counts, collect
+from .pose_scores import pose_scores
+from .published import published_tables
+from .subsets import spread_poses
+from .uncertainty import uncertainty
 
-__all__ = [
-    "REGION_LEVEL",
-    "VERSION",
-    "measure",
-]
+__all__ = ["LIMB_JOINTS", "SIZES", "VERSION", "evaluate", "measure", "numbers", "observed"]
 
 #: Raised whenever a number changes its meaning: results of another version are measured anew.
-VERSION = 2
-#: Level of the credible regions that are reported.
-REGION_LEVEL = 0.9
+VERSION = 3
+#: Joints on which data sets agree best; the signed calibration error across data sets is read on these.
+LIMB_JOINTS = ("shoulder", "elbow", "wrist", "knee", "ankle")
+#: Body sizes are reported of so many poses at most, evenly spread.
+SIZES = 1000
 #: Bins of how many joints are missing: label and the largest count in it.
 _MISSING_BINS = (("0", 0), ("1-2", 2), ("3-4", 4), ("5-8", 8), ("9+", 99))
-#: Hypotheses kept of each pose, for checks and pictures.
-_KEPT = 8
 
 
-@torch.no_grad()
-def measure(
-    lifter: Lifter,
-    data: ObservationSet,
-    samples: int = 200,
-    seed: int = 0,
+def evaluate(
+    lifter: Lifter | str | Path,
+    data: ObservationSet | str | Path,
+    protocol: str | None = None,
     *,
-    chunk: int = 128,
-    mode_poses: int = 60,
-    worst: int = 12,
-    in_a_row: bool = False,
+    poses: int | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    mode_poses: int = MODE_POSES,
+    clusters: int | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
-    """Measure a lifter on observations.
+    """Measure a lifter: accuracy, proper scores, calibration, and how sure each number is.
+
+    The same numbers as `poseterior bench` prints for the same lifter, poses, samples and seed.
 
     Args:
-        lifter: moved to ``device`` and put into evaluation mode.
-        data: from `poseterior.data.simulation.protocols`.
-        samples: hypotheses a pose.
+        lifter: itself, a shipped name, or a folder with weights.
+        data: observations, the Parquet file of some (`poseterior data simulate`, `poseterior data import`), or the
+            folder of a pose store.
+        protocol: for a store: how it is observed, a name of `poseterior.data.simulation.protocols.PROTOCOLS`.
+        poses: measure at most so many, evenly spread.
+        samples: hypotheses per pose.
         seed: of the samples and of every randomised rank.
-        chunk: poses at a time.
         mode_poses: the mode (slow) is measured on so many poses, evenly spread.
-        worst: so many of the poses with the largest error are kept, with a few hypotheses.
-        in_a_row: consecutive rows of a clip are consecutive frames of one camera: velocities are measured too.
+        clusters: if given, the published numbers are also measured on so many representatives of the samples.
         device: where to run.
 
     Returns:
-        A JSON-ready dictionary, described in docs/benchmark.md. What cannot be measured is absent.
+        A JSON-ready dictionary: ``lifter``, ``protocol``, ``seed``, the sections of a unit of ``bench.json``
+        (docs/benchmark.md), and ``size``, the predicted and the true body sizes (metres, from ankles to head top)
+        of at most `SIZES` poses of which every joint that they take is known. The predicted one is that of the mean
+        pose, which is smaller than the hypotheses where they disagree.
+
+        >>> import poseterior as pp  # doctest: +SKIP
+        >>> result = pp.evaluate("flow", "stores/cmu-test", "cmu-test", poses=200)  # doctest: +SKIP
+        >>> result["estimates"]["mean"]["MPJPE"], result["uncertainty"]["half width"]["MPJPE"]  # doctest: +SKIP
+        (35.8, 6.4)
 
     Raises:
-        InputError: as `poseterior.evaluation.evaluate.evaluate`; hypotheses that are not finite.
+        InputError: no such lifter, file or store; a store without a protocol or a file with one; no poses, poses
+            without truth, fewer than two samples, a seed out of range, a lifter of another skeleton, more clusters than
+            samples; hypotheses that are not finite.
     """
-    check_evaluable(lifter, data, samples, seed)
+    lifter = lifter if isinstance(lifter, Lifter) else load(lifter, device)
+    data = observed(data, protocol, poses)
     started = time.perf_counter()
-    found, cost = _collect(lifter.to(device).eval(), data, samples, seed, chunk, mode_poses, torch.device(device))
-    joints = [j for j in range(len(lifter.skeleton)) if j != lifter.skeleton.root]
+    found = collect(lifter, data, samples, seed, mode_poses=mode_poses, clusters=clusters, device=device)
+    result = numbers(found, clusters=clusters)
+    result["seconds"] = round(time.perf_counter() - started, 2)
+    return {"lifter": lifter.name, "protocol": data.protocol, "seed": seed} | result | {"size": _sizes(found)}
+
+
+def observed(data: ObservationSet | str | Path, protocol: str | None, poses: int | None) -> ObservationSet:
+    """The poses to measure on; arguments, and what is refused, as `evaluate`."""
+    if poses is not None and poses < 1:
+        raise InputError(f"poses: expected at least 1, got {poses}")
+    if isinstance(data, str | Path) and Path(data).is_dir():
+        if protocol is None:
+            raise InputError(f"{data}: a pose store is observed by a protocol; name one of: {', '.join(PROTOCOLS)}")
+        return simulate(data, protocol, poses)
+    if protocol is not None:
+        raise InputError(f"protocol {protocol!r}: only a pose store is observed by a protocol; these are observations")
+    found = data if isinstance(data, ObservationSet) else load_observations(data)
+    return found if poses is None or not len(found) else spread_poses(found, poses)
+
+
+def measure(
+    lifter: Lifter,
+    data: ObservationSet,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    *,
+    chunk: int = CHUNK,
+    mode_poses: int = MODE_POSES,
+    worst: int = 12,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """One unit of the benchmark: `numbers` of what `poseterior.evaluation.collect.collect` found; arguments as theirs.
+
+    Raises:
+        InputError: as `poseterior.evaluation.collect.collect`.
+    """
+    started = time.perf_counter()
+    found = collect(lifter, data, samples, seed, chunk=chunk, mode_poses=mode_poses, device=device)
+    result = numbers(found, worst=worst)
+    result["seconds"] = round(time.perf_counter() - started, 2)
+    return result
+
+
+def numbers(found: Collected, *, worst: int = 12, clusters: int | None = None) -> dict[str, Any]:
+    """All numbers of one pass over the poses.
+
+    Args:
+        found: from `poseterior.evaluation.collect.collect`.
+        worst: so many of the poses with the largest error are kept, with a few hypotheses.
+        clusters: as it was collected with.
+
+    Returns:
+        A JSON-ready dictionary, described in docs/benchmark.md. What cannot be measured is absent.
+    """
+    data, samples = found.data, found.samples
     truth, valid = found["truth"], found["valid"]
-    poses = {name.removeprefix("pose: "): found[name] for name in found.names() if name.startswith("pose: ")}
+    poses = found.starting("pose: ")
+    in_a_row = _in_a_row(data)
     result: dict[str, Any] = {
         "poses": len(data),
         "samples": samples,
-        "estimates": _estimates(poses, found, samples, _velocity_pairs(data) if in_a_row else None),
+        "estimates": _estimates(poses, found, _velocity_pairs(data) if in_a_row else None),
         "oracles": [f"best of {samples}", "J-Agg"],
         "best of N": {"N": best_of_counts(samples)}
-        | {name: _list(1000 * found[f"best of N {name}"].mean(0)) for name in ("MPJPE", "P-MPJPE")},
-        "scores": _scores(found, len(data)),
-        "calibration": _calibration(found, joints, lifter, samples),
+        | {name: _list(found[f"best of N {name}"].mean(0)) for name in ("MPJPE", "P-MPJPE")},
+        "scores": _scores(found),
+        "calibration": _calibration(found),
         "floor": _floor(len(data), samples),
+        "density coverage": _density_coverage(found),
         "TARP": _tarp(found),
         "SBC": _sbc(found),
-        "sharpness": _sharpness(found, joints),
-        "region": _region(found, joints, lifter),
-        "plausibility": _plausibility(found, data, in_a_row),
-        "depth order": order_summary(found),
-        "per joint": _per_joint(found, joints, lifter),
-        "by missing": _by_missing(found, joints, samples),
+        "sharpness": _sharpness(found),
+        "region": _region(found),
+        "plausibility": _plausibility(found, in_a_row),
+        "depth order": _order(found),
+        "rotations": _rotations(found),
+        "per joint": _per_joint(found),
+        "by missing": _by_missing(found),
+        "uncertainty": uncertainty(pose_scores(found)),
+        "published": published_tables(found, clusters),
         "cost": {
-            "milliseconds a pose": round(1000 * cost / len(data), 3),
-            "samples a second": round(len(data) * samples / max(cost, 1e-9)),
-            "batch": chunk,
+            "milliseconds per pose": round(1000 * found.seconds / len(data), 3),
+            "samples per second": round(len(data) * samples / max(found.seconds, 1e-9)),
+            "batch": found.chunk,
             "threads": torch.get_num_threads(),
-            "device": str(device),
+            "device": str(found.device),
         },
-        "worst": _worst(found, data, worst),
+        "worst": _worst(found, worst),
+        "bars": _bars(found),
     }
-    if "density ranks" in found.names() and len(found["density ranks"]):
-        result["density coverage"] = _coverage(diagnostics.expected_coverage(found["density ranks"])) | {
-            "poses": len(found["density ranks"])
-        }
-    if "MGEO" in found.names():
-        result["rotations"] = {
-            "MGEO": round(math.degrees(float(found["MGEO"].mean())), 2),
-            "sample MGEO": round(math.degrees(float(found["sample MGEO"].mean())), 2),
-        }
-    result["bars"] = _bars(found, joints)
-    offset = float(found["root offset"].mean()) if "root offset" in found.names() else 0.0
+    offset = float(found["root offset"].mean()) if "root offset" in found else 0.0
     few = found["few samples"].transpose(0, 1)
-    checks = check(poses["mean"], truth, valid, few, found["visible"], result, offset)
-    result["checks"] = [one._asdict() for one in checks]
-    result["seconds"] = round(time.perf_counter() - started, 2)
+    result["checks"] = [
+        one._asdict() for one in check(poses["mean"], truth, valid, few, found["visible"], result, offset)
+    ]
     return _plain(result)
 
 
-# -- one pass over the poses -----------------------------------------------------------------------------------
-
-
-def _collect(
-    lifter: Lifter, data: ObservationSet, samples: int, seed: int, chunk: int, mode_poses: int, device: torch.device
-) -> tuple[Collector, float]:
-    """Everything that is measured pose by pose, and the seconds that lifting and drawing took."""
-    generator = torch.Generator(device=device).manual_seed(seed)
-    everything = data.observations
-    clips = [one.file for one in everything.keypoints.ids]
-    references = diagnostics.tarp_references(everything.pose.to(device), generator, clips)
-    every = -(-len(data) // max(1, mode_poses))
-    found, seconds = Collector(), 0.0
-    for start in range(0, len(data), chunk):
-        part = everything[slice(start, start + chunk)]
-        part = part.to(device)
-        began = _now(device)
-        posterior = lifter(part.keypoints)
-        drawn, rotations = _draw(posterior, samples, generator)
-        seconds += _now(device) - began
-        if not bool(drawn.isfinite().all()):
-            row = int((~drawn.isfinite()).flatten(2).any(-1).any(0).nonzero()[0]) + start
-            raise InputError(f"{lifter.name}: hypotheses of pose {row} are not finite")
-        # Where the mean is one over draws anyway, these do as well.
-        mean = (
-            drawn.mean(0)
-            if isinstance(posterior, SampledPoseDistribution | EmpiricalPoseDistribution)
-            else posterior.mean
-        )
-        truth, valid = part.pose, part.observed
-        found.add("truth", truth)
-        found.add("valid", valid)
-        found.add("visible", part.keypoints.visible)
-        found.add("few samples", drawn[:_KEPT].transpose(0, 1))
-        _collect_poses(found, drawn, mean, part.keypoints, part.root)
-        _collect_best(found, drawn, truth, valid, samples)
-        _collect_scores(found, drawn, mean, truth, valid)
-        _collect_ranks(found, drawn, mean, truth, valid, references[start : start + chunk], generator)
-        _collect_density(found, lifter, posterior, drawn, part.keypoints, truth, valid, generator)
-        _collect_region(found, posterior, drawn, truth, valid)
-        collect_order(found, drawn, mean, truth, valid)
-        found.add("bone spread", plausibility.bone_spread(drawn, lifter.skeleton).mean(-1))
-        found.add("MPSSE", plausibility.mpsse(drawn, lifter.skeleton).mean(0))
-        found.add("joint limits", plausibility.limits_violated(drawn).float().mean((0, -1)))
-        if rotations is not None and isinstance(part, BodyObservations):
-            found.add("MGEO", mgeo(posterior.rotations.mean, part.rotations))
-            found.add("sample MGEO", mgeo(rotations, part.rotations).mean(0))
-        given = isinstance(posterior, EmpiricalPoseDistribution)
-        if given:
-            found.add("root offset", posterior.root_offset.norm(dim=-1))
-        picked = [i for i in range(len(truth)) if (start + i) % every == 0] if mode_poses and not given else []
-        if picked:
-            # Not every distribution has a mode that can be found.
-            with contextlib.suppress(NotImplementedError):
-                found.add("mode", lifter(part.keypoints[torch.tensor(picked)]).mode)
-                found.add("mode rows", torch.tensor(picked) + start)
-    return found, seconds
-
-
-def _now(device: torch.device) -> float:
-    """Seconds, once the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-    """Hypotheses ``(samples, poses, joints, 3)``, and the rotations behind them where there are any."""
-    if hasattr(posterior, "sample_with_rotations"):
-        drawn, rotations, _ = posterior.sample_with_rotations((samples,), generator=generator)
-        return drawn, rotations
-    if isinstance(posterior, EmpiricalPoseDistribution):
-        # Scores by neighbours, and the few that are kept, need exchangeable samples.
-        return posterior.shuffled(samples, generator), None
-    return posterior.sample((samples,), generator=generator), None
-
-
-def _collect_poses(found: Collector, drawn: Tensor, mean: Tensor, keypoints: Keypoints2D, root: Tensor) -> None:
-    """The single poses that stand for the hypotheses."""
-    found.add("pose: mean", mean)
-    found.add("pose: medoid", estimates.medoid(drawn))
-    weights = estimates.reprojection_log_weights(drawn, keypoints)
-    found.add("pose: weighted mean", estimates.weighted_mean(drawn, weights))
-    found.add("pose: reprojection", estimates.aggregate_by_reprojection(drawn, keypoints))
-    # The published aggregation takes the true place of the person.
-    found.add("pose: J-Agg", estimates.aggregate_by_reprojection(drawn, keypoints, root=root))
-
-
-def _collect_best(found: Collector, drawn: Tensor, truth: Tensor, valid: Tensor, samples: int) -> None:
-    """What the best hypothesis would give somebody who knows the truth, each metric with its own best."""
-    aligned = similarity_align(drawn, truth, valid)
-    errors = {"MPJPE": accuracy.mpjpe(drawn, truth, valid), "P-MPJPE": accuracy.mpjpe(aligned, truth, valid)}
-    for name, error in errors.items():
-        found.add(f"best {name}", 1000 * error.amin(0))
-        found.add(f"best of N {name}", accuracy.expected_best_of(error, best_of_counts(samples)).T)
-    found.add("best N-MPJPE", 1000 * accuracy.n_mpjpe(drawn, truth, valid).amin(0))
-    found.add("best PCK@150", 100 * accuracy.pck(drawn, truth, valid).amax(0))
-    found.add("best AUC", 100 * accuracy.area_under_pck(drawn, truth, valid).amax(0))
-    worst_joint = accuracy.joint_errors(aligned, truth, valid).amax(-1).amin(0)
-    found.add("best CPS", accuracy.correct_pose_area(worst_joint))
-
-
-def _collect_scores(found: Collector, drawn: Tensor, mean: Tensor, truth: Tensor, valid: Tensor) -> None:
-    target = torch.where(valid.unsqueeze(-1), truth, mean)
-    weight = valid.float() / valid.sum(-1, keepdim=True)
-    found.add("CRPS", 1000 * (accuracy.crps(drawn, target).sum(-1) * weight).sum(-1))
-    found.add("energy score", 1000 * (accuracy.energy_score(drawn, target) * weight).sum(-1))
-    found.add("pose energy score", 1000 * scores.pose_energy_score(drawn, truth, valid))
-    found.add("variogram score", 1000 * scores.variogram_score(drawn, truth, valid))
-
-
-def _collect_ranks(
-    found: Collector, drawn: Tensor, mean: Tensor, truth: Tensor, valid: Tensor, references: Tensor, generator: Any
-) -> None:
-    """Where the truth stands among the hypotheses: joint by joint, from a reference pose, in scalar quantities."""
-    target = torch.where(valid.unsqueeze(-1), truth, mean)
-    found.add("ranks", coverage_ranks(drawn, target, generator))
-    found.add("inside", published_inside(drawn, target).movedim(0, 1))
-    centre = drawn.median(0).values
-    radius = (drawn - centre).norm(dim=-1).quantile(0.9, dim=0)
-    found.add("radius", radius)
-    found.add("from centre", (target - centre).norm(dim=-1))
-    found.add("TARP", diagnostics.tarp_ranks(drawn, truth, references, valid, generator))
-    known = torch.where(valid.unsqueeze(-1), truth, torch.nan)
-    actual = diagnostics.sbc_quantities(known)
-    for name, values in diagnostics.sbc_quantities(drawn).items():
-        found.add(f"SBC: {name}", diagnostics.sbc_ranks(values, actual[name], generator))
-
-
-def _collect_density(
-    found: Collector,
-    lifter: Lifter,
-    posterior: PoseDistribution,
-    drawn: Tensor,
-    keypoints: Keypoints2D,
-    truth: Tensor,
-    valid: Tensor,
-    generator: torch.Generator,
-) -> None:
-    """NLL, and the rank of the truth by density, of the poses of which every joint is known."""
-    if not posterior.has_density:
-        return
-    found.add("NLL", nll(lifter, posterior, keypoints, truth, valid))
-    whole = valid.all(-1)
-    if not bool(whole.any()):
-        return
-    exact = posterior if bool(whole.all()) else lifter(keypoints[whole])
-    inside, actual = exact.log_prob(drawn[:, whole]), exact.log_prob(truth[whole])
-    found.add("density ranks", diagnostics.density_ranks(inside, actual, generator))
-
-
-def _collect_region(found: Collector, posterior: PoseDistribution, drawn: Tensor, truth: Tensor, valid: Tensor) -> None:
-    """Whether the credible regions hold the truth."""
-    ours = posterior.recalibration
-    if ours is None or ours.samples <= len(drawn):
-        # The samples at hand are as good as those that `region` would draw anew.
-        kept = drawn if ours is None else drawn[: ours.samples]
-        region = region_of(kept, posterior.skeleton, REGION_LEVEL, ours, posterior.visible)
-    else:
-        region = posterior.region(REGION_LEVEL)
-    found.add("region inside", region.contains(truth))
-    found.add("region pose", region.contains_pose(truth, valid))
-    found.add("region radius", region.radius)
-    found.add("region calibrated", torch.full((len(truth),), region.calibrated))
+def _in_a_row(data: ObservationSet) -> bool:
+    """Whether rows of a clip are frames of one steady camera, one after the other: velocities can be measured."""
+    protocol = PROTOCOLS.get(data.protocol.rpartition(" v")[0])
+    return protocol is not None and protocol.people == "steady"
 
 
 # -- what the numbers come to ----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _floor(poses: int, samples: int) -> dict[str, float]:
     return {name: round(value, 4) for name, value in asdict(calibration_floor(poses, samples)).items()}
 
 
-def _estimates(
-    poses: Mapping[str, Tensor], found: Collector, samples: int, pairs: Tensor | None
-) -> dict[str, dict[str, float]]:
+def _floor_of(found: Collected, counted: Tensor) -> dict[str, Any]:
+    """What a right distribution scores with as many independent poses as these count for; nothing of one clip."""
+    group, _, _ = found.groups
+    ranks, counted = found["ranks"][:, found.joints], counted[:, found.joints]
+    used = counted.any(-1)
+    if len(group[used].unique()) < 2:
+        return {}
+    # Two digits: more would be simulated for nothing.
+    independent = float(f"{max(1.0, effective_number(ranks[used], group[used], counted[used])):.2g}")
+    return {"floor": _floor(round(independent), found.samples)["mean"], "independent": round(independent)}
+
+
+def _estimates(poses: Mapping[str, Tensor], found: Collected, pairs: Tensor | None) -> dict[str, dict[str, float]]:
     truth, valid = found["truth"], found["valid"]
     rows = {name: _errors(pose, truth, valid, pairs) for name, pose in poses.items()}
-    if "mode" in found.names():
+    if "mode" in found:
         picked = found["mode rows"]
         mode = _errors(found["mode"], truth[picked], valid[picked], None)
         rows = {"mean": rows.pop("mean"), "mode": mode | {"poses": len(picked)}} | rows
     names = ("MPJPE", "N-MPJPE", "P-MPJPE", "PCK@150", "AUC", "CPS")
     best = {name: round(float(found[f"best {name}"].mean()), 2) for name in names}
     aggregated = rows.pop("J-Agg")
-    return rows | {f"best of {samples}": best, "J-Agg": aggregated}
+    return rows | {f"best of {found.samples}": best, "J-Agg": aggregated}
 
 
 def _errors(pose: Tensor, truth: Tensor, valid: Tensor, pairs: Tensor | None) -> dict[str, float]:
@@ -365,59 +257,85 @@ def _velocity_pairs(data: ObservationSet) -> Tensor:
     return torch.tensor([[i, i + 1] for i, step in enumerate(steps) if step == usual])
 
 
-def _scores(found: Collector, poses: int) -> dict[str, float]:
+def _scores(found: Collected) -> dict[str, float]:
     names = ("CRPS", "energy score", "pose energy score", "variogram score")
     values = {name: round(float(found[name].mean()), 4) for name in names}
-    if "NLL" in found.names() and len(found["NLL"]):
-        values["NLL"] = round(float(found["NLL"].mean()), 4)
-        values["NLL poses"] = len(found["NLL"])
+    if "NLL" in found and bool((known := found["NLL"].isfinite()).any()):
+        values["NLL"] = round(float(found["NLL"][known].mean()), 4)
+        values["NLL poses"] = int(known.sum())
     return values
 
 
-def _calibration(found: Collector, joints: list[int], lifter: Lifter, samples: int) -> dict[str, Any]:
-    limbs = [j for j in joints if lifter.skeleton.joints[j].endswith(LIMB_JOINTS)]
-    valid, visible = found["valid"], found["visible"]
+def _calibration(found: Collected) -> dict[str, Any]:
+    limbs = [j for j in found.joints if found.skeleton.joints[j].endswith(LIMB_JOINTS)]
     inside = found["inside"].movedim(0, 1)  # (levels, poses, joints)
-    result = {}
-    for name, counted in (("all", valid), ("visible", valid & visible), ("missing", valid & ~visible)):
-        row = calibration_summary(found["ranks"], counted, joints, limbs)
-        if row:
-            seen = [j for j in joints if bool(counted[:, j].any())]
-            coverage = calibration_error(found["ranks"], counted).coverage[:, seen].mean(-1)
-            row["floor"] = _floor(max(1, row["observations"] // len(seen)), samples)["mean"]
-            row["published"] = round(published_error(inside, counted, seen), 4)
-            row |= {"levels": _list(torch.tensor(LEVELS)), "coverage": _list(coverage, 4)}
-        result[name] = row
+    result: dict[str, Any] = {}
+    for name, counted in ({"all": found["valid"]} | _groups(found)).items():
+        calibration = calibration_error(found["ranks"], counted)
+        seen = [j for j in found.joints if calibration.count[j] > 0]
+        if not seen:
+            result[name] = {}
+            continue
+        seen_limbs = [j for j in limbs if calibration.count[j] > 0]
+        result[name] = {
+            "mean": round(calibration.mean(seen), 4),
+            "worst": round(calibration.worst(seen), 4),
+            "signed": round(calibration.mean_signed(seen), 4),
+            "signed limbs": round(calibration.mean_signed(seen_limbs), 4) if seen_limbs else None,
+            "observations": int(calibration.count[seen].sum()),
+            **_floor_of(found, counted),
+            "published": round(published_error(inside, counted, seen), 4),
+            "levels": _list(torch.tensor(LEVELS)),
+            "coverage": _list(calibration.coverage[:, seen].mean(-1), 4),
+        }
     return result
 
 
-def _coverage(coverage: Any) -> dict[str, Any]:
+def _coverage(coverage: diagnostics.Coverage | diagnostics.Tarp) -> dict[str, Any]:
     return {
         "levels": _list(coverage.levels),
         "coverage": _list(coverage.coverage, 4),
-        "error": round(float(coverage.error), 4),
-        "signed": round(float(coverage.signed), 4),
+        "error": round(coverage.error, 4),
+        "signed": round(coverage.signed, 4),
+        "low": _list(coverage.low, 4),
+        "high": _list(coverage.high, 4),
+        "inside": coverage.inside,
     }
 
 
-def _tarp(found: Collector) -> dict[str, Any]:
-    if bool(found["TARP"].isnan().all()):
-        return {}
-    tarp = diagnostics.tarp(found["TARP"])
-    return _coverage(tarp) | {"band": round(float(tarp.band), 4), "inside": bool(tarp.inside)}
+def _of_several_clips(found: Collected, ranks: Tensor) -> bool:
+    """Whether these ranks tell anything about how clips differ."""
+    known = ~ranks.isnan()
+    return bool(known.any()) and len(found.groups[0][known].unique()) > 1
 
 
-def _sbc(found: Collector) -> dict[str, Any]:
-    ranks = {n.removeprefix("SBC: "): found[n] for n in found.names() if n.startswith("SBC: ")}
-    if max(int((~values.isnan()).sum()) for values in ranks.values()) < diagnostics.FEWEST_RANKS:
+def _density_coverage(found: Collected) -> dict[str, Any]:
+    if "density ranks" not in found or not _of_several_clips(found, found["density ranks"]):
         return {}
-    sbc = diagnostics.sbc(ranks)
+    ranks = found["density ranks"]
+    return _coverage(diagnostics.expected_coverage(ranks, found.groups[0])) | {"poses": int((~ranks.isnan()).sum())}
+
+
+def _tarp(found: Collected) -> dict[str, Any]:
+    if not _of_several_clips(found, found["TARP"]):
+        return {}
+    return _coverage(diagnostics.tarp(found["TARP"], found.groups[0]))
+
+
+def _sbc(found: Collected) -> dict[str, Any]:
+    ranks = found.starting("SBC: ")
+    try:
+        sbc = diagnostics.sbc(ranks, found.groups[0])
+    except InputError:  # too few poses, or all of one clip
+        return {}
+    histograms = {name: _histogram(values) for name, values in ranks.items() if name in sbc.p_values}
     return {
         "p values": {name: float(f"{value:.3g}") for name, value in sbc.p_values.items()},
         "smallest": float(f"{sbc.smallest:.3g}"),
         "level": float(f"{sbc.level:.3g}"),
-        "uniform": bool(sbc.uniform),
-        "histograms": {name: _histogram(values) for name, values in ranks.items() if name in sbc.p_values},
+        "uniform": sbc.uniform,
+        "independent": {name: round(count) for name, count in sbc.effective.items()},
+        "histograms": histograms,
     }
 
 
@@ -426,31 +344,33 @@ def _histogram(ranks: Tensor) -> list[int]:
     return torch.histc(ranks[~ranks.isnan()].float(), 20, 0.0, 1.0).int().tolist()
 
 
-def _groups(found: Collector) -> dict[str, Tensor]:
+def _groups(found: Collected) -> dict[str, Tensor]:
     """Joints that exist in the truth, by whether they were seen: ``(poses, joints)``."""
     return {"visible": found["valid"] & found["visible"], "missing": found["valid"] & ~found["visible"]}
 
 
-def _sharpness(found: Collector, joints: list[int]) -> dict[str, float]:
+def _sharpness(found: Collected) -> dict[str, float]:
     """Median 90 % radius."""
-    radius = 1000 * found["radius"][:, joints]
+    joints = found.joints
+    radius = found["radius"][:, joints]
     rows = {name: float(radius[g[:, joints]].median()) for name, g in _groups(found).items() if g[:, joints].any()}
     if len(rows) == 2:
         rows["ratio"] = rows["missing"] / max(rows["visible"], 1e-6)
     return {name: round(value, 2) for name, value in rows.items()}
 
 
-def _bars(found: Collector, joints: list[int]) -> dict[str, float]:
+def _bars(found: Collected) -> dict[str, float]:
     """How many times as long the 90 % radii would have to be."""
+    joints = found.joints
     distance, radius = found["from centre"][:, joints], found["radius"][:, joints]
     groups = {name: group[:, joints] for name, group in _groups(found).items()}
     return {n: round(bar_factor(distance, radius, g), 3) for n, g in groups.items() if g.any()}
 
 
-def _region(found: Collector, joints: list[int], lifter: Lifter) -> dict[str, Any]:
-    valid, inside = found["valid"], found["region inside"]
+def _region(found: Collected) -> dict[str, Any]:
+    joints, valid, inside = found.joints, found["valid"], found["region inside"]
     share = {
-        lifter.skeleton.joints[j]: round(float(inside[valid[:, j], j].float().mean()), 4)
+        found.skeleton.joints[j]: round(float(inside[valid[:, j], j].float().mean()), 4)
         for j in joints
         if bool(valid[:, j].any())
     }
@@ -465,18 +385,14 @@ def _region(found: Collector, joints: list[int], lifter: Lifter) -> dict[str, An
         "mean": round(sum(share.values()) / len(share), 4),
         "worst": max(share.values(), key=lambda value: abs(value - REGION_LEVEL)),
         "pose": round(float(found["region pose"].float().mean()), 4),
-        "radius": round(1000 * float(found["region radius"][:, joints][kept].median()), 2),
+        "radius": round(float(found["region radius"][:, joints][kept].median()), 2),
     } | {name: round(float(value), 4) for name, value in groups.items()}
 
 
-def _plausibility(found: Collector, data: ObservationSet, in_a_row: bool) -> dict[str, float]:
-    rows = {
-        "bone spread": 1000 * float(found["bone spread"].mean()),
-        "MPSSE": 1000 * float(found["MPSSE"].mean()),
-        "joint limits": 100 * float(found["joint limits"].mean()),
-    }
+def _plausibility(found: Collected, in_a_row: bool) -> dict[str, float]:
+    rows = {name: float(found[name].mean()) for name in ("bone spread", "bone error", "MPSSE", "joint limits")}
     if in_a_row:
-        rows["MPSCE"] = 1000 * _consistency(found["pose: mean"], data)
+        rows["MPSCE"] = 1000 * _consistency(found["pose: mean"], found.data)
     return {name: round(value, 3) for name, value in rows.items()}
 
 
@@ -489,25 +405,51 @@ def _consistency(poses: Tensor, data: ObservationSet) -> float:
     return sum(n * value for n, value in each) / max(1, sum(n for n, _ in each))
 
 
-def _per_joint(found: Collector, joints: list[int], lifter: Lifter) -> dict[str, dict[str, float]]:
+def _order(found: Collected) -> dict[str, Any]:
+    """Share of pairs whose order the mean has right, and how reliable the samples' probabilities of it are."""
+    shares = {
+        name: float(found[f"{name} right"].sum() / found[f"{name} counted"].sum().clamp(min=1))
+        for name in ("order", "order over 100 mm")
+    }
+    reliability = order_reliability(found["order probability"], found["order"])
+    return {
+        "accuracy": round(shares["order"], 4),
+        "accuracy over 100 mm": round(shares["order over 100 mm"], 4),
+        "calibration error": round(reliability.error, 4),
+        "reliability": [
+            {"predicted": round(float(p), 4), "observed": round(float(o), 4), "pairs": int(n)}
+            for p, o, n in zip(reliability.predicted, reliability.observed, reliability.pairs, strict=True)
+            if n
+        ],
+    }
+
+
+def _rotations(found: Collected) -> dict[str, float]:
+    """Angles to the recorded rotations, degrees."""
+    names = [name for name in ("MGEO", "sample MGEO") if name in found]
+    return {name: round(math.degrees(float(found[name].mean())), 2) for name in names}
+
+
+def _per_joint(found: Collected) -> dict[str, dict[str, float]]:
     valid, visible = found["valid"], found["visible"]
     error = accuracy.joint_errors(found["pose: mean"], found["truth"], valid)
     calibration = calibration_error(found["ranks"], valid)
     return {
-        lifter.skeleton.joints[j]: {
+        found.skeleton.joints[j]: {
             "error": round(1000 * float(error[valid[:, j], j].mean()), 2),
-            "radius": round(1000 * float(found["radius"][valid[:, j], j].median()), 2),
+            "radius": round(float(found["radius"][valid[:, j], j].median()), 2),
             "calibration": round(float(calibration.error[j]), 4),
             "signed": round(float(calibration.signed[j]), 4),
             "visible": round(float(visible[valid[:, j], j].float().mean()), 4),
         }
-        for j in joints
+        for j in found.joints
         if bool(valid[:, j].any())
     }
 
 
-def _by_missing(found: Collector, joints: list[int], samples: int) -> list[dict[str, Any]]:
+def _by_missing(found: Collected) -> list[dict[str, Any]]:
     """Accuracy and calibration of the poses with as many joints missing."""
+    joints = found.joints
     truth, valid, mean = found["truth"], found["valid"], found["pose: mean"]
     missing = (valid & ~found["visible"]).sum(-1)
     rows, least = [], 0
@@ -526,19 +468,31 @@ def _by_missing(found: Collector, joints: list[int], samples: int) -> list[dict[
                 "MPJPE": round(1000 * float(accuracy.mpjpe(mean[kept], truth[kept], valid[kept]).mean()), 2),
                 "P-MPJPE": round(1000 * float(accuracy.p_mpjpe(mean[kept], truth[kept], valid[kept]).mean()), 2),
                 "calibration": round(calibration.mean(seen), 4),
-                "floor": _floor(int(kept.sum()), samples)["mean"],
+                **_floor_of(found, valid & kept.unsqueeze(-1)),
                 "signed": round(calibration.mean_signed(seen), 4),
-                "radius": round(1000 * float(radius.median()), 2),
+                "radius": round(float(radius.median()), 2),
             }
         )
     return rows
 
 
-def _worst(found: Collector, data: ObservationSet, count: int) -> list[dict[str, Any]]:
+def _sizes(found: Collected) -> dict[str, list[float]]:
+    """Predicted and true body sizes, metres, of at most `SIZES` poses."""
+    known = found["sizes"][found["sizes"].isfinite().all(-1)]
+    predicted, true = known[_evenly(len(known), SIZES)].T.tolist() if len(known) else ([], [])
+    return {"predicted": [round(size, 4) for size in predicted], "true": [round(size, 4) for size in true]}
+
+
+def _evenly(count: int, most: int) -> Tensor:
+    """At most so many of the rows, evenly spread."""
+    return torch.linspace(0, count - 1, min(most, count)).long()
+
+
+def _worst(found: Collected, count: int) -> list[dict[str, Any]]:
     """The poses with the largest MPJPE of the mean, with what it takes to draw them."""
     mean, truth, valid = found["pose: mean"], found["truth"], found["valid"]
     error = 1000 * accuracy.mpjpe(mean, truth, valid)
-    keypoints = data.observations.keypoints
+    keypoints, few = found.data.observations.keypoints, found["few samples"]
     rows = []
     for i in error.argsort(descending=True)[:count].tolist():
         exists = valid[i].tolist()
@@ -548,14 +502,14 @@ def _worst(found: Collector, data: ObservationSet, count: int) -> list[dict[str,
             {
                 "clip": keypoints.ids[i].file,
                 "frame": keypoints.ids[i].frame,
-                "action": data.action[i],
+                "action": found.data.action[i],
                 "error": round(float(error[i]), 1),
                 "keypoints": [_list(p, 1) if bool(p.isfinite().all()) else None for p in xy],
                 "visible": keypoints.visible[i].tolist(),
                 "image_size": _list(size, 0) if bool(size.isfinite().all()) else None,
                 "truth": [_list(p, 3) if known else None for p, known in zip(truth[i], exists, strict=True)],
                 "mean": [_list(p, 3) for p in mean[i]],
-                "samples": [[_list(p, 3) for p in pose] for pose in found["few samples"][i]],
+                "samples": [[_list(p, 3) for p in pose] for pose in few[i]],
             }
         )
     return rows

@@ -32,7 +32,7 @@ from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..keypoints import Keypoints2D, PoseId
 from ..lifters import Lifter, LifterConfig
-from ..lifters.saved import folder_of
+from ..lifters.saved import FILES, folder_of
 from ..results.poses import load_result
 
 __all__ = [
@@ -49,8 +49,8 @@ _LIBRARIES = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     | {str(Path(__file__).resolve().parents[1])}
 )
-#: What a lifter's folder may hold that changes its answers.
-_SAVED = ("config.json", "model.safetensors", "calibration.json")
+#: Of what a lifter's folder holds, what changes its answers: all but what is said about it.
+_DECISIVE = tuple(name for name in FILES if name != "card.json")
 #: What results files may call the clip: `numpy.savez` cannot save an array named ``file``, `save_result` does.
 _CLIP = ("clip", "file")
 #: Kinds of results files, in the order in which they are looked for.
@@ -471,7 +471,7 @@ def content_hash(lifter: str | Path | PeerLifter | SavedResults | ResultsLifter)
         files = tuple(lifter.files.values())
     else:
         folder = folder_of(lifter)
-        files = tuple(folder / name for name in _SAVED if (folder / name).is_file())
+        files = tuple(folder / name for name in _DECISIVE if (folder / name).is_file())
     digest.update(label.encode())
     for file in files:
         content = file.read_bytes()

@@ -20,10 +20,10 @@ from .subsets import select_poses, spread_poses
 __all__ = [
     "CROSS",
     "GROUPS",
-    "Contender",
-    "Planned",
-    "contenders",
-    "plan",
+    "Entry",
+    "Task",
+    "entries",
+    "tasks",
 ]
 
 #: The protocol that is meant for another store.
@@ -33,7 +33,7 @@ GROUPS = tuple(dict.fromkeys(protocol.group for protocol in PROTOCOLS.values()))
 
 
 @dataclass(frozen=True)
-class Contender:
+class Entry:
     """A lifter in the comparison.
 
     Attributes:
@@ -66,7 +66,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Planned:
+class Task:
     """A protocol in the comparison: what it is called, and its observations when asked for."""
 
     name: str
@@ -76,23 +76,22 @@ class Planned:
     group: str = "main"
     label: str = ""
     value: float | None = None
-    in_a_row: bool = False
 
 
-def contenders(
+def entries(
     names: Sequence[str] = (),
     peers: Sequence[str] = (),
     results: Sequence[str] = (),
     samples: int = 200,
     device: str = "cpu",
-) -> list[Contender]:
+) -> list[Entry]:
     """The lifters to compare: shipped ones or folders, functions, files of results.
 
     Args:
         names: shipped names or folders of weights; with nothing named at all, every shipped lifter.
         peers: ``module:function``, see `load_peer`.
         results: ``NAME=PATH``, see `load_results`.
-        samples: hypotheses a pose that a function is asked for.
+        samples: hypotheses per pose that a function is asked for.
         device: for weights.
 
     Raises:
@@ -101,21 +100,21 @@ def contenders(
     found = [_from_weights(name, device) for name in names or (() if peers or results else tuple(list_shipped()))]
     for peer in peers:
         lifter = load_peer(peer, samples)
-        found.append(Contender(peer, "peer", lifter, content_hash(lifter), str(lifter.card["description"])))
+        found.append(Entry(peer, "peer", lifter, content_hash(lifter), str(lifter.card["description"])))
     for given in results:
         name, equals, path = given.partition("=")
         if not equals or not name or not path:
             raise InputError(f"--results {given}: expected NAME=PATH, e.g. --results mine=results_folder")
         files = load_results(name, path)
-        found.append(Contender(name, "results", files, content_hash(files), f"results from {Path(path).name}"))
-    taken = [contender.name for contender in found]
+        found.append(Entry(name, "results", files, content_hash(files), f"results from {Path(path).name}"))
+    taken = [entry.name for entry in found]
     for name in taken:
         if taken.count(name) > 1:
             raise InputError(f"{name}: named twice; rename one of the folders, or NAME of --results NAME=PATH")
     return found
 
 
-def _from_weights(name: str, device: str) -> Contender:
+def _from_weights(name: str, device: str) -> Entry:
     lifter = load(name, device)
     shipped = list_shipped()
     folder = shipped.get(name, Path(name))
@@ -123,7 +122,7 @@ def _from_weights(name: str, device: str) -> Contender:
     short = name if name in shipped else folder.resolve().name
     if short == "weights":
         short = folder.resolve().parent.name
-    return Contender(
+    return Entry(
         short,
         "shipped" if name in shipped else "weights",
         lifter,
@@ -134,12 +133,12 @@ def _from_weights(name: str, device: str) -> Contender:
     )
 
 
-def plan(
+def tasks(
     protocols: Sequence[str] = (),
     data: Path | None = None,
     cross: Path | None = None,
     observations: Sequence[Path] = (),
-) -> list[Planned]:
+) -> list[Task]:
     """The protocols to run.
 
     Args:
@@ -171,18 +170,18 @@ def plan(
                 raise InputError(f"--protocol {name}: needs {'--cross' if name == CROSS else '--data'} STORE")
     else:
         wanted = list(PROTOCOLS)
-    planned = [_simulated(PROTOCOLS[name], Path(stores[name])) for name in wanted if stores[name] is not None]  # type: ignore[arg-type]
-    planned += [_stored(Path(path)) for path in observations]
-    names = [one.name for one in planned]
+    found = [_simulated(PROTOCOLS[name], Path(stores[name])) for name in wanted if stores[name] is not None]  # type: ignore[arg-type]
+    found += [_stored(Path(path)) for path in observations]
+    names = [one.name for one in found]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two protocols are called {name!r}; rename the file")
-    return planned
+    return found
 
 
-def _simulated(protocol: Protocol, store: Path) -> Planned:
+def _simulated(protocol: Protocol, store: Path) -> Task:
     opened = PoseStore(store)
-    return Planned(
+    return Task(
         protocol.name,
         lambda poses: simulate(opened, protocol, poses),
         protocol.description,
@@ -190,11 +189,10 @@ def _simulated(protocol: Protocol, store: Path) -> Planned:
         protocol.group,
         protocol.label or protocol.name,
         protocol.value,
-        in_a_row=protocol.people == "steady",
     )
 
 
-def _stored(path: Path) -> Planned:
+def _stored(path: Path) -> Task:
     if not path.is_file():
         raise InputError(f"--observations {path}: no such file")
 
@@ -205,17 +203,17 @@ def _stored(path: Path) -> Planned:
             raise InputError(f"{path}: holds no 3D poses to compare with")
         return spread_poses(select_poses(data, known), poses)
 
-    return Planned(path.stem, observe, f"observations of {path.name}", path.name)
+    return Task(path.stem, observe, f"observations of {path.name}", path.name)
 
 
-def described(planned: Planned, data: ObservationSet) -> dict[str, Any]:
+def described(task: Task, data: ObservationSet) -> dict[str, Any]:
     """The protocol's entry in the result."""
     return {
-        "group": planned.group,
-        "label": planned.label or planned.name,
-        "value": planned.value,
-        "description": planned.description,
+        "group": task.group,
+        "label": task.label or task.name,
+        "value": task.value,
+        "description": task.description,
         "poses": len(data),
-        "data": planned.data,
+        "data": task.data,
         "version": data.protocol,
     }

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,8 +20,11 @@ from ..data.observations import ObservationSet, save_observations
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..geometry.skeletons import SKELETONS
-from .measure import VERSION, measure
-from .plan import Contender, Planned, described
+from .collect import MODE_POSES, SAMPLES, collect
+from .measure import VERSION, numbers
+from .plan import Entry, Task, described
+from .pose_scores import PoseScores, load_pose_scores, pose_scores, save_pose_scores
+from .uncertainty import compare
 
 __all__ = [
     "FORMAT",
@@ -28,7 +32,8 @@ __all__ = [
     "run_benchmark",
 ]
 
-FORMAT = "poseterior-bench-1"
+#: Of ``bench.json``.
+FORMAT = "poseterior-bench-2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Settings:
     """What every unit has in common.
 
     Attributes:
-        samples: hypotheses a pose.
+        samples: hypotheses per pose.
         poses: of a main protocol, at most.
         sweep_poses: of each protocol of a sweep, at most.
         mode_poses: on so many the mode is measured.
@@ -44,10 +49,10 @@ class Settings:
         device: where to run.
     """
 
-    samples: int = 200
+    samples: int = SAMPLES
     poses: int = 1000
     sweep_poses: int = 200
-    mode_poses: int = 60
+    mode_poses: int = MODE_POSES
     seed: int = 0
     device: str = "cpu"
 
@@ -58,8 +63,9 @@ class Settings:
             if value < least:
                 raise InputError(f"--{name.replace('_', '-')}: expected at least {least}, got {value}")
 
-    def at_most(self, planned: Planned) -> int:
-        return self.poses if planned.group == "main" else self.sweep_poses
+    def at_most(self, task: Task) -> int:
+        """Poses of this protocol."""
+        return self.poses if task.group == "main" else self.sweep_poses
 
 
 def observation_hash(data: ObservationSet) -> str:
@@ -74,8 +80,8 @@ def observation_hash(data: ObservationSet) -> str:
 
 
 def run_benchmark(
-    lifters: Sequence[Contender],
-    protocols: Sequence[Planned],
+    lifters: Sequence[Entry],
+    protocols: Sequence[Task],
     out: str | Path,
     settings: Settings | None = None,
     command: str = "",
@@ -83,13 +89,14 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Measure every lifter on every protocol.
 
-    A unit is one lifter on one protocol. Its result is kept in ``OUT/units`` under a hash of the lifter's content,
-    the observations and the settings: a second run measures only what is new. The observations are written to
-    ``OUT/observations``, for tools that answer elsewhere.
+    A unit is one lifter on one protocol. Its numbers and its poses' scores are kept in ``OUT/units`` under a hash of
+    the lifter's content, the observations and the settings: a second run measures only what is new. The observations
+    are written to ``OUT/observations``, for tools that answer elsewhere, and the scores of all poses to
+    ``OUT/poses.parquet`` (`poseterior.evaluation.pose_scores`).
 
     Args:
-        lifters: from `contenders`.
-        protocols: from `plan`.
+        lifters: from `entries`.
+        protocols: from `tasks`.
         out: folder; made if need be.
         settings: see `Settings`.
         command: what the result says it was made by.
@@ -123,74 +130,86 @@ def run_benchmark(
         "lifters": {},
         "protocols": {},
         "units": [],
+        "comparisons": {},
         "skipped": [],
     }
+    all_scores: dict[tuple[str, str], PoseScores] = {}
     done, total = 0, len(lifters) * len(protocols)
-    for planned in protocols:
+    for task in protocols:
         try:
-            data = planned.observe(settings.at_most(planned))
+            data = task.observe(settings.at_most(task))
         except InputError as error:
-            skipped = {"protocol": planned.name, "reason": str(error)}
+            skipped = {"protocol": task.name, "reason": str(error)}
             result["skipped"] += [{"lifter": one.name} | skipped for one in lifters]
             done += len(lifters)
             continue
-        result["protocols"][planned.name] = described(planned, data)
-        save_observations(data, folder / "observations" / f"{planned.name}.parquet")
+        result["protocols"][task.name] = described(task, data)
+        save_observations(data, folder / "observations" / f"{task.name}.parquet")
         seen = observation_hash(data)
-        for contender in lifters:
+        scores: dict[str, PoseScores] = {}
+        for entry in lifters:
             if report is not None:
-                report(f"{contender.name} on {planned.name}", done, total)
+                report(f"{entry.name} on {task.name}", done, total)
             done += 1
-            key = _key(contender, seen, planned, settings)
-            path = folder / "units" / f"{_safe(contender.name)}--{planned.name}--{key[:16]}.json"
-            unit = _read(path)
-            if unit is None:
-                try:
-                    unit = _measured(contender, planned, data, settings)
-                except InputError as error:
-                    result["skipped"].append({"lifter": contender.name, "protocol": planned.name, "reason": str(error)})
-                    continue
-                with atomic_write(path) as file:
-                    file.write(json.dumps(unit).encode())
-            result["units"].append({"lifter": contender.name, "protocol": planned.name} | unit)
+            key = _key(entry, seen, task, settings)
+            path = folder / "units" / f"{_safe(entry.name)}--{task.name}--{key[:16]}.json"
+            try:
+                unit, scores[entry.name] = _read(path) or _measured(entry, task, data, settings, path)
+            except InputError as error:
+                result["skipped"].append({"lifter": entry.name, "protocol": task.name, "reason": str(error)})
+                continue
+            result["units"].append({"lifter": entry.name, "protocol": task.name} | unit)
+        if len(scores) > 1:
+            result["comparisons"][task.name] = compare(scores)
+        all_scores |= {(name, task.name): one for name, one in scores.items()}
     if report is not None:
         report("", total, total)
     if not result["units"]:
         raise InputError(result["skipped"][0]["reason"])
     result["lifters"] = {one.name: _about(one, result["units"]) for one in lifters}
+    save_pose_scores(all_scores, folder / "poses.parquet")
     with atomic_write(folder / "bench.json") as file:
         file.write((json.dumps(result) + "\n").encode())
     return result
 
 
-def _measured(contender: Contender, planned: Planned, data: ObservationSet, settings: Settings) -> dict[str, Any]:
-    main = planned.group == "main"
-    return measure(
-        contender.on(planned.name, data.observations.keypoints),
+def _measured(
+    entry: Entry, task: Task, data: ObservationSet, settings: Settings, path: Path
+) -> tuple[dict[str, Any], PoseScores]:
+    """A unit's numbers and its poses' scores; both are kept, the numbers last."""
+    main = task.group == "main"
+    started = time.perf_counter()
+    found = collect(
+        entry.on(task.name, data.observations.keypoints),
         data,
         settings.samples,
         settings.seed,
         mode_poses=settings.mode_poses if main else 0,
-        worst=12 if main else 0,
-        in_a_row=planned.in_a_row,
         device=settings.device,
     )
+    unit, scores = numbers(found, worst=12 if main else 0), pose_scores(found)
+    unit["seconds"] = round(time.perf_counter() - started, 2)
+    save_pose_scores({(entry.name, task.name): scores}, path.with_suffix(".parquet"))
+    with atomic_write(path) as file:
+        file.write(json.dumps(unit).encode())
+    return unit, scores
 
 
-def _key(contender: Contender, observations: str, planned: Planned, settings: Settings) -> str:
+def _key(entry: Entry, observations: str, task: Task, settings: Settings) -> str:
     """What a unit's result depends on, in one hash."""
-    parts = [VERSION, contender.hash_on(planned.name), observations, planned.group == "main", planned.in_a_row]
+    parts = [VERSION, entry.hash_on(task.name), observations, task.group == "main"]
     parts += [settings.samples, settings.seed, settings.mode_poses, settings.device]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A unit measured before; None if there is none, or it cannot be read."""
+def _read(path: Path) -> tuple[dict[str, Any], PoseScores] | None:
+    """A unit measured before, and its poses' scores; None if there is none, or it cannot be read."""
     try:
         unit = json.loads(path.read_text())
-    except (OSError, ValueError):
+        (scores,) = load_pose_scores(path.with_suffix(".parquet")).values()
+    except (OSError, ValueError):  # InputError is one
         return None
-    return unit if isinstance(unit, dict) else None
+    return (unit, scores) if isinstance(unit, dict) else None
 
 
 def _safe(name: str) -> str:
@@ -198,14 +217,14 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)
 
 
-def _about(contender: Contender, units: list[dict[str, Any]]) -> dict[str, Any]:
-    own = [unit for unit in units if unit["lifter"] == contender.name]
+def _about(entry: Entry, units: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [unit for unit in units if unit["lifter"] == entry.name]
     about = {
-        "kind": contender.kind,
-        "description": contender.description,
-        "licence": contender.licence,
-        "megabytes": contender.megabytes,
-        "hash": contender.hash[:16],
+        "kind": entry.kind,
+        "description": entry.description,
+        "licence": entry.licence,
+        "megabytes": entry.megabytes,
+        "hash": entry.hash[:16],
         "has_density": any("NLL" in unit["scores"] for unit in own),
         "recalibrated": any(unit.get("region", {}).get("calibrated", False) for unit in own),
     }

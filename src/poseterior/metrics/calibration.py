@@ -6,13 +6,14 @@ The rank is randomised, which removes the steps of few samples. What is left: th
 that it was taken from than to the truth, so that even a right distribution looks a little over-confident with few
 samples; `calibration_floor` says how much.
 
-`coverage_ranks` and `calibration_error` are the numbers to trust: each joint counts. `published_calibration` is the
-number in papers, the median over joints, in which joints that are too sure and joints that are too unsure cancel.
+`coverage_ranks` and `calibration_error` are the numbers to trust: each joint counts. `published_error` is the number in
+papers, the median over joints, in which joints that are too sure and joints that are too unsure cancel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,11 +26,9 @@ __all__ = [
     "LEVELS",
     "Calibration",
     "Floor",
-    "PublishedCalibration",
     "calibration_error",
     "calibration_floor",
     "coverage_ranks",
-    "published_calibration",
     "published_error",
     "published_inside",
 ]
@@ -94,7 +93,7 @@ def _levels(like: Tensor) -> Float[Tensor, "levels"]:
 def calibration_error(
     ranks: Float[Tensor, "poses joints"], counted: Bool[Tensor, "poses joints"] | None = None
 ) -> Calibration:
-    """Calibration a joint from `coverage_ranks`; only ranks where ``counted`` are used."""
+    """Calibration per joint from `coverage_ranks`; only ranks where ``counted`` are used."""
     weight = torch.ones_like(ranks) if counted is None else counted.to(ranks.dtype)
     count = weight.sum(0)
     levels = _levels(ranks)
@@ -105,21 +104,6 @@ def calibration_error(
 
 
 # -- the published number ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PublishedCalibration:
-    """The published calibration over a set of poses; see `published_calibration`.
-
-    Attributes:
-        error: mean over levels q of ``|median over joints of coverage - q|``.
-        coverage: ``(levels, joints)`` share of truths inside the ball; NaN for a joint without observations.
-        count: ``(joints,)`` number of poses behind each joint.
-    """
-
-    error: float
-    coverage: Tensor
-    count: Tensor
 
 
 def _balls(
@@ -148,24 +132,17 @@ def published_inside(
     return torch.stack(inside, -1)
 
 
-def _published(
-    inside: Bool[Tensor, "levels poses joints"], counted: Bool[Tensor, "poses joints"] | None, joints: list[int] | None
-) -> PublishedCalibration:
-    weight = torch.ones(inside.shape[1:], device=inside.device) if counted is None else counted.float()
-    count = weight.sum(0)
-    coverage = (inside * weight).sum(1) / count
-    picked = coverage if joints is None else coverage[:, joints]
-    # nanquantile, not median: of an even number of joints it takes the mean of the two in the middle.
-    middle = picked.nanquantile(0.5, dim=1)
-    return PublishedCalibration(float((middle - _levels(middle)).abs().mean()), coverage, count)
-
-
 def published_error(
-    inside: Bool[Tensor, "levels poses joints"],
-    counted: Bool[Tensor, "poses joints"] | None = None,
+    inside: Bool[Tensor, "levels *batch joints"],
+    counted: Bool[Tensor, "*batch joints"] | None = None,
     joints: list[int] | None = None,
 ) -> float:
-    """The published calibration error of what `published_inside` found; see `published_calibration`.
+    """The calibration error that papers print, of what `published_inside` found (Pierzchlewicz et al. 2022).
+
+    ``mean over levels q of |median over joints of (share of truths inside the q-ball) - q|``. A median of an even
+    number of joints is the mean of the two in the middle. Half the joints at half the right spread and the others at
+    twice score 0.125, though their mean error per joint is 0.34. With few samples it is far from 0 for a right
+    distribution: see `calibration_floor`.
 
     Args:
         counted: poses and joints that count; default all. A joint that never counts is left out.
@@ -174,30 +151,13 @@ def published_error(
     Returns:
         The error in 0..0.5; NaN if nothing counts.
     """
-    return _published(inside, counted, joints).error
-
-
-def published_calibration(
-    samples: Float[Tensor, "samples *batch joints 3"],
-    truth: Float[Tensor, "*batch joints 3"],
-    counted: Bool[Tensor, "*batch joints"] | None = None,
-    joints: list[int] | None = None,
-) -> PublishedCalibration:
-    """The calibration error that papers print (Pierzchlewicz et al. 2022, expected calibration error).
-
-    ``mean over levels q of |median over joints of (share of truths inside the q-ball) - q|``, the balls as in
-    `published_inside`. A median of an even number of joints is the mean of the two in the middle. Half the joints
-    at half the right spread and the others at twice score 0.125, though their mean error a joint is 0.34. With few
-    samples it is far from 0 for a right distribution: see `calibration_floor`.
-
-    Args:
-        samples: metres, as is ``truth``.
-        counted: poses and joints that count; default all. A joint that never counts is left out.
-        joints: joints that the median is over, default all. Leave out the root, which is exact by definition.
-    """
-    size = truth.shape[-2]
-    inside = published_inside(samples, truth).reshape(len(LEVELS), -1, size)
-    return _published(inside, None if counted is None else counted.reshape(-1, size), joints)
+    inside = inside.flatten(1, -2)
+    weight = torch.ones(inside.shape[1:], device=inside.device) if counted is None else counted.flatten(0, -2).float()
+    coverage = (inside * weight).sum(1) / weight.sum(0)
+    picked = coverage if joints is None else coverage[:, joints]
+    # nanquantile, not median: of an even number of joints it takes the mean of the two in the middle.
+    middle = picked.nanquantile(0.5, dim=1)
+    return float((middle - _levels(middle)).abs().mean())
 
 
 # -- what a right distribution scores ----------------------------------------------------------------------------
@@ -211,8 +171,13 @@ class Floor:
     published: float
 
 
-def _right_coverage(samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Coverage at each level, ``(levels,)``, of the ranks and of the published balls of a right distribution."""
+@lru_cache(maxsize=16)
+def _right_coverage(samples: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Coverage at each level, ``(levels,)``, of the ranks and of the published balls of a right distribution.
+
+    And the state in which the random numbers are left.
+    """
+    generator = torch.Generator().manual_seed(seed)
     sets = min(20_000, max(1, 2_000_000 // samples))
     drawn = torch.randn(samples, sets, 3, generator=generator)
     # A million truths, many for each set of samples: a set costs a sort, a truth next to nothing.
@@ -224,7 +189,7 @@ def _right_coverage(samples: int, generator: torch.Generator) -> tuple[Tensor, T
     below = torch.searchsorted(ordered, distance.T.contiguous())
     ranks = (below + torch.rand(below.shape, generator=generator)) / (samples + 1)
     shares = torch.stack([(ranks <= level).float().mean() for level in LEVELS])
-    return shares, inside.float().mean((1, 2))
+    return shares, inside.float().mean((1, 2)), generator.get_state()
 
 
 def calibration_floor(poses: int, samples: int, joints: int = 16, repeats: int = 100, seed: int = 0) -> Floor:
@@ -248,12 +213,12 @@ def calibration_floor(poses: int, samples: int, joints: int = 16, repeats: int =
     ======  =======  =====  =========
 
     Joints of a body do not err independently, which leaves the mean's floor as it is and raises the published one, to
-    that of ``joints=1`` at most. Frames that follow each other are not independent poses either: the floor of a set
-    of clips is higher than its number of frames says.
+    that of ``joints=1`` at most. Frames of a clip are not independent poses either: give as many poses as they count
+    for (`poseterior.metrics.resampling.effective_number`).
 
     Args:
-        poses: truths behind each joint.
-        samples: hypotheses a pose.
+        poses: independent truths behind each joint.
+        samples: hypotheses per pose.
         joints: joints that the published median is over.
         repeats: simulated data sets that the floor is averaged over.
         seed: of the simulation; the same seed gives the same floor.
@@ -264,8 +229,9 @@ def calibration_floor(poses: int, samples: int, joints: int = 16, repeats: int =
     for name, value in (("poses", poses), ("samples", samples), ("joints", joints), ("repeats", repeats)):
         if value < 1:
             raise InputError(f"calibration floor: {name}: expected 1 or more, got {value}")
-    generator = torch.Generator().manual_seed(seed)
-    by_rank, published = _right_coverage(samples, generator)
+    by_rank, published, state = _right_coverage(samples, seed)
+    generator = torch.Generator()
+    generator.set_state(state)
     levels = _levels(by_rank)
 
     def simulated(coverage: Tensor) -> Float[Tensor, "repeats joints levels"]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int, Int8, Real
 from torch import Tensor
-from torch.special import log_ndtr, ndtr
+from torch.special import log_ndtr
 
 from ..distributions.mixture import MixturePoseDistribution
 from ..files.errors import InputError
@@ -26,7 +26,6 @@ __all__ = [
     "OrderReliability",
     "all_pairs",
     "mixture_order_log_probability",
-    "mixture_order_probability",
     "order_accuracy",
     "order_accuracy_by_gap",
     "order_counts",
@@ -182,7 +181,7 @@ def order_accuracy_by_gap(
 def order_probability(
     samples: Float[Tensor, "samples *batch joints 3"], pairs: Int[Tensor, "*#batch pairs 2"]
 ) -> Float[Tensor, "*batch pairs"]:
-    """Share of samples in which a is farther; ties count one half. For mixtures `mixture_order_probability` is exact.
+    """Share of samples in which a is farther; ties count one half. Mixtures: `mixture_order_log_probability` is exact.
 
     Raises:
         InputError: an index without a joint; no samples.
@@ -215,22 +214,6 @@ def _with_root(values: Tensor, posterior: MixturePoseDistribution) -> Tensor:
     """``(..., joints - 1)`` -> ``(..., joints)``: the root is at 0, without noise."""
     root = posterior.skeleton.root
     return torch.cat([values[..., :root], torch.zeros_like(values[..., :1]), values[..., root:]], -1)
-
-
-def mixture_order_probability(
-    posterior: MixturePoseDistribution, pairs: Int[Tensor, "*#batch pairs 2"]
-) -> Float[Tensor, "*batch pairs"]:
-    """Exact probability that a is farther: ``sum_k w_k Phi(m_k / s_k)``, with gradients.
-
-    Under component k the gap ``z_a - z_b`` is Gaussian with mean m_k and standard deviation s_k, the ties between
-    joints included. For a loss use `mixture_order_log_probability`, which keeps its gradient where this is 0 or 1.
-
-    Raises:
-        InputError: an index without a joint.
-    """
-    mean, std = _gap_moments(posterior, pairs)
-    weighted = posterior.log_weights.exp().unsqueeze(-1) * ndtr(mean / std)
-    return weighted.sum(-2).clamp(max=1.0)  # weights add up to 1 only to rounding
 
 
 def mixture_order_log_probability(
@@ -302,7 +285,7 @@ def order_reliability(
     """Reliability of probabilities that a is farther, in bins of equal width (Guo et al. 2017).
 
     Args:
-        probability: from `order_probability` or `mixture_order_probability`.
+        probability: from `order_probability`.
         label: of the truth; pairs labelled 0 have no order and are left out.
         bins: number of bins of [0, 1]; a bin holds its lower edge, the last one 1 too.
 

@@ -9,23 +9,24 @@ how joints go together. The three tests here look at whole poses, each through o
 
 All three rank the truth's number among the samples'. If the distribution is right, truth and samples are
 exchangeable and the ranks are exactly uniform on (0, 1), at any number of samples (Talts et al. 2018). Ranks of
-chunks of poses may be concatenated. The p-values and bands are for independent poses; frames that follow each other
-in a clip are not.
+chunks of poses may be concatenated. Frames of a clip are not independent poses: where ``group`` says which poses are
+of one clip, p-values and bands count them for what they are worth (`poseterior.metrics.resampling.effective_number`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..files.errors import InputError
 from ..geometry.skeletons import SKELETONS
 from .calibration import LEVELS
+from .resampling import effective_number, uniform_band
 from .rotations import uniformity_p_value
 
 __all__ = [
@@ -71,21 +72,39 @@ class Coverage:
         coverage: ``(levels,)`` share of the truths inside.
         error: mean over levels of ``|coverage - q|``.
         signed: mean over levels of ``q - coverage``: positive is over-confident.
+        low, high: ``(levels,)`` ends of the 95 % band: where all shares of a right distribution lie.
+        inside: whether the curve is within the band at all levels.
     """
 
     levels: Tensor
     coverage: Tensor
     error: float
     signed: float
+    low: Tensor
+    high: Tensor
+    inside: bool
 
 
-def _curve(ranks: Tensor, name: str) -> tuple[Float[Tensor, "levels"], Float[Tensor, "levels"], int]:
-    """Levels, share of the ranks at or below each, and the number of ranks; NaN ranks do not count."""
+class _Curve(NamedTuple):
+    levels: Float[Tensor, "levels"]
+    coverage: Float[Tensor, "levels"]
+    low: Float[Tensor, "levels"]
+    high: Float[Tensor, "levels"]
+
+    @property
+    def inside(self) -> bool:
+        return bool(((self.coverage >= self.low - 1e-6) & (self.coverage <= self.high + 1e-6)).all())
+
+
+def _curve(ranks: Tensor, name: str, group: Tensor | None) -> _Curve:
+    """Levels, share of the ranks at or below each, and the 95 % band; NaN ranks do not count."""
     known = ranks[~ranks.isnan()]
     if len(known) == 0:
         raise InputError(f"{name}: ranks: none is a number; at least one pose must be measurable")
     levels = torch.tensor(LEVELS, dtype=known.dtype, device=known.device)
-    return levels, (known <= levels.unsqueeze(-1)).to(known.dtype).mean(-1), len(known)
+    count = len(known) if group is None else effective_number(ranks, group)
+    low, high = (end.to(known) for end in uniform_band(max(1, round(count))))
+    return _Curve(levels, (known <= levels.unsqueeze(-1)).to(known.dtype).mean(-1), low, high)
 
 
 def density_ranks(
@@ -103,17 +122,22 @@ def density_ranks(
     return sbc_ranks(-samples, -truth, generator)
 
 
-def expected_coverage(ranks: Float[Tensor, "*batch"]) -> Coverage:
+def expected_coverage(ranks: Float[Tensor, "*batch"], group: Int[Tensor, "*batch"] | None = None) -> Coverage:
     """Coverage of highest-density regions from `density_ranks`: the share of ranks up to q should be q.
 
     Over-confident: ranks near 1 too often, the curve below the diagonal, ``signed`` positive (Hermans et al. 2022).
+    The band is `poseterior.metrics.resampling.uniform_band`.
+
+    Args:
+        ranks: of poses.
+        group: clip of each pose (`poseterior.metrics.resampling.group_numbers`); default: all are independent.
 
     Raises:
-        InputError: no rank is a number.
+        InputError: no rank is a number; all are of one clip.
     """
-    levels, coverage, _ = _curve(ranks, "expected coverage")
-    gap = levels - coverage
-    return Coverage(levels, coverage, float(gap.abs().mean()), float(gap.mean()))
+    curve = _curve(ranks, "expected coverage", group)
+    gap = curve.levels - curve.coverage
+    return Coverage(*curve[:2], float(gap.abs().mean()), float(gap.mean()), *curve[2:], curve.inside)
 
 
 # -- TARP --------------------------------------------------------------------------------------------------------
@@ -128,7 +152,7 @@ class Tarp:
         coverage: ``(levels,)`` share of the truths inside.
         error: mean over levels of ``|coverage - q|``.
         signed: mean of ``q - coverage`` over the levels above 1/2: positive is over-confident (if not biased).
-        band: half width of the 95 % band around the diagonal, the same at all levels.
+        low, high: ``(levels,)`` ends of the 95 % band: where all shares of a right distribution lie.
         inside: whether the curve is within the band at all levels.
     """
 
@@ -136,7 +160,8 @@ class Tarp:
     coverage: Tensor
     error: float
     signed: float
-    band: float
+    low: Tensor
+    high: Tensor
     inside: bool
 
 
@@ -196,7 +221,7 @@ def tarp_ranks(
     return sbc_ranks(distance(samples), actual, generator)
 
 
-def tarp(ranks: Float[Tensor, "*batch"]) -> Tarp:
+def tarp(ranks: Float[Tensor, "*batch"], group: Int[Tensor, "*batch"] | None = None) -> Tarp:
     """Tests of accuracy with random points (TARP, Lemos et al. 2023) from `tarp_ranks`.
 
     The ball around the reference that reaches to the q-quantile of the samples' distances should hold the truth
@@ -210,17 +235,20 @@ def tarp(ranks: Float[Tensor, "*batch"]) -> Tarp:
     truth are farther from most references, so the curve is mostly above the diagonal, and ``signed`` says
     nothing of the spread.
 
-    The band is simultaneous over levels (Dvoretzky-Kiefer-Wolfowitz with Massart's constant):
-    ``sqrt(ln(2 / 0.05) / (2 poses))``; a right distribution leaves it once in twenty times at most.
+    The band is `poseterior.metrics.resampling.uniform_band`; a right distribution leaves it once in twenty times. Of
+    poses in groups it is that of their effective number.
+
+    Args:
+        ranks: of poses.
+        group: clip of each pose (`poseterior.metrics.resampling.group_numbers`); default: all are independent.
 
     Raises:
-        InputError: no rank is a number.
+        InputError: no rank is a number; all are of one clip.
     """
-    levels, coverage, count = _curve(ranks, "TARP")
-    gap = levels - coverage
-    band = math.sqrt(math.log(2 / 0.05) / (2 * count))
+    curve = _curve(ranks, "TARP", group)
+    gap = curve.levels - curve.coverage
     outer = float(gap[len(LEVELS) // 2 + 1 :].mean())
-    return Tarp(levels, coverage, float(gap.abs().mean()), outer, band, bool(gap.abs().max() <= band))
+    return Tarp(*curve[:2], float(gap.abs().mean()), outer, *curve[2:], curve.inside)
 
 
 # -- simulation-based calibration --------------------------------------------------------------------------------
@@ -235,12 +263,14 @@ class SBC:
         smallest: of the p-values.
         level: what the smallest must not be below: 0.01 over the number of quantities (Bonferroni).
         uniform: whether it is not: no evidence against the distribution.
+        effective: as how many independent poses each quantity's ranks count.
     """
 
     p_values: dict[str, float]
     smallest: float
     level: float
     uniform: bool
+    effective: dict[str, float]
 
 
 def _joint(poses: Tensor, name: str) -> Float[Tensor, "*batch 3"]:
@@ -289,21 +319,28 @@ def sbc_quantities(poses: Float[Tensor, "*batch 17 3"]) -> dict[str, Float[Tenso
     return quantities
 
 
-def sbc(ranks: dict[str, Float[Tensor, "*batch"]]) -> SBC:
+def sbc(ranks: dict[str, Float[Tensor, "*batch"]], group: Int[Tensor, "*batch"] | None = None) -> SBC:
     """Test that each quantity's ranks (`sbc_ranks`) are uniform, with Bonferroni's correction for their number.
 
-    NaN ranks do not count; a quantity with fewer than 5 ranks is left out.
+    NaN ranks do not count; a quantity with fewer than 5 ranks, or with ranks of one clip only, is left out.
+
+    Args:
+        ranks: of each quantity.
+        group: clip of each pose (`poseterior.metrics.resampling.group_numbers`); default: all are independent.
 
     Raises:
-        InputError: no quantity has 5 ranks.
+        InputError: no quantity has 5 ranks (of two clips).
     """
-    known = {name: values[~values.isnan()] for name, values in ranks.items()}
-    p_values = {
-        name: float(uniformity_p_value(values.double()))
-        for name, values in known.items()
-        if len(values) >= FEWEST_RANKS
-    }
+    p_values, effective = {}, {}
+    for name, values in ranks.items():
+        known = ~values.isnan()
+        clips = None if group is None else group[known].unique()
+        if int(known.sum()) < FEWEST_RANKS or (clips is not None and len(clips) < 2):
+            continue
+        count = float(known.sum()) if group is None else effective_number(values[known], group[known])
+        p_values[name] = float(uniformity_p_value(values[known].double(), count))
+        effective[name] = count
     if not p_values:
         raise InputError(f"SBC: ranks: no quantity has {FEWEST_RANKS} ranks; measure more poses")
     smallest, level = min(p_values.values()), 0.01 / len(p_values)
-    return SBC(p_values, smallest, level, smallest >= level)
+    return SBC(p_values, smallest, level, smallest >= level, effective)

@@ -1,8 +1,8 @@
 """One pose from many: single estimates of samples ``(samples, *batch, joints, 3)`` in metres, relative to the root.
 
-`medoid`, `weighted_mean`, `aggregate_by_reprojection` and `pose_by_reprojection` use nothing but the samples and the
-keypoints that they explain. `best_of`, and aggregation with the true root, look at the truth: they are **oracles**, a
-measure of what the samples contain and not of any pose that a user could get.
+`medoid`, `weighted_mean` and `aggregate_by_reprojection` use nothing but the samples and the keypoints that they
+explain. `best_of`, and aggregation with the true root, look at the truth: they are **oracles**, a measure of what the
+samples contain and not of any pose that a user could get.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ __all__ = [
     "aggregate_by_reprojection",
     "best_of",
     "medoid",
-    "pose_by_reprojection",
     "reprojection_log_weights",
     "weighted_mean",
 ]
@@ -106,18 +105,6 @@ def aggregate_by_reprojection(
     energy = reprojection_energy(samples, solve_root(samples, keypoints) if root is None else root, keypoints)
     told = (keypoints.visible & energy.amin(0).isfinite()).unsqueeze(-1)
     return torch.where(told, _take_joints(samples, energy.argmin(0)), samples.mean(0))
-
-
-def pose_by_reprojection(
-    samples: Float[Tensor, "samples *batch joints 3"], keypoints: Keypoints2D
-) -> Float[Tensor, "*batch joints 3"]:
-    """The sample that explains the keypoints best: least reprojection energy, the root solved from itself.
-
-    The mean over the samples where fewer than two joints are visible.
-    """
-    weights = reprojection_log_weights(samples, keypoints)
-    told = (keypoints.visible.sum(-1) >= 2) & weights.amax(0).isfinite()
-    return torch.where(told[..., None, None], _take_poses(samples, weights.argmax(0)), samples.mean(0))
 
 
 def best_of(

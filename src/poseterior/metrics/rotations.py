@@ -23,7 +23,6 @@ __all__ = [
     "OCCLUSIONS",
     "RANDOM_OCCLUSION",
     "Observability",
-    "best_of_k",
     "chordal_mean",
     "constant_points",
     "geodesic_angle",
@@ -251,15 +250,6 @@ def moving_mpjpe(
     return mpjpe(predicted[..., moving, :], truth[..., moving, :])
 
 
-def best_of_k(errors: Float[Tensor, "samples *batch"]) -> Float[Tensor, "samples *batch"]:
-    """Row k - 1 is the error of the best of the first k samples of each pose; it never grows with k.
-
-    ``errors`` are one number a pose (from `mgeo`, `moving_mpjpe`): a best joint from each of several samples is
-    not a pose. For the expectation over the samples' order see `poseterior.metrics.accuracy.expected_best_of`.
-    """
-    return errors.cummin(0).values
-
-
 def _pose_quaternions(poses: Float[Tensor, "poses joints 3 3"], name: str) -> Float[Tensor, "joints poses 4"]:
     import roma
 
@@ -406,18 +396,24 @@ def rotation_ranks(
     return (below + random * (ties + 1)) / (len(angle) + 1)
 
 
-def uniformity_p_value(ranks: Float[Tensor, "poses *batch"]) -> Float[Tensor, "*batch"]:
-    """p-value of the Kolmogorov-Smirnov test that the ranks are uniform on [0, 1], for independent poses.
+def uniformity_p_value(ranks: Float[Tensor, "poses *batch"], effective: float | None = None) -> Float[Tensor, "*batch"]:
+    """p-value of the Kolmogorov-Smirnov test that the ranks are uniform on [0, 1].
 
     ``2 sum_i (-1)^(i - 1) exp(-2 i^2 t^2)`` at ``t = D (sqrt n + 0.12 + 0.11 / sqrt n)`` (Stephens 1970), within
     0.03 of the exact one from n = 5 on, within 0.01 from n = 200 on.
+
+    Args:
+        ranks: of poses.
+        effective: n, as how many independent poses they count (`poseterior.metrics.resampling.effective_number`);
+            default all.
     """
     n = len(ranks)
+    independent = n if effective is None else effective
     ordered = ranks.double().sort(0).values
     step = (torch.arange(n, dtype=torch.float64, device=ranks.device) / n).reshape(n, *[1] * (ranks.ndim - 1))
     statistic = torch.maximum((step + 1 / n - ordered).amax(0), (ordered - step).amax(0))
     # Below 0.2 the p-value is 1 to 13 digits, while the series needs ever more terms.
-    t = (statistic * (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n))).clamp(min=0.2).unsqueeze(-1)
+    t = (statistic * (math.sqrt(independent) + 0.12 + 0.11 / math.sqrt(independent))).clamp(min=0.2).unsqueeze(-1)
     i = torch.arange(1, 21, dtype=torch.float64, device=ranks.device)
     series = 2.0 * ((-1.0) ** (i - 1) * torch.exp(-2.0 * i**2 * t**2)).sum(-1)
     return series.clamp(0.0, 1.0).to(ranks.dtype)

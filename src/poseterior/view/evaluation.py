@@ -29,16 +29,21 @@ def best_of_figure(result: Mapping[str, Any]) -> Figure:
     """Error of the best of N hypotheses against N, under both protocols, in mm.
 
     Args:
-        result: from `poseterior.evaluation.evaluate.evaluate`, or its JSON file read back.
+        result: from `poseterior.evaluation.evaluate`, or its JSON file read back.
 
     Returns:
         a matplotlib ``Figure`` of its own (no pyplot state).
 
     Raises:
-        InputError: the result has no ``best of N``.
+        InputError: the result has no ``published`` best of N.
     """
+<<<<<<< HEAD
     curves = _part(result, "best of N")
     figure, axes = new_figure((6.4, 4.6))
+=======
+    curves = _part(_part(result, "published"), "best of N")
+    figure, axes = _new_figure((6.4, 4.6))
+>>>>>>> 5249626 (Collect once: one evaluator, scores of every pose, intervals over clips)
     counts = curves["N"]
     for protocol, (name, colour, marker) in _PROTOCOLS.items():
         axes.plot(counts, curves[protocol], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)

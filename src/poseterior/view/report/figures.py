@@ -1,7 +1,8 @@
-"""Pictures of a benchmark, as SVG that goes into a page: charts (matplotlib) and stick figures (plain SVG).
+"""Charts of a benchmark (matplotlib), as SVG that goes into a page.
 
 matplotlib is imported when a chart is made, not with this module. Charts carry no legend and no title: the page says
 once which colour and marker is which lifter, and captions each picture. What a lifter was not measured for is left out.
+A colour is a lifter and nothing else: everything else is drawn in ink and greys.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+<<<<<<< HEAD
 from ...geometry.skeletons import SKELETONS
 from ..drawing import literal_text, tidy_axes
+=======
+from ..plots import literal_text, tidy_axes
+>>>>>>> 5249626 (Collect once: one evaluator, scores of every pose, intervals over clips)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "OFF",
     "PALETTE",
+    "Measure",
     "Style",
+    "Unit",
     "best_of_figure",
     "bins_figure",
     "cost_figure",
@@ -35,11 +42,8 @@ __all__ = [
     "levels_figure",
     "masks_figure",
     "number",
-    "skeleton_svg",
     "styles_of",
-    "swatch_svg",
     "sweep_figure",
-    "worst_pose_svg",
 ]
 
 Unit = Mapping[str, Any]
@@ -51,16 +55,6 @@ Measure = Callable[[Unit], float | None]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _DASHES = ("solid", "dashed", "dotted")
-_SWATCHES = {
-    "o": "M9 6a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
-    "s": "M9.5 2.5h7v7h-7z",
-    "D": "M13 1.2L17.8 6L13 10.8L8.2 6z",
-    "^": "M13 1.5L17.5 10H8.5z",
-    "v": "M13 10.5L8.5 2H17.5z",
-    "P": "M11.4 1.5h3.2v2.9h2.9v3.2h-2.9v2.9h-3.2v-2.9H8.5V4.4h2.9z",
-}
-_SWATCH_DASHES = {"solid": "none", "dashed": "5 3", "dotted": "1.5 2.5"}
-
 #: What is drawn in these colours takes those of the page, which knows whether the screen is dark.
 _INK, _SOFT, _AXIS, _GRID, _BAND, _PAPER = "#000000", "#777777", "#b3b3b3", "#ebebeb", "#e2e6ea", "#ffffff"
 _PAGE_COLOURS = {
@@ -72,7 +66,7 @@ _PAGE_COLOURS = {
 #: Inches: three or four in a row on a desktop, one on a phone, so that the text stays legible.
 _SIZE, _SQUARE = (4.3, 3.1), (3.1, 3.0)
 #: Signed calibration errors within this are called right.
-_RIGHT = 0.05
+OFF = 0.05
 #: Lines above so many times the median line would press all others together.
 _OFF_CHART = 4.0
 
@@ -178,12 +172,12 @@ def best_of_figure(units: Mapping[str, Unit], styles: Mapping[str, Style]) -> Fi
 def levels_figure(
     units: Mapping[str, Unit], styles: Mapping[str, Style], part: Sequence[str], *, directions: bool = True
 ) -> Figure | None:
-    """Observed against nominal coverage (%), with a 95 % band around the diagonal where one is known.
+    """Observed against nominal coverage (%), with the band of right distributions where one is known.
 
     Args:
         units, styles: as `best_of_figure`.
-        part: keys that lead to a mapping with ``levels`` and ``coverage``; its ``band`` is the half width of the
-            band, else ``poses`` gives that of each level by itself.
+        part: keys that lead to a mapping with ``levels`` and ``coverage``, and ``low`` and ``high``, the ends of the
+            95 % band. Where lifters have different bands the outermost ends are drawn.
         directions: name the sides of the diagonal over- and under-confident.
 
     Returns:
@@ -199,17 +193,12 @@ def levels_figure(
     if not curves:
         return None
     figure, axes = _new_figure(_SQUARE)
-    bands = [_half_width(curve) for curve in curves.values()]
-    grid = np.linspace(0, 1, 51)
-    if any(band is not None for band in bands):
-        half = np.max([band(grid) for band in bands if band is not None], axis=0)
+    banded = [curve for curve in curves.values() if curve.get("low") and curve.get("high")]
+    if banded:
+        low = np.min([curve["low"] for curve in banded], axis=0)
+        high = np.max([curve["high"] for curve in banded], axis=0)
         axes.fill_between(
-            100 * grid,
-            100 * (grid - half).clip(0, 1),
-            100 * (grid + half).clip(0, 1),
-            color=_BAND,
-            linewidth=0,
-            zorder=0,
+            100 * np.asarray(banded[0]["levels"]), 100 * low, 100 * high, color=_BAND, linewidth=0, zorder=0
         )
     axes.plot([0, 100], [0, 100], color=_SOFT, linewidth=1.0, zorder=1)
     for lifter, curve in curves.items():
@@ -226,16 +215,6 @@ def levels_figure(
     axes.set_aspect("equal")
     _finish(axes, "nominal level (%)", "truths inside (%)")
     return figure
-
-
-def _half_width(curve: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Of the 95 % band as a function of the level: simultaneous where the curve brings it, else binomial."""
-    band, poses = number(curve, "band"), number(curve, "poses")
-    if band is not None:
-        return lambda level: np.full_like(level, band)
-    if poses:
-        return lambda level: 1.96 * np.sqrt(level * (1 - level) / poses)
-    return None
 
 
 def bins_figure(
@@ -356,7 +335,7 @@ def cost_figure(
     measure: Measure,
     y_label: str,
 ) -> Figure | None:
-    """A measure against milliseconds a pose (log axis); the area of a marker is the size of the weights.
+    """A measure against milliseconds per pose (log axis); the area of a marker is the size of the weights.
 
     Args:
         units, styles: as `best_of_figure`.
@@ -368,7 +347,7 @@ def cost_figure(
     """
     points = {}
     for lifter, unit in units.items():
-        x, y = number(unit, "cost", "milliseconds a pose"), measure(unit)
+        x, y = number(unit, "cost", "milliseconds per pose"), measure(unit)
         if x is not None and x > 0 and y is not None:
             points[lifter] = (x, y)
     if not points:
@@ -393,7 +372,7 @@ def cost_figure(
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0, 3.0)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
-    _finish(axes, "milliseconds a pose", y_label)
+    _finish(axes, "milliseconds per pose", y_label)
     _scale(axes, {lifter: [y] for lifter, (_, y) in points.items()}, signed=False)
     figure.draw_without_rendering()  # sets the layout, which the places of the labels depend on
     _label_points(figure, axes, {lifter: point for lifter, point in points.items() if point[1] <= axes.get_ylim()[1]})
@@ -464,7 +443,7 @@ def _scale(axes: Axes, values: Mapping[str, Sequence[float]], signed: bool) -> N
     if not signed:
         _cut(axes, values, _limit(values))
         return
-    axes.axhspan(-_RIGHT, _RIGHT, color=_BAND, linewidth=0, zorder=0)
+    axes.axhspan(-OFF, OFF, color=_BAND, linewidth=0, zorder=0)
     axes.axhline(0, color=_SOFT, linewidth=0.9, zorder=1)
     high = max(0.13, 1.3 * max((y for row in values.values() for y in row), default=0.0))
     low = min(-0.13, 1.3 * min((y for row in values.values() for y in row), default=0.0))
@@ -485,198 +464,3 @@ def _cut(axes: Axes, values: Mapping[str, Sequence[float]], limit: float) -> Non
     if beyond:
         text = literal_text(f"off the chart: {', '.join(beyond)}")
         axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=9, color=_SOFT)
-
-
-# -- stick figures -----------------------------------------------------------------------------------------
-
-#: A person who faces the reader, arms and legs a little apart so that circles have room: x to the reader's right,
-#: y down, mm. The person's left is at the reader's right.
-_FRONT = {
-    "pelvis": (0, 0), "spine": (0, -240), "thorax": (0, -480), "neck_nose": (0, -600), "head_top": (0, -730),
-    "left_hip": (125, 10), "left_knee": (205, 440), "left_ankle": (250, 870),
-    "left_shoulder": (175, -450), "left_elbow": (440, -330), "left_wrist": (670, -215),
-}  # fmt: skip
-_FRONT |= {name.replace("left_", "right_"): (-x, y) for name, (x, y) in _FRONT.items() if name.startswith("left_")}
-#: Circles above this (mm) are cut: they say no more than "anywhere".
-_LARGEST = 450.0
-
-
-def skeleton_svg(unit: Unit, skeleton: Mapping[str, Any], lifter: str) -> str | None:
-    """Errors and radii of each joint on a stick figure, as an ``<svg>`` element.
-
-    The disc has the joint's mean error as its radius, the ring the median 90 % radius, both to the scale of the body.
-    The disc's colour is the sign of the joint's calibration. Joints that the drawing does not know are left out.
-
-    Args:
-        unit: with ``per joint``; None is returned without.
-        skeleton: ``joints`` and ``bones`` (child, parent).
-        lifter: for screen readers.
-    """
-    table = unit.get("per joint", {})
-    if not table:
-        return None
-    label = f"{lifter}: mean error and 90 % radius of each joint drawn on a stick figure; the numbers are in the table"
-    svg = _svg("-920 -920 1840 2040", label)
-    joints = skeleton["joints"]
-    for child, parent in skeleton["bones"]:
-        if joints[child] in _FRONT and joints[parent] in _FRONT:
-            (x1, y1), (x2, y2) = _FRONT[joints[child]], _FRONT[joints[parent]]
-            _add(svg, "line", x1=x1, y1=y1, x2=x2, y2=y2, class_="bone")
-    drawn = [(name, row) for name, row in table.items() if name in _FRONT]
-    for layer, name_of_size in (("ring", "radius"), ("disc", "error")):
-        for name, row in drawn:
-            size = number(row, name_of_size)
-            if size is not None:
-                x, y = _FRONT[name]
-                circle = _add(
-                    svg, "circle", cx=x, cy=y, r=round(min(size, _LARGEST), 1), class_=_circle_class(layer, row)
-                )
-                _add(circle, "title").text = _joint_text(name, row)
-    for name, row in drawn:
-        error = number(row, "error")
-        if error is not None:
-            x, y, anchor = _label_place(name)
-            text = _add(svg, "text", x=x, y=y, class_=f"size {anchor}")
-            text.text = f"{error:.0f}" if error < 1000 else ">999"
-    return ElementTree.tostring(svg, encoding="unicode")
-
-
-def _label_place(name: str) -> tuple[int, int, str]:
-    """Where the number of a joint hides neither its disc nor another: above arms, outside of legs, beside the trunk."""
-    x, y = _FRONT[name]
-    if name.endswith(("elbow", "wrist")):
-        return x, y - 85, "middle"
-    if name.endswith("shoulder"):
-        return x + (50 if x > 0 else -50), y + 130, "middle"
-    if name == "thorax":
-        return x + 65, y + 95, "start"
-    side = -1 if name.startswith("right_") else 1
-    return x + side * 85, y + 23, "end" if side < 0 else "start"
-
-
-def _circle_class(layer: str, row: Mapping[str, Any]) -> str:
-    signed = number(row, "signed")
-    if layer == "ring" or signed is None:
-        return layer
-    return f"{layer} over" if signed > _RIGHT else f"{layer} under" if signed < -_RIGHT else f"{layer} right"
-
-
-def _joint_text(name: str, row: Mapping[str, Any]) -> str:
-    parts = [f"{label} {value:.0f} mm" for label, key in (("error", "error"), ("90 % radius", "radius"))
-             if (value := number(row, key)) is not None]  # fmt: skip
-    signed = number(row, "signed")
-    if signed is not None:
-        parts.append(f"signed calibration {signed:+.2f}")
-    return f"{name.replace('_', ' ')}: {', '.join(parts)}"
-
-
-def worst_pose_svg(pose: Mapping[str, Any], skeleton: Mapping[str, Any], colour: int, label: str) -> str:
-    """One pose in three panels: its keypoints, then truth, mean and hypotheses from the camera and from the side.
-
-    Args:
-        pose: ``keypoints``, ``visible``, ``truth``, ``mean``, ``samples`` as a benchmark's ``worst`` has them.
-        skeleton: ``joints`` and ``bones`` (child, parent).
-        colour: of the lifter, number in `PALETTE`.
-        label: what screen readers say.
-    """
-    svg = _svg("0 0 330 118", label)
-    bones = [(child, parent) for child, parent in skeleton["bones"]]
-    visible = np.asarray(pose["visible"], bool)
-    for column, title in enumerate(("keypoints", "from the camera", "from the side")):
-        _add(svg, "text", x=110 * column + 55, y=9, class_="panel").text = title
-    _draw_keypoints(svg, _points(pose["keypoints"], 2), visible, bones, skeleton)
-    truth, mean = _points(pose["truth"], 3), _points(pose["mean"], 3)
-    samples = [_points(sample, 3) for sample in pose.get("samples", ())]
-    low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
-    # what a lifter puts far outside of the truth is cut, or the truth would be a dot
-    half = 0.5 * float((high - low).max()) * 1.35
-    for column, axes in ((1, (0, 1)), (2, (2, 1))):
-        panel = _add(svg, "svg", x=110 * column + 2, y=12, width=106, height=104, viewBox="-53 -52 106 104")
-        picked = list(axes)
-        centre = (low + high)[picked] / 2
-
-        def place(points: np.ndarray, picked: list[int] = picked, centre: np.ndarray = centre) -> np.ndarray:
-            return (points[:, picked] - centre) * 50 / half
-
-        for sample in samples:
-            _add(panel, "path", d=_sticks(place(sample), bones), class_="hypothesis", style=f"stroke:var(--c{colour})")
-        _add(panel, "path", d=_sticks(place(mean), bones), class_="mean", style=f"stroke:var(--c{colour})")
-        seen = place(truth)
-        _add(panel, "path", d=_sticks(seen, bones), class_="truth")
-        for x, y in seen[~visible & np.isfinite(seen).all(-1)]:
-            _add(panel, "circle", cx=round(x, 1), cy=round(y, 1), r=2, class_="hidden")
-    length = 0.5 * 50 / half
-    _add(svg, "path", d=f"M{326 - length:.1f} 113H326", class_="ruler")
-    _add(svg, "text", x=326, y=109, class_="ruler-text").text = "0.5 m"
-    return ElementTree.tostring(svg, encoding="unicode")
-
-
-def _draw_keypoints(
-    svg: ElementTree.Element, points: np.ndarray, visible: np.ndarray, bones: list[tuple[int, int]],
-    skeleton: Mapping[str, Any],
-) -> None:  # fmt: skip
-    seen = visible & np.isfinite(points).all(-1)
-    if not seen.any():
-        return
-    low, high = points[seen].min(0), points[seen].max(0)
-    scale = 92 / max(float((high - low).max()), 1.0)
-    placed = (points - (low + high) / 2) * scale + (55, 64)
-    sides = _sides(skeleton)
-    for side in ("middle", "right", "left"):
-        some = [(child, parent) for child, parent in bones if seen[child] and seen[parent] and sides[child] == side]
-        if some:
-            _add(svg, "path", d=_sticks(placed, some), class_=f"keypoints {side}")
-    for joint in np.flatnonzero(seen):
-        x, y = placed[joint]
-        _add(svg, "circle", cx=round(x, 1), cy=round(y, 1), r=1.3, class_=f"keypoint {sides[joint]}")
-    for joint in np.flatnonzero(~visible & np.isfinite(placed).all(-1)):
-        x, y = placed[joint]
-        _add(svg, "circle", cx=round(x, 1), cy=round(y, 1), r=2, class_="hidden")
-
-
-def _sides(skeleton: Mapping[str, Any]) -> tuple[str, ...]:
-    known = SKELETONS.get(skeleton.get("name", ""))
-    return (
-        known.sides
-        if known and list(known.joints) == list(skeleton["joints"])
-        else ("middle",) * len(skeleton["joints"])
-    )
-
-
-def _points(rows: Sequence[Any], size: int) -> np.ndarray:
-    """``(joints, size)``; NaN where a row or a coordinate is null."""
-    nothing = [None] * size
-    return np.asarray([[np.nan if value is None else value for value in row or nothing] for row in rows], float)
-
-
-def _sticks(points: np.ndarray, bones: Sequence[tuple[int, int]]) -> str:
-    """Path of the bones whose two ends exist."""
-    parts = []
-    for child, parent in bones:
-        (x1, y1), (x2, y2) = points[parent], points[child]
-        if math.isfinite(x1 + y1 + x2 + y2):
-            parts.append(f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}")
-    return "".join(parts)
-
-
-def swatch_svg(style: Style) -> str:
-    """Line and marker of a lifter, for legends; says nothing to screen readers."""
-    svg = ElementTree.Element(
-        "svg",
-        {"class": "swatch", "viewBox": "0 0 26 12", "aria-hidden": "true", "style": f"color:var(--c{style.colour})"},
-    )
-    dash = {"stroke-dasharray": _SWATCH_DASHES[style.dash]}
-    ElementTree.SubElement(svg, "path", {"d": "M0 6H26", "stroke": "currentColor", "stroke-width": "2", **dash})
-    ElementTree.SubElement(svg, "path", {"d": _SWATCHES[style.marker], "fill": "currentColor"})
-    return ElementTree.tostring(svg, encoding="unicode")
-
-
-def _svg(view_box: str, label: str) -> ElementTree.Element:
-    attributes = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": view_box, "role": "img", "aria-label": label}
-    return ElementTree.Element("svg", attributes)
-
-
-def _add(parent: ElementTree.Element, tag: str, *, class_: str | None = None, **attributes: Any) -> ElementTree.Element:
-    if class_ is not None:
-        attributes["class"] = class_
-    return ElementTree.SubElement(parent, tag, {key: str(value) for key, value in attributes.items()})
