@@ -37,13 +37,8 @@ def best_of_figure(result: Mapping[str, Any]) -> Figure:
     Raises:
         InputError: the result has no ``published`` best of N.
     """
-<<<<<<< HEAD
-    curves = _part(result, "best of N")
-    figure, axes = new_figure((6.4, 4.6))
-=======
     curves = _part(_part(result, "published"), "best of N")
-    figure, axes = _new_figure((6.4, 4.6))
->>>>>>> 5249626 (Collect once: one evaluator, scores of every pose, intervals over clips)
+    figure, axes = new_figure((6.4, 4.6))
     counts = curves["N"]
     for protocol, (name, colour, marker) in _PROTOCOLS.items():
         axes.plot(counts, curves[protocol], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)

@@ -27,7 +27,7 @@ def scale_figure(predicted: Sequence[float], true: Sequence[float], label: str) 
     gives the correlation of the logarithms and the standard deviation of the log of the ratio: 0.05 is 5 %.
 
     Args:
-        predicted: ``(n,)`` sizes in metres of predicted bodies, as of `poseterior.evaluation.evaluate.evaluate`.
+        predicted: ``(n,)`` sizes in metres of predicted bodies, as of `poseterior.evaluation.evaluate`.
         true: ``(n,)`` sizes in metres of the same bodies.
         label: of what, for the title.
 

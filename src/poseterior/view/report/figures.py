@@ -17,12 +17,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-<<<<<<< HEAD
-from ...geometry.skeletons import SKELETONS
-from ..drawing import literal_text, tidy_axes
-=======
-from ..plots import literal_text, tidy_axes
->>>>>>> 5249626 (Collect once: one evaluator, scores of every pose, intervals over clips)
+from ..drawing import literal_text, new_figure, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,7 +146,7 @@ def best_of_figure(units: Mapping[str, Unit], styles: Mapping[str, Style]) -> Fi
             curves[lifter] = (curve["N"], curve["MPJPE"])
     if not curves:
         return None
-    figure, axes = _new_figure(_SIZE)
+    figure, axes = new_figure(_SIZE)
     limit = _limit({lifter: y for lifter, (_, y) in curves.items()})
     for lifter, (x, y) in curves.items():
         _draw_line(axes, styles[lifter], x, y)
@@ -192,7 +187,7 @@ def levels_figure(
             curves[lifter] = curve
     if not curves:
         return None
-    figure, axes = _new_figure(_SQUARE)
+    figure, axes = new_figure(_SQUARE)
     banded = [curve for curve in curves.values() if curve.get("low") and curve.get("high")]
     if banded:
         low = np.min([curve["low"] for curve in banded], axis=0)
@@ -241,7 +236,7 @@ def bins_figure(
     if not series:
         return None
     poses = {bin_: row.get("poses") for table in rows.values() for bin_, row in table.items()}
-    figure, axes = _new_figure(_SIZE)
+    figure, axes = new_figure(_SIZE)
     for lifter, (x, y) in series.items():
         _draw_line(axes, styles[lifter], x, y)
     axes.set_xticks(range(len(bins)), [f"{bin_}\n({poses[bin_]})" for bin_ in bins])
@@ -276,7 +271,7 @@ def masks_figure(
     first = (counted[-1] if counted else 0.0) + 1.6
     # limbs are as far from each other as two joints are
     place = {label: first + 2.4 * i for i, label in enumerate(named)}
-    figure, axes = _new_figure(_SIZE)
+    figure, axes = new_figure(_SIZE)
     for lifter, rows in points.items():
         line = sorted((value, y) for value, _, y in rows if value is not None)
         if line:
@@ -316,7 +311,7 @@ def sweep_figure(
     """
     if not any(points.values()):
         return None
-    figure, axes = _new_figure(_SIZE)
+    figure, axes = new_figure(_SIZE)
     for lifter, rows in points.items():
         line = sorted(rows)
         _draw_line(axes, styles[lifter], [x for x, _ in line], [y for _, y in line])
@@ -354,7 +349,7 @@ def cost_figure(
         return None
     from matplotlib.ticker import LogLocator, NullLocator
 
-    figure, axes = _new_figure((4.6, 3.3))
+    figure, axes = new_figure((4.6, 3.3))
     for lifter, point in points.items():
         style = styles[lifter]
         axes.scatter(
@@ -410,13 +405,6 @@ def _label_points(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _new_figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
 
 
 def _draw_line(
