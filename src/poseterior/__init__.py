@@ -27,7 +27,7 @@ _HOMES = {
     "PoseDistribution": "distributions.base",
     "SKELETONS": "geometry.skeletons",
     "calibrate": "evaluation.calibrate",
-    "evaluate": "evaluation.evaluate",
+    "evaluate": "evaluation.measure",
     "example_keypoints": "keypoints.reading",
     "fit_gaussians": "keypoints.heatmaps",
     "lift": "lifting.poses",
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from . import data, distributions, metrics, view
     from .distributions.base import PoseDistribution
     from .evaluation.calibrate import calibrate
-    from .evaluation.evaluate import evaluate
+    from .evaluation.measure import evaluate
     from .files.errors import InputError
     from .geometry.skeletons import SKELETONS
     from .keypoints import Keypoints2D

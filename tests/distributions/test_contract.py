@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from poseterior.published.duenkel_2024.lifter import PublishedRotationConfig, PublishedRotationLifter
 from torch.distributions import Laplace, MultivariateNormal, Normal
 from zuko.transforms import ComposedTransform
 
@@ -35,7 +36,6 @@ from poseterior.lifters import list_shipped, load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.nn.coupling import ConditionalCouplings, EvidenceTransform
 from poseterior.nn.rotation_networks import STRUCTURES
-from poseterior.published.duenkel_2024.lifter import PublishedRotationConfig, PublishedRotationLifter
 from poseterior.published.pavlakos_2019 import VaeConfig, VaeLifter
 from poseterior.published.wehrbein_2021.network import PublishedFlow, PublishedFlowPoses
 

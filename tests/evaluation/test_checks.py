@@ -15,6 +15,8 @@ from poseterior.evaluation.checks import (
     check,
     check_bars,
     check_oracle,
+    check_quantities,
+    check_whole_pose,
     joint_assignment,
     size_factor,
 )
@@ -287,3 +289,72 @@ def test_joints_are_assigned_to_where_they_are(lifted, everywhere) -> None:
     mean, truth, _ = lifted
     order = torch.randperm(17, generator=torch.Generator().manual_seed(5))
     assert joint_assignment(mean[:, order], truth, everywhere) == tuple(order.tolist())
+
+
+# -- the pose as a whole ---------------------------------------------------------------------------------------
+
+LEVELS = [round(0.05 * i, 2) for i in range(21)]
+
+
+def curve(exponent: float, inside: bool) -> dict:
+    coverage = [round(level**exponent, 4) for level in LEVELS]
+    error = sum(abs(a - b) for a, b in zip(LEVELS, coverage, strict=True)) / 21
+    return {"levels": LEVELS, "coverage": coverage, "error": error, "inside": inside}
+
+
+def test_a_density_that_is_wrong_for_the_whole_pose() -> None:
+    found = only(check_whole_pose({"density coverage": curve(0.5, False)}))
+    assert found[:2] == ("whole pose", "warning")
+    assert "regions of highest density that claim 25 % hold 50 % of the truths (coverage error 0.16)" in found.sentence
+    assert "Do not read `log_prob` as the probability of a whole pose" in found.sentence
+
+
+def test_without_a_density_balls_around_other_poses_tell() -> None:
+    found = only(check_whole_pose({"TARP": curve(2.0, False)}))
+    assert found.kind == "whole pose"
+    assert "that should hold 50 % of the truths hold 25 % (coverage error 0.16)" in found.sentence
+
+
+def test_what_chance_or_a_trifle_explains_is_not_said() -> None:
+    assert check_whole_pose({"density coverage": curve(0.5, True)}) == []
+    assert check_whole_pose({"density coverage": curve(0.95, False)}) == []
+    # the density speaks for itself, whatever balls around other poses say
+    assert check_whole_pose({"density coverage": curve(1.0, True), "TARP": curve(2.0, False)}) == []
+    assert check_whole_pose({}) == []
+
+
+def test_wrong_quantities_are_named_with_how() -> None:
+    flat, ends = [10] * 20, [40, 20, *[5] * 16, 20, 40]
+    histograms = {
+        "size of the body": [0] * 10 + [20] * 10,
+        "depth of head": [*range(20, 0, -1)],
+        "angle of left knee": ends,
+        "angle of right knee": [1, 2, 4, 8, 12, 16, 18, 18, 18, 18, 18, 18, 18, 18, 16, 12, 8, 4, 2, 1],
+        "depth of left wrist": flat,
+    }
+    p_values = dict.fromkeys(histograms, 1e-6) | {"size of the body": 0.0, "depth of left wrist": 0.3}
+    found = only(check_quantities({"SBC": {"p values": p_values, "level": 0.002, "histograms": histograms}}))
+    assert found[:2] == ("quantities", "warning")
+    assert found.sentence == (
+        "What the hypotheses say of 4 of 5 quantities is wrong beyond chance: size of the body (the truth is larger "
+        "than 75 % of them on average; p < 1e-9); depth of head (the truth is smaller than 66 % of them on average; p = "
+        "1e-06); angle of left knee (they are too sure of it; p = 1e-06); angle of right knee (they are too unsure of "
+        "it; p = 1e-06)."
+    )
+    # as good as uniform, however sure that it is not quite
+    nearly = {"p values": {"a": 1e-9}, "level": 0.01, "histograms": {"a": [101, 99] * 10}}
+    assert check_quantities({"SBC": nearly}) == []
+    assert check_quantities({}) == []
+
+
+def test_many_wrong_quantities_are_counted() -> None:
+    names = [f"quantity {i}" for i in range(7)]
+    sbc = {"p values": dict.fromkeys(names, 1e-5), "level": 0.001, "histograms": {n: [9, 1] * 10 for n in names}}
+    sbc["histograms"] = {name: [0] * 10 + [20] * 10 for name in names}
+    assert only(check_quantities({"SBC": sbc})).sentence.endswith("; and 3 more.")
+
+
+def test_the_whole_pose_is_judged_with_the_rest(lifted, everywhere) -> None:
+    mean, truth, samples = lifted
+    measured = {"density coverage": curve(0.5, False)}
+    assert [one.kind for one in check(mean, truth, everywhere, samples, measured=measured)] == ["whole pose"]

@@ -178,7 +178,7 @@ def _unit(lifter: str, protocol: str, hard: float, rng: np.random.Generator, wor
              "radius": round(radius * (1 + 0.2 * i), 1)}
             for i, (bin_, n) in enumerate((("0", 430), ("1-2", 510), ("3-4", 57), ("5-8", 3)))
         ],
-        "cost": {"milliseconds per pose": cost, "samples per second": round(200_000 / cost), "batch": 128, "threads": 2},
+        "cost": {"milliseconds per pose": cost, "samples per second": round(200_000 / cost), "batch": 128},
         "checks": [], "worst": [_worst(error, spread, rng) for _ in range(worst)],
     }  # fmt: skip
     if lifter in ("flow", "mdn"):

@@ -18,7 +18,8 @@ from poseterior.view.report import figures, sticks
 from poseterior.view.report.page import BAD_CALIBRATION, report_html, save_report
 
 SECTIONS = [
-    "summary", "league", "best-of", "reliability", "quantities", "joints", "masks", "sweeps", "cost", "worst", "tables", "glossary",
+    "summary", "league", "best-of", "reliability", "quantities", "joints", "masks", "sweeps", "cost", "worst", "tables",
+    "glossary",
 ]  # fmt: skip
 
 
@@ -158,7 +159,8 @@ def test_numbers_of_the_league_table_are_those_of_the_results(
             unit["scores"]["energy score"], unit["scores"].get("NLL"), unit["estimates"]["mean"]["MPJPE"],
             unit["estimates"]["mean"]["P-MPJPE"], unit["estimates"]["best of 200"]["MPJPE"],
             unit["calibration"]["visible"]["mean"], unit["calibration"]["missing"]["mean"],
-            unit.get("density coverage", {}).get("error"), 1.0, unit["region"]["mean"], unit["region"]["worst"], unit["region"]["pose"], unit["region"]["radius"],
+            unit.get("density coverage", {}).get("error"), 1.0, unit["region"]["mean"],
+            unit["region"]["worst"], unit["region"]["pose"], unit["region"]["radius"],
             unit["plausibility"]["bone spread"], unit["plausibility"]["joint limits"],
             unit["depth order"]["accuracy"], unit["cost"]["milliseconds per pose"],
         ]  # fmt: skip
@@ -524,7 +526,7 @@ def test_ranks_are_drawn_as_gaps_from_uniform() -> None:
     assert [style for _, style in lines] == ["stroke:var(--c0)", "stroke:var(--c1)"]
     points = [tuple(map(float, point.split())) for point in lines[0][0][1:].split("L")]
     assert len(points) == 21
-    assert points[0] == points[-1][1:] + (0.0,) == (0.0, 0.0)
+    assert points[0] == (*points[-1][1:], 0.0) == (0.0, 0.0)
     # half of the ranks' range holds all of them: a share of 1 at 0.5, cut at 0.3 above its level
     assert points[2] == (10.0, -10.0)
     assert points[10] == (50.0, -30.0)

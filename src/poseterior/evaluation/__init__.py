@@ -1,5 +1,10 @@
 """One pass that measures everything: `evaluate` for one lifter, the benchmark for many."""
 
-from .measure import evaluate
+from typing import TYPE_CHECKING
 
-__all__ = ["evaluate"]
+from .._lazy import lazy_room
+
+if TYPE_CHECKING:
+    from .measure import evaluate as evaluate
+
+__getattr__, __dir__ = lazy_room(__name__, ("measure",))

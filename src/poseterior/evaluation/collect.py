@@ -20,7 +20,7 @@ from ..data.observations import ObservationSet
 from ..data.simulation.bodies import BodyObservations
 from ..distributions.base import PoseDistribution
 from ..distributions.clustering import cluster
-from ..distributions.empirical import GivenPoseDistribution
+from ..distributions.empirical import EmpiricalPoseDistribution
 from ..distributions.regions import region_of
 from ..distributions.rotations import ArticulatedPoseDistribution
 from ..files.errors import InputError
@@ -227,7 +227,7 @@ def collect(
         if rotations is not None and isinstance(part, BodyObservations):
             found.add("MGEO", mgeo(posterior.rotations.mean, part.rotations))
             found.add("sample MGEO", mgeo(rotations, part.rotations).mean(0))
-        given = isinstance(posterior, GivenPoseDistribution)
+        given = isinstance(posterior, EmpiricalPoseDistribution)
         if given:
             found.add("root offset", posterior.root_offset.norm(dim=-1))
         picked = [i for i in range(len(truth)) if (start + i) % every == 0] if mode_poses and not given else []
@@ -251,7 +251,7 @@ def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator)
     if isinstance(posterior, ArticulatedPoseDistribution):
         drawn, rotations, _ = posterior.sample_with_rotations((samples,), generator=generator)
         return drawn, rotations
-    if isinstance(posterior, GivenPoseDistribution):
+    if isinstance(posterior, EmpiricalPoseDistribution):
         # Scores by neighbours, and the few that are kept, need exchangeable samples.
         return posterior.shuffled(samples, generator), None
     return posterior.sample((samples,), generator=generator), None
@@ -259,7 +259,7 @@ def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator)
 
 def _mean(posterior: PoseDistribution, drawn: Tensor) -> Tensor:
     """The mean pose that `poseterior.lift` returns with as many samples."""
-    if isinstance(posterior, GivenPoseDistribution):
+    if isinstance(posterior, EmpiricalPoseDistribution):
         return drawn.mean(0)
     if isinstance(posterior, ArticulatedPoseDistribution) and len(drawn) >= posterior.summary_draws:
         return drawn.mean(0)

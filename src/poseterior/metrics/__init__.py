@@ -11,10 +11,21 @@ if TYPE_CHECKING:
     from .diagnostics import *
     from .estimates import *
     from .plausibility import *
+    from .resampling import *
     from .rotations import *
     from .scores import *
 
 __getattr__, __dir__ = lazy_room(
     __name__,
-    ("accuracy", "calibration", "scores", "diagnostics", "estimates", "plausibility", "depth_order", "rotations"),
+    (
+        "accuracy",
+        "calibration",
+        "scores",
+        "resampling",
+        "diagnostics",
+        "estimates",
+        "plausibility",
+        "depth_order",
+        "rotations",
+    ),
 )
