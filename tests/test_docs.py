@@ -93,15 +93,16 @@ def test_every_picture_is_shown_and_has_its_command() -> None:
     ids=name_of,
 )
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """The blocks of a page one after another, in a folder with a keypoint file, a result and a small pose store."""
+    """The blocks of a page one after another, in a folder with a keypoint file, a result and small pose stores."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "person.json").write_text((EXAMPLES / "demo.json").read_text())
     if "poses.parquet" in page.read_text():
         assert main(["lift", "person.json", "--samples", "3", "--out", "poses.parquet"]) == 0
-    if "stores/mine" in page.read_text():
-        made_up_store(tmp_path / "stores" / "mine")
     names: dict[str, object] = {}
-    for number, block in enumerate(b for b in blocks(page) if b.language == "python" and not b.reason):
+    code = [block for block in blocks(page) if block.language == "python" and not block.reason]
+    for store in {name for block in code for name in re.findall(r'"(stores/[\w-]+)"', block.code)}:
+        made_up_store(tmp_path / store)
+    for number, block in enumerate(code):
         exec(compile(block.code, f"{name_of(page)}, block {number}", "exec"), names)
 
 
