@@ -68,7 +68,8 @@ def recipes() -> str:
     rows, parts = ["| recipe | what it is |", "|---|---|"], []
     for path in files:
         text = path.read_text()
-        rows.append(f"| [`{path.stem}`](#{path.stem}) | {text.splitlines()[0].lstrip('# ')} |")
+        if not path.stem.startswith("_"):  # a part that recipes extend
+            rows.append(f"| [`{path.stem}`](#{path.stem}) | {text.splitlines()[0].lstrip('# ')} |")
         parts.append(f"## {path.stem}\n\n```yaml\n{text.strip()}\n```")
     return "\n".join(rows) + "\n\n" + "\n\n".join(parts)
 

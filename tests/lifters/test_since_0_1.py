@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
+from poseterior import example_keypoints
 from poseterior.files.errors import InputError
-from poseterior.keypoints.formats import example_keypoints
 from poseterior.lifters import list_shipped, load, model_class
 from poseterior.lifters.flow import FlowConfig
 from poseterior.lifters.mdn import MixtureConfig
