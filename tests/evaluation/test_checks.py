@@ -337,9 +337,9 @@ def test_wrong_quantities_are_named_with_how() -> None:
     assert found[:2] == ("quantities", "warning")
     assert found.sentence == (
         "What the hypotheses say of 4 of 5 quantities is wrong beyond chance: size of the body (the truth is larger "
-        "than 75 % of them on average; p < 1e-9); depth of head (the truth is smaller than 66 % of them on average; p = "
-        "1e-06); angle of left knee (they are too sure of it; p = 1e-06); angle of right knee (they are too unsure of "
-        "it; p = 1e-06)."
+        "than 75 % of them on average; p < 1e-9); depth of head (the truth is smaller than 66 % of them on average; "
+        "p = 1e-06); angle of left knee (they are too sure of it; p = 1e-06); angle of right knee (they are too unsure "
+        "of it; p = 1e-06)."
     )
     # as good as uniform, however sure that it is not quite
     nearly = {"p values": {"a": 1e-9}, "level": 0.01, "histograms": {"a": [101, 99] * 10}}

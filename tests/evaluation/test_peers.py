@@ -316,7 +316,7 @@ def test_rows_without_names_are_in_the_protocols_order(tmp_path: Path, answers: 
     with pytest.raises(InputError) as caught:
         results.for_protocol("masks-4", keypoints[:50])
     assert str(caught.value).endswith(
-        "samples has 200 rows, the protocol 'masks-4' has 50 poses; give one row a pose in the protocol's order, or "
+        "samples has 200 rows, the protocol 'masks-4' has 50 poses; give one row per pose in the protocol's order, or "
         "the arrays 'clip' and 'frame' that say which is which"
     )
 
@@ -333,14 +333,14 @@ def test_result_files_of_poseterior_are_results(tmp_path: Path, few: pp.Keypoint
     ("changed", "said"),
     [
         ({"samples": np.zeros((5, 200, 17, 3))}, "poses come first: save samples.swapaxes(0, 1)"),
-        ({"samples": np.zeros((200, 17, 3))}, "of a single answer a pose save pose[:, None]"),
+        ({"samples": np.zeros((200, 17, 3))}, "of a single answer per pose save pose[:, None]"),
         ({"samples": np.zeros((200, 5, 16, 3))}, "expected (poses, n, 17, 3), h36m17 joints"),
         ({"samples": np.zeros((200, 5, 17, 3), int)}, "samples: found numbers of type int64"),
         ({"samples": np.full((200, 5, 17, 3), np.inf)}, "for pose 0 ('clip0', frame 0), sample 0, joint 'pelvis'"),
         ({"clip": np.array(["clip0"] * 200)}, "holds 'clip0', frame 0 twice"),
         ({"clip": np.array(["other"] * 200), "frame": np.arange(200)}, "no row for 'clip0', frame 0; 200 of the prot"),
-        ({"frame": np.arange(200.0)}, "frame is float64 of shape (200,); expected 200 whole numbers, one a pose"),
-        ({"clip": np.array(["a"] * 3)}, "clip is <U1 of shape (3,); expected 200 strings, one a pose"),
+        ({"frame": np.arange(200.0)}, "frame is float64 of shape (200,); expected 200 whole numbers, one per pose"),
+        ({"clip": np.array(["a"] * 3)}, "clip is <U1 of shape (3,); expected 200 strings, one per pose"),
         ({"clip": np.array(["a"] * 200, object)}, "pickled Python objects, which are never loaded; save names as"),
         ({"joint_names": np.array(["nose"] * 17)}, "joint_names: expected the joints of h36m17: pelvis, right_hip"),
     ],

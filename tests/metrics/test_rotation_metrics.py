@@ -121,7 +121,7 @@ def test_mgeo_by_observability():
     means = {name: float(value.mean()) for name, value in result.items()}
     assert math.isnan(means.pop("none"))
     assert means == pytest.approx({"full": 0.15, "swing": 0.6, "observable": 0.3})
-    with pytest.raises(InputError, match=r"^levels: expected one a joint \(3\), got 1$"):
+    with pytest.raises(InputError, match=r"^levels: expected one per joint \(3\), got 1$"):
         mgeo_by_observability(turned, truth, ("full",))
 
 

@@ -135,7 +135,7 @@ class Evaluate:
     hard_sigma: float | None = None
     """Only poses of which some visible joint has a reported standard deviation above so many pixels."""
     subset: Path | None = None
-    """Only poses in this list: one a line, a row number (from 0) or CLIP:FRAME."""
+    """Only poses in this list: one per line, a row number (from 0) or CLIP:FRAME."""
     out: Path | None = None
     """Write everything, per action and per joint too, as JSON."""
     figures: Path | None = None

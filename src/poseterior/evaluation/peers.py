@@ -1,6 +1,6 @@
 """Methods from elsewhere in the benchmark: a function of the user's own, or samples that it saved in files.
 
-A peer is a function ``(keypoints, n) -> samples``; a results file holds the same samples, one file a protocol. Both
+A peer is a function ``(keypoints, n) -> samples``; a results file holds the same samples, one file per protocol. Both
 become a `Lifter` whose distribution is nothing but the samples, so that everything that can be measured on samples is
 measured as for any other lifter. ``docs/peers.md`` has a complete example.
 """
@@ -285,7 +285,7 @@ class ResultsLifter(_SampleLifter):
 
 @dataclass(frozen=True)
 class SavedResults:
-    """Results files of one method, one a protocol.
+    """Results files of one method, one per protocol.
 
     Attributes:
         name: of the method.
@@ -326,7 +326,7 @@ class SavedResults:
         elif len(samples) != len(ids):
             raise InputError(
                 f"{path}: samples has {len(samples)} rows, the protocol {protocol!r} has {len(ids)} poses; give one "
-                "row a pose in the protocol's order, or the arrays 'clip' and 'frame' that say which is which"
+                "row per pose in the protocol's order, or the arrays 'clip' and 'frame' that say which is which"
             )
         _refuse_not_finite(samples.transpose(0, 1), ids, skeleton, f"{path}: samples: found")
         return ResultsLifter(samples, ids, path)
@@ -391,7 +391,7 @@ def _check_rows(found: tuple[int, ...], poses: int, path: Path) -> None:
                 "save samples.swapaxes(0, 1)"
             )
         return
-    hint = "; of a single answer a pose save pose[:, None]" if found[1:] == (17, 3) else ""
+    hint = "; of a single answer per pose save pose[:, None]" if found[1:] == (17, 3) else ""
     raise InputError(f"{path}: samples has shape {found}; expected (poses, n, 17, 3), h36m17 joints{hint}")
 
 
@@ -417,7 +417,7 @@ def _keys(fields: dict[str, Any], rows: int, path: Path) -> list[tuple[Any, ...]
 def _column(values: np.ndarray, name: str, kinds: str, expected: str, rows: int, path: Path) -> list[Any]:
     if values.shape != (rows,) or values.dtype.kind not in kinds:
         raise InputError(
-            f"{path}: {name} is {values.dtype} of shape {values.shape}; expected {rows} {expected}, one a pose"
+            f"{path}: {name} is {values.dtype} of shape {values.shape}; expected {rows} {expected}, one per pose"
         )
     return values.tolist()
 

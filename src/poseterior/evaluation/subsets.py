@@ -45,7 +45,7 @@ def hard_poses(data: ObservationSet, sigma: float) -> Bool[Tensor, " poses"]:
 def listed_poses(data: ObservationSet, path: str | Path) -> Bool[Tensor, " poses"]:
     """Poses that a list file names.
 
-    One pose a line: its row in the observation file (from 0), or ``CLIP:FRAME`` as in that file's columns
+    One pose per line: its row in the observation file (from 0), or ``CLIP:FRAME`` as in that file's columns
     ``clip`` and ``frame``, e.g. ``basketball_1:18``. Empty lines and lines that start with # are skipped. A
     frame that the observations do not hold is passed over: a list may be made for all frames of a data set.
 

@@ -41,7 +41,7 @@ def joint_errors(
     truth: Float[Tensor, "*batch joints 3"],
     valid: Bool[Tensor, "*batch joints"] | None = None,
 ) -> Float[Tensor, "*batch joints"]:
-    """Euclidean distance a joint, 0 where not valid."""
+    """Euclidean distance per joint, 0 where not valid."""
     return torch.where(_valid(pose, truth, valid), (pose - truth).norm(dim=-1), 0.0)
 
 
@@ -81,7 +81,7 @@ def mpjve(
     truth: Float[Tensor, "*batch frames joints 3"],
     valid: Bool[Tensor, "*batch frames joints"] | None = None,
 ) -> Float[Tensor, "*batch frames-1"]:
-    """Mean per-joint velocity error, metres a frame: MPJPE of the differences between frames (Pavllo et al. 2019).
+    """Mean per-joint velocity error, metres per frame: MPJPE of the differences between frames (Pavllo et al. 2019).
 
     A joint counts where it is valid in both frames; 0 where no joint is.
     """

@@ -1,7 +1,7 @@
 """Is the whole joint distribution right? Expected coverage, TARP and simulation-based calibration.
 
 `poseterior.metrics.calibration` looks at one joint at a time; a distribution can be right in each joint and wrong in
-how joints go together. The three tests here look at whole poses, each through one number a pose:
+how joints go together. The three tests here look at whole poses, each through one number per pose:
 
 * expected coverage: the density of the pose (needs ``log_prob``);
 * TARP: the distance of the pose to a reference pose (needs samples only);

@@ -213,7 +213,7 @@ def mgeo_by_observability(
         InputError: as many levels as joints are needed.
     """
     if len(levels) != predicted.shape[-3]:
-        raise InputError(f"levels: expected one a joint ({predicted.shape[-3]}), got {len(levels)}")
+        raise InputError(f"levels: expected one per joint ({predicted.shape[-3]}), got {len(levels)}")
     groups = {"full": ("full",), "swing": ("swing",), "none": ("none",), "observable": ("full", "swing")}
     return {
         name: mgeo(predicted, truth, [j for j, level in enumerate(levels) if level in wanted])

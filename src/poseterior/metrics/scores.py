@@ -58,7 +58,7 @@ def pose_energy_score(
 
     ``(E||X - y|| - E||X - X'|| / 2) / sqrt(joints)`` (Gneiting & Raftery 2007, eq. 22), norms over all coordinates
     of valid joints, the second mean over all pairs of samples: unbiased in their number. Divided so, it reads as
-    a root-mean-square distance a joint; a point mass scores exactly that. 0 for a pose without valid joints.
+    a root-mean-square distance per joint; a point mass scores exactly that. 0 for a pose without valid joints.
 
     Raises:
         InputError: fewer than two samples, or samples of other poses than the truth.

@@ -112,7 +112,7 @@ def _milliseconds(value: float) -> str:
 
 
 def _decimals(digits: int) -> Callable[[float], str]:
-    return lambda value: f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return lambda value: f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _direction(part: str) -> Callable[[Unit], str]:
@@ -182,7 +182,7 @@ LEAGUE = (
     Column(_SIZE, "bone spread", "how much the hypotheses disagree about the length of a bone",
            at("plausibility", "bone spread"), _millimetres, "bone spread", honest=True),
     Column(_BODIES, "beyond joint limits (%)", "of what anatomy forbids, over the hypotheses",
-           at("plausibility", "joint limits"), _decimals(1), "joint limits"),
+           at("plausibility", "joint limits"), _decimals(2), "joint limits"),
     Column(_BODIES, "depth order right (%)", "joint pairs of which the mean knows the nearer one",
            at("depth order", "accuracy"), _share, "depth order", math.inf),
     Column("cost", "ms per pose", "lifting and drawing the hypotheses, on this machine",
