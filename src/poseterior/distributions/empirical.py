@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise
 from .base import PoseDistribution
 
 __all__ = [
@@ -47,7 +48,7 @@ class EmpiricalPoseDistribution(PoseDistribution):
     def _details(self) -> dict[str, Any]:
         return {"samples": len(self.samples)}
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         self._check_count(shape.numel())
         return self.samples[: shape.numel()].reshape(*shape, *self.batch_shape, *self.event_shape).clone()
 

@@ -1,0 +1,162 @@
+"""Sources of random numbers for many poses at once.
+
+An answer about one pose must not depend on which other poses are asked about in the same call. So where a seed is
+given, every pose has a stream of its own (`PoseNoise`), derived from the seed and from a key of the pose, and summary
+statistics take the same numbers for all poses (`SharedNoise`). Where a generator is given, or nothing, numbers come one
+after the other, as torch's own samplers take them (`StreamNoise`).
+
+All numbers are drawn on the processor, so that a seed means the same on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+__all__ = ["Noise", "PoseNoise", "SharedNoise", "StreamNoise", "as_noise", "keys_of", "mixed"]
+
+#: The finaliser of splitmix64 (Steele et al. 2014), as two's complement.
+_MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+
+
+def _shifted(value: Tensor, bits: int) -> Tensor:
+    """Logical shift to the right of int64."""
+    return (value >> bits) & (2 ** (64 - bits) - 1)
+
+
+def mixed(*values: Int[Tensor, "*shape"] | int) -> Int[Tensor, "*shape"]:
+    """One int64 that looks random and changes with every bit of every value (int64, broadcast; order matters)."""
+    state = torch.zeros((), dtype=torch.int64)
+    for value in values:
+        value = torch.as_tensor(value, dtype=torch.int64).cpu()
+        state = (state + _GAMMA) ^ value
+        for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+            state = (state ^ _shifted(state, shift)) * multiplier
+        state = state ^ _shifted(state, 31)
+    return state
+
+
+@lru_cache
+def _multipliers(count: int) -> Int[Tensor, " count"]:
+    """Odd numbers of 64 bits, always the same ones."""
+    generator = torch.Generator().manual_seed(20)
+    return torch.randint(-(2**62), 2**62, (count,), generator=generator) * 2 + 1
+
+
+def keys_of(points: Float[Tensor, "*batch joints n"], seen: Bool[Tensor, "*batch joints"]) -> Int[Tensor, "*batch"]:
+    """A hash of each pose: the bits of its seen points, multiplied and summed (multilinear hashing).
+
+    What points that are not seen hold does not matter.
+    """
+    known = torch.where(seen.unsqueeze(-1), points.float(), 0.0) + 0.0  # + 0.0: one zero, not two
+    bits = torch.cat([known.contiguous().view(torch.int32).long().flatten(-2), seen.long()], -1)
+    return (bits * _multipliers(bits.shape[-1]).to(points.device)).sum(-1)
+
+
+class Noise:
+    """Random numbers for a batch of poses.
+
+    In every method ``at`` is the place of the batch's first dimension in ``size``; the batch may be flattened there.
+    """
+
+    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        """Standard normal numbers, with the dtype and on the device of ``like``."""
+        raise NotImplementedError
+
+    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        """Uniform numbers from 0 to below 1, likewise."""
+        raise NotImplementedError
+
+    def choose(self, weights: Tensor, count: int, at: int) -> Tensor:
+        """``count`` indices for each row of weights ``(*size, k)``, in proportion to them: ``(*size, count)``."""
+        total = weights.cumsum(-1).contiguous()
+        drawn = self.uniform((*weights.shape[:-1], count), at, weights) * total[..., -1:]
+        return torch.searchsorted(total, drawn, right=True).clamp(max=weights.shape[-1] - 1)
+
+
+class StreamNoise(Noise):
+    """Numbers one after the other, of a generator; None: torch's global one, on the device of the numbers."""
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        self.generator = generator
+
+    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        return torch.randn(tuple(size), generator=self.generator, dtype=like.dtype, device=like.device)
+
+    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        return torch.rand(tuple(size), generator=self.generator, dtype=like.dtype, device=like.device)
+
+    def choose(self, weights: Tensor, count: int, at: int) -> Tensor:
+        flat = weights.reshape(-1, weights.shape[-1])
+        chosen = torch.multinomial(flat, count, replacement=True, generator=self.generator)
+        return chosen.reshape(*weights.shape[:-1], count)
+
+
+class PoseNoise(Noise):
+    """A stream of its own for each pose of a batch.
+
+    Args:
+        seed: any whole number.
+        keys: ``(*batch)`` int64, what tells the poses apart; poses with one key get the same numbers.
+    """
+
+    def __init__(self, seed: int, keys: Int[Tensor, "*batch"]) -> None:
+        self.batch = keys.shape
+        # Torch's generator on the processor looks at the lower 32 bits of a seed alone; `mixed` fills all of them.
+        seeds = mixed(seed % 2**63, keys).reshape(-1).tolist()
+        self._generators = [torch.Generator().manual_seed(number) for number in seeds]
+
+    def _drawn(self, draw: object, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        size = tuple(size)
+        flattened = len(self.batch) != 1 and size[at : at + 1] == (self.batch.numel(),)
+        after = at + (1 if flattened else len(self.batch))
+        if not flattened and size[at:after] != tuple(self.batch):
+            raise ValueError(f"size {size} has no batch of {tuple(self.batch)} at {at}")
+        each = size[:at] + size[after:]
+        numbers = [draw(each, generator=g, dtype=like.dtype) for g in self._generators]  # type: ignore[operator]
+        if not numbers:
+            return torch.zeros(size, dtype=like.dtype, device=like.device)
+        return torch.stack(numbers, at).reshape(size).to(like.device)
+
+    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        return self._drawn(torch.randn, size, at, like)
+
+    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        return self._drawn(torch.rand, size, at, like)
+
+
+class SharedNoise(Noise):
+    """The same numbers for every pose (common random numbers), one set after the other.
+
+    Args:
+        seed: any whole number.
+        batch: shape of the batch.
+    """
+
+    def __init__(self, seed: int, batch: Sequence[int]) -> None:
+        self._one = PoseNoise(seed, torch.zeros(1, dtype=torch.int64))
+        self.batch = torch.Size(batch)
+
+    def _shared(self, size: Sequence[int], at: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        size = tuple(size)
+        flattened = len(self.batch) != 1 and size[at : at + 1] == (self.batch.numel(),)
+        dims = 1 if flattened else len(self.batch)
+        return size[:at] + (1,) + size[at + dims :], size[:at] + (1,) * dims + size[at + dims :]
+
+    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        one, shape = self._shared(size, at)
+        return self._one.normal(one, at, like).reshape(shape).expand(tuple(size))
+
+    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+        one, shape = self._shared(size, at)
+        return self._one.uniform(one, at, like).reshape(shape).expand(tuple(size))
+
+
+def as_noise(source: Noise | torch.Generator | None) -> Noise:
+    """A generator (or None, torch's global one) as a source of numbers."""
+    return source if isinstance(source, Noise) else StreamNoise(source)
