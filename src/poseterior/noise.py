@@ -10,7 +10,7 @@ All numbers are drawn on the processor, so that a seed means the same on every d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -61,21 +61,21 @@ def keys_of(points: Float[Tensor, "*batch joints n"], seen: Bool[Tensor, "*batch
 class Noise:
     """Random numbers for a batch of poses.
 
-    In every method ``at`` is the place of the batch's first dimension in ``size``; the batch may be flattened there.
+    Sizes are ``(*any, *batch, *event)``, with ``event`` dimensions after the batch's, which may be flattened to one.
     """
 
-    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+    def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         """Standard normal numbers, with the dtype and on the device of ``like``."""
         raise NotImplementedError
 
-    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+    def uniform(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         """Uniform numbers from 0 to below 1, likewise."""
         raise NotImplementedError
 
-    def choose(self, weights: Tensor, count: int, at: int) -> Tensor:
-        """``count`` indices for each row of weights ``(*size, k)``, in proportion to them: ``(*size, count)``."""
+    def choose(self, weights: Float[Tensor, "*any_batch k"], count: int = 1) -> Int[Tensor, "*any_batch count"]:
+        """Indices for each row of weights, with probability in proportion to them."""
         total = weights.cumsum(-1).contiguous()
-        drawn = self.uniform((*weights.shape[:-1], count), at, weights) * total[..., -1:]
+        drawn = self.uniform((*weights.shape[:-1], count), 1, weights) * total[..., -1:]
         return torch.searchsorted(total, drawn, right=True).clamp(max=weights.shape[-1] - 1)
 
 
@@ -85,16 +85,27 @@ class StreamNoise(Noise):
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
 
-    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+    def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         return torch.randn(tuple(size), generator=self.generator, dtype=like.dtype, device=like.device)
 
-    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+    def uniform(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         return torch.rand(tuple(size), generator=self.generator, dtype=like.dtype, device=like.device)
 
-    def choose(self, weights: Tensor, count: int, at: int) -> Tensor:
+    def choose(self, weights: Float[Tensor, "*any_batch k"], count: int = 1) -> Int[Tensor, "*any_batch count"]:
         flat = weights.reshape(-1, weights.shape[-1])
         chosen = torch.multinomial(flat, count, replacement=True, generator=self.generator)
         return chosen.reshape(*weights.shape[:-1], count)
+
+
+def _place(size: tuple[int, ...], batch: torch.Size, event: int) -> tuple[int, int]:
+    """First dimension of the batch and the one after it."""
+    end = len(size) - event
+    start = end - len(batch)
+    if start >= 0 and size[start:end] == tuple(batch):
+        return start, end
+    if size[end - 1 : end] == (batch.numel(),):
+        return end - 1, end
+    raise ValueError(f"size {size} with {event} dimensions of the event has no batch of {tuple(batch)}")
 
 
 class PoseNoise(Noise):
@@ -111,23 +122,20 @@ class PoseNoise(Noise):
         seeds = mixed(seed % 2**63, keys).reshape(-1).tolist()
         self._generators = [torch.Generator().manual_seed(number) for number in seeds]
 
-    def _drawn(self, draw: object, size: Sequence[int], at: int, like: Tensor) -> Tensor:
+    def _each(self, draw: Callable[..., Tensor], size: Sequence[int], event: int, like: Tensor) -> Tensor:
         size = tuple(size)
-        flattened = len(self.batch) != 1 and size[at : at + 1] == (self.batch.numel(),)
-        after = at + (1 if flattened else len(self.batch))
-        if not flattened and size[at:after] != tuple(self.batch):
-            raise ValueError(f"size {size} has no batch of {tuple(self.batch)} at {at}")
-        each = size[:at] + size[after:]
-        numbers = [draw(each, generator=g, dtype=like.dtype) for g in self._generators]  # type: ignore[operator]
+        start, end = _place(size, self.batch, event)
+        each = size[:start] + size[end:]
+        numbers = [draw(each, generator=generator, dtype=like.dtype) for generator in self._generators]
         if not numbers:
             return torch.zeros(size, dtype=like.dtype, device=like.device)
-        return torch.stack(numbers, at).reshape(size).to(like.device)
+        return torch.stack(numbers, start).reshape(size).to(like.device)
 
-    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
-        return self._drawn(torch.randn, size, at, like)
+    def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
+        return self._each(torch.randn, size, event, like)
 
-    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
-        return self._drawn(torch.rand, size, at, like)
+    def uniform(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
+        return self._each(torch.rand, size, event, like)
 
 
 class SharedNoise(Noise):
@@ -139,22 +147,20 @@ class SharedNoise(Noise):
     """
 
     def __init__(self, seed: int, batch: Sequence[int]) -> None:
-        self._one = PoseNoise(seed, torch.zeros(1, dtype=torch.int64))
         self.batch = torch.Size(batch)
+        self._one = PoseNoise(seed, torch.zeros((), dtype=torch.int64))
 
-    def _shared(self, size: Sequence[int], at: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _shared(self, draw: Callable[..., Tensor], size: Sequence[int], event: int, like: Tensor) -> Tensor:
         size = tuple(size)
-        flattened = len(self.batch) != 1 and size[at : at + 1] == (self.batch.numel(),)
-        dims = 1 if flattened else len(self.batch)
-        return size[:at] + (1,) + size[at + dims :], size[:at] + (1,) * dims + size[at + dims :]
+        start, end = _place(size, self.batch, event)
+        once = draw(size[:start] + size[end:], event, like)
+        return once.reshape(size[:start] + (1,) * (end - start) + size[end:]).expand(size)
 
-    def normal(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
-        one, shape = self._shared(size, at)
-        return self._one.normal(one, at, like).reshape(shape).expand(tuple(size))
+    def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
+        return self._shared(self._one.normal, size, event, like)
 
-    def uniform(self, size: Sequence[int], at: int, like: Tensor) -> Tensor:
-        one, shape = self._shared(size, at)
-        return self._one.uniform(one, at, like).reshape(shape).expand(tuple(size))
+    def uniform(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
+        return self._shared(self._one.uniform, size, event, like)
 
 
 def as_noise(source: Noise | torch.Generator | None) -> Noise:

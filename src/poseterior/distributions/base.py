@@ -63,7 +63,7 @@ class PoseDistribution(SeededDistribution):
     ...
     ...     def _draw(self, shape, noise):
     ...         size = (*shape, *self.batch_shape, len(self.skeleton.nonroot), 3)
-    ...         errors = self.spread * self._normal(noise, *size, at=len(shape))
+    ...         errors = self.spread * self._normal(noise, *size, event=2)
     ...         return self.loc + RootedFrame(self.skeleton).to_camera(errors)
     ...
     ...     def _log_prob(self, value, observed):
@@ -298,9 +298,10 @@ class PoseDistribution(SeededDistribution):
     def region(self, level: float = 0.9) -> Region:
         """Balls that hold each joint, and balls that hold the whole pose, with that probability.
 
-        Their centres are the medians of samples, always the same ones for the same keypoints, in whatever batch. The radii are
-        the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have): then
-        they hold as often as they say on poses like those it was fitted on. Balls of a larger level are never smaller.
+        Their centres are the medians of samples, always the same ones for the same keypoints, in whatever batch. The
+        radii are the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have):
+        then they hold as often as they say on poses like those it was fitted on. Balls of a larger level are never
+        smaller.
 
         Args:
             level: probability, e.g. 0.9; with a recalibration at most its `highest`, 0.999 for all shipped lifters.

@@ -82,7 +82,7 @@ def _plus_plus(points: Tensor, k: int, noise: Noise) -> Tensor:
     weight = torch.ones_like(gap)
     centres: list[Tensor] = []
     for _ in range(k):
-        drawn = noise.choose(weight, 1, at=0)
+        drawn = noise.choose(weight)
         centres.append(points.gather(1, drawn.unsqueeze(-1).expand(-1, -1, points.shape[-1])))
         gap = torch.minimum(gap, (points - centres[-1]).square().sum(-1))
         weight = torch.where(gap.sum(-1, keepdim=True) > 0, gap, 1.0)

@@ -75,7 +75,7 @@ class FlowPoseDistribution(SampledPoseDistribution):
         return ladj - 0.5 * scaled.square().sum(-1) - constant
 
     def _latent(self, shape: torch.Size, noise: Noise) -> Float[Tensor, "*samples_batch dims"]:
-        return self._normal(noise, *shape, *self.batch_shape, self._dims, at=len(shape))
+        return self._normal(noise, *shape, *self.batch_shape, self._dims)
 
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         return self.from_latent(self._latent(shape, noise))

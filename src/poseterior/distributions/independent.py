@@ -102,10 +102,10 @@ class IndependentPoseDistribution(PoseDistribution):
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         size = (*shape, *self.scale.shape)
         if self.family == "gaussian":
-            error = self._normal(noise, *size, at=len(shape))
+            error = self._normal(noise, *size, event=2)
         else:
             # The difference of two exponential variables.
-            uniform = self._uniform(noise, 2, *size, at=1 + len(shape))
+            uniform = self._uniform(noise, 2, *size, event=2)
             logs = uniform.clamp(min=torch.finfo(self.dtype).tiny).log()
             error = logs[1] - logs[0]
         return self.loc + self.frame.to_camera(self.scale * error)

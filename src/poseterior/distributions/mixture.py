@@ -107,12 +107,12 @@ class MixturePoseDistribution(PoseDistribution):
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         count, batch = shape.numel(), self.batch_shape.numel()
         k, joints = self.loc.shape[-3:-1]
-        chosen = noise.choose(self.log_weights.exp().reshape(batch, k), count, at=0)  # (batch, count)
+        chosen = noise.choose(self.log_weights.exp().reshape(batch, k), count)  # (batch, count)
         row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        error = self._normal(noise, batch, count, joints * 3, at=0)
+        error = self._normal(noise, batch, count, joints * 3, event=2)
         if self.factor is not None:
             rank = self.factor.shape[-1]
-            tied = self._normal(noise, batch, count, rank, at=0)
+            tied = self._normal(noise, batch, count, rank, event=2)
             factor = self.factor.reshape(batch, -1, joints * 3, rank)
             if factor.shape[1] == 1:
                 error = error + tied @ factor[:, 0].transpose(-1, -2)
@@ -129,9 +129,9 @@ class MixturePoseDistribution(PoseDistribution):
         """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
         joints = self.loc.shape[-2]
         shape = (samples, *self.loc.shape[:-2])
-        error = self._normal(noise, *shape, joints * 3, at=1)
+        error = self._normal(noise, *shape, joints * 3, event=2)
         if self.factor is not None:
-            tied = self._normal(noise, *shape, self.factor.shape[-1], at=1)
+            tied = self._normal(noise, *shape, self.factor.shape[-1], event=2)
             error = error + (self.factor @ tied.unsqueeze(-1)).squeeze(-1)
         moved = (self.scale_tril @ error.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
         poses = (self.loc + moved).movedim(-3, 0).flatten(0, 1)

@@ -84,13 +84,13 @@ class SeededDistribution(Distribution):
 
     # -- randomness ----------------------------------------------------------------------------------------
 
-    def _normal(self, noise: Noise, *size: int, at: int) -> Tensor:
-        """Standard normal numbers; ``at`` is the place of the batch's first dimension in ``size``."""
-        return noise.normal(size, at, self._like)
+    def _normal(self, noise: Noise, *size: int, event: int = 1) -> Tensor:
+        """Standard normal numbers ``(*any, *batch, *event)``; ``event``: how many dimensions follow the batch's."""
+        return noise.normal(size, event, self._like)
 
-    def _uniform(self, noise: Noise, *size: int, at: int) -> Tensor:
+    def _uniform(self, noise: Noise, *size: int, event: int = 1) -> Tensor:
         """Uniform numbers from 0 to below 1, likewise."""
-        return noise.uniform(size, at, self._like)
+        return noise.uniform(size, event, self._like)
 
     def _keys(self) -> Int[Tensor, "*batch"]:
         """What tells the elements of the batch apart for `PoseNoise`: here their places."""

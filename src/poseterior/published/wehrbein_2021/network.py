@@ -264,7 +264,7 @@ class PublishedFlowPoses(SampledPoseDistribution):
         return self._draw_vectors(*self._checked(sample_shape, generator, seed))
 
     def _draw_vectors(self, shape: torch.Size, noise: Noise) -> Tensor:
-        return self._vectors(self._normal(noise, *shape, *self.batch_shape, _LATENT, at=len(shape)))
+        return self._vectors(self._normal(noise, *shape, *self.batch_shape, _LATENT))
 
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         return vector_to_pose(self._draw_vectors(shape, noise))
