@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import roma
 import torch
-from poseterior.published.duenkel_2024.lifter import PublishedRotationConfig, PublishedRotationLifter
 from torch.distributions import Laplace, MultivariateNormal, Normal
 from zuko.transforms import ComposedTransform
 
@@ -36,7 +35,8 @@ from poseterior.lifters import list_shipped, load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.nn.coupling import ConditionalCouplings, EvidenceTransform
 from poseterior.nn.rotation_networks import STRUCTURES
-from poseterior.published.pavlakos_2019 import VaeConfig, VaeLifter
+from poseterior.published.duenkel_2024.prior import PublishedRotationConfig, PublishedRotationPrior
+from poseterior.published.pavlakos_2019 import VaeConfig, VaePrior
 from poseterior.published.wehrbein_2021.network import PublishedFlow, PublishedFlowPoses
 
 #: Three joints, the root in the middle: six numbers, so that densities can be integrated.
@@ -144,7 +144,7 @@ def rotations(batch, dtype, structure="autoregressive"):
 def published_rotations(batch, dtype, task):
     torch.manual_seed(0)
     config = PublishedRotationConfig(task=task, segments=3, hidden=4, hidden_layers=1)
-    lifter = PublishedRotationLifter(config).to(dtype).eval().requires_grad_(False)
+    lifter = PublishedRotationPrior(config).to(dtype).eval().requires_grad_(False)
     if task == "prior":
         return lifter.prior(batch)
     points = 0.5 * numbers(*batch, 22, 3, dtype=dtype)
@@ -153,7 +153,7 @@ def published_rotations(batch, dtype, task):
 
 def vae(batch, dtype):
     torch.manual_seed(0)
-    return VaeLifter(VaeConfig(latent=4, width=16)).to(dtype).eval().requires_grad_(False).prior(batch)
+    return VaePrior(VaeConfig(latent=4, width=16)).to(dtype).eval().requires_grad_(False).prior(batch)
 
 
 def people(batch, **changes) -> Keypoints2D:
