@@ -297,7 +297,7 @@ def test_lifter_returns_poses_like_any_other():
     assert not posterior.has_density
     with pytest.raises(NotImplementedError, match="no density"):
         posterior.log_prob(posterior.mean)
-    poses, rotations, offsets = posterior.sample_with_rotations((4,), seed=0)
+    poses, rotations, offsets, _ = posterior.sample_with_rotations((4,), seed=0)
     points, _ = body_points(rotations, offsets)
     again = points[..., H36M_POINTS, :] - points[..., H36M_POINTS[0], :].unsqueeze(-2)
     torch.testing.assert_close(poses, again)

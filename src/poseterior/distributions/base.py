@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributions import constraints
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
-from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of, seed_for
-from .seeded import SeededDistribution, seeded
+from ..noise import Noise, SharedNoise, mixed
+from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
+from .seeded import SeededDistribution
 
 if TYPE_CHECKING:
     from ..keypoints import Keypoints2D
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "PoseDistribution",
     "SampledPoseDistribution",
-    "seeded",
 ]
 
 
@@ -39,15 +39,15 @@ class PoseDistribution(SeededDistribution):
     **To write another distribution** subclass this, call ``super().__init__(batch_shape, skeleton, like)``, and
     implement hooks. Each gets and returns tensors with the root joint in place, at zero.
 
-    * Required: ``_draw(shape, generator)``, and ``_mean()`` and ``_covariance()`` unless the class is a
+    * Required: ``_draw(shape, noise)``, and ``_mean()`` and ``_covariance()`` unless the class is a
       `SampledPoseDistribution`, which takes both from draws.
     * Where samples have gradients: ``has_rsample = True``; `sample` itself draws without.
     * Where there is a density: ``has_density = True`` and ``_log_prob(value, observed)``; ``can_marginalise = True`` if
       it integrates out the joints that are not ``observed`` (otherwise that is always None).
     * ``batched`` names the attributes that have the batch shape in front; `expand` expands them.
     * Optional, where there is something better than the default: ``_mode()``, ``_median()``, ``_hypotheses()``,
-      ``_weighted_draw(samples, generator)``, ``_region_samples(count, seed)``, ``_draws_for_summary()``,
-      ``_draw_and_log_prob(shape, generator)``, ``_expanded(batch_shape)``, ``_details()`` for the `repr`.
+      ``_weighted_draw(samples, noise)``, ``_region_samples(count, seed)``, ``_draws_for_summary()``,
+      ``_draw_and_log_prob(shape, noise)``, ``_expanded(batch_shape)``, ``_details()`` for the `repr`.
 
     >>> from torch.distributions import Normal
     >>> from poseterior.geometry.frames import RootedFrame
@@ -61,10 +61,10 @@ class PoseDistribution(SeededDistribution):
     ...         super().__init__(loc.shape[:-2], skeleton, like=loc)
     ...         self.loc, self.spread = loc, spread
     ...
-    ...     def _draw(self, shape, generator):
+    ...     def _draw(self, shape, noise):
     ...         size = (*shape, *self.batch_shape, len(self.skeleton.nonroot), 3)
-    ...         noise = self._normal(*size, generator=generator)
-    ...         return self.loc + RootedFrame(self.skeleton).to_camera(self.spread * noise)
+    ...         errors = self.spread * self._normal(noise, *size, event=2)
+    ...         return self.loc + RootedFrame(self.skeleton).to_camera(errors)
     ...
     ...     def _log_prob(self, value, observed):
     ...         errors = RootedFrame(self.skeleton).from_camera(value - self.loc)
@@ -125,6 +125,14 @@ class PoseDistribution(SeededDistribution):
             return None
         return self.keypoints.visible.expand(*self.batch_shape, len(self.skeleton))
 
+    def _keys(self) -> Int[Tensor, "*batch"]:
+        if self.keypoints is None:
+            return super()._keys()
+        known = self.keypoints.keys.expand(self.batch_shape)
+        if self.keypoints.batch_shape == self.batch_shape:
+            return known
+        return mixed(known, super()._keys())  # copies by `expand` are independent of one another
+
     # -- hooks ---------------------------------------------------------------------------------------------
 
     def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
@@ -154,11 +162,11 @@ class PoseDistribution(SeededDistribution):
         """``(*batch, k, joints, 3)`` metres and ``(*batch, k)`` probabilities, likeliest first."""
         return self.cluster(8)
 
-    def _weighted_draw(self, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """See `weighted_rsample`."""
         if not self.has_rsample:
             raise NotImplementedError(f"{type(self).__name__} has no samples with gradients")
-        poses = self._draw_any(torch.Size((samples,)), generator)
+        poses = self._draw_any(torch.Size((samples,)), noise)
         return poses, poses.new_full(poses.shape[:-2], 1.0 / samples)
 
     def _region_samples(self, count: int, seed: int) -> Tensor:
@@ -166,8 +174,9 @@ class PoseDistribution(SeededDistribution):
         return self.sample((count,), seed=seed)
 
     def _draws_for_summary(self) -> Tensor:
-        """Fixed draws ``(draws, *batch, joints, 3)``, without gradients."""
-        return self.sample((self.summary_draws,), seed=0)
+        """Fixed draws ``(draws, *batch, joints, 3)``, without gradients: of the same numbers for every pose."""
+        with torch.no_grad():
+            return self._draw_any(torch.Size((self.summary_draws,)), SharedNoise(0, self.batch_shape))
 
     # -- samples and density -------------------------------------------------------------------------------
 
@@ -289,9 +298,10 @@ class PoseDistribution(SeededDistribution):
     def region(self, level: float = 0.9) -> Region:
         """Balls that hold each joint, and balls that hold the whole pose, with that probability.
 
-        Their centres are the medians of samples, always the same ones for the same batch of keypoints. The radii are
-        the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have): then
-        they hold as often as they say on poses like those it was fitted on. Balls of a larger level are never smaller.
+        Their centres are the medians of samples, always the same ones for the same keypoints, in whatever batch. The
+        radii are the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have):
+        then they hold as often as they say on poses like those it was fitted on. Balls of a larger level are never
+        smaller.
 
         Args:
             level: probability, e.g. 0.9; with a recalibration at most its `highest`, 0.999 for all shipped lifters.
@@ -302,8 +312,6 @@ class PoseDistribution(SeededDistribution):
         check_level(level)
         ours = self.recalibration
         samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
-        if self.keypoints is not None:
-            seed = seed_for(self.keypoints.xy, seed)
         return region_of(self._region_samples(samples, seed), self.skeleton, level, ours, self.visible)
 
     @final

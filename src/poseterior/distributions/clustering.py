@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..noise import Noise, SharedNoise, StreamNoise
 
 __all__ = [
     "cluster",
@@ -31,7 +32,8 @@ def cluster(
     Args:
         samples: ``(samples, *batch, joints, 3)`` metres, as `PoseDistribution.sample` returns them.
         k: number of representatives.
-        seed: of the start; the same seed gives the same result on the same machine.
+        seed: of the start, which takes the same random numbers for every pose, so that a pose's representatives do
+            not depend on the others.
         generator: used instead of ``seed`` if given; on the samples' device.
 
     Returns:
@@ -53,10 +55,9 @@ def cluster(
     if not samples.isfinite().all():
         raise InputError("samples: expected finite numbers only")
     batch, event = samples.shape[1:-2], samples.shape[-2:]
-    if generator is None:
-        generator = torch.Generator(device=samples.device).manual_seed(seed)
+    noise = SharedNoise(seed, (batch.numel(),)) if generator is None else StreamNoise(generator)
     points = samples.reshape(len(samples), batch.numel(), event.numel()).transpose(0, 1)
-    centres = _plus_plus(points, k, generator)
+    centres = _plus_plus(points, k, noise)
     owner = _nearest(points, centres)[1]
     for _ in range(_ITERATIONS):
         centres = _means(points, centres, owner)
@@ -70,7 +71,7 @@ def cluster(
     return centres.reshape(*batch, k, *event), weights.reshape(*batch, k)
 
 
-def _plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
+def _plus_plus(points: Tensor, k: int, noise: Noise) -> Tensor:
     """Starting centres ``(batch, k, dims)``: samples drawn in proportion to their squared distance from the others.
 
     Where all samples lie on centres already, every sample is as likely.
@@ -81,7 +82,7 @@ def _plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
     weight = torch.ones_like(gap)
     centres: list[Tensor] = []
     for _ in range(k):
-        drawn = torch.multinomial(weight, 1, generator=generator)
+        drawn = noise.choose(weight)
         centres.append(points.gather(1, drawn.unsqueeze(-1).expand(-1, -1, points.shape[-1])))
         gap = torch.minimum(gap, (points - centres[-1]).square().sum(-1))
         weight = torch.where(gap.sum(-1, keepdim=True) > 0, gap, 1.0)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise
 from .base import PoseDistribution
 
 __all__ = [
@@ -42,10 +43,10 @@ class DeltaPoseDistribution(PoseDistribution):
         self.loc = loc - self.root_offset.unsqueeze(-2)
         self.image_scale = image_scale
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         return self.loc.expand(*shape, *self.loc.shape).clone()
 
-    def _weighted_draw(self, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
         return self.loc.unsqueeze(0), self.loc.new_ones(1, *self.batch_shape)
 
     def _mean(self) -> Tensor:

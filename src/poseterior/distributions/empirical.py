@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise, PoseNoise
 from .base import PoseDistribution
 
 __all__ = [
@@ -47,11 +48,11 @@ class EmpiricalPoseDistribution(PoseDistribution):
     def _details(self) -> dict[str, Any]:
         return {"samples": len(self.samples)}
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         self._check_count(shape.numel())
         return self.samples[: shape.numel()].reshape(*shape, *self.batch_shape, *self.event_shape).clone()
 
-    def shuffled(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "count *batch joints 3"]:
+    def shuffled(self, count: int, seed: int = 0) -> Float[Tensor, "count *batch joints 3"]:
         """So many of the given samples in random order, each pose's in its own: they may come the best first.
 
         Raises:
@@ -59,7 +60,7 @@ class EmpiricalPoseDistribution(PoseDistribution):
         """
         self._check_count(count)
         samples = self.samples
-        order = torch.rand(samples.shape[:-2], generator=generator, device=self.device).argsort(0)[:count]
+        order = self._uniform(PoseNoise(seed, self._keys()), *samples.shape[:-2], event=0).argsort(0)[:count]
         return samples.gather(0, order[..., None, None].expand(-1, *samples.shape[1:]))
 
     def _check_count(self, count: int) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..geometry.frames import RootedFrame
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise, SharedNoise
 from .base import SampledPoseDistribution
-from .seeded import seeded
 
 __all__ = [
     "FlowPoseDistribution",
@@ -74,11 +74,11 @@ class FlowPoseDistribution(SampledPoseDistribution):
         constant = self._dims * (0.5 * math.log(2 * math.pi) + math.log(self.latent_scale))
         return ladj - 0.5 * scaled.square().sum(-1) - constant
 
-    def _latent(self, shape: torch.Size, generator: torch.Generator | None) -> Float[Tensor, "*samples_batch dims"]:
-        return self._normal(*shape, *self.batch_shape, self._dims, generator=generator)
+    def _latent(self, shape: torch.Size, noise: Noise) -> Float[Tensor, "*samples_batch dims"]:
+        return self._normal(noise, *shape, *self.batch_shape, self._dims)
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        return self.from_latent(self._latent(shape, generator))
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self.from_latent(self._latent(shape, noise))
 
     @property
     @torch.no_grad()
@@ -89,7 +89,7 @@ class FlowPoseDistribution(SampledPoseDistribution):
 
     @torch.no_grad()
     def _draws_for_summary(self) -> Tensor:
-        half = self._latent(torch.Size((self.summary_draws // 2,)), seeded(0, self.device))
+        half = self._latent(torch.Size((self.summary_draws // 2,)), SharedNoise(0, self.batch_shape))
         return self.from_latent(torch.cat([half, -half]))
 
     def _mode(self) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..geometry.frames import RootedFrame
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise
 from .base import PoseDistribution
 
 __all__ = [
@@ -98,15 +99,16 @@ class IndependentPoseDistribution(PoseDistribution):
             per_joint = torch.where(observed[..., self.skeleton.nonroot], per_joint, 0.0)
         return per_joint.sum(-1)
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         size = (*shape, *self.scale.shape)
         if self.family == "gaussian":
-            noise = self._normal(*size, generator=generator)
+            error = self._normal(noise, *size, event=2)
         else:
             # The difference of two exponential variables.
-            logs = self._uniform(2, *size, generator=generator).clamp(min=torch.finfo(self.dtype).tiny).log()
-            noise = logs[1] - logs[0]
-        return self.loc + self.frame.to_camera(self.scale * noise)
+            uniform = self._uniform(noise, 2, *size, event=2)
+            logs = uniform.clamp(min=torch.finfo(self.dtype).tiny).log()
+            error = logs[1] - logs[0]
+        return self.loc + self.frame.to_camera(self.scale * error)
 
     def _mean(self) -> Tensor:
         return self.loc

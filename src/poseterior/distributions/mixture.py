@@ -12,6 +12,7 @@ from torch import Tensor
 from ..geometry.frames import RootedFrame
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise
 from .base import PoseDistribution
 
 __all__ = [
@@ -103,37 +104,36 @@ class MixturePoseDistribution(PoseDistribution):
 
     # -- sampling ------------------------------------------------------------------------------------------
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         count, batch = shape.numel(), self.batch_shape.numel()
         k, joints = self.loc.shape[-3:-1]
-        weights = self.log_weights.exp().reshape(batch, k)
-        chosen = torch.multinomial(weights, count, replacement=True, generator=generator)  # (batch, count)
+        chosen = noise.choose(self.log_weights.exp().reshape(batch, k), count)  # (batch, count)
         row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        noise = self._normal(batch, count, joints * 3, generator=generator)
+        error = self._normal(noise, batch, count, joints * 3, event=2)
         if self.factor is not None:
             rank = self.factor.shape[-1]
-            tied = self._normal(batch, count, rank, generator=generator)
+            tied = self._normal(noise, batch, count, rank, event=2)
             factor = self.factor.reshape(batch, -1, joints * 3, rank)
             if factor.shape[1] == 1:
-                noise = noise + tied @ factor[:, 0].transpose(-1, -2)
+                error = error + tied @ factor[:, 0].transpose(-1, -2)
             else:
                 own = factor.reshape(batch * k, joints * 3, rank)[row]
-                noise = noise + (own @ tied.unsqueeze(-1)).squeeze(-1)
+                error = error + (own @ tied.unsqueeze(-1)).squeeze(-1)
         lower = self.scale_tril.reshape(batch * k, joints, 3, 3)[row]
-        poses = (lower @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
+        poses = (lower @ error.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
         poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
         poses = poses.transpose(0, 1).reshape(*shape, *self.batch_shape, joints, 3)
         return self.frame.to_camera(poses)
 
-    def _weighted_draw(self, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
         joints = self.loc.shape[-2]
         shape = (samples, *self.loc.shape[:-2])
-        noise = self._normal(*shape, joints * 3, generator=generator)
+        error = self._normal(noise, *shape, joints * 3, event=2)
         if self.factor is not None:
-            tied = self._normal(*shape, self.factor.shape[-1], generator=generator)
-            noise = noise + (self.factor @ tied.unsqueeze(-1)).squeeze(-1)
-        moved = (self.scale_tril @ noise.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
+            tied = self._normal(noise, *shape, self.factor.shape[-1], event=2)
+            error = error + (self.factor @ tied.unsqueeze(-1)).squeeze(-1)
+        moved = (self.scale_tril @ error.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
         poses = (self.loc + moved).movedim(-3, 0).flatten(0, 1)
         weights = self.log_weights.exp().movedim(-1, 0).repeat_interleave(samples, 0) / samples
         return self.frame.to_camera(poses), weights

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -21,6 +21,7 @@ from ..geometry.body import H36M_POINTS, SMPL25, body_points
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..nn.body_evidence import BodyEvidence
 from ..nn.rotation_networks import RotationNetwork
+from ..noise import Noise, SharedNoise, as_noise, mixed
 from .base import SampledPoseDistribution
 from .seeded import SeededDistribution
 
@@ -46,8 +47,9 @@ class RotationDistribution(SeededDistribution):
     Args:
         network: see `RotationNetwork`.
         evidence: what it sees.
-        draw_offsets: from (rotations in network axes, evidence, its context, generator) to rest offsets
+        draw_offsets: from (rotations in network axes, evidence, its context, noise) to rest offsets
             ``(*samples, *batch, 25, 3)``, or None where the evidence's own are taken.
+        keys: what each pose's own random numbers come from, see `Keypoints2D.keys`; None: its place in the batch.
     """
 
     support = constraints.independent(constraints.real, 3)
@@ -56,13 +58,25 @@ class RotationDistribution(SeededDistribution):
     axes = "relative to the parent; pelvis: camera axes (x right, y down, z forward)"
     summary_draws = 128
 
-    def __init__(self, network: RotationNetwork, evidence: BodyEvidence, draw_offsets: Any = None) -> None:
+    def __init__(
+        self,
+        network: RotationNetwork,
+        evidence: BodyEvidence,
+        draw_offsets: Any = None,
+        keys: Int[Tensor, "*batch"] | None = None,
+    ) -> None:
         super().__init__(evidence.batch_shape, (len(_SMPL), 3, 3), _SMPL, like=evidence.points)
         self.network, self.evidence, self._draw_offsets = network, evidence, draw_offsets
+        self._known_keys = keys
+
+    def _keys(self) -> Int[Tensor, "*batch"]:
+        return super()._keys() if self._known_keys is None else self._known_keys
 
     def _expanded(self, batch_shape: torch.Size) -> RotationDistribution:
         new = super()._expanded(batch_shape)
         new.evidence = self.evidence.expand(batch_shape)
+        if self._known_keys is not None and batch_shape != self.batch_shape:
+            new._known_keys = mixed(self._known_keys.expand(batch_shape), SeededDistribution._keys(new))
         return new
 
     def _details(self) -> dict[str, Any]:
@@ -120,16 +134,18 @@ class RotationDistribution(SeededDistribution):
 
     # -- samples -------------------------------------------------------------------------------------------
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        return self._draw_and_log_prob(shape, generator)[0]
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self._draw_and_log_prob(shape, noise)[0]
 
-    def _draw_and_log_prob(self, shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        drawn, density = self.network.draw(shape, self.evidence, generator, self._encoded())
+    def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
+        drawn, density = self.network.draw(shape, self.evidence, noise, self._encoded())
         return self._in_camera_axes(drawn), density.sum(-1)
 
     def _drawn(self) -> Tensor:
         if "draws" not in self._cache:
-            self._cache["draws"] = self.sample((self.summary_draws,), seed=0)
+            with torch.no_grad():
+                shared = SharedNoise(0, self.batch_shape)
+                self._cache["draws"] = self._draw_any(torch.Size((self.summary_draws,)), shared)
         return self._cache["draws"]
 
     @property
@@ -179,12 +195,12 @@ class RotationDistribution(SeededDistribution):
     # -- positions -----------------------------------------------------------------------------------------
 
     def offsets(
-        self, rotations: Tensor, generator: torch.Generator | None = None
+        self, rotations: Tensor, noise: Noise | torch.Generator | None = None
     ) -> Float[Tensor, "*samples_batch 25 3"]:
         """Rest offsets for drawn rotations: drawn where bone lengths are uncertain, else the evidence's."""
         if self._draw_offsets is None:
             return self.evidence.offsets.expand(*rotations.shape[:-3], len(SMPL25), 3)
-        return self._draw_offsets(self._in_network_axes(rotations), self.evidence, self._encoded(), generator)
+        return self._draw_offsets(self._in_network_axes(rotations), self.evidence, self._encoded(), as_noise(noise))
 
     def positions(
         self, offsets: Float[Tensor, "*batch 25 3"] | None = None, skeleton: str = "h36m17"
@@ -198,6 +214,22 @@ class RotationDistribution(SeededDistribution):
             skeleton: ``"h36m17"`` or ``"smpl22"``.
         """
         return ArticulatedPoseDistribution(self, offsets, skeleton)
+
+
+class ArticulatedDraws(NamedTuple):
+    """Poses of a body of rigid bones, and what gives them.
+
+    Attributes:
+        poses: metres, relative to the root.
+        rotations: relative to the parent; the pelvis' in camera axes.
+        offsets: rest offsets of the body, metres.
+        log_prob: of the rotations, nats above uniform.
+    """
+
+    poses: Float[Tensor, "*samples_batch joints 3"]
+    rotations: Float[Tensor, "*samples_batch 22 3 3"]
+    offsets: Float[Tensor, "*samples_batch 25 3"]
+    log_prob: Float[Tensor, "*samples_batch"]
 
 
 class ArticulatedPoseDistribution(SampledPoseDistribution):
@@ -232,33 +264,34 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         new.rotations = self.rotations.expand(batch_shape)
         return new
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        return self._draw_with_rotations(shape, generator)[0]
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self._draw_with_rotations(shape, noise).poses
 
-    def _draw_with_rotations(
-        self, shape: torch.Size, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        rotations = self.rotations.sample(shape, generator=generator)
+    def _draw_with_rotations(self, shape: torch.Size, noise: Noise) -> ArticulatedDraws:
+        rotations, density = self.rotations._draw_and_log_prob(shape, noise)
         offsets = self._offsets
         if offsets is None:
-            offsets = self.rotations.offsets(rotations, generator)
+            offsets = self.rotations.offsets(rotations, noise)
         offsets = offsets.to(rotations.dtype).expand(*rotations.shape[:-3], len(SMPL25), 3)
-        return self.of_rotations(rotations, offsets), rotations, offsets
+        return ArticulatedDraws(self.of_rotations(rotations, offsets), rotations, offsets, density)
 
     @torch.no_grad()
     def sample_with_rotations(
         self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None, seed: int | None = None
-    ) -> tuple[
-        Float[Tensor, "*samples_batch joints 3"],
-        Float[Tensor, "*samples_batch 22 3 3"],
-        Float[Tensor, "*samples_batch 25 3"],
-    ]:
-        """Poses as `sample` draws them, the rotations that give them, and the rest offsets (metres).
+    ) -> ArticulatedDraws:
+        """Poses as `sample` draws them, with the rotations and bodies that give them.
 
         Raises:
             InputError: as `sample`.
         """
-        return self._draw_with_rotations(*self._checked(sample_shape, generator, seed))
+        shape, noise = self._checked(sample_shape, generator, seed)
+        if (shape + self.batch_shape).numel():
+            return self._draw_with_rotations(shape, noise)
+        poses = self._draw_any(shape, noise)
+        batch = poses.shape[:-2]
+        return ArticulatedDraws(
+            poses, poses.new_zeros(*batch, 22, 3, 3), poses.new_zeros(*batch, len(SMPL25), 3), poses.new_zeros(batch)
+        )
 
 
 def check_rotations(value: Tensor) -> None:

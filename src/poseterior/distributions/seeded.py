@@ -8,23 +8,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar, final
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.distributions import Distribution
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
+from ..noise import Noise, PoseNoise, StreamNoise
 
-__all__ = [
-    "SeededDistribution",
-    "seeded",
-]
+__all__ = ["SeededDistribution"]
 
 _Self = TypeVar("_Self", bound="SeededDistribution")
-
-
-def seeded(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
-    """A generator with that seed (None: torch's global one)."""
-    return None if seed is None else torch.Generator(device=device).manual_seed(seed)
 
 
 class SeededDistribution(Distribution):
@@ -58,19 +52,20 @@ class SeededDistribution(Distribution):
     ) -> None:
         self.skeleton = skeleton
         self.dtype, self.device = like.dtype, like.device
+        self._like = torch.empty(0, dtype=like.dtype, device=like.device)
         #: what is computed once per distribution; a copy with another batch shape starts anew
         self._cache: dict[str, Any] = {}
         super().__init__(torch.Size(batch_shape), torch.Size(event_shape), validate_args=False)
 
     # -- hooks ---------------------------------------------------------------------------------------------
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         """Draws ``(*shape, *batch, *event)``, at least one; with gradients if `has_rsample`."""
         raise NotImplementedError(f"{type(self).__name__} must implement _draw")
 
-    def _draw_and_log_prob(self, shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws as `_draw`, and their log-density ``(*shape, *batch)``."""
-        drawn = self._draw(shape, generator)
+        drawn = self._draw(shape, noise)
         return drawn, self.log_prob(drawn)
 
     def _expanded(self: _Self, batch_shape: torch.Size) -> _Self:
@@ -89,13 +84,17 @@ class SeededDistribution(Distribution):
 
     # -- randomness ----------------------------------------------------------------------------------------
 
-    def _normal(self, *size: int, generator: torch.Generator | None) -> Tensor:
-        """Standard normal numbers: the hooks' one source of them."""
-        return torch.randn(size, generator=generator, dtype=self.dtype, device=self.device)
+    def _normal(self, noise: Noise, *size: int, event: int = 1) -> Tensor:
+        """Standard normal numbers ``(*any, *batch, *event)``; ``event``: how many dimensions follow the batch's."""
+        return noise.normal(size, event, self._like)
 
-    def _uniform(self, *size: int, generator: torch.Generator | None) -> Tensor:
-        """Uniform numbers from 0 to below 1: the hooks' one source of them."""
-        return torch.rand(size, generator=generator, dtype=self.dtype, device=self.device)
+    def _uniform(self, noise: Noise, *size: int, event: int = 1) -> Tensor:
+        """Uniform numbers from 0 to below 1, likewise."""
+        return noise.uniform(size, event, self._like)
+
+    def _keys(self) -> Int[Tensor, "*batch"]:
+        """What tells the elements of the batch apart for `PoseNoise`: here their places."""
+        return torch.arange(self.batch_shape.numel()).reshape(self.batch_shape)
 
     # -- samplers ------------------------------------------------------------------------------------------
 
@@ -108,8 +107,11 @@ class SeededDistribution(Distribution):
 
         Args:
             sample_shape: of the draws of each element of the batch.
-            generator: source of randomness, on the distribution's device.
-            seed: in place of a generator. With neither, torch's global generator is used.
+            generator: source of randomness, on the distribution's device; its numbers go round the whole batch, so
+                that an element's draws depend on the others.
+            seed: in place of a generator: each element has random numbers of its own, derived from the seed and, for
+                poses of keypoints, from `Keypoints2D.keys`, else from its place. So a pose's draws are the same alone
+                and in any company. With neither, torch's global generator is used.
 
         Raises:
             InputError: a sample shape that is none, a seed that is no whole number, a generator of another device, or
@@ -150,19 +152,20 @@ class SeededDistribution(Distribution):
         drawn = self._draw_any(shape, source)
         return drawn, drawn.new_zeros(shape + self.batch_shape)
 
-    def _draw_any(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    def _draw_any(self, shape: torch.Size, noise: Noise) -> Tensor:
         """`_draw`, and nothing where there is nothing to draw."""
         if (shape + self.batch_shape).numel():
-            return self._draw(shape, generator)
+            return self._draw(shape, noise)
         return torch.zeros(shape + self.batch_shape + self.event_shape, dtype=self.dtype, device=self.device)
 
     def _checked(
         self, sample_shape: Sequence[int], generator: torch.Generator | None, seed: int | None
-    ) -> tuple[torch.Size, torch.Generator | None]:
+    ) -> tuple[torch.Size, Noise]:
         """What the hooks get for the arguments of `sample`. Raises `InputError` as that says."""
         shape = _sizes(sample_shape)
         if generator is None:
-            return shape, seeded(_whole(seed), self.device)
+            number = _whole(seed)
+            return shape, StreamNoise() if number is None else PoseNoise(number, self._keys())
         if seed is not None:
             raise InputError("give a generator or a seed, not both")
         if generator.device.type != self.device.type:
@@ -170,7 +173,7 @@ class SeededDistribution(Distribution):
                 f"generator: is on {generator.device}, the distribution on {self.device}; "
                 f"make it by torch.Generator(device={str(self.device)!r})"
             )
-        return shape, generator
+        return shape, StreamNoise(generator)
 
     def _as_draws(self, value: Tensor) -> Tensor:
         """What `log_prob` is asked for, in the distribution's precision, its batch shape broadcast with its own.

@@ -148,7 +148,7 @@ def measure(
         lifter: moved to ``device`` and put into evaluation mode.
         observations: h36m17 poses with their keypoints.
         samples: drawn per pose.
-        seed: of the samples; each chunk draws from its own.
+        seed: of the samples.
         chunk: poses at a time.
         levels: at which radii are taken.
         device: where to run.
@@ -174,9 +174,9 @@ def measure(
     lifter = lifter.to(device).eval()
     root = lifter.skeleton.root
     parts: list[tuple[Tensor, ...]] = []
-    for number, start in enumerate(range(0, count, chunk)):
+    for start in range(0, count, chunk):
         part = observations[start : start + chunk].to(device)
-        drawn = lifter(part.keypoints).sample((samples,), seed=(seed + number) % 2**63)
+        drawn = lifter(part.keypoints).sample((samples,), seed=seed)
         plain = balls(drawn, levels, root)
         observed = part.observed.clone()
         observed[:, root] = False

@@ -194,7 +194,7 @@ def collect(
     lifter = lifter.to(device).eval()
     found = Collected(data, lifter.skeleton, samples, seed, chunk, device)
     # Each has its own random numbers, so that what else is measured never changes the hypotheses.
-    generator, chance, by_density, starts = (torch.Generator(device=device).manual_seed(seed) for _ in range(4))
+    chance, by_density = (torch.Generator(device=device).manual_seed(seed) for _ in range(2))
     everything = data.observations
     clips = [one.file for one in everything.keypoints.ids]
     references = diagnostics.tarp_references(everything.pose.to(device), chance, clips if any(clips) else ())
@@ -203,7 +203,7 @@ def collect(
         part = everything[slice(start, start + chunk)].to(device)
         began = _now(device)
         posterior = lifter(part.keypoints)
-        drawn, rotations = _draw(posterior, samples, generator)
+        drawn, rotations = _draw(posterior, samples, seed)
         found.seconds += _now(device) - began
         if not bool(drawn.isfinite().all()):
             row = int((~drawn.isfinite()).flatten(2).any(-1).any(0).nonzero()[0]) + start
@@ -222,7 +222,7 @@ def collect(
         _collect_order(found, drawn, mean, truth, valid)
         _collect_bodies(found, drawn, mean, truth, valid)
         if clusters is not None:
-            few = cluster(drawn, clusters, generator=starts)[0].movedim(-3, 0)
+            few = cluster(drawn, clusters, seed=seed)[0].movedim(-3, 0)
             _collect_errors(found, "clustered: ", few, similarity_align(few, truth, valid), truth, valid)
         if rotations is not None and isinstance(part, BodyObservations):
             found.add("MGEO", mgeo(posterior.rotations.mean, part.rotations))
@@ -246,15 +246,15 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _draw(posterior: PoseDistribution, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+def _draw(posterior: PoseDistribution, samples: int, seed: int) -> tuple[Tensor, Tensor | None]:
     """Hypotheses ``(samples, poses, joints, 3)``, and the rotations behind them where there are any."""
     if isinstance(posterior, ArticulatedPoseDistribution):
-        drawn, rotations, _ = posterior.sample_with_rotations((samples,), generator=generator)
-        return drawn, rotations
+        drawn = posterior.sample_with_rotations((samples,), seed=seed)
+        return drawn.poses, drawn.rotations
     if isinstance(posterior, EmpiricalPoseDistribution):
         # Scores by neighbours, and the few that are kept, need exchangeable samples.
-        return posterior.shuffled(samples, generator), None
-    return posterior.sample((samples,), generator=generator), None
+        return posterior.shuffled(samples, seed), None
+    return posterior.sample((samples,), seed=seed), None
 
 
 def _mean(posterior: PoseDistribution, drawn: Tensor) -> Tensor:

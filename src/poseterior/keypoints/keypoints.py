@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton, skeleton_map
+from ..noise import keys_of
 
 __all__ = [
     "FULL_CONFIDENCE_SPREAD",
@@ -42,7 +43,7 @@ MINIMUM_SPREAD_PX = 0.5
 
 
 #: Attributes of `Keypoints2D` that have one entry per pose.
-_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude")
+_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "keys")
 #: Those of them that hold nothing at a joint that is not visible.
 _PER_JOINT = {"xy", "covariance", "visible", "amplitude"}
 
@@ -108,6 +109,9 @@ class Keypoints2D:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
         amplitude: ``(*batch, joints)``, NaN where unknown or not visible.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
+        keys: ``(*batch,)`` int64: what a pose's own random numbers are derived from, besides the seed. A hash of its
+            visible coordinates as they came in, which copies keep: so a pose's answer depends on the pose and the seed
+            alone, not on its place or on its company.
 
     Raises:
         InputError: (a ValueError) wrong shape, a visible joint that is not finite, a negative confidence,
@@ -167,6 +171,7 @@ class Keypoints2D:
         self._ids = None if ids is None else tuple(PoseId(*i) for i in ids)
         self._rows: Tensor | None = None
         self._overwrite_hidden()
+        self.keys: Tensor = keys_of(self.xy, self.visible)
 
     @classmethod
     def trusted(
@@ -195,6 +200,7 @@ class Keypoints2D:
         made.amplitude = made._constant(amplitude, (len(made.skeleton),), "amplitude")
         made._ids = made._rows = None
         made._overwrite_hidden()
+        made.keys = keys_of(made.xy, made.visible)
         return made
 
     def _overwrite_hidden(self) -> None:

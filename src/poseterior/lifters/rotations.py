@@ -12,7 +12,7 @@ from typing import Any
 
 import roma
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
@@ -21,6 +21,7 @@ from ..geometry.body import GROUPS, H36M_POINTS, body_points, check_points, esti
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
 from ..nn.rotation_networks import STRUCTURES, NetworkSizes, modelled_joints, rotation_network
+from ..noise import Noise, keys_of
 from .base import ArticulatedLifter, LifterConfig, register
 
 __all__ = ["RotationConfig", "RotationLifter"]
@@ -89,7 +90,7 @@ class RotationLifter(ArticulatedLifter):
     def rotations(self, keypoints: Keypoints2D) -> RotationDistribution:
         """Lifting: rotations given 2D keypoints (h36m17); the pelvis' in camera axes, bone lengths uncertain."""
         evidence = self._cast(evidence_from_keypoints(keypoints))
-        return RotationDistribution(self.network, evidence, self._draw_offsets)
+        return RotationDistribution(self.network, evidence, self._draw_offsets, keypoints.keys)
 
     def prior(self, batch: torch.Size | tuple[int, ...] = ()) -> RotationDistribution:
         """Rotations of people of whom nothing is seen, as a camera sees them; the rest body's bone lengths."""
@@ -118,11 +119,14 @@ class RotationLifter(ArticulatedLifter):
         lengths_known: Tensor | None = None
         if offsets is None:
             offsets, lengths_known = estimate_offsets(points, seen)
-        return self.given(evidence_from_points(points, seen, spread, offsets, lengths_known))
+        return self.given(evidence_from_points(points, seen, spread, offsets, lengths_known), keys_of(points, seen))
 
-    def given(self, evidence: BodyEvidence) -> RotationDistribution:
-        """The distribution for evidence of any kind, with the bone lengths that the evidence takes."""
-        return RotationDistribution(self.network, self._cast(evidence))
+    def given(self, evidence: BodyEvidence, keys: Int[Tensor, "*batch"] | None = None) -> RotationDistribution:
+        """The distribution for evidence of any kind, with the bone lengths that the evidence takes.
+
+        ``keys``: what each pose's own random numbers come from, see `RotationDistribution`.
+        """
+        return RotationDistribution(self.network, self._cast(evidence), keys=keys)
 
     def _cast(self, evidence: BodyEvidence) -> BodyEvidence:
         return evidence.to(self.network.usual.dtype)
@@ -156,13 +160,11 @@ class RotationLifter(ArticulatedLifter):
         )
         return gaussian.log_prob(log_lengths)
 
-    def _draw_offsets(
-        self, rotations: Tensor, evidence: BodyEvidence, context: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
+    def _draw_offsets(self, rotations: Tensor, evidence: BodyEvidence, context: Tensor, noise: Noise) -> Tensor:
         """Rest offsets of bodies drawn from `lengths` ``(..., 25, 3)``."""
         mean, own, together = self.lengths(rotations, evidence, context)
-        each = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        size = torch.randn(together.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        each = noise.normal(mean.shape, 1, mean)
+        size = noise.normal(together.shape, 1, mean)
         return evidence.offsets * group_factors(mean + own * each + together * size)
 
     def fit_constants(self, observations: Any) -> None:

@@ -1,4 +1,4 @@
-"""The one stream of draws that every result is made of: chunks of poses, each with its own generator."""
+"""The one stream of draws that every result is made of, in chunks: how poses are chunked changes no draw."""
 
 from __future__ import annotations
 
@@ -35,8 +35,6 @@ __all__ = [
 
 #: Bytes of samples that one result may hold.
 _MEMORY = 16e9
-#: Between the seeds of two chunks.
-_SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -104,12 +102,9 @@ def check_draws(samples: int, seed: int, chunk: int = 1) -> None:
             raise InputError(f"{name}: expected at least 1, got {value}")
 
 
-def chunks(
-    poses: int, size: int, seed: int, device: torch.device | str = "cpu"
-) -> Iterator[tuple[slice, torch.Generator]]:
-    """Rows of ``size`` poses at a time, and the generator that each chunk draws from."""
-    for number, start in enumerate(range(0, poses, size)):
-        yield slice(start, start + size), torch.Generator(device=device).manual_seed(seed + _SEED_STRIDE * number)
+def chunks(poses: int, size: int) -> Iterator[slice]:
+    """Rows of ``size`` poses at a time."""
+    return (slice(start, start + size) for start in range(0, poses, size))
 
 
 @torch.no_grad()
@@ -144,16 +139,16 @@ def draw(
             "ask for fewer, or lift the files one by one"
         )
     lifter = lifter.to(device).eval()
-    for rows, generator in chunks(len(keypoints), chunk, seed, device):
+    for rows in chunks(len(keypoints), chunk):
         posterior = lifter(keypoints[rows].to(device))
         if isinstance(posterior, ArticulatedPoseDistribution):
-            yield _draw_articulated(posterior, samples, generator, level, mode)
+            yield _draw_articulated(posterior, samples, seed, level, mode)
         else:
-            yield _draw_poses(posterior, samples, generator, level)
+            yield _draw_poses(posterior, samples, seed, level)
 
 
-def _draw_poses(posterior: PoseDistribution, samples: int, generator: torch.Generator, level: float) -> Draws:
-    poses = posterior.sample((samples,), generator=generator)
+def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: float) -> Draws:
+    poses = posterior.sample((samples,), seed=seed)
     density = posterior.log_prob(poses) if posterior.has_density else poses.new_full(poses.shape[:-2], torch.nan)
     return Draws(
         poses.cpu(), posterior.mean.cpu(), posterior.covariance.cpu(), density.cpu(), _region(posterior, level)
@@ -161,11 +156,9 @@ def _draw_poses(posterior: PoseDistribution, samples: int, generator: torch.Gene
 
 
 def _draw_articulated(
-    posterior: ArticulatedPoseDistribution, samples: int, generator: torch.Generator, level: float, mode: bool
+    posterior: ArticulatedPoseDistribution, samples: int, seed: int, level: float, mode: bool
 ) -> Draws:
-    rotations, density = posterior.rotations.sample_and_log_prob((samples,), generator=generator)
-    offsets = posterior.rotations.offsets(rotations, generator)
-    poses = posterior.of_rotations(rotations, offsets)
+    poses, rotations, offsets, density = posterior.sample_with_rotations((samples,), seed=seed)
     if samples < posterior.summary_draws:
         mean, covariance = posterior.mean, posterior.covariance
     else:  # the lifter would draw as many again for its own mean

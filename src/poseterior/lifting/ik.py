@@ -60,7 +60,7 @@ def solve_ik(
         seed: of the samples.
         axes: of the points, ``"y up"`` or ``"camera"``.
         file: name of the clip.
-        chunk: frames at a time; each chunk draws from its own seed.
+        chunk: frames at a time; how many changes no answer.
         device: where to run.
         mode: also climb to the rotations of highest density (slow).
 
@@ -89,10 +89,10 @@ def solve_ik(
         how = "given"
     draws: list[RotationDraws] = []
     with torch.no_grad():
-        for rows, generator in chunks(len(body), chunk, seed, device):
+        for rows in chunks(len(body), chunk):
             some, there, deviation = (part[rows].to(device) for part in (body, shown, spread))
             posterior = network.ik(some, there, deviation, None if offsets is None else offsets.to(device))
-            drawn = posterior.sample_and_log_prob((samples,), generator=generator)
+            drawn = posterior.sample_and_log_prob((samples,), seed=seed)
             draws.append(summarise(posterior, *drawn, mode))
     taken = rest_offsets() if offsets is None else offsets.float()
     result = RotationResult(

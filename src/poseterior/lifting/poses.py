@@ -91,7 +91,7 @@ def lift(
         keypoints: any skeleton, any batch shape (flattened to poses).
         samples: hypotheses per pose.
         seed: of the samples; the same seed gives the same result on the same machine.
-        chunk: poses at a time; each chunk draws from its own seed.
+        chunk: poses at a time; how many changes no answer.
         device: where to run.
         level: probability of the regions, those of ``lifter(keypoints).region(level)``.
         mode: of a lifter with rotations: also climb to the rotations of highest density (slow).

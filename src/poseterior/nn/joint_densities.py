@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..noise import Noise
 from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product
 
 __all__ = ["AngularCentralGaussians", "JointDensity", "JointFlow"]
@@ -28,7 +29,7 @@ class JointDensity(nn.Module):
         raise NotImplementedError
 
     def draw(
-        self, features: Float[Tensor, "*any features"], joint: int, generator: torch.Generator | None
+        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise
     ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
         """Rotations of one joint, and their log-density."""
         raise NotImplementedError
@@ -43,11 +44,11 @@ class JointFlow(RotationFlow, JointDensity):
         return self.to_base(q, self.parameters_of(features))[1]
 
     def draw(
-        self, features: Float[Tensor, "*any features"], joint: int, generator: torch.Generator | None
+        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise
     ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
         parameters = self.parameters_of(features, joint)
         like = parameters.hidden[0]
-        return self.from_base(haar_quaternions(like.shape[:-1], generator, like), parameters, joint)
+        return self.from_base(haar_quaternions(like.shape[:-1], noise, like), parameters, joint)
 
 
 class _Mixture(NamedTuple):
@@ -106,17 +107,16 @@ class AngularCentralGaussians(JointDensity):
         return self._log_density(q, self._parameters_of(features))
 
     def draw(
-        self, features: Float[Tensor, "*any features"], joint: int, generator: torch.Generator | None
+        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise
     ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
         mixture = self._parameters_of(features, joint)
         weights, stretch = mixture.log_weights.exp(), mixture.stretch
-        chosen = torch.multinomial(weights.reshape(-1, self.components), 1, generator=generator)
-        chosen = chosen.reshape(*weights.shape[:-1], 1, 1)
+        chosen = noise.choose(weights).unsqueeze(-1)
 
         def pick(value: Tensor) -> Tensor:
             return value.gather(-2, chosen.expand(*chosen.shape[:-1], 4)).squeeze(-2)
 
-        noise = torch.randn(*stretch.shape[:-2], 4, generator=generator, dtype=stretch.dtype, device=stretch.device)
-        q = quaternion_product(quaternion_product(pick(mixture.left), noise * pick(stretch).exp()), pick(mixture.right))
+        base = noise.normal((*stretch.shape[:-2], 4), 1, stretch)
+        q = quaternion_product(quaternion_product(pick(mixture.left), base * pick(stretch).exp()), pick(mixture.right))
         q = q / q.norm(dim=-1, keepdim=True)
         return q, self._log_density(q, mixture)

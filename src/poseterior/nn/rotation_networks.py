@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS
+from ..noise import Noise, as_noise
 from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence
 from .body_state import SIGHT_WIDTH, BodyState, nearest_rotation, procrustes, targets_of
 from .encoders import ResidualMLP
@@ -140,7 +141,7 @@ class RotationNetwork(nn.Module):
         self,
         shape: torch.Size,
         evidence: BodyEvidence,
-        generator: torch.Generator | None = None,
+        noise: Noise | torch.Generator | None = None,
         context: Float[Tensor, "*batch context"] | None = None,
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
         """Rotations and the log-density of each modelled joint. Joints that are not modelled get the identity."""
@@ -286,10 +287,10 @@ class SequentialNetwork(RotationNetwork):
         self,
         shape: torch.Size,
         evidence: BodyEvidence,
-        generator: torch.Generator | None = None,
+        noise: Noise | torch.Generator | None = None,
         context: Float[Tensor, "*batch context"] | None = None,
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
-        context = self.encode(evidence) if context is None else context
+        context, noise = self.encode(evidence) if context is None else context, as_noise(noise)
         full = (*shape, *evidence.batch_shape)
         entered = self._entered(context)
         entered = entered.expand(*full, *entered.shape[-2:])
@@ -308,7 +309,7 @@ class SequentialNetwork(RotationNetwork):
                     hidden = hidden + columns @ weights[: 6 * row, row]
             hidden = nn.functional.silu(hidden)
             hidden = hidden + nn.functional.silu(hidden @ self.inner[row] + self.inner_bias[row])
-            q, density = self.density.draw(hidden, row, generator)
+            q, density = self.density.draw(hidden, row, noise)
             rotation = guess @ nearest_rotation(hidden @ self.aim[row]) @ roma.unitquat_to_rotmat(q)
             found[joint] = rotation
             densities.append(density)
@@ -389,11 +390,11 @@ class CoupledNetwork(RotationNetwork):
         self,
         shape: torch.Size,
         evidence: BodyEvidence,
-        generator: torch.Generator | None = None,
+        noise: Noise | torch.Generator | None = None,
         context: Float[Tensor, "*batch context"] | None = None,
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
         context = self.encode(evidence) if context is None else context
-        q = haar_quaternions((*shape, *evidence.batch_shape, len(self.joints)), generator, context)
+        q = haar_quaternions((*shape, *evidence.batch_shape, len(self.joints)), noise, context, event=2)
         total = torch.zeros_like(q[..., 0])
         for group, trunk, flow in reversed(list(self._turns())):
             parameters = flow.parameters_of(self._features(group, trunk, q, evidence, context))

@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..noise import Noise, as_noise
+
 __all__ = [
     "MAXIMUM_CENTRE",
     "FlowParameters",
@@ -75,11 +77,14 @@ def _right_factor(p: Tensor) -> Tensor:
 
 
 def haar_quaternions(
-    shape: tuple[int, ...] | torch.Size, generator: torch.Generator | None = None, like: Tensor | None = None
+    shape: tuple[int, ...] | torch.Size,
+    noise: Noise | torch.Generator | None = None,
+    like: Tensor | None = None,
+    event: int = 1,
 ) -> Float[Tensor, "*shape 4"]:
-    """Uniformly distributed rotations as unit quaternions."""
+    """Uniformly distributed rotations as unit quaternions; ``event``: dimensions of the result after the batch's."""
     like = torch.zeros(()) if like is None else like
-    q = torch.randn(*shape, 4, generator=generator, dtype=like.dtype, device=like.device)
+    q = as_noise(noise).normal((*shape, 4), event, like)
     return q / q.norm(dim=-1, keepdim=True)
 
 

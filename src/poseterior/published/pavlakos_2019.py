@@ -23,6 +23,7 @@ from ..files.settings import number
 from ..geometry.skeletons import SKELETONS
 from ..lifters.base import LifterConfig, Model, Prior, register
 from ..nn.rotation_networks import BODY_JOINTS
+from ..noise import Noise
 from ..objectives.base import Objective, register_objective
 
 __all__ = [
@@ -137,9 +138,8 @@ class VaePoseDistribution(SeededDistribution):
     def modelled(self) -> tuple[str, ...]:
         return tuple(_SMPL.joints[j] for j in BODY_JOINTS)
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        size = (*shape, *self.batch_shape, self.lifter.config.latent)
-        return self.lifter.decode(self._normal(*size, generator=generator))
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self.lifter.decode(self._normal(noise, *shape, *self.batch_shape, self.lifter.config.latent))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Raises `NotImplementedError`: there is none that could be computed."""

@@ -291,5 +291,5 @@ class PublishedRotationFlow(nn.Module):
     ) -> Float[Tensor, "n *batch joints 3 3"]:
         """``n`` independent draws for each condition."""
         batch = () if condition is None else condition.shape[:-1]
-        base = haar_quaternions((n, *batch, self.joints), generator, like=self.free)
+        base = haar_quaternions((n, *batch, self.joints), generator, like=self.free, event=2)
         return self.from_base(roma.unitquat_to_rotmat(base), condition)[0]

@@ -23,6 +23,7 @@ from ...geometry.skeletons import SKELETONS
 from ...lifters.base import LifterConfig, Prior, register
 from ...nn.rotation_networks import BODY_JOINTS
 from ...nn.so3 import haar_quaternions
+from ...noise import Noise
 from .network import PublishedCondition, PublishedRotationFlow
 
 __all__ = [
@@ -221,14 +222,14 @@ class PublishedRotationDistribution(SeededDistribution):
         """Exact log-density of the 19 joints, see `PublishedRotationPrior.log_prob`."""
         return self.lifter.log_prob(self._as_draws(value), self.condition)
 
-    def _draw_and_log_prob(self, sample_shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _draw_and_log_prob(self, sample_shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
         flow = self.lifter.flow
         shape = (*sample_shape, *self.batch_shape, flow.joints)
-        base = roma.unitquat_to_rotmat(haar_quaternions(shape, generator, like=flow.free))
+        base = roma.unitquat_to_rotmat(haar_quaternions(shape, noise, like=flow.free, event=2))
         drawn, density = flow.from_base(base, self.condition)
         rotations = torch.eye(3, dtype=drawn.dtype, device=drawn.device).expand(*shape[:-1], len(_SMPL), 3, 3).clone()
         rotations[..., list(BODY_JOINTS), :, :] = drawn
         return rotations, density
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        return self._draw_and_log_prob(shape, generator)[0]
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self._draw_and_log_prob(shape, noise)[0]

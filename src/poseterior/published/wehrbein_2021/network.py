@@ -23,6 +23,7 @@ from ...files.errors import InputError
 from ...geometry.linalg import ellipse_axes
 from ...geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from ...keypoints import Keypoints2D
+from ...noise import Noise
 from .condition import CONDITION_JOINTS, centre_pose, published_condition, standardise_keypoints
 
 __all__ = [
@@ -262,11 +263,11 @@ class PublishedFlowPoses(SampledPoseDistribution):
         """`rsample` in the network's 48 numbers."""
         return self._draw_vectors(*self._checked(sample_shape, generator, seed))
 
-    def _draw_vectors(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        return self._vectors(self._normal(*shape, *self.batch_shape, _LATENT, generator=generator))
+    def _draw_vectors(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self._vectors(self._normal(noise, *shape, *self.batch_shape, _LATENT))
 
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-        return vector_to_pose(self._draw_vectors(shape, generator))
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return vector_to_pose(self._draw_vectors(shape, noise))
 
     @property
     @torch.no_grad()
