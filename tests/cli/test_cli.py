@@ -269,8 +269,8 @@ def test_data_train_and_evaluate(capsys, tmp_path):
     assert code == 0
     assert "calibration error" in text
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["metrics"]["mean P-MPJPE"] <= metrics["metrics"]["mean MPJPE"]
-    assert set(metrics["per action"]) == {"walk", "jump"}
+    assert metrics["estimates"]["mean"]["P-MPJPE"] <= metrics["estimates"]["mean"]["MPJPE"]
+    assert set(metrics["published"]["P1"]["per action"]) == {"walk", "jump"}
     assert 0 <= metrics["calibration"]["visible"]["mean"] <= 0.5
     assert "already" in refused(capsys, "data", "import", "bvh", tmp_path / "mocap", "--out", store).lower()
     assert "unknown protocol" in refused(capsys, "data", "simulate", store, "--protocol", "moon", "--out", observations)
