@@ -33,7 +33,7 @@ _HOMES = {
     "lift": "lifting.poses",
     "list_shipped": "lifters",
     "load": "lifters",
-    "load_result": "results.poses",
+    "load_result": "lifting.poses",
     "read_keypoints": "keypoints.reading",
     "solve_ik": "lifting.ik",
     "train": "training.run",
@@ -79,8 +79,8 @@ if TYPE_CHECKING:
     from .keypoints.reading import example_keypoints, read_keypoints
     from .lifters import Lifter, list_shipped, load
     from .lifting.ik import solve_ik
-    from .lifting.poses import lift
-    from .results.poses import LiftResult, load_result
+    from .lifting.poses import lift, load_result
+    from .results.poses import LiftResult
     from .training.run import train
 else:  # hidden from type checkers, so that they find names that do not exist
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..files.errors import InputError
 from ..geometry.body import SMPL25, check_points, estimate_offsets, median_offsets, points_from, rest_offsets
 from ..geometry.skeletons import Skeleton, get_skeleton
-from ..lifters import Lifter
+from ..lifters import Lifter, load
 from ..results.poses import LiftResult
 from ..results.rotations import Axes, RotationResult
 from .bodies import camera_root, joined
@@ -22,6 +22,7 @@ from .draws import RotationDraws, check_draws, chunks, lifter_name, rotation_lif
 
 __all__ = [
     "fitted_error",
+    "shipped_solution",
     "solve_ik",
     "solve_ik_of_result",
 ]
@@ -224,6 +225,11 @@ def _joint(skeleton: Skeleton, joint: str, option: str) -> int:
     if joint not in skeleton.joints:
         raise InputError(f"{option}: no joint {joint!r}; {skeleton.name} has: {', '.join(skeleton.joints)}")
     return skeleton.index(joint)
+
+
+def shipped_solution(result: LiftResult) -> RotationResult:
+    """The rotations of a result's mean poses, by the shipped lifter ``rotations``: what `LiftResult.motion` asks."""
+    return solve_ik_of_result(load("rotations"), result, seed=result.seed or 0)
 
 
 def fitted_error(

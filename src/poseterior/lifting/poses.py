@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
+from ..results import poses
 from ..results.poses import LiftResult
 from .bodies import rotations_of
 from .draws import Draws, draw, lifter_name
+from .ik import shipped_solution
 
 __all__ = [
     "lift",
+    "load_result",
     "result_of",
 ]
 
@@ -69,6 +73,7 @@ def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: 
         lifter=lifter_name(lifter),
         seed=seed,
         settings=_settings(keypoints),
+        solver=shipped_solution,
     )
     rotations = [part.rotations for part in draws if part.rotations is not None]
     return replace(result, rotations=rotations_of(result, rotations)) if rotations else result
@@ -106,3 +111,15 @@ def lift(
     """
     used = keypoints.as_skeleton(lifter.skeleton).flatten()
     return result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
+
+
+def load_result(path: str | os.PathLike[str]) -> LiftResult:
+    """Read a result file that `LiftResult.save` wrote; the extension names the container.
+
+    The result can make motions of its poses, see `LiftResult.motion`.
+
+    Raises:
+        InputError: the file does not exist, is truncated, was not written by poseterior, or has another
+            schema version; the message names the file and the field.
+    """
+    return replace(poses.load_result(path), solver=shipped_solution)

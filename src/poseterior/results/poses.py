@@ -54,7 +54,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -139,6 +139,7 @@ class LiftResult(Provenance):
         intrinsics: by default unknown.
         rotations: the `RotationResult` that gives these poses, of a lifter that has rotations; else None. Files do
             not keep it.
+        solver: what `motion` asks where there are no rotations; set by `poseterior.lift` and `poseterior.load_result`.
         settings: free strings that say what was assumed, e.g. ``{"camera": "field of view 50 degrees"}``.
         seed: the seed of the sampler, None if there was none.
 
@@ -164,6 +165,7 @@ class LiftResult(Provenance):
     calibrated: bool = False
     intrinsics: np.ndarray = field(default_factory=lambda: _ABSENT)
     rotations: RotationResult | None = None
+    solver: Callable[[LiftResult], RotationResult] | None = field(default=None, repr=False)
     skeleton: str = "h36m17"
     version: str = __version__
     units: str = UNITS
@@ -373,16 +375,20 @@ class LiftResult(Provenance):
     def motion(self) -> RotationResult:
         """The joint rotations that give these poses, ready to be saved: ``result.motion().save("clip.bvh")``.
 
+        Those that the lifter drew, if it has rotations; else those that the shipped lifter ``rotations`` solves for by
+        inverse kinematics of the mean poses, as uncertain as their covariances say (`poseterior.solve_ik` has options).
+
         Raises:
-            InputError: the lifter has no rotations, or the result comes from a file, which keeps none; the message
-                says how to solve for them.
+            InputError: neither rotations nor a solver: a result that was not made by `poseterior.lift`.
         """
-        if self.rotations is None:
-            raise InputError(
-                f"this result of lifter {self.lifter!r} holds no rotations; solve for them by inverse kinematics: "
-                "poseterior.solve_ik(poseterior.load('rotations'), result).save('clip.bvh')"
-            )
-        return self.rotations
+        if self.rotations is not None:
+            return self.rotations
+        if self.solver is not None:
+            return self.solver(self)
+        raise InputError(
+            f"this result of lifter {self.lifter!r} holds no rotations; solve for them by inverse kinematics: "
+            "poseterior.solve_ik(poseterior.load('rotations'), result).save('clip.bvh')"
+        )
 
 
 def _check_level(level: Any) -> None:
