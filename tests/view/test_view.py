@@ -446,6 +446,6 @@ def test_more_than_three_people_stand_in_two_rows() -> None:
 
 def test_wrong_addresses_are_refused() -> None:
     with pytest.raises(InputError, match=r"cannot listen on '203\.0\.113\.7'.*use 127\.0\.0\.1"):
-        serve(standing_result(), host="203.0.113.7")
+        serve(standing_result(), host="203.0.113.7", token="a secret of some length")
     with pytest.raises(InputError, match="port: expected 0 to 65535, got 70000"):
         serve(standing_result(), port=70000)

@@ -39,9 +39,13 @@ class View:
     fps: float = 10.0
     """Frames per second of the playback."""
     host: str = "127.0.0.1"
-    """Address to listen on; the default is this machine only."""
+    """Address to listen on; the default is this machine only, others need a token."""
     port: int = 8080
     """Port; the next free one is taken."""
+    token: bool = False
+    """Who looks needs a secret, which is made up and printed in the address."""
+    token_file: Path | None = None
+    """The secret: a text file of one line, of 16 characters at least; or in the environment as POSETERIOR_TOKEN."""
 
     def run(self) -> None:
         from ._common import camera_file, check_extension, check_level
@@ -70,6 +74,11 @@ class View:
             save_hypotheses(result, self.overlay, self.pose, self.hypotheses, photos=self.photo, intrinsics=intrinsics)
             print(f"wrote {self.overlay}")
         if self.html is None and self.png is None and self.overlay is None:
-            viewer = serve(result, self.host, self.port, photos=self.photo, fps=self.fps, options=options)
+            from ..web import find_token
+
+            viewer = serve(
+                result, self.host, self.port, photos=self.photo, fps=self.fps, options=options,
+                token=find_token(self.token, self.token_file),
+            )  # fmt: skip
             print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
             viewer.wait()

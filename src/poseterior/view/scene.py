@@ -13,8 +13,6 @@ viser is imported when a scene is made, not with this module.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import math
 import os
@@ -30,6 +28,7 @@ from ..files.writing import atomic_write
 from ..results.poses import LiftResult
 from .drawing import SIDE_COLOURS
 from .photos import Photos, check_photos, keypoint_box, read_photo
+from .serving import nobody, start_server, stop_server
 
 if TYPE_CHECKING:
     from viser import ViserServer
@@ -514,36 +513,6 @@ class PoseScene:
             view.show(self.frames[step], self.options)
 
 
-def start_server(host: str, port: int, label: str) -> ViserServer:
-    """A quiet viser server.
-
-    Raises:
-        InputError: the address cannot be used.
-    """
-    import socket
-
-    # viser would try a thousand ports in turn for a host that does not exist, and then wait for ever
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.bind((host, 0))
-    except (OSError, OverflowError) as error:
-        raise InputError(f"cannot listen on {host!r} ({error}); use 127.0.0.1") from None
-    import viser
-
-    # its banner would get between the lines that our caller prints
-    with contextlib.redirect_stdout(io.StringIO()):
-        server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
-    server.gui.configure_theme(show_logo=False, show_share_button=False)
-    return server
-
-
-def stop_server(server: ViserServer) -> None:
-    """Stop it without its last words, which would get between the lines that our caller prints."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        server.stop()
-
-
 def _gaps(frames: list[int]) -> list[int]:
     """How long each step lasts, in frames; nothing to play for a single step."""
     gaps = [after - before for before, after in itertools.pairwise(frames)]
@@ -575,7 +544,7 @@ def write_html(
     if not fps > 0:
         raise InputError(f"fps: expected frames per second above 0, got {fps}")
     with atomic_write(path) as file:
-        server = start_server("127.0.0.1", 0, "poseterior")
+        server = start_server("127.0.0.1", 0, "poseterior", nobody)
         try:
             scene = PoseScene(server, result, options, photos)
             recording = server.get_scene_serializer()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ..files.errors import InputError
 from ..results.poses import LiftResult
+from ..web import Doorkeeper, address, needs_token
 from .photos import Photos
-from .scene import PoseScene, SceneOptions, start_server, stop_server
+from .scene import PoseScene, SceneOptions
+from .serving import start_server, stop_server
 
 if TYPE_CHECKING:
     from viser import ViserServer
@@ -37,15 +39,21 @@ class Viewer:
     """A running viewer.
 
     Attributes:
-        url: where to open it.
+        url: where to open it, with the token if there is one.
 
     Call `wait` to keep it open until it is interrupted, `stop` to end it.
     """
 
     def __init__(
-        self, server: ViserServer, result: LiftResult, options: SceneOptions, photos: Photos, fps: float
+        self,
+        server: ViserServer,
+        result: LiftResult,
+        options: SceneOptions,
+        photos: Photos,
+        fps: float,
+        token: str | None = None,
     ) -> None:
-        self.server, self.result = server, result
+        self.server, self.result, self._token = server, result, token
         most = max(1, min(_MOST_HYPOTHESES, result.samples.shape[1]))
         start = min(options.hypotheses, most)
         # the scene reserves room for the slider's end, then shows as many as asked
@@ -79,8 +87,7 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        host = self.server.get_host()
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
+        return address(self.server.get_host(), self.server.get_port(), self._token).removesuffix("/")
 
     def refresh(self) -> None:
         """Draw what the controls say."""
@@ -159,8 +166,11 @@ def serve(
     photos: Photos = None,
     fps: float = 10.0,
     options: SceneOptions | None = None,
+    token: str | None = None,
 ) -> Viewer:
     """Start the live viewer and return at once; ``serve(...).wait()`` keeps it open.
+
+    Other web pages are refused, and names by which this machine is not known; nothing can be shared from it.
 
     Args:
         result: what to show.
@@ -169,15 +179,18 @@ def serve(
         photos: the picture(s) that the keypoints come from, see `poseterior.view.photos.read_photo`.
         fps: frames per second of the playback.
         options: what is shown at first.
+        token: who looks must know it, ``?token=`` once; needed for an address that other machines reach.
 
     Raises:
-        InputError: no poses, an unreadable photo, or an address that cannot be used.
+        InputError: no poses, an unreadable photo, an address that cannot be used or that others reach without a
+            token, or a token of fewer than 16 characters.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"port: expected 0 to 65535, got {port}")
-    server = start_server(host, port, "poseterior")
+    needs_token(host, token)
+    server = start_server(host, port, "poseterior", Doorkeeper(token).check)
     try:
-        return Viewer(server, result, options or SceneOptions(), photos, fps)
+        return Viewer(server, result, options or SceneOptions(), photos, fps, token)
     except BaseException:
         stop_server(server)
         raise
