@@ -1,98 +1,41 @@
-"""The tables of a study, in SQLite or any other database that SQLAlchemy knows."""
+"""The tables of a study, in SQLite or any other database that SQLAlchemy knows.
+
+A database says of which version its tables are, see `poseterior.annotate.schema`; older ones are changed when opened.
+"""
 
 from __future__ import annotations
 
-import time
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Double, Engine, ForeignKey, UniqueConstraint, create_engine, event, make_url, select
+from sqlalchemy import URL, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from ..data.labels.labels import DepthLabels
 from ..files.errors import InputError
+from .schema import prepare
+from .tables import Annotator, Answer, Base, Settings, Task, secret_hash
 
-__all__ = ["Annotator", "Answer", "Base", "Database", "Settings", "Task", "labels_of", "standing_answers"]
+__all__ = [
+    "Annotator",
+    "Answer",
+    "Base",
+    "Database",
+    "Settings",
+    "Task",
+    "database_trouble",
+    "labels_of",
+    "secret_hash",
+    "standing_answers",
+]
 
-
-class Base(DeclarativeBase):
-    """Parent of the tables."""
-
-    type_annotation_map = {float: Double}  # noqa: RUF012 - as SQLAlchemy wants it
-
-
-class Settings(Base):
-    """What the study was begun with: one row."""
-
-    __tablename__ = "settings"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    #: Names the cookie, so that two studies on one machine do not log each other's annotators out.
-    key: Mapped[str]
-    skeleton: Mapped[str]
-    pairs: Mapped[int]
-    seed: Mapped[int]
-
-
-class Task(Base):
-    """Two joints of one person: the question which is nearer the camera."""
-
-    __tablename__ = "task"
-    __table_args__ = (UniqueConstraint("image", "joint_a", "joint_b"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    #: Image id, see `poseterior.data.labels.labels.image_id`.
-    image: Mapped[str] = mapped_column(index=True)
-    joint_a: Mapped[str]
-    joint_b: Mapped[str]
-    #: The known answer, -1 or +1, of a gold question.
-    gold: Mapped[int | None]
-    #: How many answers stand. It is raised in the transaction that stores an answer, if it is still below the
-    #: limit: so no pair gets more answers than wanted, however many servers share the database.
-    answers: Mapped[int] = mapped_column(default=0)
-
-
-class Annotator(Base):
-    """Somebody who answers."""
-
-    __tablename__ = "annotator"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    #: The secret in the cookie.
-    key: Mapped[str] = mapped_column(unique=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    #: Questions of the tutorial that were answered rightly, and wrong answers on the way.
-    tutorial: Mapped[int] = mapped_column(default=0)
-    tutorial_errors: Mapped[int] = mapped_column(default=0)
-    time: Mapped[float] = mapped_column(default=time.time)
-
-
-class Answer(Base):
-    """One answer. An undone one stays, so that a late repetition of its request is not taken for a new answer."""
-
-    __tablename__ = "answer"
-    __table_args__ = (
-        UniqueConstraint("annotator_id", "client_id"),
-        UniqueConstraint("annotator_id", "task_id", "stands"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
-    task_id: Mapped[int] = mapped_column(ForeignKey("task.id"), index=True)
-    #: Made by the page, one per answer: the same request sent twice is stored once.
-    client_id: Mapped[str]
-    #: -1 joint a nearer, +1 joint b nearer, 0 with confidence 0 cannot tell.
-    label: Mapped[int]
-    confidence: Mapped[float]
-    #: The joint that was shown first, in green.
-    first: Mapped[str]
-    #: How long the question was looked at.
-    seconds: Mapped[float | None]
-    time: Mapped[float] = mapped_column(default=time.time)
-    #: True, or NULL once undone: NULLs do not count in the unique constraint.
-    stands: Mapped[bool | None] = mapped_column(default=True)
+#: Seconds that are waited for another process to let go of an SQLite file.
+LOCK_SECONDS = 30.0
+#: With these an SQLite file begins.
+_SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 class Database:
@@ -103,14 +46,15 @@ class Database:
         create: make an SQLite file that does not exist.
 
     Raises:
-        InputError: no such file (without ``create``), not a database, or one that cannot be reached.
+        InputError: no such file (without ``create``); not a database, a damaged one, or one of something else; one of
+            a later poseterior; or one that cannot be reached or is kept locked by another process.
     """
 
     def __init__(self, location: str | Path, *, create: bool = True) -> None:
         url = _url(str(location))
         #: For messages: without a password.
-        self.name = url.database if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
-        if url.drivername == "sqlite":
+        self.name = url.database if url.drivername.startswith("sqlite") else url.render_as_string(hide_password=True)
+        if url.drivername.startswith("sqlite"):
             _check_file(Path(url.database or ""), create)
         try:
             self.engine = create_engine(url)
@@ -118,13 +62,19 @@ class Database:
             raise InputError(f"--db {self.name}: SQLAlchemy does not know this kind of database ({error})") from None
         except ModuleNotFoundError as error:
             raise InputError(f"--db {self.name}: needs the package {error.name}: pip install {error.name}") from None
-        if url.drivername == "sqlite":
+        if url.drivername.startswith("sqlite"):
             _make_durable(self.engine)
         try:
-            Base.metadata.create_all(self.engine)
-        except DBAPIError as error:
-            reason = str(error.orig).splitlines()[0]
-            raise InputError(f"--db {self.name}: not usable as the database of labels ({reason})") from None
+            prepare(self.engine, f"--db {self.name}")
+            if url.drivername.startswith("sqlite"):
+                with self.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+        except (DBAPIError, sqlite3.Error) as error:
+            self.engine.dispose()
+            raise InputError(f"--db {self.name}: {database_trouble(error)}") from None
+        except InputError:
+            self.engine.dispose()
+            raise
         self.session = sessionmaker(self.engine, expire_on_commit=False)
 
     def settings(self) -> Settings | None:
@@ -153,6 +103,16 @@ def _check_file(path: Path, create: bool) -> None:
         raise InputError(f"--db {path}: no such file")
     if not path.parent.is_dir():
         raise InputError(f"--db {path}: the folder {path.parent} does not exist; make it first")
+    if path.exists():
+        try:
+            with open(path, "rb") as file:
+                start = file.read(len(_SQLITE_MAGIC))
+        except OSError as error:
+            raise InputError(f"--db {path}: cannot be read ({error.strerror or error})") from None
+        if start and start != _SQLITE_MAGIC:
+            raise InputError(
+                f"--db {path}: not usable as the database of labels (not an SQLite file); give another name"
+            )
 
 
 def _make_durable(engine: Engine) -> None:
@@ -161,9 +121,25 @@ def _make_durable(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: Any, _: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        waiting = f"busy_timeout={round(1000 * LOCK_SECONDS)}"
+        for pragma in (waiting, "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+
+def database_trouble(error: Exception) -> str:
+    """What went wrong in a database, and what to do, in one line."""
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    low = reason.lower()
+    if "locked" in low:
+        return f"locked by another process ({reason}); end that process, or try again when it is done"
+    if "malformed" in low or "not a database" in low or "corrupt" in low or "disk i/o" in low:
+        return f"not usable as the database of labels: it is damaged ({reason}); go on with a copy of it"
+    if "full" in low:
+        return f"no room to write ({reason}); make room, then go on"
+    if "readonly" in low or "read-only" in low:
+        return f"cannot be written to ({reason}); copy it to where it can"
+    return f"not usable as the database of labels ({reason})"
 
 
 def standing_answers(session: Session) -> list[tuple[Answer, Task, str]]:

@@ -12,8 +12,9 @@ from ..data.labels.labels import image_id
 from ..files.errors import InputError
 from ..files.images import image_size
 from ..keypoints import Keypoints2D
+from ..keypoints.folders import find_tasks
 
-__all__ = ["IMAGE_SUFFIXES", "Person", "find_photos", "match_people"]
+__all__ = ["IMAGE_SUFFIXES", "Person", "find_keypoints", "find_photos", "match_people"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,13 +27,15 @@ class Person:
     """Somebody in a photograph.
 
     Attributes:
-        image: image id, see `poseterior.data.labels.labels.image_id`.
+        image: image id of the photograph, see `poseterior.data.labels.labels.image_id`.
+        pose: image id by the name that the keypoint file gives, which may be its own.
         photo: name of the photograph's file, without folder.
         size: its width and height, px.
         points: joint name -> ``(x, y)`` px, of the visible joints that lie inside the photograph.
     """
 
     image: str
+    pose: str
     photo: str
     size: tuple[int, int]
     points: dict[str, tuple[float, float]]
@@ -60,6 +63,40 @@ def find_photos(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
+def find_keypoints(paths: Iterable[Path], skeleton: str | None = None) -> Keypoints2D:
+    """The keypoints beside the photographs, found as `poseterior lift FOLDER` finds them.
+
+    Args:
+        paths: photographs, or folders of photographs.
+        skeleton: see `poseterior.keypoints.reading.read_keypoints`.
+
+    Returns:
+        those of all photographs that have some, each named as its photograph.
+
+    Raises:
+        InputError: none has, or they are of different skeletons.
+    """
+    listed = list(paths)
+    wanted = {path.resolve() for path in find_photos(listed).values()}
+    found: list[tuple[str, Keypoints2D]] = []
+    folders = dict.fromkeys(path if path.is_dir() else path.parent for path in listed)
+    for folder in folders:
+        tasks, _ = find_tasks(folder, skeleton=skeleton)
+        for task in tasks:
+            if task.photo is not None and task.photo.resolve() in wanted:
+                found.append((task.photo.name, task.keypoints))
+    if not found:
+        raise InputError(
+            f"{', '.join(map(str, folders))}: no keypoints beside the photographs (photo.json, .npy or .npz for "
+            "photo.jpg, or a file that names them); give their file as --keypoints"
+        )
+    skeletons = sorted({keypoints.skeleton.name for _, keypoints in found})
+    if len(skeletons) > 1:
+        raise InputError(f"the keypoints beside the photographs are of different skeletons: {', '.join(skeletons)}")
+    named = [kp._replace(ids=tuple(pose._replace(file=photo) for pose in kp.ids)) for photo, kp in found]
+    return Keypoints2D.cat(named)
+
+
 def match_people(photos: dict[str, Path], keypoints: Keypoints2D) -> list[Person]:
     """The people whose photograph is there, in the order of the keypoints.
 
@@ -79,7 +116,8 @@ def match_people(photos: dict[str, Path], keypoints: Keypoints2D) -> list[Person
         if photo is None:
             continue
         _check_size(photos[photo], sizes[photo], keypoints.image_size[i].tolist())
-        people.append(Person(image_id(pose), photo, sizes[photo], _points(keypoints, i, sizes[photo])))
+        image = image_id(pose._replace(file=photo))
+        people.append(Person(image, image_id(pose), photo, sizes[photo], _points(keypoints, i, sizes[photo])))
     if not people:
         wanted = ", ".join(sorted({Path(pose.file).name for pose in keypoints.ids})[:3])
         there = ", ".join(list(photos)[:3])

@@ -8,22 +8,26 @@ import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.labels.merging import merge_labels
+from ..data.labels.labels import DepthLabels
+from ..data.labels.merging import FASTEST_SECONDS, merge_labels
 from .database import Annotator, standing_answers
 
 if TYPE_CHECKING:
-    from ..data.labels.labels import DepthLabels
     from .study import Study
 
 __all__ = ["agreement", "summarise"]
 
 #: Between these lie the bars of the merged labels' confidence.
 _CONFIDENCE_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+#: Answers sooner than `FASTEST_SECONDS` are flagged above this share, of so many at least.
+_FAST_SHARE, _FAST_LEAST = 0.1, 10
+#: Which joint is shown first is a fair coin; standard deviations from even that one in a thousand exceeds, and the
+#: answers from which on they are counted.
+_ONE_SIDED, _ONE_SIDED_LEAST = 3.29, 12
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,13 @@ def agreement(answers: Iterable[tuple[str, Hashable, int]]) -> tuple[int, int, d
     return same, all_, {name: (counts[0], counts[1]) for name, counts in own.items()}
 
 
-def summarise(study: Study) -> dict[str, Any]:
-    """What the page of results shows, ready for JSON; shares are None where there is nothing to count."""
+def summarise(study: Study, owner: bool = True) -> dict[str, Any]:
+    """What the page of results shows, ready for JSON; shares are None where there is nothing to count.
+
+    Args:
+        study: the study.
+        owner: show names, qualities and the place of the database too.
+    """
     with study.database.session() as session:
         rows = [
             _Given(
@@ -93,8 +102,9 @@ def summarise(study: Study) -> dict[str, Any]:
         )
     given_count, wanted = study.progress()
     gold = [row for row in told if row.gold is not None]
-    return {
+    sums = {
         "images": len(study.photos),
+        "people": len(table),
         "answers": given_count,
         "wanted": wanted,
         "gold_answers": sum(row.gold is not None for row in rows),
@@ -102,8 +112,12 @@ def summarise(study: Study) -> dict[str, Any]:
         "twos": twos,
         "gold": _share(sum(row.label == row.gold for row in gold), len(gold)),
         "cannot_tell": _share(len(rows) - len(told), len(rows)),
-        "annotators": sorted(table, key=lambda row: -row["answers"]),
         "merged": {name: value for name, value in merged.items() if name != "quality"},
+    }
+    if not owner:
+        return sums
+    return sums | {
+        "annotators": sorted(table, key=lambda row: -row["answers"]),
         "export": f"poseterior annotate --db {study.database.name} --export labels.parquet",
     }
 
@@ -120,7 +134,21 @@ def _row(given: Sequence[_Given]) -> dict[str, Any]:
         "gold": len(gold),
         "first": _share(sum(row.chose_first for row in told), len(told)),
         "seconds": statistics.median(seconds) if seconds else None,
+        "flags": _flags(seconds, sum(row.chose_first for row in told), len(told)),
     }
+
+
+def _flags(seconds: Sequence[float], first: int, told: int) -> list[str]:
+    """What makes one look at an annotator's answers before believing them."""
+    found = []
+    fast = sum(value < FASTEST_SECONDS for value in seconds)
+    if len(seconds) >= _FAST_LEAST and fast > _FAST_SHARE * len(seconds):
+        found.append(f"{fast} answers faster than a person can look ({FASTEST_SECONDS:g} s)")
+    if told >= _ONE_SIDED_LEAST and abs(first - told / 2) > _ONE_SIDED * math.sqrt(told) / 2:
+        found.append(
+            f"chose the {'first' if first > told / 2 else 'second'} joint {max(first, told - first)} of {told} times"
+        )
+    return found
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -128,21 +156,34 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _merge(labels: DepthLabels, gold: dict[tuple[str, str, str], int]) -> dict[str, Any]:
-    """What merging makes of the answers; empty without crowd-kit, or where there is nothing to merge."""
-    if find_spec("crowdkit") is None or not (labels.confidence > 0).any():
+    """What merging makes of the answers; empty where there is nothing to merge.
+
+    The gold questions judge the annotators; how often the labels are right on them is told without their help.
+    """
+    if not (labels.confidence > 0).any():
         return {}
     merged = merge_labels(labels)
+    judged = merge_labels(labels, gold=_as_labels(gold, labels.skeleton)) if gold else merged
     found = merged.labels
     keys = zip(found.image.tolist(), found.joint_a.tolist(), found.joint_b.tolist(), strict=True)
     known = [gold.get(key) for key in keys]
     right = [label == answer for label, answer in zip(found.label.tolist(), known, strict=True) if answer is not None]
-    counts = np.histogram(found.confidence[found.label != 0], _CONFIDENCE_EDGES)[0].tolist()
-    quality = {person.annotator: person.accuracy for person in merged.annotators}
+    told = found.confidence[found.label != 0].clip(_CONFIDENCE_EDGES[0], 1.0)  # of three classes a coin has a third
+    counts = np.histogram(told, _CONFIDENCE_EDGES)[0].tolist()
+    quality = {person.annotator: person.accuracy if person.known else math.nan for person in judged.annotators}
     return {
         "method": merged.method,
         "pairs": len(found),
-        "confidence": float(found.confidence.mean()),
+        "confidence": float(found.confidence.mean()) if merged.known else None,
         "bars": list(zip(_CONFIDENCE_EDGES[:-1], _CONFIDENCE_EDGES[1:], counts, strict=True)),
         "gold": _share(sum(right), len(right)),
         "quality": {name: None if math.isnan(share) else share for name, share in quality.items()},
     }
+
+
+def _as_labels(gold: dict[tuple[str, str, str], int], skeleton: str) -> DepthLabels:
+    image, a, b = (np.array(column) for column in zip(*gold, strict=True))
+    count = len(gold)
+    return DepthLabels(
+        image, a, b, np.array(list(gold.values())), np.ones(count), np.full(count, ""), np.full(count, np.nan), skeleton
+    )

@@ -7,25 +7,26 @@ Photographs are looked up in a table by name, so that no other file can be asked
 from __future__ import annotations
 
 import contextlib
-import hmac
-import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
+from ..web import Doorkeeper, address, check_token, needs_token
 from .clicks import ClickTarget
-from .database import Annotator
+from .database import Annotator, database_trouble
+from .door import Door, head_of
 from .figures import SCENES, reference_figure
 from .results import summarise
 from .study import Refused, Study
@@ -33,14 +34,12 @@ from .tasks import joint_title
 
 __all__ = ["create_app", "create_click_app", "serve"]
 
-_TOKEN_COOKIE = "poseterior_token"
+#: Makes what to open from a secret (or None) and a path.
+Address = Callable[..., str]
+
 _YEAR = 365 * 24 * 3600
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+#: More at a time are told to come again, which the pages do.
+_MOST_CONNECTIONS = 1000
 
 
 class _Body(BaseModel):
@@ -49,7 +48,7 @@ class _Body(BaseModel):
 
 class _Session(_Body):
     name: str = ""
-    resume: bool = False
+    code: str | None = Field(default=None, max_length=100)
 
 
 class _Tutorial(_Body):
@@ -73,14 +72,17 @@ class _Clicks(_Body):
     points: dict[str, tuple[float, float] | None]
 
 
-def create_app(study: Study, token: str | None = None) -> FastAPI:
+def create_app(study: Study, token: str | None = None, owner: str | None = None) -> FastAPI:
     """The annotation app: the page of questions at ``/``, the state of the study at ``/results``.
 
     Args:
         study: what is asked, see `poseterior.annotate.study.open_study`.
-        token: who wants a page must know it: ``?token=`` once, then a cookie. None lets everybody in.
+        token: who wants a page must know it: ``?token=`` once, then a cookie. None lets everybody on this machine in.
+        owner: a second secret, given in the same way: who knows it sees names and qualities at ``/results``, others
+            see sums only.
     """
-    app = _guarded_app(token)
+    keeper = Doorkeeper(token, owner)
+    app = _app_behind(keeper)
     cookie = f"poseterior_{study.key}"
 
     def annotator_of(request: Request) -> Annotator:
@@ -101,7 +103,7 @@ def create_app(study: Study, token: str | None = None) -> FastAPI:
     def photo(name: str) -> Response:
         if name not in study.photos:
             raise HTTPException(404)
-        return FileResponse(study.photos[name])
+        return _photo(study.photos[name])
 
     @app.get("/tutorial/{number}.svg")
     def tutorial_picture(number: int) -> Response:
@@ -118,10 +120,26 @@ def create_app(study: Study, token: str | None = None) -> FastAPI:
         return study.state(annotator_of(request))
 
     @app.post("/api/session")
-    def begin(body: _Session, response: Response) -> dict[str, Any]:
-        annotator = study.begin(body.name, body.resume)
-        response.set_cookie(cookie, annotator.key, max_age=_YEAR, httponly=True, samesite="strict")
+    def begin(body: _Session, request: Request, response: Response) -> dict[str, Any]:
+        peer = request.client.host if request.client else ""
+        if body.code is not None:
+            late = keeper.may_guess(peer)
+            if late is not None:
+                raise Refused(late.status, late.message)
+        try:
+            annotator, code = study.begin(body.name, body.code or request.cookies.get(cookie))
+        except Refused as error:
+            if error.status == 409 and body.code is not None:
+                keeper.guessed_wrong(peer)
+                raise Refused(409, "This is not the code of that name.") from None
+            raise
+        response.set_cookie(cookie, code, max_age=_YEAR, httponly=True, samesite="strict")
         return study.state(annotator)
+
+    @app.get("/api/code")
+    def code(request: Request) -> dict[str, Any]:
+        """What lets an annotator go on in another browser."""
+        return {"name": annotator_of(request).name, "code": request.cookies.get(cookie)}
 
     @app.post("/api/leave")
     def leave(response: Response) -> dict[str, Any]:
@@ -141,8 +159,8 @@ def create_app(study: Study, token: str | None = None) -> FastAPI:
         return study.undo(annotator_of(request), body.answer)
 
     @app.get("/api/results")
-    def results() -> dict[str, Any]:
-        return summarise(study)
+    def results(request: Request) -> dict[str, Any]:
+        return summarise(study, keeper.is_owner(head_of(request.scope)))
 
     return app
 
@@ -154,7 +172,7 @@ def create_click_app(target: ClickTarget, token: str | None = None) -> FastAPI:
         target: photograph, skeleton and file, see `ClickTarget`.
         token: as for `create_app`.
     """
-    app = _guarded_app(token)
+    app = _app_behind(Doorkeeper(token))
 
     @app.get("/")
     def page() -> Response:
@@ -162,7 +180,7 @@ def create_click_app(target: ClickTarget, token: str | None = None) -> FastAPI:
 
     @app.get("/photo")
     def photo() -> Response:
-        return FileResponse(target.photo)
+        return _photo(target.photo)
 
     @app.get("/api/figure")
     def figure() -> dict[str, Any]:
@@ -193,24 +211,24 @@ def _figure(skeleton: Skeleton) -> dict[str, Any]:
     return {"places": reference_figure(skeleton), "bones": bones, "body": body}
 
 
+def _photo(path: Path) -> Response:
+    if not path.is_file():
+        raise Refused(404, f"{path.name}: the photograph is no longer there.")
+    return FileResponse(path)
+
+
 def _page(name: str) -> Response:
     text = (resources.files("poseterior.annotate") / "static" / name).read_text(encoding="utf-8")
     return Response(text, media_type="text/html")
 
 
-# -- what guards every route ------------------------------------------------------------------------------
+# -- what every app has -----------------------------------------------------------------------------------
 
 
-def _guarded_app(token: str | None) -> FastAPI:
-    """An app with the static files, readable errors, and checks on every request."""
-    app = FastAPI(title="poseterior annotate", docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.middleware("http")
-    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = _refuse(request, token) or await proceed(request)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
+def _app_behind(keeper: Doorkeeper) -> FastAPI:
+    """An app with the static files and readable errors, behind a `Door`."""
+    app = FastAPI(title="poseterior annotate", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.add_middleware(Door, keeper=keeper)
 
     @app.exception_handler(Refused)
     def refused(_: Request, error: Refused) -> Response:
@@ -220,57 +238,27 @@ def _guarded_app(token: str | None) -> FastAPI:
     def wrong_input(_: Request, error: InputError) -> Response:
         return JSONResponse({"error": str(error)}, 400)
 
+    @app.exception_handler(DBAPIError)
+    def no_database(_: Request, error: DBAPIError) -> Response:
+        # the page asks again
+        return JSONResponse({"error": f"The answer is not stored yet: {database_trouble(error)}."}, 503)
+
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"][1:]) or "body"
-        return JSONResponse({"error": f"{field}: {first['msg']}"}, 422)
+        return JSONResponse({"error": f"{field[:100]}: {first['msg']}"}, 422)
 
     with resources.as_file(resources.files("poseterior.annotate") / "static") as folder:
         app.mount("/static", StaticFiles(directory=folder))
     return app
 
 
-def _refuse(request: Request, token: str | None) -> Response | None:
-    """The answer to a request that is not let in, or that comes in with the token in its address; else None."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        return JSONResponse({"error": "Requests from other web pages are refused."}, 403)
-    if token is None:
-        # Another page may have its own name resolve to this machine; then the request names a stranger.
-        if not _is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or ""):
-            return JSONResponse({"error": "This server can be asked as 127.0.0.1 or localhost only."}, 403)
-        return None
-    given = request.query_params.get("token")
-    if not _same(given or request.cookies.get(_TOKEN_COOKIE, ""), token):
-        return JSONResponse({"error": "The address needs the token: open ...?token=TOKEN"}, 401)
-    if given is None or request.method != "GET":
-        return None
-    rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "token"])
-    response = RedirectResponse(request.url.path + (f"?{rest}" if rest else ""), 303)
-    # "lax": "strict" would not be sent along the redirect of somebody who follows a link in a message
-    response.set_cookie(_TOKEN_COOKIE, token, max_age=_YEAR, httponly=True, samesite="lax")
-    return response
-
-
-def _same(given: str, token: str) -> bool:
-    return hmac.compare_digest(given.encode(), token.encode())
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 # -- running ----------------------------------------------------------------------------------------------
 
 
 def serve(
-    make_app: Callable[[], FastAPI], host: str, port: int, token: str | None, ready: Callable[[str], None]
+    make_app: Callable[[], FastAPI], host: str, port: int, token: str | None, ready: Callable[[Address], None]
 ) -> None:
     """Serve an app until Ctrl-C.
 
@@ -278,25 +266,26 @@ def serve(
         make_app: makes the app, once the address is known to be usable.
         host: address to listen on.
         port: 0 for any that is free.
-        token: shown in the address; needed for an address that other machines reach.
-        ready: called with the address when it can be opened.
+        token: needed for an address that other machines reach.
+        ready: called when the pages can be opened, with a function that makes the address of one from a secret (or
+            None) and a path.
 
     Raises:
-        InputError: no token for an address that other machines reach, or an address or port that cannot be used.
+        InputError: no token for an address that other machines reach, one of fewer than 16 characters, or an address
+            or port that cannot be used.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"--port: expected 0 to 65535, got {port}")
-    if token is not None and not token.strip():
-        raise InputError("--token: is empty; give a long random text")
-    if token is None and not _is_loopback(host):
-        raise InputError(f"--host {host}: other machines can reach this address; set a secret with --token TEXT")
+    needs_token(host, token if token is None else check_token(token))
     listener = _listen(host, port)
     with contextlib.closing(listener):
         app = make_app()
         number = listener.getsockname()[1]
-        query = f"?{urlencode({'token': token})}" if token else ""
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{number}/{query}")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, ws="none", proxy_headers=False,
+            server_header=False, limit_concurrency=_MOST_CONNECTIONS,
+        )  # fmt: skip
+        ready(lambda secret, path="": address(host, number, secret, path))
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 

@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from sqlalchemy.orm import Session
 from ..data.labels.labels import DepthLabels
 from ..files.errors import InputError
 from ..geometry.skeletons import get_skeleton
-from .database import Annotator, Answer, Database, Settings, Task, labels_of
+from .database import Annotator, Answer, Database, Settings, Task, labels_of, secret_hash
 from .figures import HEIGHT, SCENES, TUTORIAL, WIDTH, reference_figure
 from .photos import Person
 from .tasks import GOLD_EVERY, choose_pairs, gold_answers, joint_title, order_tasks, show_second_first
 
-__all__ = ["Refused", "Study", "open_study"]
+__all__ = ["Refused", "Study", "annotator_name", "open_study"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,9 +91,18 @@ def open_study(
                     f"--db {database.name}: this study was begun with {name} {begun}, not {now}; "
                     f"pass --{name} {begun}, or begin a new one in another file"
                 )
+        _name_photographs(session, people)
         known = {} if gold is None else _gold_of(gold, people, skeleton)
         _add_tasks(session, people, get_skeleton(skeleton).joints, settings, known)
     return Study(database, people, photos, answers)
+
+
+def _name_photographs(session: Session, people: Sequence[Person]) -> None:
+    """Questions that an earlier version named by the keypoint file are named by the photograph."""
+    there = set(session.scalars(select(Task.image)))
+    for person in people:
+        if person.pose != person.image and person.pose in there and person.image not in there:
+            session.execute(update(Task).where(Task.image == person.pose).values(image=person.image))
 
 
 def _gold_of(gold: DepthLabels, people: Sequence[Person], skeleton: str) -> dict[tuple[str, str, str], int]:
@@ -100,7 +110,8 @@ def _gold_of(gold: DepthLabels, people: Sequence[Person], skeleton: str) -> dict
     if gold.skeleton != skeleton:
         raise InputError(f"--gold: labels of joints of {gold.skeleton}, but the keypoints are {skeleton}")
     points = {person.image: person.points for person in people}
-    answers = gold_answers(gold)
+    photograph = {person.pose: person.image for person in people} | {image: image for image in points}
+    answers = {(photograph.get(image, image), a, b): label for (image, a, b), label in gold_answers(gold).items()}
     usable = {key: label for key, label in answers.items() if {key[1], key[2]} <= points.get(key[0], {}).keys()}
     if not usable:
         images = ", ".join(dict.fromkeys(image for image, _, _ in answers)) or "none"
@@ -176,32 +187,35 @@ class Study:
 
     # -- annotators ----------------------------------------------------------------------------------------
 
-    def begin(self, name: str = "", resume: bool = False) -> Annotator:
-        """A new annotator, or with ``resume`` the one of that name. Without a name, a made-up one.
+    def begin(self, name: str = "", code: str | None = None) -> tuple[Annotator, str]:
+        """A new annotator and the secret by which to go on later; or the one of that name, whose secret is known.
+
+        Args:
+            name: see `annotator_name`; without one, a made-up one.
+            code: secret of the annotator who comes back.
 
         Raises:
-            Refused: (409) somebody has that name; (400) the name is too long.
+            Refused: (409) somebody has that name and another secret; (400) it cannot be a name.
         """
-        name = " ".join(name.split())
-        if len(name) > _NAME_LENGTH:
-            raise Refused(400, f"name: expected at most {_NAME_LENGTH} characters")
+        name = annotator_name(name)
         with self._lock, self.database.session.begin() as session:
             found = session.scalar(select(Annotator).where(Annotator.name == name)) if name else None
             if found is not None:
-                if resume:
-                    return found
+                if code is not None and secrets.compare_digest(found.key, secret_hash(code)):
+                    return found, code
                 raise Refused(409, f"Somebody called {name} has already begun here.")
-            annotator = Annotator(key=secrets.token_urlsafe(24), name=name or f"guest-{secrets.token_hex(3)}")
+            code = secrets.token_urlsafe(12)
+            annotator = Annotator(key=secret_hash(code), name=name or f"guest-{secrets.token_hex(3)}")
             session.add(annotator)
             session.flush()
-            return annotator
+            return annotator, code
 
-    def annotator(self, key: str | None) -> Annotator | None:
-        """Who has this key."""
-        if not key:
+    def annotator(self, code: str | None) -> Annotator | None:
+        """Whose secret this is."""
+        if not code:
             return None
         with self.database.session() as session:
-            return session.scalar(select(Annotator).where(Annotator.key == key))
+            return session.scalar(select(Annotator).where(Annotator.key == secret_hash(code)))
 
     # -- questions -----------------------------------------------------------------------------------------
 
@@ -404,6 +418,27 @@ class Study:
             ordinary = select(func.sum(Task.answers), func.count()).where(Task.gold.is_(None))
             given, tasks = session.execute(ordinary).one()
         return int(given or 0), tasks * self.answers
+
+
+def annotator_name(text: str) -> str:
+    """A name as it is kept: composed characters (NFC), single spaces; "" where none is given.
+
+    >>> annotator_name("  Ada   Lovelace ")
+    'Ada Lovelace'
+
+    Raises:
+        Refused: (400) it is too long, holds control characters, or nothing in it can be seen.
+    """
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if len(name) > _NAME_LENGTH:
+        raise Refused(400, f"name: expected at most {_NAME_LENGTH} characters")
+    kinds = [unicodedata.category(character) for character in name]
+    # scripts are joined by zero-width joiners; other marks without a shape could make two names look the same
+    if any(kind[0] == "C" and character not in "\u200c\u200d" for character, kind in zip(name, kinds, strict=True)):
+        raise Refused(400, "name: holds characters that cannot be seen")
+    if name and not any(kind[0] in "LNPS" for kind in kinds):
+        raise Refused(400, "name: is empty")
+    return name
 
 
 def _joint(name: str, point: tuple[float, float]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +21,15 @@ class Annotate:
 
     Answers are kept in the database at once; started again, the study goes on where it was. Nothing is uploaded.
 
-    Examples: poseterior annotate photos --keypoints keypoints.json --db labels.sqlite;
+    Examples: poseterior annotate photos --db labels.sqlite;
     poseterior annotate --db labels.sqlite --export labels.parquet
     """
 
     images: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Photographs, or folders of photographs."""
     keypoints: tuple[Path, ...] = ()
-    """Keypoint files of any known format; a pose belongs to the photograph of its file's name."""
+    """Keypoint files of any known format; a pose belongs to the photograph of its file's name. By default those beside
+    the photographs, as poseterior lift finds them."""
     db: str = "labels.sqlite"
     """Database of the answers: an SQLite file, or an SQLAlchemy URL such as postgresql+psycopg://user@host/labels."""
     export: Path | None = None
@@ -43,11 +45,13 @@ class Annotate:
     skeleton: str | None = None
     """Joint order of keypoint files that do not name their joints; those that do are put into it."""
     host: str = "127.0.0.1"
-    """Address to listen on; the default is this machine only, others need --token."""
+    """Address to listen on; the default is this machine only, others need a token."""
     port: int = 8321
     """Port; 0 for any that is free."""
-    token: str | None = None
-    """A secret that the address must contain."""
+    token: bool = False
+    """Who opens the page needs a secret, which is made up and printed in the address."""
+    token_file: Path | None = None
+    """The secret: a text file of one line, of 16 characters at least; or in the environment as POSETERIOR_TOKEN."""
 
     def run(self) -> None:
         from ..annotate import check_installed
@@ -56,20 +60,27 @@ class Annotate:
         if self.export is not None:
             self._export(self.export)
             return
+        import secrets
+
         from ..annotate.server import create_app, serve
+        from ..web import find_token
 
         studies: list[Study] = []
+        token, owner = find_token(self.token, self.token_file), secrets.token_urlsafe(24)
 
         def make_app() -> FastAPI:
             studies.append(self._open())
-            return create_app(studies[0], self.token)
+            return create_app(studies[0], token, owner)
 
-        serve(make_app, self.host, self.port, self.token, lambda address: self._welcome(studies[0], address))
+        def ready(address: Callable[..., str]) -> None:
+            self._welcome(studies[0], address(token), address(owner, "results"))
+
+        serve(make_app, self.host, self.port, token, ready)
         print(f"the answers are in {studies[0].database.name}")
 
     def _open(self) -> Study:
         from ..annotate.database import Database
-        from ..annotate.photos import find_photos, match_people
+        from ..annotate.photos import find_keypoints, find_photos, match_people
         from ..annotate.study import open_study
         from ..data.labels.labels import load_labels
         from ..files.errors import InputError
@@ -77,12 +88,11 @@ class Annotate:
 
         if not self.images:
             raise InputError("no photographs are given: poseterior annotate IMAGES --keypoints FILE")
-        if not self.keypoints:
-            raise InputError(
-                "--keypoints: missing; give the file that holds the joints of the people in the photographs"
-            )
-        keypoints = read_keypoints(self.keypoints, skeleton=self.skeleton)
         photos = find_photos(self.images)
+        if self.keypoints:
+            keypoints = read_keypoints(self.keypoints, skeleton=self.skeleton)
+        else:
+            keypoints = find_keypoints(self.images, self.skeleton)
         people = match_people(photos, keypoints)
         gold = None if self.gold is None else load_labels(self.gold)
         return open_study(
@@ -90,11 +100,11 @@ class Annotate:
             pairs=self.pairs, answers=self.answers, seed=self.seed, gold=gold,
         )  # fmt: skip
 
-    def _welcome(self, study: Study, address: str) -> None:
+    def _welcome(self, study: Study, address: str, results: str) -> None:
         given, wanted = study.progress()
         print(f"{len(study.photos)} photographs, {given:,} of {wanted:,} answers so far")
         print(f"annotate at {address} (Ctrl-C ends it)")
-        print(f"results at {address.replace('/?', '/results?') if '?' in address else address + 'results'}", flush=True)
+        print(f"results, with names and qualities, for you alone: {results}", flush=True)
 
     def _export(self, path: Path) -> None:
         from ..annotate.database import Database, labels_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,11 +27,13 @@ class Keypoints:
     """Keypoint file: .json (default: named as the photograph, in the current folder). If it exists, it is gone on
     with."""
     host: str = "127.0.0.1"
-    """Address to listen on; the default is this machine only, others need --token."""
+    """Address to listen on; the default is this machine only, others need a token."""
     port: int = 8322
     """Port; 0 for any that is free."""
-    token: str | None = None
-    """A secret that the address must contain."""
+    token: bool = False
+    """Who opens the page needs a secret, which is made up and printed in the address."""
+    token_file: Path | None = None
+    """The secret: a text file of one line, of 16 characters at least; or in the environment as POSETERIOR_TOKEN."""
 
     def run(self) -> None:
         from ..annotate import check_installed
@@ -44,15 +47,18 @@ class Keypoints:
         from ..annotate.server import create_click_app, serve
         from ..files.images import image_size
         from ..geometry.skeletons import get_skeleton
+        from ..web import find_token
 
         skeleton = get_skeleton(self.skeleton)
         reference_figure(skeleton)
         target = ClickTarget(self.image, image_size(self.image), skeleton, out)
         target.load()
 
-        def ready(address: str) -> None:
-            print(f"click the joints at {address} (Ctrl-C ends it)", flush=True)
+        token = find_token(self.token, self.token_file)
 
-        serve(lambda: create_click_app(target, self.token), self.host, self.port, self.token, ready)
+        def ready(address: Callable[..., str]) -> None:
+            print(f"click the joints at {address(token)} (Ctrl-C ends it)", flush=True)
+
+        serve(lambda: create_click_app(target, token), self.host, self.port, token, ready)
         if out.exists():
             print(f"next: {target.next_command}")

@@ -116,13 +116,13 @@ class Merge:
         save_labels(merged.labels, self.out)
         console = Console()
         console.print(_annotator_table(merged))
-        agreement = f"; two answers to one pair agree in {merged.agreement:.1%}" if merged.agreement >= 0 else ""
-        console.print(
-            f"wrote {self.out}: {len(merged.labels)} pairs from {int(merged.answers.sum())} answers, mean confidence "
-            f"{merged.labels.confidence.mean():.3f}{agreement}",
-            highlight=False,
-            soft_wrap=True,
+        lines = [f"look at {person.annotator}: {flag}" for person in merged.annotators for flag in person.flags]
+        lines.append(
+            f"wrote {self.out}: {len(merged.labels)} pairs from {int(merged.answers.sum())} answers, "
+            + _confidence_line(merged)
         )
+        for line in lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass
@@ -150,10 +150,13 @@ def _annotator_table(merged: MergedLabels) -> Any:
     """One row per annotator, the one with most answers first."""
     from rich.table import Table
 
+    from ..data.labels.merging import LEAST_JUDGED
+
     table = Table(
         title=f"annotators ({merged.method})",
         caption="right: estimated, where the first / second joint in the skeleton's order is nearer; "
-        "agrees: with the merged labels of pairs that others answered too",
+        "agrees: with the merged labels of pairs that others answered too; "
+        f"not known yet: fewer than {LEAST_JUDGED} answers to such pairs or to gold questions",
         caption_justify="left",
     )
     table.add_column("annotator", overflow="fold")
@@ -162,12 +165,21 @@ def _annotator_table(merged: MergedLabels) -> Any:
     for column in columns:
         table.add_column(column, justify="right")
     for person in merged.annotators:
-        shares = (person.accuracy, person.right_first, person.right_second, person.agreement)
+        shares = (person.accuracy, person.right_first, person.right_second)
+        quality = map(_percent, shares) if person.known else ("not known yet", "-", "-")
         table.add_row(
-            person.annotator or "(no name)", str(person.answers), str(person.cannot_tell), *map(_percent, shares),
-            *(str(person.gold), _percent(person.gold_agreement)) * judged,
+            person.annotator or "(no name)", str(person.answers), str(person.cannot_tell), *quality,
+            _percent(person.agreement), *(str(person.gold), _percent(person.gold_agreement)) * judged,
         )  # fmt: skip
     return table
+
+
+def _confidence_line(merged: MergedLabels) -> str:
+    """How sure the labels are, or that nothing says so."""
+    if not merged.known:
+        return "confidence not known yet (that of a coin is written): no pair has two answers, no question is gold"
+    agreement = f"; two answers to one pair agree in {merged.agreement:.1%}" if merged.agreement >= 0 else ""
+    return f"mean confidence {merged.labels.confidence.mean():.3f}{agreement}"
 
 
 def _content_tables(labels: DepthLabels) -> list[Any]:

@@ -128,7 +128,7 @@ def _first(check: Check, then: Any) -> Callable[[Any, Any], Any]:
         if answer is not None:
             body = answer.message.encode()
             told = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-            response = Response(
+            response: Any = Response(
                 answer.status, http.HTTPStatus(answer.status).phrase, Headers([*told, *answer.headers]), body
             )
         else:

@@ -1,6 +1,7 @@
 """Merging the answers of several annotators."""
 
 import math
+import subprocess
 import sys
 
 import numpy as np
@@ -11,8 +12,6 @@ from poseterior.data.labels.labels import DepthLabels, load_labels, save_labels
 from poseterior.data.labels.merging import METHODS, in_skeleton_order, merge_labels
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS
-
-pytest.importorskip("crowdkit")
 
 JOINTS = np.array(SKELETONS["h36m17"].joints)
 
@@ -123,19 +122,80 @@ def test_a_tie_says_nothing(method):
     assert all(math.isnan(person.agreement) for person in merged.annotators)
 
 
-def test_single_answers_are_no_more_certain_than_a_crowd_of_unknown_quality():
+@pytest.mark.parametrize("method", METHODS)
+def test_single_answers_are_no_more_certain_than_a_coin(method):
     rows = [(f"{i}", "pelvis", "spine", 1 if i % 3 else -1, "me") for i in range(300)]
-    merged = merge_labels(answers(*rows))
+    merged = merge_labels(answers(*rows), method)
     np.testing.assert_array_equal(merged.labels.label, [row[3] for row in rows])
-    np.testing.assert_allclose(merged.labels.confidence, 0.85, atol=0.01)
+    np.testing.assert_array_equal(merged.labels.confidence, 0.5)
     assert math.isnan(merged.agreement)
+    assert not merged.known
     (me,) = merged.annotators
-    assert (me.answers, me.gold) == (300, 0)
+    assert (me.answers, me.gold, me.judged, me.known) == (300, 0, 0, False)
     assert math.isnan(me.agreement)
+    assert math.isnan(me.accuracy)
     # one class only, one answer only
-    single = merge_labels(one_pair(1))
-    assert single.labels.label.tolist() == [1]
-    assert 0.75 < single.labels.confidence[0] < 0.95
+    single = merge_labels(one_pair(1), method)
+    assert (single.labels.label.tolist(), single.labels.confidence.tolist()) == ([1], [0.5])
+    three = merge_labels(answers(("x", "pelvis", "spine", 0, "me"), ("y", "pelvis", "spine", 1, "me")), method)
+    assert three.labels.label.tolist() == [0, 1]
+    np.testing.assert_allclose(three.labels.confidence, 1 / 3, rtol=1e-6)
+
+
+def test_people_who_click_at_random_are_found_out():
+    """Mean of 20 couples of random clickers: what is written is what coins deserve; one alone is not judged at all."""
+    written = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        rows = [(f"{i}", "pelvis", "spine", int(random.choice([-1, 1])), who) for i in range(200) for who in "ab"]
+        merged = merge_labels(answers(*rows))
+        assert merged.known
+        written.append(merged.labels.confidence[merged.labels.label != 0].mean())
+        assert max(person.accuracy for person in merged.annotators) < 0.75
+    assert np.mean(written) < 0.65
+
+
+def test_gold_questions_judge_somebody_who_is_alone():
+    random = np.random.default_rng(0)
+    truth = random.choice([-1, 1], 400)
+    rows = [(f"{i}", "pelvis", "spine", int(t), "") for i, t in enumerate(truth)]
+    gold = answers(*rows[:40])
+    for skill, low, high in ((0.95, 0.85, 0.97), (0.5, 0.4, 0.62)):
+        said = np.where(random.random(400) < skill, truth, -truth)
+        merged = merge_labels(
+            answers(*((f"{i}", "pelvis", "spine", int(said[i]), "me") for i in range(400))), gold=gold
+        )
+        (me,) = merged.annotators
+        assert (me.judged, me.known) == (40, True)
+        assert low < me.accuracy < high
+        assert low < merged.labels.confidence[40:].mean() < high
+
+
+def test_quality_of_few_answers_is_not_told():
+    rows = [(f"{i}", "pelvis", "spine", 1, "many") for i in range(50)]
+    rows += [(f"{i}", "pelvis", "spine", 1, "few") for i in range(9)]
+    found = {person.annotator: person for person in merge_labels(answers(*rows)).annotators}
+    assert [(name, found[name].judged, found[name].known) for name in ("many", "few")] == [
+        ("many", 9, False), ("few", 9, False),
+    ]  # fmt: skip
+    rows += [("9", "pelvis", "spine", 1, "few")]
+    assert all(person.known for person in merge_labels(answers(*rows)).annotators)
+
+
+def test_fast_and_one_sided_answers_are_flagged():
+    random = np.random.default_rng(1)
+
+    def of(who: str, pause: float, sides: list[int]) -> list[tuple]:
+        return [(f"{i}", "pelvis", "spine", int(random.choice(sides)), who, 1.0, 1.7e9 + i * pause) for i in range(60)]
+
+    rows = of("honest", 3.0, [-1, 1]) + of("hasty", 0.3, [-1, 1]) + of("lopsided", 3.0, [1])
+    rows += of("imported", 0.0, [-1, 1]) + of("undated", math.nan, [-1, 1])
+    flags = {person.annotator: person.flags for person in merge_labels(answers(*rows)).annotators}
+    assert flags == {
+        "honest": (), "imported": (), "undated": (),
+        "hasty": ("100% of the answers came faster than a person can look (0.7 s)",),
+        "lopsided": ("100% of the answers are the same",),
+    }  # fmt: skip
 
 
 def test_agreement_makes_certain():
@@ -218,12 +278,30 @@ def test_gold_that_does_not_fit_is_refused():
         merge_labels(labels, gold=contrary)
 
 
-def test_unknown_method_and_missing_package(monkeypatch):
+def test_unknown_method():
     with pytest.raises(InputError, match="unknown method 'mean'; known: dawid-skene, majority"):
         merge_labels(one_pair(1), "mean")
-    monkeypatch.setitem(sys.modules, "crowdkit.aggregation", None)
-    with pytest.raises(InputError, match=r"merging answers needs crowd-kit: pip install 'poseterior\[annotate\]'"):
-        merge_labels(one_pair(1))
+
+
+def test_merging_needs_no_other_package():
+    code = (
+        "import sys; from poseterior.data.labels import merging; "
+        "print([m for m in ('crowdkit', 'pandas', 'transformers', 'sklearn') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_command_line_says_what_is_not_known(tmp_path, capsys, method):
+    rows = [(f"{i}", "pelvis", "spine", 1 if i % 3 else -1, "me", 1.0, 1.7e9 + 0.3 * i) for i in range(40)]
+    save_labels(answers(*rows), tmp_path / "labels.parquet")
+    Merge(tmp_path / "labels.parquet", tmp_path / "merged.parquet", method).run()
+    output = capsys.readouterr().out
+    assert "not known yet" in output
+    assert "look at me: 100% of the answers came faster than a person can look (0.7 s)" in output
+    assert "40 pairs from 40 answers, confidence not known yet (that of a coin is written)" in output
+    assert "85" not in output
+    assert load_labels(tmp_path / "merged.parquet").confidence.max() == 0.5
 
 
 def test_command_line(tmp_path, capsys):

@@ -162,6 +162,18 @@ def made_labels(rows, skeleton: str) -> DepthLabels:
     )
 
 
+def test_labels_name_the_photograph_of_a_keypoint_file():
+    files = ["in/im0_keypoints.json", "im1.json", "a/im2.json", "b/im2.json", "clip.v2"]
+    keypoints = Keypoints2D(torch.rand(5, 17, 2) * 100, ids=[PoseId(file, 0, 0) for file in files])
+    observations = dataclasses.replace(Simulator(made_up_mocap(100, 2))(5, generator()), keypoints=keypoints)
+    names = ["im0.jpg", "im1.PNG", "im2.jpg", "a/im2.json", "c/im0.jpg", "clip.jpg", "im1.jpg#0#1"]
+    labels = made_labels([(name, "neck", "head_top", 1, 1.0) for name in names], "lsp14")
+    joined = attach_labels(observations, labels)
+    # two keypoint files of one name are told apart by their folder only; another folder, frame or person is another
+    assert [i.file for i in joined.keypoints.ids] == files[:3]
+    assert joined.confidence.shape == (3, 1)
+
+
 def test_labels_of_another_skeleton_are_joined_by_joint():
     keypoints = Keypoints2D(torch.rand(3, 17, 2) * 100, ids=[PoseId(f"im{i}.jpg", 0, 0) for i in range(3)])
     observations = Simulator(made_up_mocap(100, 2))(3, generator())

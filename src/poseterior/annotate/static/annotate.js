@@ -184,37 +184,44 @@ function zoom() {
 
 // -- beginning ----------------------------------------------------------------------------------------
 
-function begin(resume = false) {
+function begin(code = null) {
   const name = $("#name").value;
   const message = $("#begin-message");
-  message.replaceChildren();
+  message.textContent = "";
   return act(async () => {
     let first;
     try {
-      first = await ask("api/session", { name, resume }, (text) => (message.textContent = text));
+      first = await ask("api/session", code === null ? { name } : { name, code }, (text) => (message.textContent = text));
     } catch (error) {
-      message.textContent = error.message + " ";
-      if (error.status === 409) offerToGoOn(name.trim());
+      message.textContent = error.message;
+      if (error.status === 409) {
+        $("#come-back").hidden = false;
+        $("#code").value = "";
+        $("#code").focus();
+      }
       return;
     }
+    $("#come-back").hidden = true;
     await show(first);
   });
 }
 
-function offerToGoOn(name) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = `Go on as ${name}`;
-  button.onclick = () => begin(true);
-  $("#begin-message").append(button);
+/** The secret by which the annotator goes on in another browser. */
+async function showCode() {
+  const found = state ? await ask("api/code").catch(() => null) : null;
+  $("#own-code").hidden = !found;
+  if (found) $("#own-code code").textContent = found.code;
+  return found;
 }
 
 async function leave() {
+  const found = await showCode();
   await ask("api/leave", {});
   state = null;
   $("#who").textContent = "";
   $("#name").value = "";
   showOnly("welcome");
+  $("#begin-message").textContent = found ? `To go on as ${found.name} later you need this code: ${found.code}` : "";
 }
 
 const KEYS = {
@@ -239,7 +246,14 @@ $("#undo").onclick = $("#done-undo").onclick = undo;
 $("#toggle").onclick = toggle;
 $("#zoom").onclick = zoom;
 $("#leave").onclick = leave;
-$("#help").onclick = () => $("#dialog").showModal();
+$("#help").onclick = () => {
+  $("#dialog").showModal();
+  showCode();
+};
+$("#come-back").onsubmit = (event) => {
+  event.preventDefault();
+  begin($("#code").value.trim());
+};
 $("#begin").onsubmit = (event) => {
   event.preventDefault();
   begin();

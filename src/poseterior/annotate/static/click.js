@@ -11,10 +11,36 @@ const [width, height] = task.size;
 const names = task.joints.map((joint) => joint.name);
 const titles = Object.fromEntries(task.joints.map((joint) => [joint.name, joint.title]));
 
-let points = { ...task.points };
-let current = names.find((name) => points[name] === undefined) ?? null;
-let history = [];
-let saved = true;
+// Clicks that are not saved yet are kept in this browser, and dropped when the file has changed meanwhile.
+const SHELF = `poseterior-clicks ${JSON.stringify([task.photo, task.size, task.out, names])}`;
+const onDisk = JSON.stringify(task.points);
+
+function takeUp() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(SHELF));
+    return kept && kept.onDisk === onDisk ? kept : null;
+  } catch {
+    return null;
+  }
+}
+
+function keep() {
+  try {
+    if (saved) localStorage.removeItem(SHELF);
+    else localStorage.setItem(SHELF, JSON.stringify({ onDisk, points, current, history }));
+  } catch {
+    // a browser that keeps nothing: the page warns before it is left
+  }
+}
+
+const kept = takeUp();
+let points = kept ? kept.points : { ...task.points };
+let current = kept ? kept.current : names.find((name) => points[name] === undefined) ?? null;
+let history = kept
+  // JSON has no undefined: a joint that had not been clicked comes back without "before"
+  ? kept.history
+  : [];
+let saved = !kept;
 let view = [0, 0, width, height];
 let press = null;
 
@@ -60,6 +86,7 @@ function draw() {
   $("#undo").disabled = history.length === 0;
   $("#save").disabled = done < names.length || !Object.values(points).some((point) => point);
   drawList();
+  keep();
 }
 
 function drawList() {
@@ -121,6 +148,7 @@ async function save() {
   try {
     const { command } = await ask("api/click", { points }, (text) => say(text, "bad"));
     saved = true;
+    keep();
     say(`Saved ${task.out}. Next: ${command}`, "good");
   } catch (error) {
     say(error.message, "bad");
@@ -212,6 +240,7 @@ $("#skip").onclick = skip;
 $("#undo").onclick = undo;
 $("#save").onclick = save;
 $("#photo").textContent = task.photo;
-window.addEventListener("beforeunload", (event) => saved || event.preventDefault());
+window.addEventListener("beforeunload", (event) => saved || localStorage.getItem(SHELF) !== null || event.preventDefault());
+if (kept) say("Your unsaved clicks are back.");
 new ResizeObserver(draw).observe($("#stage"));
 draw();

@@ -31,6 +31,11 @@ export async function ask(path, body = undefined, onTrouble = () => {}) {
       continue;
     }
     const content = await response.json().catch(() => ({}));
+    if (response.status === 503) {
+      onTrouble(`${content.error || "The server is busy."} Trying again …`);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      continue;
+    }
     if (response.ok) return content;
     throw new Refusal(response.status, content.error || `The server answered with ${response.status}.`);
   }

@@ -21,7 +21,7 @@ function tile(title, value, note) {
 
 function tiles(found) {
   $("#tiles").replaceChildren();
-  const names = found.annotators.length;
+  const names = found.people;
   tile("Answers", number(found.answers), `of ${number(found.wanted)} wanted, ${number(found.images)} photographs`);
   tile("Annotators", number(names), found.cannot_tell === null ? "no answer yet" : `cannot tell: ${percent(found.cannot_tell)}`);
   tile("Agreement", percent(found.agreement), found.twos ? `in ${number(found.twos)} comparisons of two annotators` : "no pair has two answers yet");
@@ -31,17 +31,21 @@ function tiles(found) {
 function annotators(found) {
   const table = $("#annotators");
   table.replaceChildren();
-  const quality = found.annotators.some((row) => row.quality !== null && row.quality !== undefined);
+  $("#people").hidden = !found.annotators;
+  $("#guests").hidden = Boolean(found.annotators);
+  if (!found.annotators) return;
+  const known = (share) => (share === null || share === undefined ? "not known yet" : percent(share));
   const columns = [
     ["Name", (row) => row.name],
     ["Answers", (row) => number(row.answers)],
     ["Cannot tell", (row) => number(row.cannot_tell)],
     ["Agreement", (row) => percent(row.agreement)],
     ["Gold right", (row) => (row.gold ? `${row.gold_right} of ${row.gold}` : "–")],
-    ...(quality ? [["Quality", (row) => percent(row.quality)]] : []),
+    ["Quality", (row) => known(row.quality)],
     ["Chose the first", (row) => percent(row.first)],
     ["Seconds", (row) => (row.seconds === null ? "–" : row.seconds.toFixed(1))],
     ["Practice errors", (row) => number(row.tutorial_errors)],
+    ["Look at", (row) => row.flags.join("; ")],
   ];
   const head = element("tr", "", element("thead", "", table));
   for (const [title] of columns) element("th", title, head).scope = "col";
@@ -50,21 +54,24 @@ function annotators(found) {
     const line = element("tr", "", body);
     for (const [title, text] of columns) {
       const poor = title === "Gold right" && row.gold >= 5 && row.gold_right < 0.7 * row.gold;
-      element("td", text(row), line, poor ? "warn" : "");
+      element("td", text(row), line, poor || title === "Look at" ? "warn" : "");
     }
   }
   if (!found.annotators.length) element("td", "Nobody has begun yet.", element("tr", "", body), "soft");
   $("#legend").textContent =
     "Agreement: how often another annotator says the same of a pair. " +
-    (quality ? "Quality: how often the answer is right, as merging estimates it. " : "") +
+    "Quality: how often the answer is right, as merging estimates it; not known before ten answers could be " +
+    "compared with others' or with gold questions. " +
     "Chose the first: near 50 % where nobody favours the green circle. Seconds: median time of an answer.";
 }
 
 function merged({ merged: labels }) {
   $("#merged").hidden = !labels.bars;
   if (!labels.bars) return;
+  $("#bars").hidden = labels.confidence === null;
   $("#merged-text").textContent =
-    `${number(labels.pairs)} pairs by ${labels.method}; mean probability that the label is right ${percent(labels.confidence)}` +
+    `${number(labels.pairs)} pairs by ${labels.method}; mean probability that the label is right ` +
+    (labels.confidence === null ? "not known yet: no pair has two answers" : percent(labels.confidence)) +
     (labels.gold === null || labels.gold === undefined ? "." : `; right on ${percent(labels.gold)} of the gold questions.`);
   $("#bars").replaceChildren();
   for (const [from, to, count] of labels.bars) {
@@ -87,7 +94,8 @@ async function load() {
     tiles(found);
     annotators(found);
     merged(found);
-    $("#export").textContent = found.export;
+    $("#take").hidden = !found.export;
+    $("#export").textContent = found.export ?? "";
   } catch (error) {
     $("#message").textContent = error.message;
     $("#message").hidden = false;

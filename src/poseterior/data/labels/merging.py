@@ -4,13 +4,14 @@ A pair is the same whichever joint is named first: answers are turned to the ske
 are merged. An annotator who leans to the joint shown first is then as often wrong one way as the other, provided that
 the order shown is random, as the annotation page has it.
 
-Methods, by crowd-kit:
+Methods:
 
 * ``dawid-skene``: every annotator has a probability of each answer given the truth, found by expectation maximisation
-  (Dawid and Skene 1979, *Maximum likelihood estimation of observer error-rates using the EM algorithm*). As it
-  stands it is worse than a vote where annotators have some 50 answers each, and over-confident, because it believes
-  the few answers by which it judges them. Here every annotator also starts with `PRIOR_ANSWERS` made-up answers a
-  class, as good as those of the whole crowd, whose quality is read off how often two answers to one pair agree.
+  (Dawid and Skene 1979, see `poseterior.data.labels.crowds`). As it stands it is worse than a vote where annotators
+  have some 50 answers each, and over-confident, because it believes the few answers by which it judges them. Here
+  every annotator also starts with `PRIOR_ANSWERS` made-up answers a class, as good as those of the whole crowd, whose
+  quality is read off how often two answers to one pair agree, and off the gold questions. Where nobody answered a pair
+  twice and there are no gold questions, nothing is known of that quality: it is taken to be that of a coin.
   200 simulated annotators who are right with 60 to 95 %, another share for either class, 5 answers per pair, mean of 12
   seeds; the last column is the calibration error of the confidence with 2,000 pairs:
 
@@ -23,9 +24,10 @@ Methods, by crowd-kit:
   Dawid-Skene without made-up answers   0.917        0.928         0.035
   ====================================  ===========  ============  =====
 
-  crowd-kit's one-coin Dawid-Skene, MACE and KOS are about as good as the last row, GLAD is in between (0.919 with
+  One-coin Dawid-Skene, MACE and KOS (crowd-kit 1.4) are about as good as the last row, GLAD is in between (0.919 with
   2,000 pairs). Where people's shares differ by the joint *shown* first instead, this reaches 0.927 with 10,000 pairs.
-* ``majority``: what most say; the confidence is the share that says so, which is no probability.
+* ``majority``: what most say; the confidence is the share that says so, which is no probability. An answer that stands
+  alone has nobody to agree with: its confidence is that of a coin.
 """
 
 from __future__ import annotations
@@ -39,9 +41,12 @@ from numpy.typing import NDArray
 
 from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
+from .crowds import Answers, dawid_skene, vote_shares
 from .labels import DepthLabels
 
 __all__ = [
+    "FASTEST_SECONDS",
+    "LEAST_JUDGED",
     "METHODS",
     "PRIOR_ANSWERS",
     "AnnotatorQuality",
@@ -54,8 +59,16 @@ METHODS = ("dawid-skene", "majority")
 #: Made-up answers per class that every annotator starts with: as strong as the spread of the simulated annotators'
 #: qualities implies (16), and 16 to 24 measure the same.
 PRIOR_ANSWERS = 20
-#: Made-up pairs of answers, of which three in four agree: what is taken of a crowd that answered no pair twice.
-_PRIOR_AGREEMENT = (3.0, 4.0)
+#: Made-up pairs of answers that agree as often as coins do: what is taken of a crowd before anything is known of it.
+_PRIOR_COUPLES = 4.0
+#: By fewer answers than this nobody's quality is told: what would be shown is the crowd's.
+LEAST_JUDGED = 10
+#: Nobody finds two joints in a picture, compares them and presses a button sooner: two looks and a movement.
+FASTEST_SECONDS = 0.7
+#: Answers sooner than that are flagged above this share, of so many at least.
+_FAST_SHARE, _FAST_LEAST = 0.1, 10
+#: The same answer is flagged above this share, of so many at least.
+_ONE_SIDED_SHARE, _ONE_SIDED_LEAST = 0.95, 20
 #: Two classes whose probabilities differ by less than this are tied.
 _TIE = 1e-9
 
@@ -69,10 +82,14 @@ class AnnotatorQuality:
         answers: how many were merged.
         cannot_tell: how many were left out because they said so (confidence 0).
         right_first, right_second: estimated probability of the right answer where in truth the first, or the second,
-            joint in the skeleton's order is nearer (as a specificity and a sensitivity); NaN where unknown.
+            joint in the skeleton's order is nearer (as a specificity and a sensitivity); NaN where unknown: nobody else
+            answered any of the annotator's pairs, and none is a gold question.
         agreement: share of the answers that are as merged, of those to pairs that others answered too; NaN for none.
         gold: how many gold questions were answered.
         gold_agreement: share of those that are right; NaN for none.
+        judged: how many answers were to pairs that others answered too, or to gold questions: what the estimate rests
+            on, besides what the crowd is like.
+        flags: what makes one look at the answers before believing them, in words.
     """
 
     annotator: str
@@ -83,6 +100,13 @@ class AnnotatorQuality:
     agreement: float
     gold: int
     gold_agreement: float
+    judged: int = 0
+    flags: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether enough answers were judged to tell a quality."""
+        return self.judged >= LEAST_JUDGED
 
     @property
     def accuracy(self) -> float:
@@ -98,7 +122,8 @@ class MergedLabels:
     Attributes:
         labels: one row per pair that somebody could tell, in the order of their first answers; joint_a stands before
             joint_b in the skeleton; confidence is the probability that the label is right (majority: the share of
-            votes); a tie is label 0 with confidence 0. annotator "", time NaN.
+            votes), and that of a coin where nothing is known of who answered; a tie is label 0 with confidence 0.
+            annotator "", time NaN.
         answers: ``(pairs,)`` how many answers each label rests on.
         agreement: share of the pairs of answers to the same question that agree, NaN where there are none.
         annotators: one each, the one with most answers first.
@@ -110,6 +135,11 @@ class MergedLabels:
     agreement: float
     annotators: tuple[AnnotatorQuality, ...]
     method: str
+
+    @property
+    def known(self) -> bool:
+        """Whether the answers say anything of how sure the labels are: some pair has two, or is a gold question."""
+        return any(person.judged for person in self.annotators)
 
 
 def in_skeleton_order(labels: DepthLabels) -> DepthLabels:
@@ -144,8 +174,8 @@ def merge_labels(labels: DepthLabels, method: str = "dawid-skene", gold: DepthLa
             annotators are judged by it.
 
     Raises:
-        InputError: crowd-kit is not installed, an unknown method, nothing to merge, or gold labels that contradict
-            each other or have another skeleton.
+        InputError: an unknown method, nothing to merge, or gold labels that contradict each other or have another
+            skeleton.
     """
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -160,12 +190,12 @@ def merge_labels(labels: DepthLabels, method: str = "dawid-skene", gold: DepthLa
     people, worker = np.unique(answers.annotator, return_inverse=True)
     truth = {names[key]: label for key, label in known.items() if key in names}
 
-    classes, probability, errors = _aggregate(task, worker, answers.label.astype(int), truth, method)
-    best = probability.argmax(1)
-    confidence = probability.max(1)
-    runner_up = np.sort(probability, 1)[:, -2]
-    tied = confidence - runner_up < _TIE
-    label = np.where(tied, 0, classes[best])
+    classes, probability, votes, errors = _aggregate(task, worker, answers.label.astype(int), truth, method)
+    # where the people are as good as coins, still most of them say something
+    decided = np.where(_is_tied(probability)[:, None], votes, probability)
+    tied = _is_tied(decided)
+    confidence = probability[np.arange(len(decided)), decided.argmax(1)]
+    label = np.where(tied, 0, classes[decided.argmax(1)])
     count = np.bincount(task)
     first = np.unique(task, return_index=True)[1]
     merged = DepthLabels(
@@ -182,6 +212,7 @@ def merge_labels(labels: DepthLabels, method: str = "dawid-skene", gold: DepthLa
     # a tie is nobody's fault, and an answer that stands alone agrees with itself
     comparable = (count[task] > 1) & ~tied[task]
     is_gold = np.isin(task, list(truth))
+    judged = (count[task] > 1) | is_gold
     first_class, last_class = 0, len(classes) - 1  # -1 and +1
     quality = [
         AnnotatorQuality(
@@ -193,6 +224,8 @@ def merge_labels(labels: DepthLabels, method: str = "dawid-skene", gold: DepthLa
             agreement=_share(right[own & comparable]),
             gold=int((own & is_gold).sum()),
             gold_agreement=_share(right[own & is_gold]),
+            judged=int((own & judged).sum()),
+            flags=_flags(answers.label[own], answers.time[own]) if name else (),
         )
         for i, name in enumerate(people)
         for own in [worker == i]
@@ -235,6 +268,28 @@ def _latest(answers: DepthLabels) -> DepthLabels:
     return answers.select(np.sort(np.fromiter(last.values(), int)))
 
 
+def _is_tied(probability: np.ndarray) -> np.ndarray:
+    top = np.sort(probability, 1)
+    return np.asarray(top[:, -1] - top[:, -2] < _TIE)
+
+
+def _flags(label: np.ndarray, time: np.ndarray) -> tuple[str, ...]:
+    """What is strange in one annotator's answers, to pairs in the skeleton's order."""
+    found = []
+    pauses = np.diff(np.sort(time[np.isfinite(time)]))
+    pauses = pauses[pauses > 0]  # equal times are those of a file, not of a person
+    if len(pauses) >= _FAST_LEAST:
+        fast = float((pauses < FASTEST_SECONDS).mean())
+        if fast > _FAST_SHARE:
+            found.append(f"{fast:.0%} of the answers came faster than a person can look ({FASTEST_SECONDS:g} s)")
+    told = label[label != 0]
+    if len(told) >= _ONE_SIDED_LEAST:
+        same = float(max((told < 0).mean(), (told > 0).mean()))
+        if same > _ONE_SIDED_SHARE:
+            found.append(f"{same:.0%} of the answers are the same")
+    return tuple(found)
+
+
 def _share(right: np.ndarray) -> float:
     return float(right.mean()) if len(right) else float("nan")
 
@@ -249,85 +304,78 @@ def _couples(task: np.ndarray, answer: np.ndarray) -> tuple[float, float]:
 
 def _aggregate(
     task: np.ndarray, worker: np.ndarray, label: np.ndarray, truth: dict[int, int], method: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Classes, their probability ``(tasks, classes)``, and ``P(answer | truth)`` ``(workers, answer, truth)``."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Classes, their probability and the votes ``(tasks, classes)``, and ``P(answer | truth)``.
+
+    The last is ``(workers, answer, truth)``, NaN of those of whom nothing is known.
+    """
     classes = np.array([-1, 0, 1] if 0 in {*label.tolist(), *truth.values()} else [-1, 1])
-    answer = np.searchsorted(classes, label)
     known = np.array([[t, np.searchsorted(classes, value)] for t, value in truth.items()], int).reshape(-1, 2)
-    merge = _majority if method == "majority" else _dawid_skene
-    try:
-        probability, errors = merge(task, worker, answer, known, len(classes))
-    except ImportError:
-        raise InputError("merging answers needs crowd-kit: pip install 'poseterior[annotate]'") from None
-    return classes, probability, errors
+    given = Answers(
+        task, worker, np.searchsorted(classes, label), int(task.max()) + 1, int(worker.max()) + 1, len(classes)
+    )
+    # An answer that nobody else gave, to a pair of which nothing is known, says nothing of its annotator.
+    judged = np.bincount(task)[task] > 1
+    judged |= np.isin(task, known[:, 0])
+    votes = vote_shares(given)
+    merge = _by_majority if method == "majority" else _by_dawid_skene
+    probability, errors = merge(given, judged, votes, known)
+    probability[known[:, 0]] = np.eye(len(classes))[known[:, 1]]
+    errors[np.bincount(worker, judged, given.workers) == 0] = np.nan
+    return classes, probability, votes, errors
 
 
-def _majority(
-    task: np.ndarray, worker: np.ndarray, answer: np.ndarray, known: np.ndarray, classes: int
+def _by_majority(
+    given: Answers, judged: np.ndarray, votes: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-    from crowdkit.aggregation import MajorityVote
-
-    data = pd.DataFrame({"task": task, "worker": worker, "label": answer})
-    votes = MajorityVote().fit_predict_proba(data)
-    probability = votes.reindex(index=range(task.max() + 1), columns=range(classes), fill_value=0.0).to_numpy(copy=True)
-    probability[known[:, 0]] = np.eye(classes)[known[:, 1]]
-    decided = np.isclose(probability, probability.max(1, keepdims=True))
+    probability = votes.copy()
+    alone = np.bincount(given.task, minlength=given.tasks) < 2
+    probability[alone] = 1.0 / given.classes
+    said = votes.copy()
+    said[known[:, 0]] = np.eye(given.classes)[known[:, 1]]
+    decided = np.isclose(said, said.max(1, keepdims=True))
     decided &= decided.sum(1, keepdims=True) == 1
-    counts = np.zeros((worker.max() + 1, classes, classes))
-    np.add.at(counts, (worker, answer), decided[task])
+    counts = np.zeros((given.workers, given.classes, given.classes))
+    np.add.at(counts, (given.worker[judged], given.answer[judged]), decided[given.task[judged]])
     with np.errstate(invalid="ignore"):
         return probability, counts / counts.sum(1, keepdims=True)
 
 
-def _dawid_skene(
-    task: np.ndarray, worker: np.ndarray, answer: np.ndarray, known: np.ndarray, classes: int
+def _by_dawid_skene(
+    given: Answers, judged: np.ndarray, votes: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-    from crowdkit.aggregation import DawidSkene
-
-    tasks, workers = task.max() + 1, worker.max() + 1
-    # An answer that nobody else gave, to a pair of which nothing is known, says nothing of its annotator.
-    comparable = np.bincount(task)[task] > 1
-    comparable |= np.isin(task, known[:, 0])
-    made_up = _made_up_answers(_crowd_accuracy(task, answer, classes), classes)
-    extra = len(made_up)
-    columns = {
-        "task": np.concatenate([task[comparable], np.tile(tasks + np.arange(extra), workers)]),
-        "worker": np.concatenate([worker[comparable], np.repeat(np.arange(workers), extra)]),
-        "label": np.concatenate([answer[comparable], np.tile(made_up[:, 1], workers)]),
-    }
-    truth = pd.Series(
-        np.concatenate([known[:, 1], made_up[:, 0]]), index=np.concatenate([known[:, 0], tasks + np.arange(extra)])
+    comparable = Answers(
+        given.task[judged], given.worker[judged], given.answer[judged], given.tasks, given.workers, given.classes
     )
-    model = DawidSkene(n_iter=200).fit(pd.DataFrame(columns), truth)
-    assert model.errors_ is not None
-    assert model.priors_ is not None
-    pairs = pd.MultiIndex.from_product([range(workers), range(classes)])
-    errors = model.errors_.reindex(index=pairs, columns=range(classes)).to_numpy().reshape(workers, classes, classes)
+    fit = dawid_skene(comparable, known, _made_up_answers(_crowd_accuracy(given, known), given.classes))
     # The last step once more, for the answers that stand alone too.
-    logits = np.tile(np.log(model.priors_.reindex(range(classes)).to_numpy()), (tasks, 1))
-    np.add.at(logits, task, np.log(errors[worker, answer].clip(1e-12)))
+    logits = np.tile(np.log(fit.shares), (given.tasks, 1))
+    np.add.at(logits, given.task, np.log(fit.errors[given.worker, given.answer]))
     probability = np.exp(logits - logits.max(1, keepdims=True))
-    probability /= probability.sum(1, keepdims=True)
-    probability[known[:, 0]] = np.eye(classes)[known[:, 1]]
-    return probability, errors
+    return probability / probability.sum(1, keepdims=True), fit.errors
 
 
-def _crowd_accuracy(task: np.ndarray, answer: np.ndarray, classes: int) -> float:
-    """How often a crowd is right whose answers agree as often as these, if its mistakes spread evenly."""
-    agreeing, couples = _couples(task, answer)
-    share = (agreeing + _PRIOR_AGREEMENT[0]) / (couples + _PRIOR_AGREEMENT[1])
+def _crowd_accuracy(given: Answers, known: np.ndarray) -> float:
+    """How often a crowd is right whose answers agree as often as these, if its mistakes spread evenly.
+
+    Gold questions say it directly; the two are weighed by how many answers, or couples of them, there are.
+    """
+    classes = given.classes
+    agreeing, couples = _couples(given.task, given.answer)
+    couples += _PRIOR_COUPLES
+    share = (agreeing + _PRIOR_COUPLES / classes) / couples
     # share = p^2 + (1 - p)^2 / (classes - 1), solved for p
-    return (1 + max(0.0, 1 - classes * (1 - share * (classes - 1))) ** 0.5) / classes
+    accuracy = (1 + max(0.0, 1 - classes * (1 - share * (classes - 1))) ** 0.5) / classes
+    truth = np.full(given.tasks, -1)
+    truth[known[:, 0]] = known[:, 1]
+    truth = truth[given.task]
+    gold = int((truth >= 0).sum())
+    return float((accuracy * couples + (given.answer == truth).sum()) / (couples + gold))
 
 
 def _made_up_answers(accuracy: float, classes: int) -> np.ndarray:
-    """`PRIOR_ANSWERS` answers per class of that accuracy, (truth, answer); at least one is wrong, fewer than half."""
-    wrong = int(np.clip(round(PRIOR_ANSWERS * (1 - accuracy)), 1, PRIOR_ANSWERS // 2 - 1))
-    rows = [
-        (truth, (truth + 1 + i % (classes - 1)) % classes if i < wrong else truth)
-        for truth in range(classes)
-        for i in range(PRIOR_ANSWERS)
-    ]
-    return np.array(rows)
+    """`PRIOR_ANSWERS` answers per class of that accuracy, (answer, truth); one is wrong at least, and no class is
+    answered less often where it is the truth than by a coin."""
+    right = float(np.clip(accuracy, 1.0 / classes, 1.0 - 1.0 / PRIOR_ANSWERS))
+    wrong = (1.0 - right) / (classes - 1)
+    return PRIOR_ANSWERS * np.where(np.eye(classes, dtype=bool), right, wrong)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 _BODY = SKELETONS["h36m17"]
+#: Extensions of photographs and of the keypoint files that are named after them.
+_NAMED = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".json", ".npy", ".npz")
 #: How much likelier a crowd is right a metre of depth between two joints (Ronchi et al. 2018: 1.25 % a cm from 50 %).
 CROWD_SLOPE = 1.25
 
@@ -200,26 +203,56 @@ def _joint_numbers(skeleton: str) -> dict[str, int]:
     return {name: next((j for j in joints if _BODY.joints[j] == name), joints[0]) for name, joints in same.items()}
 
 
+def _stem(image: str) -> str:
+    """An image id without folder and extension: keypoint files and photographs share it."""
+    file, *rest = image.split("#", 1)
+    name = PurePath(PurePath(file).name.lower())
+    return "#".join((name.stem.removesuffix("_keypoints") if name.suffix in _NAMED else name.name, *rest))
+
+
+class _Rows:
+    """Rows of observations by image id, or else by what keypoint files and photographs share, where that is one row."""
+
+    def __init__(self, images: Sequence[str]) -> None:
+        self.exact = {image: row for row, image in enumerate(images)}
+        self._images = images
+        self._alike: dict[str, list[int]] = {}
+        for row, image in enumerate(images):
+            self._alike.setdefault(_stem(image), []).append(row)
+
+    def of(self, image: str) -> int | None:
+        """The row of a label's image; None for none."""
+        if image in self.exact:
+            return self.exact[image]
+        alike = self._alike.get(_stem(image), [])
+        if len(alike) != 1:
+            return None
+        folders = {str(PurePath(name.split("#", 1)[0]).parent) for name in (image, self._images[alike[0]])} - {"."}
+        return alike[0] if len(folders) < 2 else None
+
+
 def attach_labels(observations: Observations, labels: DepthLabels) -> LabelledObservations:
     """Observations of the images that have labels, with these.
 
-    Labels of joints that h36m17 does not have are left out.
+    Labels of joints that h36m17 does not have are left out. A label names the photograph; observations from a keypoint
+    file that does not are taken to be of the photograph of its name (``im1_keypoints.json``: ``im1.jpg``).
 
     Raises:
         InputError: no label is of any of these images and joints.
     """
     from .labels import image_id
 
-    row_of = {image_id(i): row for row, i in enumerate(observations.keypoints.ids)}
+    rows_by_image = _Rows([image_id(i) for i in observations.keypoints.ids])
     number = _joint_numbers(labels.skeleton)
     found: dict[int, list[tuple[int, int, float, float]]] = {}
     columns = (labels.image, labels.joint_a, labels.joint_b, labels.label, labels.confidence)
     for image, a, b, label, confidence in zip(*columns, strict=True):
-        if image in row_of and a in number and b in number:
+        row = rows_by_image.of(str(image))
+        if row is not None and a in number and b in number:
             entry = (number[a], number[b], float(label), float(confidence))
-            found.setdefault(row_of[image], []).append(entry)
+            found.setdefault(row, []).append(entry)
     if not found:
-        shown = next(iter(row_of), "none")
+        shown = next(iter(rows_by_image.exact), "none")
         asked = str(labels.image[0]) if len(labels) else "none"
         raise InputError(
             f"data.labels: no label is of an image in data.observations (the labels name {asked!r}, the observations "
