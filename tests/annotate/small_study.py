@@ -52,12 +52,14 @@ def small_study(tmp_path: Path, count: int = 4, people: int = 1, **options: Any)
 
 
 class Client:
-    """An annotator who speaks plain HTTP over one connection."""
+    """An annotator who speaks plain HTTP over one connection; ``cookies`` remembers those who have begun."""
 
-    def __init__(self, port: int, name: str) -> None:
+    def __init__(self, port: int, name: str, cookies: dict[str, str] | None = None) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        self.cookie = ""
-        self.state = self.post("/api/session", {"name": name, "resume": True})
+        self.cookie = (cookies or {}).get(name, "")
+        self.state = self.post("/api/session", {"name": name})
+        if cookies is not None:
+            cookies[name] = self.cookie
         while "tutorial" in (self.state["question"] or {}):
             number = self.state["question"]["tutorial"]
             reply = self.post("/api/tutorial", {"question": number, "nearer": TUTORIAL[number].nearer})
@@ -98,6 +100,9 @@ def server(tmp_path: Path, command: str = "annotate", **options: Any) -> Iterato
         assert process.stdout is not None
         for line in process.stdout:
             if "http://" in line:
+                process.lines = [line]  # type: ignore[attr-defined]
+                if command == "annotate":
+                    process.lines.append(process.stdout.readline())  # type: ignore[attr-defined]
                 yield process, int(line.split("127.0.0.1:")[1].split("/")[0])
                 break
         else:

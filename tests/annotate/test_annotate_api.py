@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,16 @@ pytest.importorskip("fastapi", reason="the extra 'annotate' is not installed")
 pytest.importorskip("sqlalchemy", reason="the extra 'annotate' is not installed")
 
 from fastapi.testclient import TestClient
-from small_study import JOINTS, SIZE, make_photos, small_study
+from small_study import JOINTS, SIZE, Client, make_photos, server, small_study
 from sqlalchemy import func, select
 
 from poseterior.annotate.clicks import ClickTarget
-from poseterior.annotate.database import Answer, Database, Task
+from poseterior.annotate.database import Annotator, Answer, Database, Task
 from poseterior.annotate.figures import SCENES, TUTORIAL, reference_figure
-from poseterior.annotate.photos import find_photos, match_people
+from poseterior.annotate.photos import find_keypoints, find_photos, match_people
 from poseterior.annotate.results import agreement, summarise
 from poseterior.annotate.server import create_app, create_click_app, serve
-from poseterior.annotate.study import Study
+from poseterior.annotate.study import Study, open_study
 from poseterior.annotate.tasks import choose_pairs, gold_answers, joint_title, order_tasks, show_second_first
 from poseterior.cli.annotate import Annotate
 from poseterior.data.labels.labels import DepthLabels, image_id, load_labels
@@ -33,9 +35,18 @@ from poseterior.geometry.skeletons import SKELETONS, get_skeleton
 from poseterior.keypoints import PoseId
 from poseterior.keypoints.reading import read_keypoints
 
+OWNER = "the owner's own secret"
+
 
 def browser(study: Study, token: str | None = None) -> TestClient:
-    return TestClient(create_app(study, token), base_url="http://127.0.0.1")
+    return TestClient(create_app(study, token, OWNER), base_url="http://127.0.0.1")
+
+
+def results(study: Study) -> dict[str, Any]:
+    """What the owner sees."""
+    client = browser(study)
+    assert client.get("/results", params={"token": OWNER}).status_code == 200
+    return client.get("/api/results").json()
 
 
 def begin(client: TestClient, name: str = "") -> dict[str, Any]:
@@ -241,7 +252,14 @@ def test_orders_differ_and_are_the_same_after_a_restart(tmp_path: Path) -> None:
     elsewhere = browser(small_study(tmp_path, count=6))
     refused = elsewhere.post("/api/session", json={"name": "Ada"})
     assert (refused.status_code, refused.json()["error"]) == (409, "Somebody called Ada has already begun here.")
-    assert elsewhere.post("/api/session", json={"name": " Ada ", "resume": True}).json()["question"]
+    wrong = elsewhere.post("/api/session", json={"name": "Ada", "code": "not hers at all"})
+    assert (wrong.status_code, wrong.json()["error"]) == (409, "This is not the code of that name.")
+    assert elsewhere.get("/api/state").status_code == 401
+    code = clients[0].get("/api/code").json()
+    assert code == {"name": "Ada", "code": next(iter(clients[0].cookies.values()))}
+    assert elsewhere.post("/api/session", json={"name": " Ada ", "code": code["code"]}).json() == states[0]
+    assert elsewhere.get("/api/state").json() == states[0]
+    assert clients[0].post("/api/session", json={"name": "Ada"}).json() == states[0], "her own browser needs no code"
 
 
 def test_tutorial_must_be_passed(tmp_path: Path) -> None:
@@ -356,7 +374,7 @@ def test_no_other_file_is_served(tmp_path: Path, path: str) -> None:
 
 def test_token_guards_every_route(tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    app = create_app(study, "open sesame & more")
+    app = create_app(study, "open sesame & more", OWNER)
     client = TestClient(app, base_url="http://192.0.2.7:8321", follow_redirects=False)
     paths = ["/", "/results", "/static/style.css", "/photo/im0000.png", "/tutorial/0.svg", "/api/state", "/nowhere"]
     for path in (*paths, "/?token=wrong", "/?token="):
@@ -388,14 +406,147 @@ def test_addresses_that_others_reach_need_a_token(tmp_path: Path) -> None:
         raise AssertionError
 
     for host in ("0.0.0.0", "192.0.2.7", "example.org", "::"):
-        with pytest.raises(InputError, match="other machines can reach this address; set a secret with --token TEXT"):
+        with pytest.raises(InputError, match="other machines can reach this address; add --token"):
             serve(never, host, 0, None, print)
-    with pytest.raises(InputError, match="--token: is empty"):
-        serve(never, "127.0.0.1", 0, " ", print)
+    for token in (" ", "0123456789abcde"):
+        with pytest.raises(InputError, match="a token needs at least 16 characters"):
+            serve(never, "127.0.0.1", 0, token, print)
     with pytest.raises(InputError, match=r"cannot listen on 192\.0\.2\.7 port 0"):
-        serve(never, "192.0.2.7", 0, "secret", print)
+        serve(never, "192.0.2.7", 0, "a secret of some length", print)
     with pytest.raises(InputError, match="--port: expected 0 to 65535, got 70000"):
         serve(never, "127.0.0.1", 70000, None, print)
+
+
+def test_what_cannot_be_read_is_a_bad_request(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    client = browser(study)
+    begin(client, "Ada")
+    for headers in (
+        {"Host": "[::1"}, {"Host": "a b"}, {"Host": ""}, {"Host": "127.0.0.1:port"}, {"Origin": "http://["},
+        {"Origin": "http://[::1"}, {"Origin": "no origin"}, {"Origin": "http://127.0.0.1/path"},
+    ):  # fmt: skip
+        assert client.get("/", headers=headers).status_code == 400, headers
+        assert client.post("/api/session", json={}, headers=headers).status_code == 400, headers
+    json_type = {"Content-Type": "application/json"}
+    half = "\\ud800"
+    for path, body in (
+        ("/api/session", f'{{"name": "{half}"}}'),
+        ("/api/session", f'{{"name": "x", "{half}": 1}}'),
+        ("/api/answer", f'{{"id": "answer-{half}", "task": 1, "first": "neck", "nearer": null}}'),
+        ("/api/tutorial", f'{{"question": 0, "nearer": "{half.upper().replace("U", "u")}"}}'),
+        ("/api/undo", f'{{"answer": "{half}"}}'),
+    ):
+        found = client.post(path, content=body, headers=json_type)
+        assert (found.status_code, found.json()["error"]) == (
+            400,
+            "The request holds half a character (a lone surrogate).",
+        )
+    assert client.post("/api/session", content=b'{"name": "\xff"}', headers=json_type).status_code == 400
+    assert client.post("/api/session", content=b"[" * 60_000, headers=json_type).status_code in (400, 422)
+    whole = client.post("/api/session", content='{"name": "\\ud83d\\udc19"}', headers=json_type)
+    assert whole.json()["annotator"] == "\N{OCTOPUS}"
+
+
+def test_large_bodies_are_refused_unread(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    client = browser(study)
+    begin(client, "Ada")
+    body = {"id": "x" * 66_000, "task": 1, "first": "neck", "nearer": None}
+    refused = client.post("/api/answer", json=body)
+    assert (refused.status_code, refused.json()["error"]) == (413, "The request is too large: at most 64 kB are taken.")
+    pieces = client.post("/api/answer", content=(b"x" * 10_000 for _ in range(10)))
+    assert pieces.status_code == 413, "also where its size is not told before"
+    assert client.request("GET", "/api/state", content=b"x" * 66_000).status_code == 413
+
+
+def test_ten_megabytes_are_answered_within_little_memory(tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    with server(tmp_path) as (process, port):
+
+        def peak() -> int:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+        def send(_: int) -> int:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("POST", "/api/session", b"[" * 10_000_000, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            response.read()
+            connection.close()
+            return response.status
+
+        if not Path("/proc/self/status").exists():
+            pytest.skip("no /proc")
+        assert Client(port, "Ada").state["question"]
+        before = peak()
+        with ThreadPoolExecutor(10) as pool:
+            assert set(pool.map(send, range(20))) == {413}
+        assert peak() - before < 50_000, "kB; twenty bodies are 200 MB"
+        assert Client(port, "Bob").state["question"], "others are served"
+
+
+def test_names_are_composed_trimmed_and_to_be_seen(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    assert browser(study).post("/api/session", json={"name": "  Zoe\u0308   B. "}).json()["annotator"] == "Zo\u00eb B."
+    same = browser(study).post("/api/session", json={"name": "Zo\u00eb B."})
+    assert same.status_code == 409, "composed and decomposed are one name"
+    for name in ("\u200b", "\u200d", "a\u0000b", "a\u202eb", "\u0301", "\ue000"):
+        refused = browser(study).post("/api/session", json={"name": name})
+        assert refused.status_code == 400, ascii(name)
+        assert refused.json()["error"].startswith("name: ")
+    for blank in ("", "   ", "\n\t"):
+        assert browser(study).post("/api/session", json={"name": blank}).json()["annotator"].startswith("guest-")
+    with study.database.session() as session:
+        assert all(name.strip() for name in session.scalars(select(Annotator.name)))
+
+
+def test_nobody_answers_for_somebody_else(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    ada = browser(study)
+    begin(ada, "Ada")
+    thief = browser(study)
+    statuses = [thief.post("/api/session", json={"name": "Ada", "code": f"guess {i}"}).status_code for i in range(12)]
+    assert statuses == [409] * 10 + [429] * 2
+    code = ada.get("/api/code").json()["code"]
+    assert thief.post("/api/session", json={"name": "Ada", "code": code}).status_code == 429, "too late to guess"
+    assert thief.get("/api/code").status_code == 401
+    with study.database.session() as session:
+        kept = list(session.scalars(select(Annotator.key)))
+    assert code not in kept, "the database does not tell the secrets"
+
+
+def test_redirects_stay_on_the_host(tmp_path: Path) -> None:
+    app = create_app(small_study(tmp_path), "open sesame & more")
+    client = TestClient(app, base_url="http://192.0.2.7:8321", follow_redirects=False)
+    secret = "?token=open+sesame+%26+more"
+    for path in ("//evil.example/", "///evil.example", "/\\evil.example"):
+        response = client.get(f"http://192.0.2.7:8321{path}{secret}")
+        assert response.status_code == 303
+        assert response.headers["location"].startswith("/evil.example")
+    client.get(f"/{secret}")
+    for path in ("/results/", "/api/state/", "//evil.example/"):
+        assert "location" not in client.get(f"http://192.0.2.7:8321{path}").headers
+
+
+def test_names_and_qualities_are_for_the_owner(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    client = browser(study)
+    state = begin(client, "Ada")
+    answer(client, state, 0, "answer-01")
+    guest = client.get("/api/results").json()
+    assert (guest["answers"], guest["people"]) == (1, 1)
+    assert "annotators" not in guest
+    assert "Ada" not in json.dumps(guest)
+    assert "sqlite" not in json.dumps(guest)
+    assert client.get("/results", params={"token": "not the owner's secret"}).status_code == 401
+    assert results(study)["annotators"][0]["name"] == "Ada"
+
+
+def test_a_photograph_that_is_gone_is_said(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    (tmp_path / "photos" / "im0000.png").unlink()
+    found = browser(study).get("/photo/im0000.png")
+    assert (found.status_code, found.json()["error"]) == (404, "im0000.png: the photograph is no longer there.")
 
 
 # -- command ---------------------------------------------------------------------------------------------------
@@ -423,7 +574,7 @@ def test_command_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("not a database at all, but long enough to be looked at" * 4)
     cases: list[tuple[dict[str, Any], str]] = [
         ({}, "no photographs are given: poseterior annotate IMAGES --keypoints FILE"),
-        ({"images": photos}, "--keypoints: missing"),
+        ({"images": photos}, "no keypoints beside the photographs"),
         ({"images": (tmp_path / "no",), "keypoints": keypoints}, "no: no such file or folder"),
         ({"images": (tmp_path / "keypoints.json",), "keypoints": keypoints}, "keypoints.json: no photograph; expected"),
         ({"images": photos, "keypoints": keypoints, "pairs": 0}, "--pairs: expected at least 1, got 0"),
@@ -463,7 +614,9 @@ def test_photographs_and_keypoints_are_matched_by_name(tmp_path: Path) -> None:
     keypoints = read_keypoints(path)
     renamed = keypoints._replace(ids=[PoseId(f"elsewhere/im{i:04d}.json", 0, 0) for i in range(3)])
     assert [person.photo for person in match_people(photos, renamed)] == ["im0000.png", "im0001.png", "im0002.png"]
-    assert match_people(photos, renamed)[0].image == "elsewhere/im0000.json"
+    assert match_people(photos, renamed)[0].image == "im0000.png", "labels name the photograph"
+    two = keypoints._replace(ids=[PoseId("im0000_keypoints.json", 0, i) for i in range(3)])
+    assert [person.image for person in match_people(photos, two)] == ["im0000.png", "im0000.png#0#1", "im0000.png#0#2"]
     strangers = keypoints._replace(ids=[PoseId(f"x{i}.jpg", 0, 0) for i in range(3)])
     with pytest.raises(InputError, match=r"no keypoints belong to any photograph: the keypoints are of x0\.jpg, x1"):
         match_people(photos, strangers)
@@ -475,6 +628,53 @@ def test_photographs_and_keypoints_are_matched_by_name(tmp_path: Path) -> None:
     outside = keypoints.xy.clone()
     outside[0, 3] = -5
     assert JOINTS[3] not in match_people(photos, keypoints._replace(xy=outside))[0].points
+
+
+def test_keypoints_are_found_beside_the_photographs(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    entries = json.loads(make_photos(folder, 4).read_text())
+    for name, entry in zip(("im0000.json", "im0001_keypoints.json"), entries, strict=False):
+        del entry["image"]
+        (folder / name).write_text(json.dumps(entry))
+    (folder / "rest.json").write_text(json.dumps([entries[2], entries[3] | {"image": "elsewhere/im0003.png"}]))
+    photos = find_photos([folder])
+    people = match_people(photos, find_keypoints([folder]))
+    assert sorted(person.image for person in people) == ["im0000.png", "im0001.png", "im0002.png", "im0003.png"]
+    alone = find_keypoints([folder / "im0001.png"])
+    assert [pose.file for pose in alone.ids] == ["im0001.png"], "of one photograph those of that one"
+    assert alone.xy[0].tolist() == pytest.approx(np.array(entries[1]["keypoints"]))
+    (folder / "im0000.json").write_text(json.dumps(entries[0] | {"joints": ["x", *JOINTS[1:]]}))
+    assert len(find_keypoints([folder]).ids) == 3, "what cannot be read is left out, as lift does"
+    for file in folder.glob("*.json"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"no keypoints beside the photographs; give their file as --keypoints"):
+        find_keypoints([folder])
+
+
+def test_questions_named_by_the_keypoint_file_go_on_under_the_photograph(tmp_path: Path) -> None:
+    """Studies of before: the answers stay with their questions."""
+    study = small_study(tmp_path, count=2)
+    client = browser(study)
+    state = begin(client, "Ada")
+    for i in range(3):
+        state = answer(client, state, 0, f"answer-{i:03d}")
+    with study.database.session.begin() as session:
+        for task in session.scalars(select(Task)):
+            task.image = task.image.replace(".png", "_keypoints.json")
+    before = [(row.client_id, task.id) for row, task in stored(study)]
+    study.database.close()
+    keypoints = read_keypoints(tmp_path / "keypoints.json")
+    keypoints = keypoints._replace(ids=[PoseId(f"im{i:04d}_keypoints.json", 0, 0) for i in range(2)])
+    photos = find_photos([tmp_path / "photos"])
+    gold = gold_labels("im0000_keypoints.json", (JOINTS[0], JOINTS[1], -1))
+    again = open_study(
+        Database(tmp_path / "labels.sqlite"), match_people(photos, keypoints), photos, "lsp14", gold=gold
+    )
+    assert [(row.client_id, task.id) for row, task in stored(again)] == before
+    assert set(again.labels().image.tolist()) <= {"im0000.png", "im0001.png"}
+    with again.database.session() as session:
+        assert session.scalar(select(func.count()).select_from(Task).where(Task.gold.is_(None))) in (9, 10)
+        assert set(session.scalars(select(Task.image))) == {"im0000.png", "im0001.png"}
 
 
 def test_unfinished_databases_are_refused(tmp_path: Path) -> None:
@@ -532,8 +732,37 @@ def test_reference_figure_has_every_keypoint_joint() -> None:
     assert joint_title("neck_nose") == "chin"
 
 
+def test_a_click_at_random_is_not_a_quality(tmp_path: Path) -> None:
+    """One annotator who clicks without looking: nothing is known of the quality, and the haste is seen."""
+    study = small_study(tmp_path, count=6)
+    client = browser(study)
+    state = begin(client, "Ada")
+    for i in range(30):
+        names = [joint["name"] for joint in state["question"]["joints"]]
+        body = {"id": f"answer-{i:03d}", "task": state["question"]["task"], "first": names[0], "nearer": names[0]}
+        state = client.post("/api/answer", json=body | {"seconds": 0.3}).json()
+    found = results(study)
+    assert found["annotators"][0]["quality"] is None
+    assert found["merged"]["confidence"] is None
+    assert found["annotators"][0]["flags"] == [
+        "30 answers faster than a person can look (0.7 s)", "chose the first joint 30 of 30 times",
+    ]  # fmt: skip
+
+
+def test_gold_questions_tell_the_quality_of_one_alone(tmp_path: Path) -> None:
+    rows = [(JOINTS[a], JOINTS[b], -1) for a in range(5) for b in range(5, 9)]
+    study = small_study(tmp_path, count=1, pairs=1, gold=gold_labels("im0000.png", *rows))
+    client = browser(study)
+    state = begin(client, "Ada")
+    for i in range(15):
+        with study.database.session() as session:
+            task = session.get_one(Task, state["question"]["task"])
+        names = [joint["name"] for joint in state["question"]["joints"]]
+        state = answer(client, state, names.index(task.joint_a), f"answer-{i:03d}")
+    assert results(study)["annotators"][0]["quality"] > 0.75
+
+
 def test_results_of_a_small_crowd(tmp_path: Path) -> None:
-    pytest.importorskip("crowdkit", reason="the extra 'annotate' is not installed")
     study = small_study(tmp_path, count=3, answers=3)
     truth = np.random.default_rng(0)
     nearer: dict[int, str] = {}
@@ -548,7 +777,7 @@ def test_results_of_a_small_crowd(tmp_path: Path) -> None:
             choice = None if who == 2 and i == 0 else names.index(right) ^ (who == 2)
             state = answer(client, state, choice, f"answer-{who}-{i:03d}")
             i += 1
-    found = browser(study).get("/api/results").json()
+    found = results(study)
     assert (found["answers"], found["wanted"], found["images"]) == (45, 45, 3)
     assert found["cannot_tell"] == pytest.approx(1 / 45)
     rows = {row["name"]: row for row in found["annotators"]}
@@ -578,7 +807,8 @@ def test_clicks_become_a_keypoint_file(tmp_path: Path) -> None:
     points: dict[str, Any] = {joint: [3.0 * i, 100.26 - i] for i, joint in enumerate(JOINTS)}
     points["left_wrist"] = None
     reply = client.post("/api/click", json={"points": points})
-    assert reply.json() == {"command": f"poseterior lift {out}"}
+    assert reply.json()["command"] == f"poseterior lift {out}"
+    assert reply.json()["points"] == client.get("/api/click").json()["points"]
     keypoints = read_keypoints(out)
     assert keypoints.skeleton.name == "lsp14"
     assert keypoints.ids == (PoseId("im0000.png", 0, 0),)

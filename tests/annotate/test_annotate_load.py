@@ -18,14 +18,16 @@ from sqlalchemy import func, select
 from poseterior.annotate.database import Answer, Database, Task
 
 
-def answer_all(port: int, clients: int, acknowledged: list[str], most: int | None = None) -> None:
+def answer_all(
+    port: int, clients: int, acknowledged: list[str], cookies: dict[str, str] | None = None, most: int | None = None
+) -> None:
     """Let ``clients`` annotators answer at the same time until nothing is left, the server is gone, or each gave
     ``most``; ids of acknowledged answers are appended."""
     errors: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
-            client = Client(port, f"annotator {number}")
+            client = Client(port, f"annotator {number}", cookies)
             given = 0
             while client.state["question"] is not None and given != most:
                 acknowledged.append(client.answer())
@@ -81,6 +83,7 @@ def test_many_clients_lose_nothing(tmp_path: Path, clients: int, photos: int, pa
 def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path, after: int) -> None:
     make_photos(tmp_path / "photos", 30 if after < 100 else 400)
     acknowledged: list[str] = []
+    cookies: dict[str, str] = {}
     with server(tmp_path) as (process, port):
         watching = threading.Event()
 
@@ -91,14 +94,14 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path, afte
 
         killer = threading.Thread(target=kill)
         killer.start()
-        answer_all(port, 8 if after < 100 else 50, acknowledged)
+        answer_all(port, 8 if after < 100 else 50, acknowledged, cookies)
         watching.set()
         killer.join()
     assert len(acknowledged) >= after
     stored = check_stored(tmp_path, acknowledged, 5)
     assert stored >= len(acknowledged)
     with server(tmp_path) as (_, port):  # and the study goes on
-        answer_all(port, 4, acknowledged, most=5)
+        answer_all(port, 4, acknowledged, cookies, most=5)
     assert check_stored(tmp_path, acknowledged, 5) == stored + 20
     with Database(tmp_path / "labels.sqlite").session() as session:
         assert session.scalar(select(func.count()).select_from(Answer)) == stored + 20

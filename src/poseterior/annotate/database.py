@@ -5,16 +5,19 @@ A database says of which version its tables are, see `poseterior.annotate.schema
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import URL, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ..data.labels.labels import DepthLabels
+from ..files.checks import naming
 from ..files.errors import InputError
 from .schema import prepare
 from .tables import Annotator, Answer, Base, Settings, Task, secret_hash
@@ -65,21 +68,35 @@ class Database:
         if url.drivername.startswith("sqlite"):
             _make_durable(self.engine)
         try:
-            prepare(self.engine, f"--db {self.name}")
-            if url.drivername.startswith("sqlite"):
-                with self.engine.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
-        except (DBAPIError, sqlite3.Error) as error:
-            self.engine.dispose()
-            raise InputError(f"--db {self.name}: {database_trouble(error)}") from None
+            with self.reading():
+                prepare(self.engine, f"--db {self.name}")
         except InputError:
             self.engine.dispose()
             raise
+        if url.drivername.startswith("sqlite"):
+            # kept in the file; where it cannot be set now, answers are as safe, only slower to store
+            with contextlib.suppress(DBAPIError), self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         self.session = sessionmaker(self.engine, expire_on_commit=False)
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Whatever goes wrong with the database in here becomes an `InputError` that names it."""
+        with naming(f"--db {self.name}"):
+            try:
+                yield
+            except (SQLAlchemyError, sqlite3.Error, UnicodeError, ValueError, TypeError, OverflowError) as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(database_trouble(error)) from None
+
     def settings(self) -> Settings | None:
-        """What the study was begun with; None for a new database."""
-        with self.session() as session:
+        """What the study was begun with; None for a new database.
+
+        Raises:
+            InputError: the database cannot be read.
+        """
+        with self.reading(), self.session() as session:
             return session.scalar(select(Settings))
 
     def close(self) -> None:
@@ -129,8 +146,10 @@ def _make_durable(engine: Engine) -> None:
 
 def database_trouble(error: Exception) -> str:
     """What went wrong in a database, and what to do, in one line."""
-    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    reason = (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0][:200]
     low = reason.lower()
+    if not isinstance(error, DBAPIError | sqlite3.Error):  # a text or number that is none
+        return f"not usable as the database of labels: it is damaged ({reason}); go on with a copy of it"
     if "locked" in low:
         return f"locked by another process ({reason}); end that process, or try again when it is done"
     if "malformed" in low or "not a database" in low or "corrupt" in low or "disk i/o" in low:

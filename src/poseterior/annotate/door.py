@@ -54,13 +54,14 @@ class Door:
         if not size.isdigit():
             await _answer(Answer(400, "Content-Length: expected a number of bytes."), send)
             return
-        body = _TOO_LARGE if int(size) > LARGEST_BODY else await _body(receive)
-        if isinstance(body, bytes):
-            body = _wrong_text(body) or body
-        if isinstance(body, Answer):
-            await _answer(body, send, receive)
+        body = _Body(receive)
+        whole = _TOO_LARGE if int(size) > LARGEST_BODY else await body.read()
+        if isinstance(whole, bytes):
+            whole = _wrong_text(whole) or whole
+        if isinstance(whole, Answer):
+            await _answer(whole, send, body)
             return
-        await self.app(scope, _replay(body, receive), _with_headers(send))
+        await self.app(scope, _replay(whole, receive), _with_headers(send))
 
 
 def head_of(scope: Scope) -> Head:
@@ -73,36 +74,41 @@ def head_of(scope: Scope) -> Head:
     return Head(scope["method"], target.decode("latin-1"), headers, client[0] if client else "")
 
 
-async def _body(receive: Receive) -> bytes | Answer:
-    """The whole body, or why it is not taken."""
-    try:
-        return await asyncio.wait_for(_take_in(receive), _BODY_SECONDS)
-    except asyncio.TimeoutError:
-        return Answer(408, "The request took too long.")
+class _Body:
+    """The body of one request, piece by piece."""
 
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.complete = False
 
-async def _take_in(receive: Receive) -> bytes | Answer:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return Answer(400, "The request broke off.")
-        size += len(message.get("body", b""))
-        if size > LARGEST_BODY:
-            return _TOO_LARGE
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
+    async def read(self) -> bytes | Answer:
+        """All of it, or why it is not taken."""
+        try:
+            return await asyncio.wait_for(self._take_in(), _BODY_SECONDS)
+        except asyncio.TimeoutError:
+            return Answer(408, "The request took too long.")
 
+    async def throw_away(self) -> None:
+        """Take in what still comes, up to `_DISCARDED`."""
+        size = 0
+        with contextlib.suppress(asyncio.TimeoutError):
+            while not self.complete and size < _DISCARDED:
+                size += len(await asyncio.wait_for(self._piece(), _BODY_SECONDS))
 
-async def _throw_away(receive: Receive) -> None:
-    size = 0
-    while size < _DISCARDED:
-        message = await receive()
-        size += len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
+    async def _take_in(self) -> bytes | Answer:
+        parts: list[bytes] = []
+        size = 0
+        while not self.complete:
+            parts.append(await self._piece())
+            size += len(parts[-1])
+            if size > LARGEST_BODY:
+                return _TOO_LARGE
+        return b"".join(parts)
+
+    async def _piece(self) -> bytes:
+        message = await self._receive()
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
+        return bytes(message.get("body", b""))
 
 
 def _wrong_text(body: bytes) -> Answer | None:
@@ -150,17 +156,17 @@ def _with_headers(send: Send) -> Send:
     return told
 
 
-async def _answer(answer: Answer, send: Send, receive: Receive | None = None) -> None:
-    """Send it; with ``receive`` throw away what still comes, since a sender who is cut off sees no answer."""
-    body = json.dumps({"error": answer.message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _answer(answer: Answer, send: Send, body: _Body | None = None) -> None:
+    """Send it, and throw away what still comes of the request: a sender who is cut off sees no answer."""
+    content = json.dumps({"error": answer.message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in answer.headers]
-    if receive is not None:
+    unread = body is not None and not body.complete
+    if unread:
         headers.append((b"connection", b"close"))
     send = _with_headers(send)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": receive is not None})
-    if receive is not None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_throw_away(receive), _BODY_SECONDS)
+    await send({"type": "http.response.body", "body": content, "more_body": unread})
+    if body is not None and unread:
+        await body.throw_away()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

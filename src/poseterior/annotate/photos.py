@@ -80,16 +80,23 @@ def find_keypoints(paths: Iterable[Path], skeleton: str | None = None) -> Keypoi
     wanted = {path.resolve() for path in find_photos(listed).values()}
     found: list[tuple[str, Keypoints2D]] = []
     folders = dict.fromkeys(path if path.is_dir() else path.parent for path in listed)
+    reasons: list[str] = []
     for folder in folders:
-        tasks, _ = find_tasks(folder, skeleton=skeleton)
+        try:
+            tasks, left_out = find_tasks(folder, skeleton=skeleton)
+        except InputError as error:
+            reasons.append(str(error))
+            continue
+        reasons += [f"{one.file}: {one.reason}" for one in left_out]
         for task in tasks:
             if task.photo is not None and task.photo.resolve() in wanted:
                 found.append((task.photo.name, task.keypoints))
     if not found:
         raise InputError(
-            f"{', '.join(map(str, folders))}: no keypoints beside the photographs (photo.json, .npy or .npz for "
-            "photo.jpg, or a file that names them); give their file as --keypoints"
+            f"no keypoints beside the photographs; give their file as --keypoints ({(reasons or ['none found'])[0]})"
         )
+    if reasons:
+        _LOG.warning("%d photographs or files are left out: %s", len(reasons), reasons[0])
     skeletons = sorted({keypoints.skeleton.name for _, keypoints in found})
     if len(skeletons) > 1:
         raise InputError(f"the keypoints beside the photographs are of different skeletons: {', '.join(skeletons)}")

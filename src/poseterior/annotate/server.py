@@ -199,7 +199,7 @@ def create_click_app(target: ClickTarget, token: str | None = None) -> FastAPI:
     @app.post("/api/click")
     def save(body: _Clicks) -> dict[str, Any]:
         target.save(body.points)
-        return {"command": target.next_command}
+        return {"command": target.next_command, "points": target.load()}
 
     return app
 

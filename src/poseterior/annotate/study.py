@@ -79,7 +79,7 @@ def open_study(
         if value < 1:
             raise InputError(f"{option}: expected at least 1, got {value}")
     reference_figure(get_skeleton(skeleton))
-    with database.session.begin() as session:
+    with database.reading(), database.session.begin() as session:
         settings = session.scalar(select(Settings))
         if settings is None:
             settings = Settings(key=secrets.token_hex(4), skeleton=skeleton, pairs=pairs, seed=seed)

@@ -117,7 +117,7 @@ class Annotate:
         settings = database.settings()
         if settings is None:
             raise InputError(f"--db {database.name}: holds no study; begin one with poseterior annotate IMAGES")
-        with database.session() as session:
+        with database.reading(), database.session() as session:
             labels = labels_of(session, settings.skeleton)
         save_labels(labels, path)
         names = len(set(labels.annotator.tolist()))

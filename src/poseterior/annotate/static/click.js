@@ -13,7 +13,7 @@ const titles = Object.fromEntries(task.joints.map((joint) => [joint.name, joint.
 
 // Clicks that are not saved yet are kept in this browser, and dropped when the file has changed meanwhile.
 const SHELF = `poseterior-clicks ${JSON.stringify([task.photo, task.size, task.out, names])}`;
-const onDisk = JSON.stringify(task.points);
+let onDisk = JSON.stringify(task.points);
 
 function takeUp() {
   try {
@@ -24,22 +24,21 @@ function takeUp() {
   }
 }
 
+/** Whether nothing would be lost with the page. */
 function keep() {
   try {
     if (saved) localStorage.removeItem(SHELF);
     else localStorage.setItem(SHELF, JSON.stringify({ onDisk, points, current, history }));
+    return true;
   } catch {
-    // a browser that keeps nothing: the page warns before it is left
+    return saved; // a browser that keeps nothing
   }
 }
 
 const kept = takeUp();
 let points = kept ? kept.points : { ...task.points };
 let current = kept ? kept.current : names.find((name) => points[name] === undefined) ?? null;
-let history = kept
-  // JSON has no undefined: a joint that had not been clicked comes back without "before"
-  ? kept.history
-  : [];
+let history = kept ? kept.history : [];
 let saved = !kept;
 let view = [0, 0, width, height];
 let press = null;
@@ -146,8 +145,9 @@ function skip() {
 
 async function save() {
   try {
-    const { command } = await ask("api/click", { points }, (text) => say(text, "bad"));
+    const { command, points: stored } = await ask("api/click", { points }, (text) => say(text, "bad"));
     saved = true;
+    onDisk = JSON.stringify(stored);
     keep();
     say(`Saved ${task.out}. Next: ${command}`, "good");
   } catch (error) {
@@ -240,7 +240,7 @@ $("#skip").onclick = skip;
 $("#undo").onclick = undo;
 $("#save").onclick = save;
 $("#photo").textContent = task.photo;
-window.addEventListener("beforeunload", (event) => saved || localStorage.getItem(SHELF) !== null || event.preventDefault());
+window.addEventListener("beforeunload", (event) => keep() || event.preventDefault());
 if (kept) say("Your unsaved clicks are back.");
 new ResizeObserver(draw).observe($("#stage"));
 draw();
