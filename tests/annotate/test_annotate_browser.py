@@ -54,7 +54,7 @@ def shown(page: Any) -> tuple[str, str]:
 def test_two_annotators_answer_undo_and_reload(tmp_path: Path, browser: Any) -> None:
     make_photos(tmp_path / "photos", 2)
     asked: list[str] = []
-    with server(tmp_path) as (_, port):
+    with server(tmp_path) as (process, port):
         address = f"http://127.0.0.1:{port}/"
         ada = open_page(browser, address, asked)
         bob = open_page(browser, address, asked, viewport={"width": 390, "height": 780})
@@ -103,8 +103,16 @@ def test_two_annotators_answer_undo_and_reload(tmp_path: Path, browser: Any) -> 
         lit = ada.locator("#figure .joint.first, #figure .joint.second").count()
         assert lit == 2
 
-        ada.goto(address + "results")
+        bob.goto(address + "results")
+        bob.wait_for_selector("#guests:not([hidden])")
+        assert not bob.locator("#people").is_visible()
+        assert "Ada" not in bob.inner_text("main")
+
+        ada.goto(process.lines[1].split()[-1])
         ada.wait_for_selector("#annotators tbody tr")
+        assert ada.url == address + "results", "the secret is not left in the address"
+        row = ada.inner_text("#annotators tbody tr:first-child")
+        assert "not known yet" in row
         cells = ada.locator("#annotators tbody tr").first.locator("td")
         assert cells.nth(0).inner_text() == "Ada"
         assert cells.nth(1).inner_text() == "5"
@@ -139,12 +147,23 @@ def test_wrong_practice_answers_are_explained_and_names_go_on(tmp_path: Path, br
         settled(page, "practice 1 of 5")
         page.click("#help")
         assert "Imagine that you hold the camera" in page.inner_text("#dialog")
+        page.wait_for_selector("#own-code:not([hidden])")
+        code = page.inner_text("#own-code code")
         page.keyboard.press("Escape")
         page.click("#leave")
-        page.fill("#name", "Ada")
-        page.click("#start")
-        page.click("text=Go on as Ada")
-        settled(page, "practice 1 of 5")
+        page.wait_for_selector("#begin-message:not(:empty)")
+        assert page.inner_text("#begin-message") == f"To go on as Ada later you need this code: {code}"
+        other = open_page(browser, f"http://127.0.0.1:{port}/", asked)
+        other.fill("#name", "Ada")
+        other.click("#start")
+        other.wait_for_selector("#come-back:not([hidden])")
+        assert other.inner_text("#begin-message") == "Somebody called Ada has already begun here."
+        other.fill("#code", "a guess")
+        other.click("#go-on")
+        other.wait_for_selector("#begin-message:text-is('This is not the code of that name.')")
+        other.fill("#code", code)
+        other.click("#go-on")
+        settled(other, "practice 1 of 5")
     assert not [url for url in asked if url.startswith("error")]
 
 
@@ -199,3 +218,55 @@ def test_joints_are_clicked_dragged_skipped_and_saved(tmp_path: Path, browser: A
         assert bool(keypoints.visible[0, i]) == (joint != "left_knee")
         if joint != "left_knee":
             assert keypoints.xy[0, i].tolist() == pytest.approx(points[joint], abs=0.3)
+
+
+def test_unsaved_clicks_are_kept_over_a_reload(tmp_path: Path, browser: Any) -> None:
+    make_photos(tmp_path / "photos", 1)
+    out = tmp_path / "clicked.json"
+    asked: list[str] = []
+    given = {"action": "click", "image": tmp_path / "photos" / "im0000.png", "skeleton": "lsp14", "out": out}
+    with server(tmp_path, "keypoints", **given) as (_, port):
+        page = open_page(browser, f"http://127.0.0.1:{port}/", asked)
+        page.on("dialog", lambda dialog: asked.append(f"error: {dialog.type}"))
+        page.wait_for_selector("#list li")
+
+        def click(x: int, y: int) -> None:
+            box = page.locator("#picture image").bounding_box()
+            page.mouse.click(box["x"] + x * box["width"] / 90, box["y"] + y * box["height"] / 120)
+
+        def listed() -> list[str]:
+            return [text.split("\n")[-1] for text in page.locator("#list li").all_inner_texts()]
+
+        click(20, 30)
+        click(40, 60)
+        page.keyboard.press("s")
+        before = listed()
+        assert sum("," in text for text in before) == 2
+        page.reload()
+        page.wait_for_selector("#message:text-is('Your unsaved clicks are back.')")
+        assert listed() == before
+        page.keyboard.press("u")
+        page.keyboard.press("u")
+        assert sum("," in text for text in listed()) == 1, "they can be undone too"
+        for i in range(14):
+            click(5 + 6 * i, 10 + 8 * i)
+        page.click("#save")
+        page.wait_for_selector("#message.good")
+        saved = listed()
+        page.reload()
+        page.wait_for_selector("#joint:text-is('Check, then save')")
+        assert page.inner_text("#message") == ""
+        assert listed() == saved
+        # clicks on top of what is saved are kept too; on top of a file that somebody else has changed they are not
+        page.click("#list li:nth-child(1)")
+        page.keyboard.press("s")
+        page.reload()
+        page.wait_for_selector("#message:text-is('Your unsaved clicks are back.')")
+        assert "not visible" in listed()[0]
+        content = json.loads(out.read_text())
+        content["keypoints"][0] = [1.0, 2.0]
+        out.write_text(json.dumps(content))
+        page.reload()
+        page.wait_for_selector("#joint:text-is('Check, then save')")
+        assert listed()[0] == "1, 2"
+    assert not [url for url in asked if url.startswith("error")]

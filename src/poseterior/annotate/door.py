@@ -90,10 +90,14 @@ class _Body:
 
     async def throw_away(self) -> None:
         """Take in what still comes, up to `_DISCARDED`."""
-        size = 0
-        with contextlib.suppress(asyncio.TimeoutError):
+
+        async def discard() -> None:
+            size = 0
             while not self.complete and size < _DISCARDED:
-                size += len(await asyncio.wait_for(self._piece(), _BODY_SECONDS))
+                size += len(await self._piece())
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(discard(), _BODY_SECONDS)
 
     async def _take_in(self) -> bytes | Answer:
         parts: list[bytes] = []
