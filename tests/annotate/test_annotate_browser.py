@@ -113,6 +113,7 @@ def test_two_annotators_answer_undo_and_reload(tmp_path: Path, browser: Any) -> 
         assert ada.url == address + "results", "the secret is not left in the address"
         row = ada.inner_text("#annotators tbody tr:first-child")
         assert "not known yet" in row
+        assert not ada.locator("#flags").is_visible()
         cells = ada.locator("#annotators tbody tr").first.locator("td")
         assert cells.nth(0).inner_text() == "Ada"
         assert cells.nth(1).inner_text() == "5"

@@ -45,7 +45,6 @@ function annotators(found) {
     ["Chose the first", (row) => percent(row.first)],
     ["Seconds", (row) => (row.seconds === null ? "–" : row.seconds.toFixed(1))],
     ["Practice errors", (row) => number(row.tutorial_errors)],
-    ["Look at", (row) => row.flags.join("; ")],
   ];
   const head = element("tr", "", element("thead", "", table));
   for (const [title] of columns) element("th", title, head).scope = "col";
@@ -54,9 +53,14 @@ function annotators(found) {
     const line = element("tr", "", body);
     for (const [title, text] of columns) {
       const poor = title === "Gold right" && row.gold >= 5 && row.gold_right < 0.7 * row.gold;
-      element("td", text(row), line, poor || title === "Look at" ? "warn" : "");
+      element("td", text(row), line, poor ? "warn" : "");
     }
   }
+  $("#flags").replaceChildren();
+  for (const row of found.annotators) {
+    for (const flag of row.flags) element("li", `${row.name}: ${flag}`, $("#flags"));
+  }
+  $("#flags").hidden = !$("#flags").children.length;
   if (!found.annotators.length) element("td", "Nobody has begun yet.", element("tr", "", body), "soft");
   $("#legend").textContent =
     "Agreement: how often another annotator says the same of a pair. " +
