@@ -270,12 +270,15 @@ class Keypoints2D:
 
     def _checked_size(self, given: Any) -> Tensor:
         size = self._constant(given, (2,), "image_size")
-        self._refuse_constant((size <= 0) | size.isinf(), size, "image_size", "(width, height) above 0")
+        impossible = (size <= 0) | (size > MAXIMUM_COORDINATE)
+        expected = f"(width, height) above 0, at most {MAXIMUM_COORDINATE:.0e}"
+        self._refuse_constant(impossible, size, "image_size", expected)
         return size
 
     def _checked_intrinsics(self, given: Any) -> Tensor:
         camera = self._constant(given, (4,), "intrinsics")
-        self._refuse_constant(camera[..., :2] <= 0, camera, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")
+        expected = "(fx, fy, cx, cy) with fx, fy above 0"
+        self._refuse_constant(camera.isinf() | (torch.arange(4, device=camera.device) < 2) & (camera <= 0), camera, "intrinsics", expected)
         return camera
 
     def _checked_height(self, given: Any) -> Tensor:
