@@ -47,6 +47,10 @@ RESIDENT, ADDRESSES = 500 * 1024**2, 6 * 1024**3
 LONGEST = 1200
 
 
+#: What stops at the boundary, but tells of a reader that did not look at what it read.
+_OURS = (AttributeError, TypeError, KeyError, IndexError, NameError, AssertionError, ZeroDivisionError)
+
+
 class HangError(BaseException):
     """A case took too long; no reader catches this."""
 
@@ -178,7 +182,9 @@ class Bench:
         except HangError:
             outcome = Outcome(name, seed, "hang", _where(sys.exc_info()[2]))
         except Exception as error:
-            outcome = Outcome(name, seed, "traceback", f"{type(error).__name__} {_where(error.__traceback__)}: {error}"[:300])
+            outcome = Outcome(
+                name, seed, "traceback", f"{type(error).__name__} {_where(error.__traceback__)}: {error}"[:300]
+            )
         finally:
             file.write_bytes(content)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident) * 1024
@@ -189,6 +195,9 @@ class Bench:
     def _refused(self, name: str, seed: int, error: InputError, file: Path) -> Outcome:
         message, cause = str(error), error
         while cause is not None:
+            if isinstance(cause, _OURS):
+                detail = f"{type(cause).__name__} {_where(cause.__traceback__)}: {cause}"[:300]
+                return Outcome(name, seed, "masked", detail)
             if isinstance(cause, MemoryError):
                 return Outcome(name, seed, "memory", message[:300])
             cause = cause.__cause__  # type: ignore[assignment]
@@ -287,9 +296,10 @@ def report(outcomes: list[Outcome], seconds: float) -> None:
         if not o.good:
             groups[o.kind, o.detail.split(": ")[0][:160]].append(o)
     for (kind, detail), members in sorted(groups.items(), key=lambda g: -len(g[1])):
-        names = collections.Counter(o.target for o in members)
+        names = dict(collections.Counter(o.target for o in members).most_common(6))
         first = members[0]
-        print(f"{len(members):5d} {kind} | {detail}\n      e.g. {first.target!r} {first.seed}: {first.detail[:260]}\n      {dict(names.most_common(6))}")
+        print(f"{len(members):5d} {kind} | {detail}")
+        print(f"      e.g. {first.target!r} {first.seed}: {first.detail[:260]}\n      {names}")
 
 
 def main() -> None:

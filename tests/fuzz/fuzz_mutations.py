@@ -24,10 +24,38 @@ __all__ = ["MUTATIONS"]
 # -- bytes ---------------------------------------------------------------------------------------------
 
 _TOKENS: tuple[bytes, ...] = (
-    b"\x00", b"\xff", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00", b"NaN", b"-Infinity", b"1e999", b"null",
-    b"true", b"[]", b"{}", b"[[[[", b"}}}}", b'"', b"\\u0000", b"\\ud800", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r\n", b",,",
-    b":", b"-1", b"0", b"99999999999999999999", b"PK\x03\x04", b"PAR1", b"\x93NUMPY", b"%s%n", b"../", b"\xe2\x80\xae",
-)  # fmt: skip
+    b"\x00",
+    b"\xff",
+    b"\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\x80\x00\x00\x00",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b"[[[[",
+    b"}}}}",
+    b'"',
+    b"\\u0000",
+    b"\\ud800",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\r\n",
+    b",,",
+    b":",
+    b"-1",
+    b"0",
+    b"99999999999999999999",
+    b"PK\x03\x04",
+    b"PAR1",
+    b"\x93NUMPY",
+    b"%s%n",
+    b"../",
+    b"\xe2\x80\xae",
+)
 
 
 def change_bytes(content: bytes, random: Random, tokens: tuple[bytes, ...] = _TOKENS) -> bytes:
@@ -58,15 +86,55 @@ def change_bytes(content: bytes, random: Random, tokens: tuple[bytes, ...] = _TO
 
 #: Stand for text that `json.dumps` cannot write; replaced afterwards.
 _LITERALS = {
-    "@@huge@@": "1e999", "@@digits@@": "9" * 400, "@@thousands@@": "7" * 5000, "@@nested@@": "[" * 60 + "]" * 60,
-    "@@deep@@": "[" * 900 + "]" * 900, "@@abyss@@": "[" * 20_000 + "]" * 20_000, "@@objects@@": '{"a":' * 900 + "0" + "}" * 900,
-    "@@surrogate@@": '"\\ud800"', "@@minus@@": "-0.0",
-}  # fmt: skip
+    "@@huge@@": "1e999",
+    "@@digits@@": "9" * 400,
+    "@@thousands@@": "7" * 5000,
+    "@@nested@@": "[" * 60 + "]" * 60,
+    "@@deep@@": "[" * 900 + "]" * 900,
+    "@@abyss@@": "[" * 20_000 + "]" * 20_000,
+    "@@objects@@": '{"a":' * 900 + "0" + "}" * 900,
+    "@@surrogate@@": '"\\ud800"',
+    "@@minus@@": "-0.0",
+}
 _ODD: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 0.5, 2**31, 2**63, 2**64, 10**30, 1e-320, 1e38, 1e39, 1e308, -1e308, float("nan"),
-    float("inf"), "", "x", "h36m17", "1", "\x00", "\u202e", "\U0001f600", "y" * 3000, [], {}, [[]], [None], [0, 0], ["a", 1],
-    {"a": 1}, {"": None}, 10_000_000, 1_000_000_000, *_LITERALS,
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    0.5,
+    2**31,
+    2**63,
+    2**64,
+    10**30,
+    1e-320,
+    1e38,
+    1e39,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "h36m17",
+    "1",
+    "\x00",
+    "\u202e",
+    "\U0001f600",
+    "y" * 3000,
+    [],
+    {},
+    [[]],
+    [None],
+    [0, 0],
+    ["a", 1],
+    {"a": 1},
+    {"": None},
+    10_000_000,
+    1_000_000_000,
+    *_LITERALS,
+)
 
 
 def _places(value: Any, at: tuple[Any, ...] = (), most: int = 4000) -> list[tuple[Any, ...]]:
@@ -127,10 +195,50 @@ def change_json(content: bytes, random: Random) -> bytes:
 # -- text ------------------------------------------------------------------------------------------------
 
 _WORDS = (
-    "nan", "inf", "-inf", "1e999", "-1", "0", "1e-320", "1e300", "x", "", "9" * 400, "9" * 5000, "1_000", "0x10", "٣", "\x00",
-    "{", "}", "ROOT", "JOINT", "End Site", "MOTION", "Frames:", "CHANNELS", "OFFSET", ":root", ":bonedata", ":hierarchy", "begin",
-    "end", "axis", "dof", "rx", "l", "1000000000", "99999999999999999999", "Xrotation", "\ufeff", "\u2028", "z" * 3000, ",", '"', "#",
-)  # fmt: skip
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "-1",
+    "0",
+    "1e-320",
+    "1e300",
+    "x",
+    "",
+    "9" * 400,
+    "9" * 5000,
+    "1_000",
+    "0x10",
+    "٣",
+    "\x00",
+    "{",
+    "}",
+    "ROOT",
+    "JOINT",
+    "End Site",
+    "MOTION",
+    "Frames:",
+    "CHANNELS",
+    "OFFSET",
+    ":root",
+    ":bonedata",
+    ":hierarchy",
+    "begin",
+    "end",
+    "axis",
+    "dof",
+    "rx",
+    "l",
+    "1000000000",
+    "99999999999999999999",
+    "Xrotation",
+    "\ufeff",
+    "\u2028",
+    "z" * 3000,
+    ",",
+    '"',
+    "#",
+)
 
 
 def change_text(content: bytes, random: Random, words: tuple[str, ...] = _WORDS) -> bytes:
@@ -161,10 +269,37 @@ def change_text(content: bytes, random: Random, words: tuple[str, ...] = _WORDS)
 
 
 _YAML_WORDS = (
-    *_WORDS, "&a [*a]", "*a", "!!binary AA==", "!!set {a}", "!!timestamp 2001-99-99", "2001-99-99", "!!int x", "? [a]", "<<: 1",
-    "!!python/name:os.getcwd", "1:60:60:60", "~", "null", "true", "[" * 300, "{a: " * 300, "extends: mdn", "|", ">", "---", "- ",
-    "&a {<<: *a}", "1e400", "0o777", "0b11", ".inf", ".nan", "=", "%YAML 9.9",
-)  # fmt: skip
+    *_WORDS,
+    "&a [*a]",
+    "*a",
+    "!!binary AA==",
+    "!!set {a}",
+    "!!timestamp 2001-99-99",
+    "2001-99-99",
+    "!!int x",
+    "? [a]",
+    "<<: 1",
+    "!!python/name:os.getcwd",
+    "1:60:60:60",
+    "~",
+    "null",
+    "true",
+    "[" * 300,
+    "{a: " * 300,
+    "extends: mdn",
+    "|",
+    ">",
+    "---",
+    "- ",
+    "&a {<<: *a}",
+    "1e400",
+    "0o777",
+    "0b11",
+    ".inf",
+    ".nan",
+    "=",
+    "%YAML 9.9",
+)
 _YAML_BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]" for i in range(12)
 )
@@ -178,7 +313,9 @@ def change_yaml(content: bytes, random: Random) -> bytes:
         return change_text(content, random, _YAML_WORDS)
     if chance < 0.43:
         inside = "\n".join("  " + line for line in _YAML_BOMB.splitlines())
-        return content + f"\n{random.choice(('simulator', 'schedule', 'lifter', 'name', 'labels'))}:\n{inside}\n".encode()
+        return (
+            content + f"\n{random.choice(('simulator', 'schedule', 'lifter', 'name', 'labels'))}:\n{inside}\n".encode()
+        )
     text = yaml.safe_dump(change_values(yaml.safe_load(content), random))
     for name, literal in _LITERALS.items():
         text = text.replace(f"'{name}'", literal).replace(name, literal)
@@ -239,14 +376,52 @@ def _changed_header(content: bytes, random: Random) -> bytes:
     """The text of an npy header changed; its length is kept right, mostly."""
     (length,) = struct.unpack("<H", content[8:10])
     header, rest = content[10 : 10 + length].decode("latin1").rstrip(), content[10 + length :]
-    shape = random.choice((
-        "()", "(0,)", "(1,)", "(99999999999,)", "(-1,)", "(2**3,)", "(10, 10)", "(True, 17, 2)", "(1.5,)", "('a',)", "[3]", "3", "None",
-        "(0, 99999999999999)", "(99999999999, 99999999999)", "(1, 17, 2, 1)", "((1,),)", "(" * 50 + ")" * 50,
-    ))  # fmt: skip
-    descr = random.choice((
-        "'<f8'", "'>f4'", "'<f2'", "'<U0'", "'|V0'", "'|S0'", "'|V8'", "'|O'", "'<m8[D]'", "[('a', '<f8')]", "('<f8', (2,))", "'x'",
-        "None", "'<c16'", "'<U1000000000'", "[('a', [('b', '<f8')])]", "'|b1'", "'<i8'", "''", "5",
-    ))  # fmt: skip
+    shape = random.choice(
+        (
+            "()",
+            "(0,)",
+            "(1,)",
+            "(99999999999,)",
+            "(-1,)",
+            "(2**3,)",
+            "(10, 10)",
+            "(True, 17, 2)",
+            "(1.5,)",
+            "('a',)",
+            "[3]",
+            "3",
+            "None",
+            "(0, 99999999999999)",
+            "(99999999999, 99999999999)",
+            "(1, 17, 2, 1)",
+            "((1,),)",
+            "(" * 50 + ")" * 50,
+        )
+    )
+    descr = random.choice(
+        (
+            "'<f8'",
+            "'>f4'",
+            "'<f2'",
+            "'<U0'",
+            "'|V0'",
+            "'|S0'",
+            "'|V8'",
+            "'|O'",
+            "'<m8[D]'",
+            "[('a', '<f8')]",
+            "('<f8', (2,))",
+            "'x'",
+            "None",
+            "'<c16'",
+            "'<U1000000000'",
+            "[('a', [('b', '<f8')])]",
+            "'|b1'",
+            "'<i8'",
+            "''",
+            "5",
+        )
+    )
     kind = random.randrange(6)
     if kind == 0:
         header = re.sub(r"'shape': \(.*?\)", lambda _: f"'shape': {shape}", header)
@@ -256,7 +431,9 @@ def _changed_header(content: bytes, random: Random) -> bytes:
         header = re.sub(r"'shape': \(.*?\)", lambda _: f"'shape': {shape}", header)
         header = re.sub(r"'descr': '.*?'", lambda _: f"'descr': {descr}", header)
     elif kind == 3:
-        header = header.replace("'fortran_order': False", f"'fortran_order': {random.choice(('True', 'None', '7', '[]'))}")
+        header = header.replace(
+            "'fortran_order': False", f"'fortran_order': {random.choice(('True', 'None', '7', '[]'))}"
+        )
     elif kind == 4:
         header = random.choice(("", "{}", "[]", "{'a': 1}", "{" * 200, "open", "{'descr': '<f8'}", "\x00", "1" * 5000))
     else:
@@ -283,7 +460,9 @@ def change_npz(content: bytes, random: Random) -> bytes:
         if kind == 0 and entries:
             del entries[name]
         elif kind == 1 and entries:
-            entries[random.choice(("a.npy", "keypoints", "../b.npy", "file.npy", name.upper(), "\u202e.npy", ""))] = entries.pop(name)
+            entries[random.choice(("a.npy", "keypoints", "../b.npy", "file.npy", name.upper(), "\u202e.npy", ""))] = (
+                entries.pop(name)
+            )
         elif kind == 2:
             entries[random.choice(("x.npy", "y.txt", "folder/"))] = random.choice((b"", b"text", _npy(np.zeros(3))))
         elif kind == 3 and entries:
@@ -307,9 +486,13 @@ def _changed_zip(content: bytes, random: Random) -> bytes:
         at, flags, method, crc = random.choice(starts)
         kind = random.randrange(6)
         if kind == 0:
-            data[at + flags : at + flags + 2] = struct.pack("<H", random.choice((1, 8, 0x20, 0x40, 0x800, 0x2000, 0xFFFF)))
+            data[at + flags : at + flags + 2] = struct.pack(
+                "<H", random.choice((1, 8, 0x20, 0x40, 0x800, 0x2000, 0xFFFF))
+            )
         elif kind == 1:
-            data[at + method : at + method + 2] = struct.pack("<H", random.choice((1, 8, 9, 12, 14, 93, 95, 97, 99, 0xFFFF)))
+            data[at + method : at + method + 2] = struct.pack(
+                "<H", random.choice((1, 8, 9, 12, 14, 93, 95, 97, 99, 0xFFFF))
+            )
         elif kind == 2:
             data[at + crc : at + crc + 4] = struct.pack("<I", random.getrandbits(32))
         elif kind == 3:
@@ -332,14 +515,27 @@ def _odd_column(column: Any, random: Random) -> Any:
 
     rows = len(column)
     kinds: list[Callable[[], Any]] = [
-        lambda: pa.nulls(rows), lambda: pa.array(["x"] * rows), lambda: pa.array([1] * rows, pa.int64()),
-        lambda: pa.array([b"\xff\xfe"] * rows, pa.binary()), lambda: pa.array([[1.0]] * rows), lambda: pa.array([{"a": 1}] * rows),
-        lambda: pa.array([True] * rows), lambda: pa.array([0] * rows, pa.timestamp("s")), lambda: pa.array([[]] * rows, pa.list_(pa.float32())),
-        lambda: pa.array([[1.0, 2.0]] * rows, pa.list_(pa.float32(), 2)), lambda: pa.array([[["a"]]] * rows),
-        lambda: pa.array([float("nan")] * rows), lambda: pa.array([float("inf")] * rows), lambda: pa.array([-1] * rows, pa.int32()),
-        lambda: pa.array([2**62] * rows), lambda: pa.array(["x"] * rows).dictionary_encode(), lambda: pa.array([""] * rows),
-        lambda: pa.array([0] * rows, pa.int32()), lambda: pa.array(["y" * 3000] * rows), lambda: pa.array([1e300] * rows),
-    ]  # fmt: skip
+        lambda: pa.nulls(rows),
+        lambda: pa.array(["x"] * rows),
+        lambda: pa.array([1] * rows, pa.int64()),
+        lambda: pa.array([b"\xff\xfe"] * rows, pa.binary()),
+        lambda: pa.array([[1.0]] * rows),
+        lambda: pa.array([{"a": 1}] * rows),
+        lambda: pa.array([True] * rows),
+        lambda: pa.array([0] * rows, pa.timestamp("s")),
+        lambda: pa.array([[]] * rows, pa.list_(pa.float32())),
+        lambda: pa.array([[1.0, 2.0]] * rows, pa.list_(pa.float32(), 2)),
+        lambda: pa.array([[["a"]]] * rows),
+        lambda: pa.array([float("nan")] * rows),
+        lambda: pa.array([float("inf")] * rows),
+        lambda: pa.array([-1] * rows, pa.int32()),
+        lambda: pa.array([2**62] * rows),
+        lambda: pa.array(["x"] * rows).dictionary_encode(),
+        lambda: pa.array([""] * rows),
+        lambda: pa.array([0] * rows, pa.int32()),
+        lambda: pa.array(["y" * 3000] * rows),
+        lambda: pa.array([1e300] * rows),
+    ]
     return random.choice(kinds)()
 
 
@@ -372,7 +568,9 @@ def _changed_column(column: Any, random: Random) -> Any:
         if kind == 3:
             return pa.array([str(v) for v in values])
         if kind == 4:
-            return pa.array(values).cast(random.choice((pa.float64(), pa.int8(), pa.string(), pa.bool_(), pa.float16())))
+            return pa.array(values).cast(
+                random.choice((pa.float64(), pa.int8(), pa.string(), pa.bool_(), pa.float16()))
+            )
     except (pa.ArrowException, ValueError, TypeError, IndexError, AttributeError, OverflowError):
         pass
     return _odd_column(column, random)
@@ -441,7 +639,9 @@ def change_safetensors(content: bytes, random: Random) -> bytes:
         name = random.choice([n for n in fields if n != "__metadata__"])
         kind = random.randrange(4)
         if kind == 0:
-            fields[name]["dtype"] = random.choice(("F64", "F16", "BF16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "X", "C64", "U16"))
+            fields[name]["dtype"] = random.choice(
+                ("F64", "F16", "BF16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "X", "C64", "U16")
+            )
         elif kind == 1:
             fields[name]["shape"] = random.choice(([], [0], [10**9, 10**9], [1], [-1], [2.5], "x", [0, 10**12]))
         elif kind == 2:
@@ -538,7 +738,16 @@ def change_mat(content: bytes, random: Random) -> bytes:
 
 #: How the content of a file of each kind is changed.
 MUTATIONS: dict[str, Callable[[bytes, Random], bytes]] = {
-    "bytes": change_bytes, "json": change_json, "text": change_text, "yaml": change_yaml, "npy": change_npy, "npz": change_npz,
-    "parquet": change_parquet, "safetensors": change_safetensors, "pickle": change_pickle, "image": change_image, "h5": change_h5,
+    "bytes": change_bytes,
+    "json": change_json,
+    "text": change_text,
+    "yaml": change_yaml,
+    "npy": change_npy,
+    "npz": change_npz,
+    "parquet": change_parquet,
+    "safetensors": change_safetensors,
+    "pickle": change_pickle,
+    "image": change_image,
+    "h5": change_h5,
     "mat": change_mat,
-}  # fmt: skip
+}

@@ -5,6 +5,8 @@ A target makes its files once in a folder; one of them is then replaced by a mut
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import pickle
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import torch
 from PIL import Image
 
 from conftest import SHARED, STANDING, made_up_mocap
+from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS, get_skeleton
 
 __all__ = ["TARGETS", "Target", "all_targets"]
@@ -45,8 +48,18 @@ class Target:
     files: dict[str, str]
     weight: float = 1.0
     may_be_nan: tuple[str, ...] = field(
-        default=("image_size", "intrinsics", "height", "amplitude", "h36m17", "points", "time", "keypoints", "keypoint_covariance")
-    )  # fmt: skip
+        default=(
+            "image_size",
+            "intrinsics",
+            "height",
+            "amplitude",
+            "h36m17",
+            "points",
+            "time",
+            "keypoints",
+            "keypoint_covariance",
+        )
+    )
 
 
 TARGETS: dict[str, Target] = {}
@@ -105,14 +118,33 @@ def _coco() -> dict[str, Any]:
 
 _DOCUMENTS: dict[str, Callable[[], Any]] = {
     "plain": lambda: [
-        {"joints": list(BODY.joints), "keypoints": PERSON, "image_size": [640, 480], "focal": 900, "height": 1.7, "frame": 3},
-        {"skeleton": "h36m17", "keypoints": [PERSON, PERSON], "covariance": [[2.0] * 17] * 2, "amplitude": [[0.5] * 17] * 2},
+        {
+            "joints": list(BODY.joints),
+            "keypoints": PERSON,
+            "image_size": [640, 480],
+            "focal": 900,
+            "height": 1.7,
+            "frame": 3,
+        },
+        {
+            "skeleton": "h36m17",
+            "keypoints": [PERSON, PERSON],
+            "covariance": [[2.0] * 17] * 2,
+            "amplitude": [[0.5] * 17] * 2,
+        },
     ],
-    "plain-one": lambda: {"skeleton": "coco17", "keypoints": _points(17), "intrinsics": [900, 900, 320, 240], "image": "a.jpg"},
+    "plain-one": lambda: {
+        "skeleton": "coco17",
+        "keypoints": _points(17),
+        "intrinsics": [900, 900, 320, 240],
+        "image": "a.jpg",
+    },
     "coco-results": lambda: [
         {"image_id": i, "category_id": 1, "keypoints": _flat(17), "score": 0.9, "track_id": 2} for i in (7, 7, 9)
     ],
-    "alphapose": lambda: [{"image_id": f"{i}.jpg", "category_id": 1, "keypoints": _flat(26), "score": 2, "idx": i} for i in (0, 1)],
+    "alphapose": lambda: [
+        {"image_id": f"{i}.jpg", "category_id": 1, "keypoints": _flat(26), "score": 2, "idx": i} for i in (0, 1)
+    ],
     "coco-annotations": _coco,
     "openpose": lambda: {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": _flat(25)}] * 2},
     "mmpose": lambda: {
@@ -124,7 +156,7 @@ _DOCUMENTS: dict[str, Callable[[], Any]] = {
     "mmpose-list": lambda: [[{"keypoints": _points(26), "keypoint_scores": [0.75] * 26}], []],
     "mediapipe": lambda: {"pose_landmarks": [_landmarks()], "width": 640, "height": 480},
     "mediapipe-frames": lambda: [None, {"frame": 1, "pose_landmarks": {"landmark": _landmarks()}}],
-}  # fmt: skip
+}
 
 for _name, _document in _DOCUMENTS.items():
     target(f"keypoints {_name}", {"*.json": "json"}, _keypoints)(
@@ -141,10 +173,17 @@ def _npy(folder: Path) -> Path:
 @target("keypoints npz", {"*.npz": "npz"}, _keypoints, 2)
 def _npz(folder: Path) -> Path:
     np.savez(
-        folder / "poses.npz", keypoints=np.array([PERSON, PERSON]), confidence=np.full((2, 17), 0.9), visible=np.ones((2, 17), bool),
-        covariance=np.tile(np.eye(2), (2, 17, 1, 1)), image_size=np.array([640, 480]), intrinsics=np.array([900.0, 900, 320, 240]),
-        height=np.array(1.7), amplitude=np.full((2, 17), 0.5), schema=np.array("mine"),
-    )  # fmt: skip
+        folder / "poses.npz",
+        keypoints=np.array([PERSON, PERSON]),
+        confidence=np.full((2, 17), 0.9),
+        visible=np.ones((2, 17), bool),
+        covariance=np.tile(np.eye(2), (2, 17, 1, 1)),
+        image_size=np.array([640, 480]),
+        intrinsics=np.array([900.0, 900, 320, 240]),
+        height=np.array(1.7),
+        amplitude=np.full((2, 17), 0.5),
+        schema=np.array("mine"),
+    )
     return folder / "poses.npz"
 
 
@@ -160,7 +199,10 @@ def _folder(folder: Path) -> Path:
     Image.new("RGB", (64, 48)).save(folder / "one.png")
     Image.new("RGB", (64, 48)).save(folder / "two.png")
     _save(folder / "one.json", {"skeleton": "h36m17", "keypoints": PERSON})
-    _save(folder / "all.json", [{"image_id": f"{n}.png", "category_id": 1, "keypoints": _flat(17), "score": 1} for n in ("two", "six")])
+    _save(
+        folder / "all.json",
+        [{"image_id": f"{n}.png", "category_id": 1, "keypoints": _flat(17), "score": 1} for n in ("two", "six")],
+    )
     np.savez(folder / "clip.npz", keypoints=np.array([PERSON] * 3), visible=np.ones((3, 17), bool))
     _save(folder / "plain.json", _DOCUMENTS["plain"]())
     return folder
@@ -186,9 +228,12 @@ def _heat(folder: Path) -> Path:
     x, y = np.meshgrid(np.arange(16), np.arange(12))
     maps = np.exp(-((x - 7.0) ** 2 + (y - 5.0) ** 2) / 8)[None, None].repeat(17, 1).repeat(2, 0)
     np.savez(
-        folder / "maps.npz", heatmaps=maps.astype(np.float32), joint_names=np.array(BODY.joints), boxes=np.array([[0, 0, 64, 48.0]] * 2),
+        folder / "maps.npz",
+        heatmaps=maps.astype(np.float32),
+        joint_names=np.array(BODY.joints),
+        boxes=np.array([[0, 0, 64, 48.0]] * 2),
         image_size=np.array([640, 480]),
-    )  # fmt: skip
+    )
     return folder / "maps.npz"
 
 
@@ -197,9 +242,13 @@ def _heat_scaled(folder: Path) -> Path:
     x, y = np.meshgrid(np.arange(16), np.arange(12))
     maps = np.exp(-((x - 7.0) ** 2 + (y - 5.0) ** 2) / 8)[None, None].repeat(17, 1)
     np.savez(
-        folder / "maps.npz", heatmaps=maps, joint_names=np.array(BODY.joints), scale=np.array([4.0, 4.0]),
-        offset=np.array([[10.0, 5.0]]), image_size=np.array([[640, 480]]),
-    )  # fmt: skip
+        folder / "maps.npz",
+        heatmaps=maps,
+        joint_names=np.array(BODY.joints),
+        scale=np.array([4.0, 4.0]),
+        offset=np.array([[10.0, 5.0]]),
+        image_size=np.array([[640, 480]]),
+    )
     return folder / "maps.npz"
 
 
@@ -244,12 +293,23 @@ def _result_fields() -> Any:
     samples = _standing3d(2)[:, None] + random.normal(0, 0.05, (2, 4, 17, 3))
     samples -= samples[:, :, :1]
     return LiftResult(
-        samples=samples, mean=samples.mean(1), covariance=np.tile(0.01 * np.eye(3), (2, 17, 1, 1)), log_prob=np.zeros((2, 4)),
-        keypoints=np.array([PERSON, PERSON]), keypoint_covariance=np.tile(np.eye(2), (2, 17, 1, 1)),
-        visible=np.ones((2, 17), bool), image_size=np.array([[640, 480]] * 2), joint_names=BODY.joints, file=np.array(["a", "b"]),
-        frame=np.array([0, 1]), person=np.array([0, 0]), lifter="mdn", seed=3, settings={"camera": "guessed"},
+        samples=samples,
+        mean=samples.mean(1),
+        covariance=np.tile(0.01 * np.eye(3), (2, 17, 1, 1)),
+        log_prob=np.zeros((2, 4)),
+        keypoints=np.array([PERSON, PERSON]),
+        keypoint_covariance=np.tile(np.eye(2), (2, 17, 1, 1)),
+        visible=np.ones((2, 17), bool),
+        image_size=np.array([[640, 480]] * 2),
+        joint_names=BODY.joints,
+        file=np.array(["a", "b"]),
+        frame=np.array([0, 1]),
+        person=np.array([0, 0]),
+        lifter="mdn",
+        seed=3,
+        settings={"camera": "guessed"},
         intrinsics=np.array([[900.0, 900, 320, 240]] * 2),
-    )  # fmt: skip
+    )
 
 
 def _result(path: Path, random: Random) -> Any:
@@ -265,7 +325,9 @@ def _write_result(folder: Path, suffix: str) -> Path:
 
 for _suffix, _kind in ((".npz", "npz"), (".parquet", "parquet"), (".json", "json")):
     target(f"result {_kind}", {f"*{_suffix}": _kind}, _result, 1.5)(lambda folder, s=_suffix: _write_result(folder, s))
-target("result as keypoints", {"*.parquet": "parquet"}, _keypoints, 0.3)(lambda folder: _write_result(folder, ".parquet"))
+target("result as keypoints", {"*.parquet": "parquet"}, _keypoints, 0.3)(
+    lambda folder: _write_result(folder, ".parquet")
+)
 target("result as 3D points", {"*.npz": "npz"}, _points3d, 0.3)(lambda folder: _write_result(folder, ".npz"))
 
 
@@ -292,9 +354,16 @@ def _make_store(folder: Path) -> Path:
         for c, name in enumerate(mocap.clip_names):
             rows = mocap.clip == c
             writer.add(
-                name, mocap.positions[rows] + 0.1, mocap.rotations[rows], mocap.h36m17[rows], fps=30.0, subject="s", action="walk",
-                source="x", licence="CC0",
-            )  # fmt: skip
+                name,
+                mocap.positions[rows] + 0.1,
+                mocap.rotations[rows],
+                mocap.h36m17[rows],
+                fps=30.0,
+                subject="s",
+                action="walk",
+                source="x",
+                licence="CC0",
+            )
     return folder / "store"
 
 
@@ -313,7 +382,9 @@ def _made_observations(n: int = 3) -> Any:
 
     pose = torch.from_numpy(_standing3d(n)).float()
     keypoints = Keypoints2D(np.array([PERSON] * n), image_size=(640, 480), ids=[PoseId("clip", i, 0) for i in range(n)])
-    o = Observations(keypoints, pose, torch.ones(n, 17, dtype=torch.bool), torch.tensor([[0.0, 0, 4]] * n), torch.arange(n))
+    o = Observations(
+        keypoints, pose, torch.ones(n, 17, dtype=torch.bool), torch.tensor([[0.0, 0, 4]] * n), torch.arange(n)
+    )
     return ObservationSet(o, ("walk",) * n, ("s",) * n, "cmu-test v1", 0)
 
 
@@ -336,9 +407,15 @@ def _made_labels() -> Any:
 
     n = 4
     return DepthLabels(
-        np.array([f"{i}.jpg" for i in range(n)]), np.array(["left_knee"] * n), np.array(["right_knee"] * n), np.array([1, -1, 0, 1]),
-        np.full(n, 0.8), np.array(["ann", "bob"] * 2), np.full(n, 1.7e9), "h36m17",
-    )  # fmt: skip
+        np.array([f"{i}.jpg" for i in range(n)]),
+        np.array(["left_knee"] * n),
+        np.array(["right_knee"] * n),
+        np.array([1, -1, 0, 1]),
+        np.full(n, 0.8),
+        np.array(["ann", "bob"] * 2),
+        np.full(n, 1.7e9),
+        "h36m17",
+    )
 
 
 @target("label store", {"*.parquet": "parquet"}, _labels, 2)
@@ -372,8 +449,16 @@ def _published(path: Path, random: Random) -> Any:
 @target("published labels", {"*.json": "json"}, _published)
 def _make_published(folder: Path) -> Path:
     note = {"kp0": "left_knee", "kp1": 3, "label": 1, "prob": 0.9, "risk": 0.1}
-    image = {"im_file": "im1.jpg", "is_train": True, "keypoints": [v for p in _points(14) for v in p], "occluded": [0] * 14}
-    document = {"joint_names": list(SKELETONS["lsp14"].joints), "images": [{**image, "anns": [note, note]}, {**image, "anns": []}]}
+    image = {
+        "im_file": "im1.jpg",
+        "is_train": True,
+        "keypoints": [v for p in _points(14) for v in p],
+        "occluded": [0] * 14,
+    }
+    document = {
+        "joint_names": list(SKELETONS["lsp14"].joints),
+        "images": [{**image, "anns": [note, note]}, {**image, "anns": []}],
+    }
     return _save(folder / "labels.json", document)
 
 
@@ -415,9 +500,13 @@ def _asf(folder: Path) -> Path:
 def _amass(folder: Path) -> Path:
     random = np.random.default_rng(0)
     np.savez(
-        folder / "a.npz", poses=random.normal(0, 0.3, (3, 156)), trans=random.normal(0, 1, (3, 3)), mocap_framerate=np.array(120.0),
-        gender=np.array("female"), betas=np.zeros(16),
-    )  # fmt: skip
+        folder / "a.npz",
+        poses=random.normal(0, 0.3, (3, 156)),
+        trans=random.normal(0, 1, (3, 3)),
+        mocap_framerate=np.array(120.0),
+        gender=np.array("female"),
+        betas=np.zeros(16),
+    )
     return folder / "a.npz"
 
 
@@ -445,8 +534,11 @@ def _smpl_model() -> dict[str, np.ndarray]:
     parents[parents < 0] = 2**32 - 1
     tree = np.stack([parents, np.arange(24)]).astype(np.uint32)
     return {
-        "v_template": vertices, "shapedirs": random.normal(0, 0.003, (30, 3, 10)), "J_regressor": regressor, "kintree_table": tree,
-    }  # fmt: skip
+        "v_template": vertices,
+        "shapedirs": random.normal(0, 0.003, (30, 3, 10)),
+        "J_regressor": regressor,
+        "kintree_table": tree,
+    }
 
 
 @target("smpl npz", {"*.npz": "npz"}, _smpl, 2)
@@ -518,9 +610,14 @@ def _h36m_h5_files(folder: Path) -> Path:
         with h5py.File(folder / "cameras.h5", "a") as file:
             for number, name in enumerate(names):
                 values = {
-                    "R": np.eye(3), "T": [[0.0], [0], [-5000]], "f": [[1145.0], [1143]], "c": [[512.0], [515]], "k": [[-0.2], [0.2], [0]],
-                    "p": [[0.0], [0]], "Name": np.array([[ord(c)] for c in name], np.uint16),
-                }  # fmt: skip
+                    "R": np.eye(3),
+                    "T": [[0.0], [0], [-5000]],
+                    "f": [[1145.0], [1143]],
+                    "c": [[512.0], [515]],
+                    "k": [[-0.2], [0.2], [0]],
+                    "p": [[0.0], [0]],
+                    "Name": np.array([[ord(c)] for c in name], np.uint16),
+                }
                 for field_name, value in values.items():
                     file[f"subject{subject[1:]}/camera{number + 1}/{field_name}"] = value
         for stem in ("Directions", "Photo 1"):
@@ -561,7 +658,11 @@ def _yu_file(folder: Path) -> Path:
 
     from poseterior.data.sets.yu_h5 import JOINTS
 
-    points = np.array([STANDING[joint] for joint in JOINTS]) + np.random.default_rng(0).normal(0, 0.05, (3, 17, 3)) + [0, 0, 5]
+    points = (
+        np.array([STANDING[joint] for joint in JOINTS])
+        + np.random.default_rng(0).normal(0, 0.05, (3, 17, 3))
+        + [0, 0, 5]
+    )
     xy = 1145 * points[..., :2] / points[..., 2:] + 512
     with h5py.File(folder / "h36m_valid.h5", "w") as file:
         file["imagename"] = np.array([f"S9/Walking 1/54138969/{i:06d}.jpg" for i in range(3)], "S")
@@ -648,9 +749,11 @@ def _write_weights(folder: Path, method: str) -> Path:
 
 for _method in _SMALL:
     target(
-        f"weights {_method}", {"weights/config.json": "json", "weights/model.safetensors": "safetensors", "weights/card.json": "json"},
-        _weights, 0.6,
-    )(lambda folder, m=_method: _write_weights(folder, m))  # fmt: skip
+        f"weights {_method}",
+        {"weights/config.json": "json", "weights/model.safetensors": "safetensors", "weights/card.json": "json"},
+        _weights,
+        0.6,
+    )(lambda folder, m=_method: _write_weights(folder, m))
 
 
 def _recalibration(path: Path, random: Random) -> Any:
@@ -669,22 +772,50 @@ def _make_recalibration(folder: Path) -> Path:
 
 
 def _recipe(path: Path, random: Random) -> Any:
+    from poseterior.files.reading import reading
     from poseterior.training.recipes import read_recipe
     from poseterior.training.run import build_lifter
 
     recipe = read_recipe(path)
-    build_lifter(recipe.lifter)
+    with reading(path):
+        build_lifter(recipe.lifter)
     return recipe.as_dict()
+
+
+_RECIPE = """\
+lifter:
+  method: mdn
+  kernels: 2
+  rank: 1
+  width: 16
+  blocks: 1
+objectives:
+  - name: likelihood
+    weight: 1.0
+data:
+  stores: [a, b]
+  fps: 30
+  validation: 0.05
+simulator:
+  own_body: 0.6
+  noise: [2.0, 30.0]
+labels:
+  noise: flip
+  flip: 0.1
+calibrate:
+  recombine: 0.0
+schedule:
+  steps: 100
+  batch: 16
+  learning_rate: 1e-3
+  seed: 0
+"""
 
 
 @target("recipe", {"*.yaml": "yaml"}, _recipe, 4)
 def _make_recipe(folder: Path) -> Path:
     path = folder / "mine.yaml"
-    path.write_text(
-        "lifter:\n  method: mdn\n  kernels: 2\n  rank: 1\n  width: 16\n  blocks: 1\nobjectives:\n  - name: likelihood\n    weight: 1.0\n"
-        "data:\n  stores: [a, b]\n  fps: 30\n  validation: 0.05\nsimulator:\n  own_body: 0.6\n  noise: [2.0, 30.0]\n"
-        "labels:\n  noise: flip\n  flip: 0.1\ncalibrate:\n  recombine: 0.0\nschedule:\n  steps: 100\n  batch: 16\n  learning_rate: 1e-3\n  seed: 0\n"
-    )
+    path.write_text(_RECIPE)
     return path
 
 
@@ -755,6 +886,138 @@ def _make_peer(folder: Path) -> Path:
     samples = np.tile(_standing3d(2)[:, None], (1, 4, 1, 1)).astype(np.float32)
     np.savez(folder / "cmu-test.npz", samples=samples, clip=np.array(["clip", "clip"]), frame=np.array([0, 1]))
     return folder / "cmu-test.npz"
+
+
+def _scores(path: Path, random: Random) -> Any:
+    from poseterior.evaluation.pose_scores import load_pose_scores
+
+    return {str(key): (found.names, found.values) for key, found in load_pose_scores(path).items()}
+
+
+@target("scores of poses", {"*.parquet": "parquet"}, _scores, 0.7)
+def _make_scores(folder: Path) -> Path:
+    from poseterior.evaluation.pose_scores import PoseScores, save_pose_scores
+
+    names = {name: ["a", "b"] for name in ("clip", "subject", "action")} | {"frame": [0, 1], "person": [0, 0]}
+    values = {"MPJPE": torch.tensor([50.0, 60.0]), "rank": torch.full((2, 17), 0.5)}
+    save_pose_scores({("mdn", "cmu-test"): PoseScores(names, values)}, folder / "s.parquet")
+    return folder / "s.parquet"
+
+
+# -- commands ----------------------------------------------------------------------------------------------
+
+
+def _command(*words: Any) -> None:
+    """Runs a command, which must succeed or say what is wrong: then in an `InputError`, as readers do."""
+    from poseterior.cli import main
+
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:  # of the parser
+            code = stop.code if isinstance(stop.code, int) else 2
+            said.write(f"poseterior: error: {words}")
+    message = said.getvalue().strip()
+    if code == 2:
+        raise InputError(message.split("poseterior: error: ", 1)[1])
+    assert code == 0, (code, message)
+
+
+#: Options of numbers, and what may be typed after them.
+_VALUES = (0, 1, -1, 0.5, "nan", "inf", "-inf", 1e308, -1e308, 1e-320, 10**6, 10**12, 10**30, 2**63, 640, "x", "")
+
+
+def _some(random: Random, *options: str) -> list[Any]:
+    """One of the options with a value, or none."""
+    name = random.choice((None, None, *options))
+    if name is None:
+        return []
+    return [name, *(random.choice(_VALUES) for _ in range(2 if name == "--image-size" else 1))]
+
+
+def _cli_lift(path: Path, random: Random) -> None:
+    options = _some(random, "--image-size", "--image-size", "--focal", "--height", "--level", "--fps", "--seed")
+    out = path.with_name(f"out{random.choice(('.npz', '.json', '.parquet', '.bvh'))}")
+    _command("lift", path, "--samples", 3, "--out", out, *options)
+
+
+target("command lift", {"*.json": "json"}, _cli_lift, 1)(
+    lambda folder: _save(folder / "person.json", _DOCUMENTS["plain-one"]())
+)
+target("command lift of arrays", {"*.npz": "npz"}, _cli_lift, 0.7)(_npz)
+
+
+def _cli_view(path: Path, random: Random) -> None:
+    how = random.choice(("--overlay", "--overlay", "--overlay", "--png"))
+    _command("view", path, how, path.with_name("picture.png"), "--hypotheses", 2, *_some(random, "--level", "--pose"))
+
+
+for _suffix, _kind in ((".npz", "npz"), (".parquet", "parquet"), (".json", "json")):
+    target(f"command view of {_kind}", {f"result{_suffix}": _kind}, _cli_view, 0.3)(
+        lambda folder, s=_suffix: _write_result(folder, s)
+    )
+
+
+def _cli_ik(path: Path, random: Random) -> None:
+    _command(
+        "ik", path, "--samples", 2, "--out", path.with_name("out.npz"), *_some(random, "--sigma", "--fps", "--level")
+    )
+
+
+target("command ik", {"p.npz": "npz"}, _cli_ik, 0.2)(_points_npz)
+
+
+def _cli_heatmaps(path: Path, random: Random) -> None:
+    _command("heatmaps", "fit", path, "--out", path.with_name("out.json"), *_some(random, "--target-sigma"))
+
+
+target("command heatmaps", {"maps.npz": "npz"}, _cli_heatmaps, 0.3)(_heat)
+
+
+def _cli_import(path: Path, random: Random) -> None:
+    _command("data", "import", "bvh", path, "--out", path.parent / "store", "--overwrite")
+
+
+target("command data import", {"*.bvh": "text"}, _cli_import, 0.3)(_bvh)
+
+
+def _cli_inspect(path: Path, random: Random) -> None:
+    _command("data", "inspect", path, *_some(random, "--poses", "--seed"))
+
+
+target("command data inspect", {"store/*.parquet": "parquet"}, _cli_inspect, 0.3)(_make_store)
+
+
+def _cli_labels(path: Path, random: Random) -> None:
+    action = random.choice(
+        (["inspect"], ["export", "--out", path.with_name("out.csv")], ["merge", "--out", path.with_name("out.parquet")])
+    )
+    _command("labels", action[0], path, *action[1:])
+
+
+target("command labels", {"l.parquet": "parquet"}, _cli_labels, 0.5)(_make_labels)
+
+
+def _cli_import_labels(path: Path, random: Random) -> None:
+    _command("labels", "import", path, "--out", path.with_name("out.parquet"))
+
+
+target("command labels import", {"*.csv": "text"}, _cli_import_labels, 0.4)(_make_csv)
+
+
+def _cli_evaluate(path: Path, random: Random) -> None:
+    _command("evaluate", "mdn", "--data", path, "--samples", 4, "--out", path.with_name("out.json"))
+
+
+target("command evaluate", {"o.parquet": "parquet"}, _cli_evaluate, 0.15)(_make_observations)
+
+
+def _cli_train(path: Path, random: Random) -> None:
+    _command("train", path, "--out", path.with_name("run"), "data.stores=[nowhere]")
+
+
+target("command train", {"mine.yaml": "yaml"}, _cli_train, 0.5)(_make_recipe)
 
 
 # -- shared cases ------------------------------------------------------------------------------------------

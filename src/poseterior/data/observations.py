@@ -83,6 +83,14 @@ class ObservationSet:
     protocol: str
     seed: int
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a pose or a place that is not finite; names the pose."""
+        for name in ("pose", "root"):
+            bad = ~getattr(self.observations, name).isfinite().flatten(1).all(1)
+            if bad.any():
+                identity = self.observations.keypoints.ids[int(bad.nonzero()[0])]
+                raise InputError(f"{name}: {quote(identity.file)}, frame {identity.frame}: is not finite, or too large")
+
     def __len__(self) -> int:
         return len(self.observations.pose)
 
@@ -148,9 +156,6 @@ def load_observations(path: str | Path) -> ObservationSet:
         if name not in table.column_names:  # files from before there were amplitudes
             continue
         array = numbers_of(table[name], name, shape, "b" if name in _FLAGS else "f")
-        if name in ("pose", "root") and not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise InputError(f"column {name!r}: row {row} is not finite; {_REMEDY}")
         values[name] = torch.from_numpy(array.copy())
     frames = numbers_of(table["frame"], "frame", kinds="iu")
     ids = [PoseId(c, f, 0) for c, f in zip(texts_of(table["clip"], "clip"), frames.tolist(), strict=True)]

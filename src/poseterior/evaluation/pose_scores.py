@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..files.parquet import read_table
+from ..files.reading import reader
 from ..files.writing import atomic_write
 from ..geometry.skeletons import SKELETONS
 from ..metrics import accuracy
@@ -118,18 +119,14 @@ def save_pose_scores(scores: Mapping[tuple[str, str], PoseScores], path: str | o
         )
 
 
+@reader("measure anew with `poseterior bench`")
 def load_pose_scores(path: str | os.PathLike[str]) -> dict[tuple[str, str], PoseScores]:
     """Read what `save_pose_scores` wrote, by lifter and protocol.
 
     Raises:
         InputError: no such file, not Parquet, or another kind of file.
     """
-    try:
-        table = pq.read_table(Path(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from None
+    table = read_table(path)
     if (table.schema.metadata or {}).get(b"format") != _FORMAT.encode():
         raise InputError(f"{path}: no scores of poses; `poseterior bench` writes them")
     keys = list(zip(table["lifter"].to_pylist(), table["protocol"].to_pylist(), strict=True))

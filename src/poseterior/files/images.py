@@ -23,7 +23,7 @@ __all__ = ["image_size", "read_image"]
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 #: What is read: not the formats for which Pillow starts another program.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 #: Pixels of the largest picture; and those that one byte of a file may stand for, in pictures of more than a few.
 MAXIMUM_PIXELS, _FEW_PIXELS, _PIXELS_PER_BYTE = 178_000_000, 2**24, 10_000
 

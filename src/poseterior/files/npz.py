@@ -53,7 +53,7 @@ def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype
     shape, _, dtype = header
     if any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in shape) or len(shape) > 32:
         raise InputError(f"{what}: the header claims the impossible shape {quote(shape)}")
-    if dtype.itemsize == 0 or 0 in shape and math.prod(n for n in shape if n) > MAXIMUM_BYTES:
+    if dtype.itemsize == 0 or (0 in shape and math.prod(n for n in shape if n) > MAXIMUM_BYTES):
         # an array of nothing, as often as one likes
         raise InputError(f"{what}: the header claims an impossible array of {cut(str(dtype))}, shape {quote(shape)}")
     return shape, dtype

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
@@ -24,14 +25,16 @@ _T = TypeVar("_T")
 
 #: What to do about most broken files.
 ANEW = "is it damaged, truncated or of another kind? Get or make it anew"
+#: A message that begins with the name of a file.
+_PATH_FIRST = re.compile(r"[^'\" ]*[/\\][^'\"]*: ")
 #: The longest message without the file's name; longer ones quote a file at length.
 _LONGEST = 5 * LONGEST_QUOTE
 
 
 def named(path: str | os.PathLike[str], message: str) -> str:
-    """A message that begins with the file's name, unless it names the file already, and that is not too long."""
+    """A message that begins with the file's name, unless it names it or another file, and that is not too long."""
     name = os.fspath(path)
-    if name and name not in message:
+    if name and name not in message and not _PATH_FIRST.match(message):
         message = f"{name}: {message}"
     return cut(message, _LONGEST + len(name) * message.count(name)) if name else cut(message, _LONGEST)
 

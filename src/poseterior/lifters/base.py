@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..distributions.base import PoseDistribution
 from ..distributions.regions import Recalibration, read_recalibration
 from ..distributions.seeded import SeededDistribution
-from ..files.checks import cut
+from ..files.checks import cut, quote
 from ..files.errors import InputError
 from ..files.reading import reading
 from ..files.settings import Settings
@@ -234,9 +234,12 @@ def build_model(name: str, config: dict[str, Any], numbers: int = MOST_NUMBERS, 
     """
     cls = model_class(name)
     asked = cls.config_class.from_dict(config)
-    large = {f: v for f, v in config.items() if isinstance(v, int) and not isinstance(v, bool) and v > 2**10}
-    named = f" ({', '.join(f'{f}: {v}' for f, v in large.items())})" if large else ""
-    with allowance(numbers, tensors, f"the network would be larger than {numbers:,} numbers{cut(named)}; make it smaller"):
+    sizes = {f: v for f, v in config.items() if isinstance(v, int) and not isinstance(v, bool)}
+    large = ", ".join(f"{f}: {quote(v)}" for f, v in sizes.items() if v > 2**10)
+    refusal = f"the network would be larger than {numbers:,} numbers ({cut(large)}); make it smaller"
+    if max(sizes.values(), default=0) > MOST_NUMBERS:
+        raise InputError(refusal)
+    with allowance(numbers, tensors, refusal):
         return cls(asked)
 
 

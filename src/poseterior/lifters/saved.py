@@ -160,7 +160,7 @@ def size_of_tensors(path: Path) -> tuple[int, int]:
             raise InputError("no such file")
         try:
             with safe_open(path, framework="pt") as file:
-                shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118: it is no dict
+                shapes = [file.get_slice(name).get_shape() for name in list(file.keys())]
         except Exception as error:  # SafetensorError, and what it means by an odd type of number
             raise InputError(f"{path}: not a readable safetensors file ({reason(error)})") from None
         return len(shapes), sum(math.prod(shape) for shape in shapes)

@@ -14,6 +14,7 @@ import roma
 import torch
 from numpy.typing import NDArray
 
+from ...files.checks import reason
 from ...files.errors import InputError
 from ...files.npz import read_arrays
 from ...files.reading import reader
@@ -59,7 +60,7 @@ REST_OFFSETS: NDArray[np.float64] = _rest_offsets()
 
 #: Arrays that are read, and the kinds of number (NumPy's dtype.kind) that they may hold.
 _NUMBERS = dict.fromkeys(
-    ("poses", "root_orient", "pose_body", "trans", "mocap_framerate", "mocap_frame_rate"), "fiub"
+    ("poses", "root_orient", "pose_body", "trans", "mocap_framerate", "mocap_frame_rate"), "fiubcU"
 )
 #: Beyond this no axis-angle vector (radians) and no place (metres) is meant.
 _LARGEST_TURN, _LARGEST_PLACE = 1e4, 1e6
@@ -82,12 +83,12 @@ def read_amass(path: str | Path) -> Motion:
     path = Path(path)
     try:
         arrays = read_arrays(path, _NUMBERS)
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:
         if "Python objects" in str(error):
             raise InputError(
                 f"{path}: an array holds pickled objects, which are never read; save it as plain numbers"
             ) from None
-        raise InputError(f"{path}: not a readable npz file ({error})") from None
+        raise InputError(f"{path}: not a readable npz file ({reason(error)})") from None
 
     if "poses" not in arrays and {"root_orient", "pose_body"} <= set(arrays):
         poses = np.concatenate([np.atleast_2d(arrays["root_orient"]), np.atleast_2d(arrays["pose_body"])], axis=-1)
@@ -137,5 +138,7 @@ def _refuse_no_places(path: Path, body: NDArray[np.float64], trans: NDArray[np.f
         )
     bad = ~(np.abs(trans) <= _LARGEST_PLACE).all(-1)
     if bad.any():
-        raise InputError(f"{path}: 'trans' of frame {int(bad.argmax())} is not finite, or beyond {_LARGEST_PLACE:g} m; "
-            "drop those frames first")
+        raise InputError(
+            f"{path}: 'trans' of frame {int(bad.argmax())} is not finite, or beyond {_LARGEST_PLACE:g} m; "
+            "drop those frames first"
+        )

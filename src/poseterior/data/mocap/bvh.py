@@ -139,7 +139,8 @@ def _channel(tokens: _Tokens, joint: str) -> tuple[str, int]:
     match = re.fullmatch(r"([xyz])(position|rotation)", tokens.peek().lower())
     if match is None:
         raise tokens.fail(
-            f"channels of {joint!r}: found {quote(tokens.peek())}; expected Xposition … Zposition, Xrotation … Zrotation"
+            f"channels of {quote(joint)}: "
+            f"found {quote(tokens.peek())}; expected Xposition … Zposition, Xrotation … Zrotation"
         )
     tokens.at += 1
     return match.group(2), _AXES[match.group(1)]

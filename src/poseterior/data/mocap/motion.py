@@ -68,8 +68,8 @@ def checked(motion: Motion, path: Path) -> Motion:
     if bad.any():
         frame, joint = np.argwhere(bad)[0]
         raise InputError(
-            f"{path}: frame {frame}, joint {quote(motion.joints[joint])} is at {motion.positions[frame, joint].tolist()}; "
-            "expected a place that a body can have"
+            f"{path}: frame {frame}, joint {quote(motion.joints[joint])} is at "
+            f"{motion.positions[frame, joint].tolist()}; expected a place that a body can have"
         )
     return motion
 

@@ -77,7 +77,7 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
         try:
             # only the arrays that are named: SMPL-X files hold pickled objects besides
             return read_arrays(path, dict.fromkeys(names, "biufcU"))
-        except InputError as error:
+        except (InputError, FileNotFoundError) as error:
             if "Python objects" in str(error):
                 raise InputError(f"{path}: an array holds pickled objects; {_CONVERT}") from None
             raise InputError(f"{path}: not a readable npz file ({error})") from None
