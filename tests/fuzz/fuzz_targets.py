@@ -58,6 +58,9 @@ class Target:
             "time",
             "keypoints",
             "keypoint_covariance",
+            "log_prob",
+            "MPJPE",
+            "rank",
         )
     )
 
@@ -155,7 +158,10 @@ _DOCUMENTS: dict[str, Callable[[], Any]] = {
     },
     "mmpose-list": lambda: [[{"keypoints": _points(26), "keypoint_scores": [0.75] * 26}], []],
     "mediapipe": lambda: {"pose_landmarks": [_landmarks()], "width": 640, "height": 480},
-    "mediapipe-frames": lambda: [None, {"frame": 1, "pose_landmarks": {"landmark": _landmarks()}}],
+    "mediapipe-frames": lambda: [
+        None,
+        {"frame": 1, "image_size": [640, 480], "pose_landmarks": {"landmark": _landmarks()}},
+    ],
 }
 
 for _name, _document in _DOCUMENTS.items():
@@ -681,6 +687,10 @@ def _yu_lsp(folder: Path) -> Path:
     return folder / "lsp_test.h5"
 
 
+target("yu h5, bytes", {"*.h5": "bytes"}, _yu, 0.5)(_yu_file)
+target("mpi-inf-3dhp, bytes", {"TS*/*.mat": "bytes"}, _mpi, 0.3)(_mpi_files)
+
+
 def _lsp(folder: Path, random: Random) -> Any:
     from poseterior.data.sets.lsp import read_lsp
 
@@ -743,7 +753,10 @@ def _write_weights(folder: Path, method: str) -> Path:
     cls: Any = model_class(method)
     known = {f.name for f in dataclasses.fields(cls.config_class)}
     config = cls.config_class.from_dict({k: v for k, v in _SMALL[method].items() if k in known})
-    cls(config).save_pretrained(folder / "weights", {"name": "x", "metrics": {}})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = cls(config)
+    model.save_pretrained(folder / "weights", {"name": "x", "metrics": {}})
     return folder / "weights"
 
 
@@ -939,7 +952,8 @@ def _some(random: Random, *options: str) -> list[Any]:
 def _cli_lift(path: Path, random: Random) -> None:
     options = _some(random, "--image-size", "--image-size", "--focal", "--height", "--level", "--fps", "--seed")
     out = path.with_name(f"out{random.choice(('.npz', '.json', '.parquet', '.bvh'))}")
-    _command("lift", path, "--samples", 3, "--out", out, *options)
+    arrays = ["--skeleton", "h36m17"] if path.suffix == ".npz" else []
+    _command("lift", path, *arrays, "--samples", 3, "--out", out, *options)
 
 
 target("command lift", {"*.json": "json"}, _cli_lift, 1)(

@@ -270,7 +270,7 @@ class Keypoints2D:
 
     def _checked_size(self, given: Any) -> Tensor:
         size = self._constant(given, (2,), "image_size")
-        self._refuse_constant(size <= 0, size, "image_size", "(width, height) above 0")
+        self._refuse_constant((size <= 0) | size.isinf(), size, "image_size", "(width, height) above 0")
         beyond = f"(width, height) of a picture, at most {MAXIMUM_COORDINATE:.0e} px"
         self._refuse_constant(size > MAXIMUM_COORDINATE, size, "image_size", beyond)
         return size

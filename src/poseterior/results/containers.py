@@ -104,7 +104,7 @@ def _load_npz(path: Path) -> dict[str, Any]:
         with open_npz(path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
-                _check_size(archive, info, name)
+                _check_size(archive, info, name if name.isidentifier() else quote(name))
                 fields[name] = load_entry(archive, info, _KINDS)
     except InputError as error:
         text = str(error)

@@ -448,7 +448,8 @@ def _build(fields: dict[str, Any]) -> LiftResult:
         raise InputError(NOT_OURS.format("no field 'schema' that says so"))
     if schema not in (SCHEMA, _SCHEMA_1):
         raise InputError(
-            f"has the layout {quote(schema)}, this version of poseterior ({__version__}) reads {_SCHEMA_1!r} and {SCHEMA!r};"
+            f"has the layout {quote(schema)}, this version of poseterior ({__version__}) reads {_SCHEMA_1!r} and "
+            f"{SCHEMA!r};"
             f" it was written by version {quote(fields.get('version'))}: use that version, or lift again"
         )
     names = {"file", *_ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())

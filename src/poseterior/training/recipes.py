@@ -194,7 +194,7 @@ def _loaded(text: str) -> Any:
         raise InputError(f"not YAML ({_said(error)})") from None
     except RecursionError:
         raise InputError("not YAML (nested too deeply)") from None
-    except ValueError as error:  # a date that there is not, a number of thousands of digits
+    except Exception as error:  # of a date that there is not, a number of thousands of digits ...
         raise InputError(f"not YAML ({reason(error)})") from None
     _refuse_too_much(values)
     return values
