@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from .files.checks import quote
 from .files.errors import InputError
 
 __all__ = ["Registry"]
@@ -45,5 +46,5 @@ class Registry(Generic[_T]):
 
     def __getitem__(self, name: str) -> type[_T]:
         if name not in self.names():
-            raise InputError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
+            raise InputError(f"unknown {self.kind} {quote(name)}; known: {', '.join(self.names())}")
         return self._entries[name]

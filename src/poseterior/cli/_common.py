@@ -43,17 +43,15 @@ def check_device(device: str) -> str:
 
 def camera_file(path: Path) -> list[float]:
     """Intrinsics from a JSON file: ``{"fx": .., "fy": .., "cx": .., "cy": ..}`` or a 3x3 ``"K"``."""
-    import json
     import math
 
     from ..files.errors import InputError
+    from ..files.texts import read_json
 
     try:
-        values: Any = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"--camera {path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"--camera {path}: not readable as JSON ({error})") from None
+        values: Any = read_json(path)
+    except InputError as error:
+        raise InputError(f"--camera {path}: {error}") from None
     try:
         if "K" in values:
             k = values["K"]

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.checks import quote
 from ..files.errors import InputError
+from ..files.parquet import column_names, metadata_of, numbers_of, read_table, texts_of
+from ..files.reading import reader
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
 
@@ -80,6 +83,14 @@ class ObservationSet:
     protocol: str
     seed: int
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a pose or a place that is not finite; names the pose."""
+        for name in ("pose", "root"):
+            bad = ~getattr(self.observations, name).isfinite().flatten(1).all(1)
+            if bad.any():
+                identity = self.observations.keypoints.ids[int(bad.nonzero()[0])]
+                raise InputError(f"{name}: {quote(identity.file)}, frame {identity.frame}: is not finite, or too large")
+
     def __len__(self) -> int:
         return len(self.observations.pose)
 
@@ -121,35 +132,33 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+#: Columns that hold true or false.
+_FLAGS = ("visible", "observed")
+_REMEDY = "make the file anew with `poseterior data simulate`"
+
+
+@reader(_REMEDY)
 def load_observations(path: str | Path) -> ObservationSet:
     """Read what `save_observations` wrote.
 
     Raises:
-        InputError: no such file, not Parquet, or not made by `poseterior data simulate`.
+        InputError: no such file, not Parquet, not made by `poseterior data simulate`, or a column with anything but
+            what belongs there; names the column.
     """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from None
-    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    table = read_table(path)
+    metadata = metadata_of(table.schema)
     if metadata.get("format") != _FORMAT:
-        raise InputError(f"{path}: not an observation file; make one with `poseterior data simulate`")
-    values: dict[str, torch.Tensor] = {}
+        raise InputError("not an observation file; make one with `poseterior data simulate`")
     needed = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name != "amplitude"]
-    absent = [name for name in needed if name not in table.column_names]
-    if absent:
-        raise InputError(
-            f"{path}: the column {absent[0]!r} is missing; make the file anew with `poseterior data simulate`"
-        )
+    column_names(table.schema, needed, _REMEDY)
+    values: dict[str, torch.Tensor] = {}
     for name, shape in _COLUMNS.items():
         if name not in table.column_names:  # files from before there were amplitudes
             continue
-        column = table[name].combine_chunks()
-        flat = column.flatten() if shape else column
-        values[name] = torch.from_numpy(flat.to_numpy(zero_copy_only=False).copy()).reshape(-1, *shape)
-    ids = [PoseId(c, f, 0) for c, f in zip(table["clip"].to_pylist(), table["frame"].to_pylist(), strict=True)]
+        array = numbers_of(table[name], name, shape, "b" if name in _FLAGS else "f")
+        values[name] = torch.from_numpy(array.copy())
+    frames = numbers_of(table["frame"], "frame", kinds="iu")
+    ids = [PoseId(c, f, 0) for c, f in zip(texts_of(table["clip"], "clip"), frames.tolist(), strict=True)]
     keypoints = Keypoints2D(
         values["xy"],
         values["covariance"],
@@ -164,8 +173,21 @@ def load_observations(path: str | Path) -> ObservationSet:
     observations = Observations(keypoints, values["pose"], values["observed"], values["root"], index)
     return ObservationSet(
         observations,
-        tuple(table["action"].to_pylist()),
-        tuple(table["subject"].to_pylist()),
-        metadata["protocol"],
-        int(metadata["seed"]),
+        tuple(texts_of(table["action"], "action")),
+        tuple(texts_of(table["subject"], "subject")),
+        _text(metadata, "protocol"),
+        _seed(metadata),
     )
+
+
+def _text(metadata: dict[str, str], name: str) -> str:
+    if name not in metadata:
+        raise InputError(f"the schema's metadata lack {name!r}; {_REMEDY}")
+    return metadata[name]
+
+
+def _seed(metadata: dict[str, str]) -> int:
+    text = _text(metadata, "seed")
+    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20):
+        raise InputError(f"the schema's metadata 'seed' is {quote(text)}; expected a whole number; {_REMEDY}")
+    return int(text)

@@ -25,7 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..files.checks import quote
 from ..files.errors import InputError
+from ..files.parquet import column_names, metadata_of, numbers_of, open_parquet, texts_of
+from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS
 
 __all__ = [
@@ -145,29 +148,20 @@ class PoseStore:
         self.files = tuple(sorted(self.path.glob("*.parquet")))
         if not self.files:
             raise InputError(f"{self.path}: no Parquet file in it; not a pose store")
-        expected = _schema()
+        self._rows = 0
         for file in self.files:
-            try:
-                schema = pq.read_schema(file)
-            except (pa.ArrowException, OSError) as error:
-                raise InputError(f"{file}: not a readable Parquet file ({error})") from None
-            for column in expected:
-                found = schema.field(column.name).type if column.name in schema.names else None
-                if found is None or not _same_type(found, column.type):
-                    raise InputError(
-                        f"{file}: not part of a pose store: column {column.name!r} is "
-                        f"{'missing' if found is None else found}, expected {column.type}"
-                    )
-            version = (schema.metadata or {}).get(b"format", FORMAT.encode()).decode()
-            if version != FORMAT:
-                raise InputError(f"{file}: format {version!r}; this version of poseterior reads {FORMAT!r}")
+            with reading(file), open_parquet(file) as opened:
+                _check_schema(opened.schema_arrow)
+                self._rows += opened.metadata.num_rows
+        if not self._rows:
+            raise InputError(f"{self.path}: the store holds no frame; import motion capture into it anew")
 
     def __repr__(self) -> str:
         return f"PoseStore({str(self.path)!r})"
 
     def __len__(self) -> int:
         """Number of frames."""
-        return sum(pq.read_metadata(file).num_rows for file in self.files)
+        return self._rows
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -175,17 +169,32 @@ class PoseStore:
         found: dict[str, str] = {}
         licences: list[str] = []
         for file in self.files:
-            raw = {k.decode(): v.decode() for k, v in (pq.read_schema(file).metadata or {}).items()}
+            with reading(file), open_parquet(file) as opened:
+                raw = metadata_of(opened.schema_arrow)
             licences += [text for text in raw.pop("licence", "").split("\n") if text and text not in licences]
             found |= {key: value for key, value in raw.items() if key in _METADATA}
         return found | {"licence": "\n".join(licences)}
 
     @cached_property
     def clips(self) -> pa.Table:
-        """One row per clip in stored order: ``clip``, ``frames``, ``subject``, ``action``, ``source``, ``fps``."""
+        """One row per clip in stored order: ``clip``, ``frames``, ``subject``, ``action``, ``source``, ``fps``.
+
+        Raises:
+            InputError: a damaged file, an empty cell, text that is not UTF-8, a rate that is not positive.
+        """
         columns = ["clip", "subject", "action", "source", "fps"]
-        tables = [pq.read_table(file, columns=columns) for file in self.files]
-        table = pa.concat_tables([t.cast(pa.schema([_schema().field(c) for c in columns])) for t in tables])
+        schema = pa.schema([_schema().field(c) for c in columns])
+        tables = []
+        for file in self.files:
+            with reading(file), open_parquet(file) as opened:
+                read = opened.read(columns)
+                rate = numbers_of(read["fps"], "fps", kinds="f")
+                if not ((rate > 0) & (rate < np.inf)).all():
+                    row = int(np.argmin((rate > 0) & (rate < np.inf)))
+                    raise InputError(f"column 'fps': row {row} is {rate[row]}; expected a positive number")
+                texts = {name: pa.array(texts_of(read[name], name), pa.string()) for name in columns[:-1]}
+                tables.append(pa.table([*texts.values(), pa.array(rate, pa.float32())], schema=schema))
+        table = pa.concat_tables(tables)
         grouped = table.group_by("clip", use_threads=False).aggregate(
             [
                 ("clip", "count"),
@@ -201,10 +210,16 @@ class PoseStore:
         return grouped.select(["clip", "frames", "subject", "action", "source", "fps"])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in stored order, some ten thousand at a time."""
+        """The rows in stored order, some ten thousand at a time; what is in them was checked.
+
+        Raises:
+            InputError: a damaged file, an empty cell, lists of another length, positions, rotations or frame numbers
+                that are none.
+        """
         for file in self.files:
-            with pq.ParquetFile(file) as reader:
-                yield from reader.iter_batches(batch_size=_ROWS_A_GROUP, columns=columns)
+            with reading(file), open_parquet(file) as opened:
+                for batch in opened.iter_batches(batch_size=_ROWS_A_GROUP, columns=columns):
+                    yield _checked_batch(batch)
 
     def load(self, fps: float | None = None, clips: Sequence[str] | None = None) -> Mocap:
         """Read frames into memory.
@@ -238,7 +253,7 @@ class PoseStore:
 
         parts: dict[str, list[np.ndarray]] = {name: [] for name in (*_ARRAYS, "clip", "frame")}
         for batch in self.batches(["clip", "frame", *_ARRAYS]):
-            encoded = batch.column("clip").dictionary_encode()
+            encoded = _encoded(batch.column("clip"))
             lookup = np.array([index_of.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
             clip = lookup[encoded.indices.to_numpy()]
             frame = batch.column("frame").to_numpy()
@@ -287,6 +302,45 @@ def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
 
 def _floats(column: pa.Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), *shape)
+
+
+def _encoded(column: pa.Array) -> pa.DictionaryArray:
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    """Raises `InputError` where a file is no part of a store."""
+    expected = _schema()
+    column_names(schema, [name for name in expected.names if schema.names.count(name) > 1], "make the store anew")
+    for column in expected:
+        found = schema.field(column.name).type if column.name in schema.names else None
+        if found is None or not _same_type(found, column.type):
+            raise InputError(
+                f"not part of a pose store: column {column.name!r} is "
+                f"{'missing' if found is None else str(found)[:80]}, expected {column.type}"
+            )
+    version = metadata_of(schema).get("format", FORMAT)
+    if version != FORMAT:
+        raise InputError(f"format {quote(version)}; this version of poseterior reads {FORMAT!r}")
+
+
+def _checked_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, if its numbers are numbers; h36m17 may be NaN, where the source has no such joint."""
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if name in _ARRAYS:
+            values = numbers_of(column, name, _ARRAYS[name], "f")
+            bad = np.isinf(values) if name == "h36m17" else ~np.isfinite(values)
+            if bad.any():
+                row, joint, _ = np.argwhere(bad)[0]
+                raise InputError(f"column {name!r}: row {row}, joint {joint} is not finite; make the store anew")
+        elif name == "frame":
+            frame = numbers_of(column, name, kinds="i")
+            if (frame < 0).any():
+                raise InputError(f"column 'frame': a row is {frame.min()}; expected numbers from 0")
+        elif name in _TEXT and column.null_count:
+            raise InputError(f"column {name!r} has an empty cell; make the store anew")
+    return batch
 
 
 class StoreWriter:

@@ -45,7 +45,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..files.checks import cut
 from ..files.errors import InputError
+from ..files.reading import reading
 from ..geometry.skeletons import Skeleton
 
 __all__ = [
@@ -396,7 +398,7 @@ class _Fields:
     source: str
 
     def refuse(self, field: str, expected: str) -> InputError:
-        return InputError(f"{self.source}: field {field!r}: expected {expected}; {_REMEDY}")
+        return InputError(f"{self.source}: field {field!r}: expected {cut(expected)}; {_REMEDY}")
 
     def texts(self, values: Any, field: str) -> tuple[str, ...]:
         if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
@@ -469,7 +471,8 @@ def read_recalibration(folder: Path, joints: tuple[str, ...]) -> Recalibration |
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable ({error}); {_REMEDY}") from None
-    found = Recalibration.from_json(text, str(path))
+    with reading(path, _REMEDY):
+        found = Recalibration.from_json(text, str(path))
     for name, now in _hashes(folder).items():
         if found.files.get(name) != now:
             raise InputError(

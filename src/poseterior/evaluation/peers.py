@@ -14,8 +14,6 @@ import inspect
 import sys
 import sysconfig
 import traceback
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from torch import Tensor
 
 from ..distributions.empirical import EmpiricalPoseDistribution
 from ..files.errors import InputError
+from ..files.npz import read_arrays
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..keypoints import Keypoints2D, PoseId
 from ..lifters import Lifter, LifterConfig
@@ -367,16 +366,13 @@ def _read_results(path: Path) -> dict[str, Any]:
         result = load_result(path)
         return {name: getattr(result, name) for name in wanted if name != "clip"}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            fields = {name: archive[name] for name in wanted if name in archive.files}
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise InputError(f"{path}: damaged npz file ({error})") from None
-        raise InputError(
-            f"{path}: not an npz file, or one with pickled Python objects, which are never loaded; save names as "
-            "np.array(names, dtype=str)"
-        ) from None
-    except (OSError, EOFError, AttributeError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        fields: dict[str, Any] = dict(read_arrays(path, dict.fromkeys(wanted, "biufcU")))
+    except InputError as error:
+        if "Python objects" in str(error):
+            raise InputError(
+                f"{path}: not an npz file, or one with pickled Python objects, which are never loaded; save names as "
+                "np.array(names, dtype=str)"
+            ) from None
         raise InputError(f"{path}: not an npz file, or damaged ({error})") from None
     if "samples" not in fields:
         raise InputError(f"{path}: the array 'samples' is missing; expected (poses, n, 17, 3) metres")

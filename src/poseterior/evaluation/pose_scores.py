@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from ..files.checks import cut, quote
 from ..files.errors import InputError
+from ..files.parquet import column_names, numbers_of, read_table, texts_of
+from ..files.reading import reader
 from ..files.writing import atomic_write
 from ..geometry.skeletons import SKELETONS
 from ..metrics import accuracy
@@ -118,21 +120,18 @@ def save_pose_scores(scores: Mapping[tuple[str, str], PoseScores], path: str | o
         )
 
 
+@reader("measure anew with `poseterior bench`")
 def load_pose_scores(path: str | os.PathLike[str]) -> dict[tuple[str, str], PoseScores]:
     """Read what `save_pose_scores` wrote, by lifter and protocol.
 
     Raises:
         InputError: no such file, not Parquet, or another kind of file.
     """
-    try:
-        table = pq.read_table(Path(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from None
+    table = read_table(path)
     if (table.schema.metadata or {}).get(b"format") != _FORMAT.encode():
         raise InputError(f"{path}: no scores of poses; `poseterior bench` writes them")
-    keys = list(zip(table["lifter"].to_pylist(), table["protocol"].to_pylist(), strict=True))
+    column_names(table.schema, ("lifter", "protocol", *_NAMES), "measure anew with `poseterior bench`")
+    keys = list(zip(texts_of(table["lifter"], "lifter"), texts_of(table["protocol"], "protocol"), strict=True))
     rows: dict[tuple[str, str], list[int]] = {}
     for row, key in enumerate(keys):
         rows.setdefault(key, []).append(row)
@@ -140,7 +139,10 @@ def load_pose_scores(path: str | os.PathLike[str]) -> dict[tuple[str, str], Pose
 
 
 def _read(table: pa.Table) -> PoseScores:
-    names = {name: table[name].to_pylist() for name in _NAMES}
+    names: dict[str, list[Any]] = {}
+    for name in _NAMES:
+        whole = name in ("person", "frame")
+        names[name] = numbers_of(table[name], name, kinds="iu").tolist() if whole else texts_of(table[name], name)
     values = {}
     for name in table.column_names:
         column = table[name]
@@ -148,6 +150,10 @@ def _read(table: pa.Table) -> PoseScores:
             continue
         column = column.combine_chunks()
         per_joint = pa.types.is_fixed_size_list(column.type)
+        if not pa.types.is_floating(column.type.value_type if per_joint else column.type):
+            raise InputError(f"column {quote(name)} holds {cut(str(column.type))}; expected scores")
         array = np.array((column.flatten() if per_joint else column).to_numpy(zero_copy_only=False))
+        if np.isinf(array).any():
+            raise InputError(f"column {quote(name)} holds infinity; expected scores, or NaN where there is none")
         values[name] = torch.from_numpy(array.reshape(len(table), -1) if per_joint else array)
     return PoseScores(names, values)

@@ -207,7 +207,7 @@ def _read(path: Path) -> tuple[dict[str, Any], PoseScores] | None:
     try:
         unit = json.loads(path.read_text())
         (scores,) = load_pose_scores(path.with_suffix(".parquet")).values()
-    except (OSError, ValueError):  # InputError is one
+    except (OSError, ValueError, RecursionError):  # InputError is one
         return None
     return (unit, scores) if isinstance(unit, dict) else None
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..data.observations import ObservationSet
+from ..files.checks import quote
 from ..files.errors import InputError
 
 __all__ = [
@@ -68,7 +69,7 @@ def listed_poses(data: ObservationSet, path: str | Path) -> Bool[Tensor, " poses
             continue
         clip, colon, frame = line.rpartition(":")
         if not frame.isdecimal() or bool(clip) != bool(colon):
-            raise InputError(f"{path}, line {number}: expected a row number or CLIP:FRAME, got {line!r}")
+            raise InputError(f"{path}, line {number}: expected a row number or CLIP:FRAME, got {quote(line)}")
         if clip:
             keep[rows.get((clip, int(frame)), [])] = True
         elif int(frame) < len(data):

@@ -260,7 +260,7 @@ def _recipe(run: RelativeRun, size: ExperimentSize, observations: Path, views: i
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable ({error}); remove it to do its part anew") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object; remove it to do its part anew")

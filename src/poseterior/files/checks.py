@@ -13,6 +13,30 @@ from .errors import InputError
 
 Array = npt.NDArray[Any]
 
+#: No message quotes more of a file's content than this in one piece.
+LONGEST_QUOTE = 200
+
+
+def cut(text: str, most: int = LONGEST_QUOTE) -> str:
+    """The beginning of a text, with an ellipsis where more follows."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def quote(value: Any) -> str:
+    """``repr`` of a value that comes from a file, cut at 200 characters."""
+    try:
+        return cut(repr(value))
+    except (ValueError, RecursionError):  # an integer of thousands of digits; lists in lists in lists
+        return f"a huge {type(value).__name__}"
+
+
+def reason(error: BaseException) -> str:
+    """What an error of a library says, in one line of at most 200 characters."""
+    lines = str(error).strip().splitlines()
+    said = lines[0].strip() if lines else ""
+    kinds = (KeyError, IndexError, AttributeError, TypeError, AssertionError)
+    return cut(f"{type(error).__name__}: {said}" if isinstance(error, kinds) else said or type(error).__name__)
+
 
 @contextmanager
 def naming(file: str) -> Iterator[None]:
@@ -32,7 +56,7 @@ def naming(file: str) -> Iterator[None]:
 def describe(value: Any) -> str:
     """A short, safe rendering of a wrong value for an error message."""
     if isinstance(value, dict):
-        keys = ", ".join(repr(k)[:24] for k in list(value)[:6])
+        keys = ", ".join(quote(k)[:24] for k in list(value)[:6])
         return f"an object with the fields {keys}" if value else "an empty object"
     if isinstance(value, list):
         return f"a list of {len(value)}"

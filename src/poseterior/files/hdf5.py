@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -11,7 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import quote, reason
 from .errors import InputError
+
+#: A dataset may have this many bytes, and beyond no more than this times the size of its file.
+FREE_BYTES, MAXIMUM_RATIO = 1024**3, 1000
 
 __all__ = [
     "open_h5",
@@ -36,8 +41,10 @@ def open_h5(path: str | Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # as h5py calls what HDF5 stumbles over
+        raise InputError(f"{path}: not a readable HDF5 file ({reason(error)})") from None
 
 
 def _dataset(file: Any, name: str) -> Any:
@@ -45,8 +52,14 @@ def _dataset(file: Any, name: str) -> Any:
 
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
-        held = ", ".join(key[:40] for key in islice(file, 20)) or "nothing"
+        held = ", ".join(key[:40] if isinstance(key, str) else quote(key)[:40] for key in islice(file, 20)) or "nothing"
         raise InputError(f"{file.filename}: {name!r} is missing; the file holds: {held}")
+    claimed, stored = int(found.size or 0) * max(8, found.dtype.itemsize), os.path.getsize(file.filename)
+    if claimed > FREE_BYTES and claimed > MAXIMUM_RATIO * stored:
+        raise InputError(
+            f"{file.filename}: {name!r}: {stored:,} bytes claim to unpack to {claimed:,}; refused as a decompression "
+            "bomb"
+        )
     return found
 
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from .checks import quote
 from .errors import InputError
 
 __all__ = ["ABOVE_ZERO", "Settings", "check_settings", "choice", "flag", "is_number", "number", "whole"]
 
 _S = TypeVar("_S", bound="Settings")
 
+#: The largest number that a float can be; whole numbers may be larger.
+_LARGEST = sys.float_info.max
 #: The least bound that 0 itself does not meet.
 ABOVE_ZERO = math.nextafter(0.0, 1.0)
 
@@ -25,12 +29,12 @@ def check_settings(section: str, given: Iterable[str], known: Sequence[str], own
     """Refuse the first name of ``given`` that is not known; the message lists the known ones."""
     for name in given:
         if name not in known:
-            raise InputError(f"{section}: unknown setting {name!r}{owner}; known: {', '.join(known)}")
+            raise InputError(f"{section}: unknown setting {quote(name)}{owner}; known: {', '.join(known)}")
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
 def number(
@@ -48,7 +52,7 @@ def number(
             expected = "a number" if high is None else f"a number up to {high}"
         else:
             expected = f"a finite number from {low}" if high is None else f"a number from {low} to {high}"
-    raise InputError(f"{name}: expected {expected}, got {value!r}")
+    raise InputError(f"{name}: expected {expected}, got {quote(value)}")
 
 
 def whole(value: Any, name: str, least: int | None = None, *, expected: str | None = None) -> int:
@@ -61,7 +65,7 @@ def whole(value: Any, name: str, least: int | None = None, *, expected: str | No
         return value
     if expected is None:
         expected = "a whole number" if least is None else f"a whole number, at least {least}"
-    raise InputError(f"{name}: expected {expected}, got {value!r}")
+    raise InputError(f"{name}: expected {expected}, got {quote(value)}")
 
 
 def choice(value: Any, name: str, known: Sequence[str], *, quoted: bool = True) -> str:
@@ -74,7 +78,7 @@ def choice(value: Any, name: str, known: Sequence[str], *, quoted: bool = True) 
         return value
     words = [repr(word) for word in known] if quoted else list(known)
     listed = " or ".join(words) if quoted and len(words) == 2 else f"one of {', '.join(words)}"
-    raise InputError(f"{name}: expected {listed}, got {value!r}")
+    raise InputError(f"{name}: expected {listed}, got {quote(value)}")
 
 
 def flag(value: Any, name: str) -> bool:
@@ -85,7 +89,7 @@ def flag(value: Any, name: str) -> bool:
     """
     if isinstance(value, bool):
         return value
-    raise InputError(f"{name}: expected true or false, got {value!r}")
+    raise InputError(f"{name}: expected true or false, got {quote(value)}")
 
 
 @dataclasses.dataclass(frozen=True)

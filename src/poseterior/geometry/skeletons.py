@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from ..files.checks import quote
 from ..files.errors import InputError
 
 __all__ = [
@@ -254,8 +255,8 @@ def get_skeleton(skeleton: str | Skeleton) -> Skeleton:
         return skeleton
     try:
         return SKELETONS[skeleton]
-    except KeyError:
-        raise InputError(f"unknown skeleton {skeleton!r}; known: {', '.join(SKELETONS)}") from None
+    except (KeyError, TypeError):
+        raise InputError(f"unknown skeleton {quote(skeleton)}; known: {', '.join(SKELETONS)}") from None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ..files.checks import Array, as_list, describe, numbers
+from ..files.checks import Array, as_list, describe, numbers, quote
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
-from .keypoints import Keypoints2D, PoseId
+from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
 
-__all__ = ["Detections", "FrameNumbers", "Options", "Person", "points", "size_pair", "triples"]
+__all__ = ["LARGEST_PICTURE", "Detections", "FrameNumbers", "Options", "Person", "points", "size_pair", "triples"]
+
+
+#: Width and height of a picture, px: what coordinates may reach.
+LARGEST_PICTURE = int(MAXIMUM_COORDINATE)
 
 
 @dataclass(frozen=True)
@@ -173,10 +177,12 @@ def points(value: Any, what: str) -> tuple[Array, Array]:
 
 
 def size_pair(value: Any, what: str) -> tuple[float, float]:
-    """``[width, height]`` above 0."""
+    """``[width, height]`` above 0, of a picture that there may be."""
     if isinstance(value, tuple):
         value = list(value)
     pair = numbers(value, what)
     if len(pair) != 2 or not np.isfinite(pair).all() or (pair <= 0).any():
-        raise InputError(f"{what}: expected [width, height] in pixels, above 0, found {pair.tolist()}")
+        raise InputError(f"{what}: expected [width, height] in pixels, above 0, found {quote(pair.tolist())}")
+    if (pair > LARGEST_PICTURE).any():
+        raise InputError(f"{what}: no picture is {pair[0]:.4g} x {pair[1]:.4g} px; at most {LARGEST_PICTURE:,}")
     return float(pair[0]), float(pair[1])

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ..files.checks import Array
 from ..files.errors import InputError
-from ..files.npz import NPY_MAGIC, ZIP_MAGIC, check_header, load_entry, open_npz
+from ..files.npz import NPY_MAGIC, ZIP_MAGIC, load_entry, load_npy, open_npz, read_arrays
+from ..files.texts import refuse_half_characters
 
 __all__ = ["ArrayFile", "UnknownContent", "first_entry", "innermost", "kind_of", "read_document"]
 
@@ -63,10 +62,8 @@ class ArrayFile:
                 proportion.
         """
         if not self._npz:
-            return {name: _load_npy(self.path, kinds[name]) for name in self.names if name in kinds}
-        with open_npz(self.path) as archive:
-            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {name: load_entry(archive, entries[name], kinds[name]) for name in kinds if name in entries}
+            return {name: load_npy(self.path, kinds[name]) for name in self.names if name in kinds}
+        return read_arrays(self.path, kinds)
 
     @property
     def schema(self) -> str | None:
@@ -82,15 +79,6 @@ class ArrayFile:
             except InputError:
                 return None
         return str(array.item()) if array.ndim == 0 else None
-
-
-def _load_npy(path: Path, kinds: str) -> Array:
-    with path.open("rb") as stream:
-        check_header(stream, path.stat().st_size, kinds, "array")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"array: cannot be read ({error})") from None
 
 
 def kind_of(path: Path) -> Literal["json", "arrays"]:
@@ -192,7 +180,7 @@ def _parse_json(content: bytes) -> Any:
     if text[0] not in "[{":
         raise InputError("neither JSON (an object or a list) nor an npy or npz file")
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         if error.pos >= len(text) - 1 or error.msg.startswith("Unterminated"):
@@ -202,3 +190,5 @@ def _parse_json(content: bytes) -> Any:
         raise InputError(f"not valid JSON ({where}: {error.msg})") from None
     except ValueError:
         raise InputError("not valid JSON: a number has thousands of digits") from None
+    refuse_half_characters(text, found)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 
 from ..files import images
 from ..files.errors import InputError
+from ..files.texts import read_json
 from .formats.openpose import FRAME_SUFFIX
 from .keypoints import Keypoints2D
 from .reading import read_keypoints
@@ -210,7 +210,7 @@ def _alphapose_images(source: Path) -> list[str]:
     """Names in the order of the frames as `read_keypoints` counts them; none if the file is of another format."""
     if source.suffix.lower() != ".json":
         return []
-    entries = json.loads(source.read_text(encoding="utf-8-sig"))
+    entries = read_json(source)
     if not isinstance(entries, list):
         return []
     images = [entry.get("image_id") for entry in entries if isinstance(entry, dict)]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..files.checks import Array, naming
 from ..files.errors import InputError
-from ..files.npz import check_header, load_entry, open_npz
+from ..files.npz import check_entry, check_header, load_entry, open_npz
+from ..files.reading import reader, reading
 from ..files.writing import atomic_write
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .heatmaps import HeatmapGaussians, box_transform, off_scale
@@ -66,7 +67,7 @@ class HeatmapFile:
         Raises:
             InputError: the file is damaged, or a heatmap's values have another scale.
         """
-        with naming(str(self.path)), open_npz(self.path) as archive, archive.open("heatmaps.npy") as stream:
+        with reading(self.path), open_npz(self.path) as archive, archive.open("heatmaps.npy") as stream:
             _, _, dtype = _read_header(stream)
             row = math.prod(self.shape[1:]) * dtype.itemsize
             poses = max(1, _BLOCK_PIXELS // math.prod(self.shape[1:]))
@@ -86,13 +87,14 @@ class HeatmapFile:
         Raises:
             InputError: a scale, an offset or an image size that cannot be.
         """
-        with naming(str(self.path)):
+        with reading(self.path):
             found = gaussians.keypoints(
                 self.joints, self.scale, self.offset, self.image_size, target_sigma=target_sigma
             )
             return found.as_skeleton(self.target)
 
 
+@reader()
 def read_heatmaps(path: str | os.PathLike[str], skeleton: str | Skeleton | None = None) -> HeatmapFile:
     """Open an npz file of heatmaps.
 
@@ -147,6 +149,7 @@ def _heatmap_shape(archive: zipfile.ZipFile) -> tuple[int, int, int, int]:
             f"no array named 'heatmaps'; the file holds {held}. Save it as numpy.savez(FILE, heatmaps=...)"
         )
     info = archive.getinfo("heatmaps.npy")
+    check_entry(info, "heatmaps")
     with archive.open(info) as stream:
         check_header(stream, info.file_size, "fiu", "heatmaps")
     with archive.open(info) as stream:

@@ -271,11 +271,16 @@ class Keypoints2D:
     def _checked_size(self, given: Any) -> Tensor:
         size = self._constant(given, (2,), "image_size")
         self._refuse_constant((size <= 0) | size.isinf(), size, "image_size", "(width, height) above 0")
+        beyond = f"(width, height) of a picture, at most {MAXIMUM_COORDINATE:.0e} px"
+        self._refuse_constant(size > MAXIMUM_COORDINATE, size, "image_size", beyond)
         return size
 
     def _checked_intrinsics(self, given: Any) -> Tensor:
         camera = self._constant(given, (4,), "intrinsics")
-        self._refuse_constant(camera[..., :2] <= 0, camera, "intrinsics", "(fx, fy, cx, cy) with fx, fy above 0")
+        expected = "(fx, fy, cx, cy) with fx, fy above 0"
+        impossible = camera.isinf()
+        impossible[..., :2] |= camera[..., :2] <= 0
+        self._refuse_constant(impossible, camera, "intrinsics", expected)
         return camera
 
     def _checked_height(self, given: Any) -> Tensor:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..files.checks import cut, quote, reason
 from ..files.errors import InputError
-from ..files.npz import check_header, load_entry, open_npz
+from ..files.npz import load_entry, load_npy, open_npz
+from ..files.reading import reader
+from ..files.texts import read_json
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS, Skeleton, canonical_joint_name, get_skeleton
 
@@ -19,6 +22,8 @@ __all__ = ["Points3D", "read_points", "visible_joints"]
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 #: A person with arms and legs stretched fits into a box of this diagonal (metres).
 _LARGEST = 4.5
+#: No coordinate is beyond this, in whatever unit.
+_FARTHEST = 1e9
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -33,6 +38,7 @@ class Points3D:
     sigma: Any
 
 
+@reader()
 def read_points(path: Path, skeleton: str | None, axes: str, unit: str) -> Points3D | None:
     """3D keypoints from an array file, with y up unless they are in camera axes; None where it holds a result of ours.
 
@@ -54,14 +60,12 @@ def read_points(path: Path, skeleton: str | None, axes: str, unit: str) -> Point
     points = points[None] if points.ndim == 2 else points
     if points.ndim != 3 or points.shape[2] != 3 or not points.size:
         raise InputError(f"{path}: points have shape {points.shape}; expected (frames, joints, 3)")
-    try:
-        order, points, sigma = _order(points, fields.get("joint_names"), fields.get("sigma", 0.0), skeleton)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    order, points, sigma = _order(points, fields.get("joint_names"), fields.get("sigma", 0.0), skeleton)
+    _refuse_no_numbers(points, sigma, order)
     points = points * _METRES[unit]
     if axes == "z-up":
         points = points[..., [0, 2, 1]] * [1.0, 1.0, -1.0]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         box = np.nanmax(points, 1, initial=-np.inf) - np.nanmin(points, 1, initial=np.inf)
     size = np.linalg.norm(box[np.isfinite(box).all(-1)], axis=-1)
     if len(size) and np.median(size) > _LARGEST:
@@ -75,22 +79,27 @@ def _fields(path: Path) -> dict[str, Any] | None:
     """``points`` and, where the file has them, ``joint_names`` and ``sigma``; None for a result of ours."""
 
     read = {".npy": _from_npy, ".npz": _from_npz, ".json": _from_json}.get(path.suffix.lower())
-    try:
-        return None if read is None else read(path)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return None if read is None else read(path)
+
+
+def _refuse_no_numbers(points: Any, sigma: Any, skeleton: Skeleton) -> None:
+    """NaN is a joint that is missing; infinity is nowhere, and no standard deviation is unknown or below 0."""
+    beyond = np.abs(points) > _FARTHEST
+    if beyond.any():
+        frame, joint, _ = np.argwhere(beyond)[0]
+        found = points[frame, joint].tolist()
+        raise InputError(
+            f"points: frame {frame}, joint {skeleton.joints[joint]!r} is {found}; expected numbers within "
+            f"±{_FARTHEST:.0e}, or NaN (null in JSON) where it is missing"
+        )
+    if not ((sigma >= 0) & (sigma < _FARTHEST)).all():
+        place = np.argwhere(~((sigma >= 0) & (sigma < _FARTHEST)))[0]
+        joint = f", joint {skeleton.joints[place[-1]]!r}" if len(place) else ""
+        raise InputError(f"sigma{joint}: is {sigma[tuple(place)]}; expected the standard deviation, a number from 0")
 
 
 def _from_npy(path: Path) -> dict[str, Any]:
-
-    with path.open("rb") as stream:
-        check_header(stream, path.stat().st_size, "fiu", "array")
-    try:
-        return {"points": np.load(path, allow_pickle=False).astype(np.float64)}
-    except (ValueError, EOFError) as error:
-        raise InputError(f"array: cannot be read ({error})") from None
+    return {"points": load_npy(path, "fiu").astype(np.float64)}
 
 
 def _from_npz(path: Path) -> dict[str, Any] | None:
@@ -101,7 +110,7 @@ def _from_npz(path: Path) -> dict[str, Any] | None:
             return None
         name = "points" if "points" in entries else next(iter(entries), "") if len(entries) == 1 else None
         if name is None or not entries:
-            raise InputError(f"npz: no array named 'points'; it holds {', '.join(map(repr, entries)) or 'nothing'}")
+            raise InputError(f"npz: no array named 'points'; it holds {_listed(entries)}")
         fields: dict[str, Any] = {"points": load_entry(archive, entries[name], "fiu").astype("float64")}
         if "sigma" in entries:
             fields["sigma"] = load_entry(archive, entries["sigma"], "fiu").astype("float64")
@@ -110,13 +119,12 @@ def _from_npz(path: Path) -> dict[str, Any] | None:
     return fields
 
 
-def _from_json(path: Path) -> dict[str, Any] | None:
-    import json
+def _listed(names: Iterable[str]) -> str:
+    return cut(", ".join(map(quote, names))) or "nothing"
 
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not readable as JSON ({error})") from None
+
+def _from_json(path: Path) -> dict[str, Any] | None:
+    content = read_json(path)
     if isinstance(content, dict) and "schema" in content:
         return None
     found = content if isinstance(content, dict) else {"points": content}
@@ -127,8 +135,8 @@ def _from_json(path: Path) -> dict[str, Any] | None:
         if name in found:
             try:
                 fields[name] = np.array(_filled(found[name]), dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise InputError(f"{name}: expected numbers in lists of equal length ({error})") from None
+            except (TypeError, ValueError, OverflowError) as error:
+                raise InputError(f"{name}: expected numbers in lists of equal length ({reason(error)})") from None
     names = found.get("joints")
     if names is not None:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -167,13 +175,13 @@ def _order(points: Any, names: list[str] | None, sigma: Any, skeleton: str | Non
         raise InputError(f"joints: {len(names)} names for {joints} joints")
     ours = [canonical_joint_name(name) for name in names]
     if len(set(ours)) < len(ours):
-        raise InputError(f"joints: {next(n for n in ours if ours.count(n) > 1)!r} is there twice")
+        raise InputError(f"joints: {quote(next(n for n in ours if ours.count(n) > 1))} is there twice")
     target = next((s for s in known if set(ours) <= set(s.joints)), None)
     if target is None:
         usual = (known[0], SKELETONS["smpl22"])
         unknown = next((n for n in ours if all(n not in s.joints for s in usual)), ours[0])
         listed = "; ".join(f"{s.name}: {', '.join(s.joints)}" for s in usual)
-        raise InputError(f"joints: no skeleton has all of them, {unknown!r} for example; known: {listed}")
+        raise InputError(f"joints: no skeleton has all of them, {quote(unknown)} for example; known: {listed}")
     where = [target.index(name) for name in ours]
     placed = np.full((len(points), len(target), 3), np.nan)
     placed[:, where] = points

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..files.checks import naming
 from ..files.errors import InputError
+from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, Options, size_pair
 from .documents import UnknownContent, kind_of, read_document
@@ -67,9 +68,10 @@ def read_keypoints(
 
     parts: list[Keypoints2D] = []
     for item in map(Path, listed):
-        for detections in _read_path(item, format, Options(str(item), order, size)):
-            with naming(str(item)):
-                parts.append(detections.keypoints())
+        with reading(str(item)[:200]):
+            for detections in _read_path(item, format, Options(str(item), order, size)):
+                with naming(str(item)):
+                    parts.append(detections.keypoints())
     parts = [part for part in parts if len(part)]
     if not parts:
         names = ", ".join(str(item) for item in listed[:5]) + (", ..." if len(listed) > 5 else "")

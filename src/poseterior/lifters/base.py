@@ -18,12 +18,15 @@ from torch import Tensor, nn
 from ..distributions.base import PoseDistribution
 from ..distributions.regions import Recalibration, read_recalibration
 from ..distributions.seeded import SeededDistribution
+from ..files.checks import cut, quote
 from ..files.errors import InputError
+from ..files.reading import reading
 from ..files.settings import Settings
 from ..geometry.skeletons import get_skeleton
 from ..keypoints import Keypoints2D
+from ..nn.allowance import MOST_NUMBERS, allowance
 from ..registry import Registry
-from .saved import folder_of, read_config, read_json, read_tensors, write_folder
+from .saved import folder_of, read_config, read_json, read_tensors, size_of_tensors, write_folder
 
 if TYPE_CHECKING:
     from ..distributions.rotations import RotationDistribution
@@ -218,15 +221,35 @@ def model_class(name: str) -> type[Model]:
     return _MODELS[name]
 
 
+def build_model(name: str, config: dict[str, Any], numbers: int = MOST_NUMBERS, tensors: int = 10**6) -> Model:
+    """An untrained lifter or prior of that method, of a size that is bounded before any memory is reserved.
+
+    Args:
+        name: of the method.
+        config: fields of its configuration.
+        numbers, tensors: most that are made while it is built.
+
+    Raises:
+        InputError: unknown method or field, a field that is out of bounds, or a network that would be too large.
+    """
+    cls = model_class(name)
+    asked = cls.config_class.from_dict(config)
+    sizes = {f: v for f, v in config.items() if isinstance(v, int) and not isinstance(v, bool)}
+    large = ", ".join(f"{f}: {quote(v)}" for f, v in sizes.items() if v > 2**10)
+    refusal = f"the network would be larger than {numbers:,} numbers ({cut(large)}); make it smaller"
+    if max(sizes.values(), default=0) > MOST_NUMBERS:
+        raise InputError(refusal)
+    with allowance(numbers, tensors, refusal):
+        return cls(asked)
+
+
 def load_model(name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True) -> Model:
     """Load a lifter or a prior, see `load`."""
     folder = folder_of(name_or_path)
     name, config = read_config(folder)
-    cls = model_class(name)
-    try:
-        model = cls(cls.config_class.from_dict(config))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{folder / 'config.json'}: {error}") from None
+    tensors, numbers = size_of_tensors(folder / "model.safetensors")
+    with reading(folder / "config.json", "do the fields fit the method? Get the folder anew"):
+        model = build_model(name, config, 4 * numbers + 2**22, 50 * tensors + 10_000)
     model.load_state_dict(read_tensors(folder / "model.safetensors", model.state_dict()))
     model.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
     model.recalibration = read_recalibration(folder, model.skeleton.joints) if recalibrated else None

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -18,11 +19,14 @@ from typing import Any
 from torch import Tensor
 
 from ..distributions.regions import CALIBRATION_FILE, Recalibration
+from ..files.checks import quote, reason
 from ..files.errors import InputError
+from ..files.reading import reader, reading
+from ..files.texts import read_json as read_any_json
 
 __all__ = [
     "FILES", "folder_of", "list_shipped", "read_card", "read_config", "read_json", "read_tensors", "since_0_1",
-    "write_folder",
+    "size_of_tensors", "write_folder",
 ]  # fmt: skip
 
 #: What the folder of a saved lifter holds; the last two may be missing.
@@ -50,14 +54,14 @@ def folder_of(name_or_path: str | Path) -> Path:
     raise InputError(f"{name_or_path}: {problem}; shipped lifters: {', '.join(shipped) or 'none'}")
 
 
+#: Bytes of a JSON file of a lifter's folder.
+_LONGEST = 16 * 1024**2
+
+
+@reader()
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object; raises `InputError` where the file holds anything else."""
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
+    value = read_any_json(path, _LONGEST)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object")
     return value
@@ -115,12 +119,18 @@ def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    with reading(path):
+        try:
+            tensors = load_file(path)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: not a readable safetensors file ({reason(error)})") from None
+        return _checked_tensors(path, tensors, expected)
+
+
+def _checked_tensors(path: Path, tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in the types that the network has, which may be narrower than the file's."""
     for name, value in expected.items():
         if name not in tensors:
             raise InputError(f"{path}: tensor {name!r} is missing; the file does not fit its config.json")
@@ -128,12 +138,32 @@ def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
             raise InputError(
                 f"{path}: tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
             )
+        tensors[name] = tensors[name].to(value.dtype)
         if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
             raise InputError(f"{path}: tensor {name!r} holds values that are not finite")
     extra = sorted(set(tensors) - set(expected))
     if extra:
-        raise InputError(f"{path}: unexpected tensor {extra[0]!r}; the file does not fit its config.json")
+        raise InputError(f"{path}: unexpected tensor {quote(extra[0])}; the file does not fit its config.json")
     return tensors
+
+
+def size_of_tensors(path: Path) -> tuple[int, int]:
+    """How many tensors a safetensors file says it has, and how many numbers in all; nothing but its head is read.
+
+    Raises:
+        InputError: no such file, or not safetensors.
+    """
+    from safetensors import safe_open
+
+    with reading(path):
+        if not path.is_file():
+            raise InputError("no such file")
+        try:
+            with safe_open(path, framework="pt") as file:
+                shapes = [file.get_slice(name).get_shape() for name in list(file.keys())]
+        except Exception as error:  # SafetensorError, and what it means by an odd type of number
+            raise InputError(f"{path}: not a readable safetensors file ({reason(error)})") from None
+        return len(shapes), sum(math.prod(shape) for shape in shapes)
 
 
 def write_folder(

@@ -8,6 +8,7 @@ drawn) is left out of Parquet and JSON.
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Mapping
@@ -16,7 +17,11 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..files.checks import quote, reason
 from ..files.errors import InputError
+from ..files.npz import check_entry, load_entry, open_npz, read_header
+from ..files.reading import reader
+from ..files.texts import parse_json, read_json
 from ..files.writing import atomic_write
 
 __all__ = ["NOT_OURS", "SUFFIXES", "read_fields", "write_fields"]
@@ -40,6 +45,7 @@ def write_fields(fields: Fields, path: str | os.PathLike[str]) -> None:
         write(fields, file)
 
 
+@reader("the file is damaged, lift again")
 def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `write_fields` wrote, as it stands in the file: nothing but the container is checked.
 
@@ -52,12 +58,7 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
-    try:
-        return read(path)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return read(path)
 
 
 def _container(path: str | os.PathLike[str], known: str) -> tuple[_Writer, _Reader]:
@@ -93,22 +94,26 @@ def _save_npz(fields: Fields, file: IO[bytes]) -> None:
                 np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
 
 
+#: Kinds of number (NumPy's dtype.kind) in a result: booleans, whole numbers, floats, text.
+_KINDS = "biufU"
+
+
 def _load_npz(path: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     try:
-        _check_npz_sizes(path)
-        with np.load(path, allow_pickle=False) as archive:
-            fields: dict[str, Any] = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"not an npz file, or truncated ({error})") from None
-    except InputError:
-        raise
-    except (ValueError, KeyError, NotImplementedError, MemoryError) as error:
-        raise InputError(f"damaged npz file ({error})") from None
+        with open_npz(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                _check_size(archive, info, name if name.isidentifier() else quote(name))
+                fields[name] = load_entry(archive, info, _KINDS)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text.replace("npz: not a readable archive", "not an npz file, or truncated")) from None
     fields = {name: value.item() if value.ndim == 0 else value for name, value in fields.items()}
     if "seed" in fields:
         seed = np.asarray(fields["seed"])
         if seed.dtype.kind not in "iu" or seed.size > 1:
-            raise InputError(f"seed: expected one whole number or none, got {seed.tolist()}")
+            raise InputError(f"seed: expected one whole number or none, got {quote(seed.tolist())}")
         fields["seed"] = int(seed.reshape(-1)[0]) if seed.size else None
     if "settings" in fields:
         pairs = np.asarray(fields["settings"])
@@ -118,27 +123,19 @@ def _load_npz(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _check_npz_sizes(path: Path) -> None:
-    """Refuse an array whose header claims more bytes than the file has, before anything is allocated."""
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            with archive.open(info) as member:
-                version = np.lib.format.read_magic(member)
-                reader = (
-                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = reader(member)
-                name = info.filename.removesuffix(".npy")
-                if dtype.hasobject:
-                    raise InputError(f"{name}: holds pickled Python objects, which are never loaded")
-                claimed = dtype.itemsize
-                for size in shape:
-                    claimed *= int(size)
-                if claimed != info.file_size - member.tell():
-                    raise InputError(
-                        f"{name}: the header claims {claimed:,} bytes (shape {shape}), the file has"
-                        f" {info.file_size - member.tell():,}; the file is damaged, lift again"
-                    )
+def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> None:
+    """Refuse an array whose header claims another size than the file has, before anything is allocated."""
+    check_entry(info, name)
+    with archive.open(info) as member:
+        shape, dtype = read_header(member, name)
+        claimed, present = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+    if dtype.hasobject:
+        raise InputError(f"{name}: holds pickled Python objects, which are never loaded")
+    if claimed != present:
+        raise InputError(
+            f"{name}: the header claims {claimed:,} bytes (shape {shape}), the file has {present:,}; the file is "
+            "damaged, lift again"
+        )
 
 
 # -- Parquet -------------------------------------------------------------------------------------------
@@ -168,37 +165,48 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
 
 
 def _load_parquet(path: Path) -> dict[str, Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from ..files.parquet import numbers_of, open_parquet, texts_of
 
-    try:
-        metadata = pq.read_schema(path).metadata or {}
+    with open_parquet(path) as file:
+        metadata = file.schema_arrow.metadata or {}
         if b"poseterior" not in metadata:
             raise InputError(NOT_OURS.format("no 'poseterior' in the schema metadata"))
-        fields = json.loads(metadata[b"poseterior"])
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise InputError(f"not a Parquet file, or truncated ({error})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"damaged schema metadata ({error})") from None
-    shapes = fields.pop("shapes", None) if isinstance(fields, dict) else None
+        fields = _about(metadata[b"poseterior"])
+        table = file.read()
+    shapes = fields.pop("shapes", None)
     if not isinstance(shapes, dict):
         raise InputError("damaged schema metadata (no 'shapes')")
     for name in table.column_names:
-        column = table[name].combine_chunks()
+        if table.column_names.count(name) > 1:
+            raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
+        column = table[name]
         if column.null_count:
             raise InputError(f"{name}: has empty cells; the file is damaged, lift again")
-        if name not in shapes:
-            fields[name] = np.asarray(column.to_pylist()) if name == "file" else column.to_numpy()
-            continue
-        values = column.flatten().to_numpy(zero_copy_only=False)
-        try:
-            fields[name] = values.reshape(table.num_rows, *shapes[name])
-        except (ValueError, TypeError):
-            raise InputError(
-                f"{name}: {len(values)} numbers do not make {table.num_rows} rows of shape {shapes[name]}"
-            ) from None
+        if name == "file":
+            fields[name] = np.asarray(texts_of(column, name), np.str_)
+        elif name in shapes:
+            fields[name] = numbers_of(column, name, _shape(shapes[name], name), "biuf")
+        else:
+            fields[name] = numbers_of(column, name, (), "biuf")
     return fields
+
+
+def _about(raw: bytes) -> dict[str, Any]:
+    """The constants of a Parquet file."""
+    try:
+        fields = parse_json(raw.decode())
+    except (InputError, UnicodeDecodeError) as error:
+        raise InputError(f"damaged schema metadata ({reason(error)})") from None
+    if not isinstance(fields, dict):
+        raise InputError("damaged schema metadata (no 'shapes')")
+    return fields
+
+
+def _shape(value: Any, name: str) -> tuple[int, ...]:
+    whole = isinstance(value, list) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
+    if not whole or not value or len(value) > 4:
+        raise InputError(f"{name}: damaged schema metadata (its shape is {quote(value)}); lift again")
+    return tuple(value)
 
 
 # -- JSON ----------------------------------------------------------------------------------------------
@@ -222,12 +230,7 @@ def _save_json(fields: Fields, file: IO[bytes]) -> None:
 
 
 def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"not JSON, or truncated ({error})") from None
+    fields = read_json(path)
     if not isinstance(fields, dict):
         raise InputError(NOT_OURS.format(f"found a {type(fields).__name__}, not an object"))
     return fields

@@ -64,7 +64,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from .._version import __version__
+from ..files.checks import quote, reason
 from ..files.errors import InputError
+from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
 from .provenance import Provenance
@@ -176,11 +178,11 @@ class LiftResult(Provenance):
     def __post_init__(self) -> None:
         put = object.__setattr__
         if isinstance(self.joint_names, str) or not np.iterable(self.joint_names):
-            raise InputError(f"joint_names: expected a list of names, got {self.joint_names!r}")
+            raise InputError(f"joint_names: expected a list of names, got {quote(self.joint_names)}")
         if not isinstance(self.settings, Mapping):
-            raise InputError(f"settings: expected pairs of names and values, got {self.settings!r}")
+            raise InputError(f"settings: expected pairs of names and values, got {quote(self.settings)}")
         if self.seed is not None and (not isinstance(self.seed, (int, np.integer)) or self.seed < 0):
-            raise InputError(f"seed: expected a whole number from 0, or none; got {self.seed!r}")
+            raise InputError(f"seed: expected a whole number from 0, or none; got {quote(self.seed)}")
         put(self, "joint_names", tuple(str(name) for name in self.joint_names))
         put(self, "settings", {str(key): str(value) for key, value in self.settings.items()})
         put(self, "seed", None if self.seed is None else int(self.seed))
@@ -204,7 +206,7 @@ class LiftResult(Provenance):
         fixed = {"schema": SCHEMA, "units": UNITS, "axes": AXES, "origin": ORIGIN}
         for name, expected in fixed.items():
             if getattr(self, name) != expected:
-                raise InputError(f"{name}: expected {expected!r}, got {getattr(self, name)!r}")
+                raise InputError(f"{name}: expected {expected!r}, got {quote(getattr(self, name))}")
         if self.skeleton in SKELETONS and self.joint_names != SKELETONS[self.skeleton].joints:
             expected_names = ", ".join(SKELETONS[self.skeleton].joints)
             raise InputError(f"joint_names: skeleton {self.skeleton!r} has the joints {expected_names}")
@@ -212,7 +214,7 @@ class LiftResult(Provenance):
     def _check_region(self, absent: list[str]) -> None:
         _check_level(self.level)
         if not isinstance(self.calibrated, (bool, np.bool_)):
-            raise InputError(f"calibrated: expected true or false, got {self.calibrated!r}")
+            raise InputError(f"calibrated: expected true or false, got {quote(self.calibrated)}")
         object.__setattr__(self, "level", float(self.level))
         object.__setattr__(self, "calibrated", bool(self.calibrated))
         if absent and len(absent) < len(_REGION):
@@ -248,6 +250,13 @@ class LiftResult(Provenance):
             bad = np.isinf(values) if name in _MAY_BE_MISSING else ~np.isfinite(values)
             if bad.any():
                 self._refuse(name, values, bad, "a finite number")
+        spread = self.keypoint_covariance.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            area = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] * spread[..., 1, 0]
+            flat = self.visible & np.isfinite(spread).all((-2, -1)) & ~((area > 0) & (spread[..., 0, 0] > 0))
+        if flat.any():
+            expected = "a positive definite matrix, or visible=False"
+            self._refuse("keypoint_covariance", self.keypoint_covariance, flat[..., None, None], expected)
         hidden = np.isnan(self.keypoints).any(-1) & self.visible
         if hidden.any():
             self._refuse("keypoints", self.keypoints, hidden[..., None], "numbers, or visible=False")
@@ -394,7 +403,7 @@ class LiftResult(Provenance):
 def _check_level(level: Any) -> None:
     # As `poseterior.distributions.regions.check_level`, without importing torch: results are read without it.
     if isinstance(level, (bool, np.bool_)) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
-        raise InputError(f"level: expected a probability above 0 and below 1, e.g. 0.9, got {level!r}")
+        raise InputError(f"level: expected a probability above 0 and below 1, e.g. 0.9, got {quote(level)}")
 
 
 def _array(value: Any, name: str, dtype: type) -> np.ndarray:
@@ -404,7 +413,7 @@ def _array(value: Any, name: str, dtype: type) -> np.ndarray:
             raise ValueError(f"found {array.dtype}")
         return np.ascontiguousarray(array, dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name}: expected an array of {np.dtype(dtype).name} ({error})") from None
+        raise InputError(f"{name}: expected an array of {np.dtype(dtype).name} ({reason(error)})") from None
 
 
 def _strings(value: Any) -> np.ndarray:
@@ -429,11 +438,8 @@ def load_result(path: str | os.PathLike[str]) -> LiftResult:
         InputError: the file does not exist, is truncated, was not written by poseterior, or has another
             schema version; the message names the file and the field.
     """
-    fields = read_fields(path)
-    try:
-        return _build(fields)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    with reading(path, "the file is damaged, lift again"):
+        return _build(read_fields(path))
 
 
 def _build(fields: dict[str, Any]) -> LiftResult:
@@ -442,8 +448,9 @@ def _build(fields: dict[str, Any]) -> LiftResult:
         raise InputError(NOT_OURS.format("no field 'schema' that says so"))
     if schema not in (SCHEMA, _SCHEMA_1):
         raise InputError(
-            f"has the layout {schema!r}, this version of poseterior ({__version__}) reads {_SCHEMA_1!r} and {SCHEMA!r};"
-            f" it was written by version {fields.get('version')}: use that version, or lift again"
+            f"has the layout {quote(schema)}, this version of poseterior ({__version__}) reads {_SCHEMA_1!r} and "
+            f"{SCHEMA!r};"
+            f" it was written by version {quote(fields.get('version'))}: use that version, or lift again"
         )
     names = {"file", *_ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())
     fields = _with_empty_arrays(fields, names)

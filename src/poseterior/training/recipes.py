@@ -19,7 +19,9 @@ import yaml
 
 from ..data.labels.simulated import LabelConfig
 from ..data.simulation.simulator import SimulatorConfig
+from ..files.checks import cut, quote, reason
 from ..files.errors import InputError
+from ..files.reading import reading
 from ..files.settings import ABOVE_ZERO, Settings, check_settings, is_number, number, whole
 
 
@@ -32,6 +34,11 @@ _Loader.add_implicit_resolver(
 )
 
 __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
+
+#: Characters of a recipe, parts (names, numbers, lists ...) of it, and how deep they may be within each other.
+_LONGEST, _MOST_PARTS, _DEEPEST = 10**6, 100_000, 20
+#: Largest values of a schedule: what a machine can hold, and a life is long enough for.
+_MOST = dict.fromkeys(("steps", "warmup", "log_every", "save_every", "validate_every"), 10**9) | {"batch": 2**20}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +87,16 @@ class Schedule(Settings):
             number(value, name, 0)
         for field, least in (("steps", 1), ("batch", 1), ("log_every", 1), ("save_every", 1), ("batch", 2)):
             whole(*self._named(field), least, expected=f"at least {least}")
+        for field, most in _MOST.items():
+            value, name = self._named(field)
+            if value > most:
+                raise InputError(f"{name}: expected at most {most:,}, got {quote(value)}")
         for field in ("average", "beta1", "beta2"):
             value, name = self._named(field)
             if value >= 1:
                 raise InputError(f"{name}: expected less than 1, got {value}")
         if self.seed >= 2**32:
-            raise InputError(f"schedule.seed: expected less than 2^32, got {self.seed}")
+            raise InputError(f"schedule.seed: expected less than 2^32, got {quote(self.seed)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,11 +180,49 @@ def _found(name: str, beside: Path, extended: bool) -> tuple[str, str, Path]:
         raise InputError(f"{name}: neither a file nor a shipped recipe; shipped: {known}") from None
 
 
-def _parsed(text: str, name: str) -> dict[str, Any]:
+def _loaded(text: str) -> Any:
+    """What YAML says, within limits.
+
+    Raises:
+        InputError: no YAML, nested too deeply, or too much of it: YAML can name a part and repeat it, and so on.
+    """
+    if len(text) > _LONGEST:
+        raise InputError(f"has {len(text):,} characters; a recipe has at most {_LONGEST:,}")
     try:
         values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise InputError(f"{name}: not YAML ({error})") from None
+        raise InputError(f"not YAML ({_said(error)})") from None
+    except RecursionError:
+        raise InputError("not YAML (nested too deeply)") from None
+    except Exception as error:  # of a date that there is not, a number of thousands of digits ...
+        raise InputError(f"not YAML ({reason(error)})") from None
+    _refuse_too_much(values)
+    return values
+
+
+def _said(error: yaml.YAMLError) -> str:
+    return cut(" ".join(str(error).split()))
+
+
+def _refuse_too_much(values: Any) -> None:
+    """Refuse what has too many parts, or parts within parts that go too deep, before it is copied."""
+    queue = [(values, 0)]
+    count = 0
+    while queue:
+        value, depth = queue.pop()
+        count += 1
+        if count > _MOST_PARTS or depth > _DEEPEST:
+            many = f"more than {_MOST_PARTS:,} parts" if count > _MOST_PARTS else f"parts more than {_DEEPEST} deep"
+            raise InputError(f"holds {many}; no recipe has as many")
+        if isinstance(value, dict):
+            queue += [(part, depth + 1) for part in (*value, *value.values())]
+        elif isinstance(value, list | tuple | set):
+            queue += [(part, depth + 1) for part in value]
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
+    with reading(name):
+        values = _loaded(text)
     if not isinstance(values, dict):
         raise InputError(f"{name}: expected a mapping with lifter, objectives, data, simulator, schedule")
     return values
@@ -219,7 +268,7 @@ def _inherited(name: str, beside: Path, children: tuple[tuple[str, str], ...] = 
         return values
     parent = values.pop("extends")
     if not isinstance(parent, str):
-        raise InputError(f"{name}: extends: expected the name or the path of one recipe, got {parent!r}")
+        raise InputError(f"{name}: extends: expected the name or the path of one recipe, got {quote(parent)}")
     base = _inherited(parent, folder, (*children, (key, name)))
     base.pop("name", None)  # a recipe's own name is its file's
     return _merged(base, values)
@@ -231,9 +280,9 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     if not equals or not key:
         raise InputError(f"{assignment!r}: expected key=value, for example schedule.steps=2000")
     try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        raise InputError(f"{assignment!r}: the value is not YAML") from None
+        value = _loaded(text)
+    except InputError as error:
+        raise InputError(f"{quote(assignment)}: the value is {error!s}") from None
     *path, last = {"data": "data.stores", "steps": "schedule.steps", "init": "lifter.init"}.get(key, key).split(".")
     place: Any = values
     for part in path:
@@ -256,8 +305,8 @@ def _section(values: dict[str, Any], name: str, known: Sequence[str]) -> dict[st
 
 def _lifter_section(values: dict[str, Any], name: str) -> dict[str, Any]:
     lifter = values.get("lifter")
-    if not isinstance(lifter, dict) or "method" not in lifter:
-        raise InputError(f"{name}: lifter: expected a mapping with 'method'")
+    if not isinstance(lifter, dict) or not isinstance(lifter.get("method"), str):
+        raise InputError(f"{name}: lifter: expected a mapping with 'method', a name")
     if "network" in lifter:
         method = str(lifter["method"]).removesuffix("-published")
         raise InputError(
@@ -269,18 +318,18 @@ def _lifter_section(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _objectives_section(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
     objectives = values.get("objectives")
-    fine = isinstance(objectives, list) and all(isinstance(o, dict) and "name" in o for o in objectives)
-    if not fine or not objectives:
+    listed = objectives if isinstance(objectives, list) else []
+    if not listed or not all(isinstance(o, dict) and isinstance(o.get("name"), str) for o in listed):
         raise InputError(f"{name}: objectives: expected a list of mappings with 'name'")
-    for o in objectives:
+    for o in listed:
         number(o.get("weight", 1.0), f"objectives: {o['name']}: weight")
-    return objectives
+    return listed
 
 
 def _one_path(data: dict[str, Any], name: str) -> str | None:
     path = data.get(name)
     if path is not None and not isinstance(path, str):
-        raise InputError(f"data.{name}: expected the path of one file, got {path!r}")
+        raise InputError(f"data.{name}: expected the path of one file, got {quote(path)}")
     return path
 
 
@@ -289,12 +338,14 @@ def _data_section(values: dict[str, Any]) -> dict[str, Any]:
     data = _section(values, "data", ("stores", "fps", "validation", "observations", "views", "labels"))
     validation = data.get("validation", 0.1)
     if not is_number(validation) or not 0 <= validation < 1:
-        raise InputError(f"data.validation: expected 0 to below 1, got {validation!r}")
+        raise InputError(f"data.validation: expected 0 to below 1, got {quote(validation)}")
     stores, observations, label_file = (
         data.get("stores") or (),
         _one_path(data, "observations"),
         _one_path(data, "labels"),
     )
+    if not isinstance(stores, str | list | tuple) or not all(isinstance(store, str) for store in stores):
+        raise InputError(f"data.stores: expected the path of a store, or a list of paths, got {quote(stores)}")
     if stores and observations is not None:
         raise InputError("data: give stores to simulate from or observations as they are, not both")
     if label_file is not None and observations is None:
@@ -319,13 +370,20 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
             the section and the known settings.
     """
     name = str(name_or_path)
+    if name in shipped_recipes():  # whose own text is right: what is wrong is in the changes
+        return _read(name, changes)
+    with reading(name):
+        return _read(name, changes)
+
+
+def _read(name: str, changes: Sequence[str]) -> Recipe:
     values = _inherited(name, Path())
     for change in changes:
         _assign(values, change)
     sections = ("name", "lifter", "objectives", "data", "labels", "simulator", "calibrate", "schedule")
     for key in values:
         if key not in sections:
-            raise InputError(f"{name}: unknown section {key!r}; known: {', '.join(sections)}")
+            raise InputError(f"{name}: unknown section {quote(key)}; known: {', '.join(sections)}")
     labels = _section(values, "labels", [f.name for f in dataclasses.fields(LabelConfig)])
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])

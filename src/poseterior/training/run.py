@@ -32,6 +32,7 @@ from ..files.errors import InputError
 from ..files.settings import whole
 from ..files.writing import atomic_write
 from ..lifters import Model, load_model, model_class
+from ..lifters.base import build_model
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, StoredObservations, split_observations
 from .module import LiftingModule, batch_generator
@@ -187,7 +188,7 @@ def build_lifter(settings: dict[str, Any]) -> Model:
     start = values.pop("init", None)
     cls = model_class(values.pop("method"))
     if start is None:
-        return cls(cls.config_class.from_dict(values))
+        return build_model(cls.name, values)
     model = load_model(start).requires_grad_(True).train()
     if not isinstance(model, cls):
         raise InputError(f"lifter.init: {start} holds a {model.name!r} lifter, the recipe names {cls.name!r}")

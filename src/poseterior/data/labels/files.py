@@ -25,6 +25,8 @@ import numpy as np
 
 from ...files.checks import as_list, as_object, describe, naming, number, numbers
 from ...files.errors import InputError
+from ...files.reading import reader
+from ...files.texts import read_json
 from ...files.writing import atomic_write
 from ...geometry.skeletons import SKELETONS, canonical_joint_name, get_skeleton
 from ..observations import ObservationSet
@@ -48,6 +50,7 @@ _SPLITS = ("train", "test")
 # -- the published JSON --------------------------------------------------------------------------------
 
 
+@reader()
 def read_published(path: str | os.PathLike[str], split: str | None = None) -> DepthLabels:
     """Labels of the published JSON, skeleton lsp14; image ids are the files' ``im_file``.
 
@@ -74,6 +77,7 @@ def read_published(path: str | os.PathLike[str], split: str | None = None) -> De
         )  # fmt: skip
 
 
+@reader()
 def read_published_keypoints(path: str | os.PathLike[str], split: str | None = None) -> ObservationSet:
     """Keypoints of the published JSON as observations in h36m17 without 3D poses, see `read_lsp`.
 
@@ -153,17 +157,7 @@ def write_published(labels: DepthLabels, path: str | os.PathLike[str]) -> None:
 
 
 def _load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError("no such file") from None
-    except UnicodeDecodeError:
-        raise InputError("not text; expected the published JSON of relative depth") from None
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not readable as JSON ({error})") from None
-    return as_object(data, "file", "joint_names", "images")
+    return as_object(read_json(Path(path)), "file", "joint_names", "images")
 
 
 def _joint_names(data: dict[str, Any]) -> list[str]:
@@ -239,6 +233,7 @@ def _text(value: Any, what: str) -> str:
 # -- CSV -----------------------------------------------------------------------------------------------
 
 
+@reader()
 def read_csv(path: str | os.PathLike[str], skeleton: str | None = None) -> DepthLabels:
     """Labels from a CSV file.
 

@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...files.checks import naming
+from ...files.checks import quote
 from ...files.errors import InputError
+from ...files.parquet import column_names, metadata_of, numbers_of, read_table, texts_of
+from ...files.reading import reader
 from ...files.writing import atomic_write
 from ...geometry.skeletons import get_skeleton
 from ...keypoints import PoseId
@@ -140,7 +142,7 @@ def _refuse(bad: np.ndarray, column: np.ndarray, name: str, expected: str) -> No
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            f"depth labels: row {row}: {name} is {column[row : row + 1].tolist()[0]!r}; expected {expected}"
+            f"depth labels: row {row}: {name} is {quote(column[row : row + 1].tolist()[0])}; expected {expected}"
         )
 
 
@@ -165,30 +167,31 @@ def save_labels(labels: DepthLabels, path: str | os.PathLike[str]) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
+@reader()
 def load_labels(path: str | os.PathLike[str]) -> DepthLabels:
     """Read what `save_labels` wrote.
 
     Raises:
         InputError: no such file, not Parquet, another content, or a row that `DepthLabels` refuses.
     """
-    where = os.fspath(path)
-    if Path(where).is_dir():
-        raise InputError(f"{where}: is a folder; expected a Parquet file of depth labels")
+    where = Path(path)
+    if where.is_dir():
+        raise InputError("is a folder; expected a Parquet file of depth labels")
     try:
-        table = pq.read_table(where)
-    except FileNotFoundError:
-        raise InputError(f"{where}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        remedy = "import .csv and .json with `poseterior labels import`"
-        raise InputError(f"{where}: not a readable Parquet file; {remedy} ({error})") from None
-    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+        table = read_table(where)
+    except InputError as error:
+        remedy = "; import .csv and .json with `poseterior labels import`" if where.exists() else ""
+        raise InputError(f"{error}{remedy}") from None
+    metadata = metadata_of(table.schema)
     if metadata.get("format") != _FORMAT:
-        raise InputError(f"{where}: not a file of depth labels; make one with `poseterior labels import`")
-    for name in _TYPES:
-        if name not in table.column_names:
-            raise InputError(f"{where}: the column {name!r} is missing; make the file anew")
+        raise InputError("not a file of depth labels; make one with `poseterior labels import`")
+    column_names(table.schema, tuple(_TYPES), "make the file anew")
+    columns: dict[str, Any] = {}
+    for name, kind in _TYPES.items():
         if table[name].null_count:
-            raise InputError(f"{where}: the column {name!r} has empty entries; make the file anew")
-    with naming(where):
-        columns = {name: table[name].to_numpy() for name in _TYPES}
-        return DepthLabels(**columns, skeleton=metadata.get("skeleton", ""))
+            raise InputError(f"the column {name!r} has empty entries; make the file anew")
+        if pa.types.is_string(kind):
+            columns[name] = np.array(texts_of(table[name], name), np.str_)
+        else:
+            columns[name] = numbers_of(table[name], name, kinds="fiu")
+    return DepthLabels(**columns, skeleton=metadata.get("skeleton", ""))

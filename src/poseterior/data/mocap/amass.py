@@ -7,7 +7,6 @@ differ from the subject's true ones by the difference in proportions; rotations 
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,13 @@ import roma
 import torch
 from numpy.typing import NDArray
 
+from ...files.checks import reason
 from ...files.errors import InputError
+from ...files.npz import read_arrays
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from .joint_tables import AMASS_SHANK, AMASS_THIGH
-from .motion import Motion, forward_kinematics_quaternion, snap_rate
+from .motion import Motion, checked, forward_kinematics_quaternion, snap_rate
 
 __all__ = [
     "REST_OFFSETS",
@@ -56,25 +58,15 @@ def _rest_offsets() -> NDArray[np.float64]:
 REST_OFFSETS: NDArray[np.float64] = _rest_offsets()
 
 
-def _checked_size(path: Path) -> None:
-    """Refuse an archive whose array headers claim more than the archive holds, before memory is reserved."""
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if not info.filename.endswith(".npy"):
-                continue
-            with archive.open(info) as member:
-                version = np.lib.format.read_magic(member)
-                reader = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }
-                if version not in reader:
-                    raise ValueError(f"array {info.filename!r} has npy version {version}")
-                shape, _, dtype = reader[version](member)
-                if not dtype.hasobject and int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > info.file_size:
-                    raise ValueError(f"array {info.filename!r} claims shape {shape}, more than the file holds")
+#: Arrays that are read, and the kinds of number (NumPy's dtype.kind) that they may hold.
+_NUMBERS = dict.fromkeys(
+    ("poses", "root_orient", "pose_body", "trans", "mocap_framerate", "mocap_frame_rate"), "fiubcU"
+)
+#: Beyond this no axis-angle vector (radians) and no place (metres) is meant.
+_LARGEST_TURN, _LARGEST_PLACE = 1e4, 1e6
 
 
+@reader()
 def read_amass(path: str | Path) -> Motion:
     """Read an AMASS npz file.
 
@@ -90,26 +82,13 @@ def read_amass(path: str | Path) -> Motion:
     """
     path = Path(path)
     try:
-        _checked_size(path)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {
-                name: archive[name]
-                for name in (
-                    "poses",
-                    "root_orient",
-                    "pose_body",
-                    "trans",
-                    "mocap_framerate",
-                    "mocap_frame_rate",
-                )
-                if name in archive.files
-            }
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if "allow_pickle" in str(error):
+        arrays = read_arrays(path, _NUMBERS)
+    except (InputError, FileNotFoundError) as error:
+        if "Python objects" in str(error):
             raise InputError(
                 f"{path}: an array holds pickled objects, which are never read; save it as plain numbers"
             ) from None
-        raise InputError(f"{path}: not a readable npz file ({error})") from None
+        raise InputError(f"{path}: not a readable npz file ({reason(error)})") from None
 
     if "poses" not in arrays and {"root_orient", "pose_body"} <= set(arrays):
         poses = np.concatenate([np.atleast_2d(arrays["root_orient"]), np.atleast_2d(arrays["pose_body"])], axis=-1)
@@ -128,7 +107,7 @@ def read_amass(path: str | Path) -> Motion:
     if trans.shape != (len(poses), 3):
         raise InputError(f"{path}: 'trans' has shape {trans.shape}; expected ({len(poses)}, 3)")
     body = poses[:, :66].astype(np.float64).reshape(len(poses), 22, 3)
-    _refuse_nan(path, body, trans)
+    _refuse_no_places(path, body, trans)
     rate = arrays.get("mocap_frame_rate", arrays.get("mocap_framerate"))
     if rate is None:
         raise InputError(f"{path}: no 'mocap_framerate' (or 'mocap_frame_rate'); the frame rate is unknown")
@@ -145,17 +124,21 @@ def read_amass(path: str | Path) -> Motion:
     turns[root] = roma.quat_product(upright, turns[root])
     skeleton = SKELETONS["smpl22"]
     positions, orientations = forward_kinematics_quaternion(skeleton.parents, translations, turns)
-    return Motion(skeleton.joints, skeleton.parents, positions, orientations, snap_rate(1.0 / float(rate.item())))
+    motion = Motion(skeleton.joints, skeleton.parents, positions, orientations, snap_rate(1.0 / float(rate.item())))
+    return checked(motion, path)
 
 
-def _refuse_nan(path: Path, body: NDArray[np.float64], trans: NDArray[np.float64]) -> None:
-    bad = ~np.isfinite(body).all(-1)
+def _refuse_no_places(path: Path, body: NDArray[np.float64], trans: NDArray[np.float64]) -> None:
+    bad = ~(np.abs(body) <= _LARGEST_TURN).all(-1)
     if bad.any():
         frame, joint = np.argwhere(bad)[0]
         raise InputError(
-            f"{path}: 'poses' of frame {frame}, joint {SKELETONS['smpl22'].joints[joint]!r} is not finite; "
+            f"{path}: 'poses' of frame {frame}, joint {SKELETONS['smpl22'].joints[joint]!r} is not finite, or "
+            f"beyond {_LARGEST_TURN:g} radians; drop those frames first"
+        )
+    bad = ~(np.abs(trans) <= _LARGEST_PLACE).all(-1)
+    if bad.any():
+        raise InputError(
+            f"{path}: 'trans' of frame {int(bad.argmax())} is not finite, or beyond {_LARGEST_PLACE:g} m; "
             "drop those frames first"
         )
-    bad = ~np.isfinite(trans).all(-1)
-    if bad.any():
-        raise InputError(f"{path}: 'trans' of frame {int(bad.argmax())} is not finite; drop those frames first")

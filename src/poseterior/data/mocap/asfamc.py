@@ -16,8 +16,10 @@ import numpy as np
 import roma
 import torch
 
+from ...files.checks import quote
 from ...files.errors import InputError
-from .motion import Motion, euler_to_quaternion, forward_kinematics_quaternion
+from ...files.reading import reader
+from .motion import Motion, checked, euler_to_quaternion, forward_kinematics_quaternion
 
 __all__ = [
     "AsfSkeleton",
@@ -77,13 +79,13 @@ def _numbers(words: list[str], count: int, where: str) -> tuple[float, ...]:
     except ValueError:
         values = ()
     if len(values) != count or not np.isfinite(values).all():
-        raise InputError(f"{where}: expected {count} finite number(s), found {' '.join(words) or 'nothing'!r}")
+        raise InputError(f"{where}: expected {count} finite number(s), found {quote(' '.join(words) or 'nothing')}")
     return values
 
 
 def _order(word: str, where: str) -> tuple[int, ...]:
     if sorted(word.lower()) != ["x", "y", "z"]:
-        raise InputError(f"{where}: rotation order {word!r}; expected a permutation of XYZ")
+        raise InputError(f"{where}: rotation order {quote(word)}; expected a permutation of XYZ")
     return tuple(_AXES[letter] for letter in word.lower())
 
 
@@ -104,6 +106,7 @@ def _sections(path: Path) -> dict[str, list[tuple[int, str]]]:
     return sections
 
 
+@reader()
 def read_asf(path: str | Path) -> AsfSkeleton:
     """Read an ASF skeleton.
 
@@ -153,7 +156,7 @@ def read_asf(path: str | Path) -> AsfSkeleton:
         elif key == "end":
             bone = _bone(fields, number, path, unit, to_radians)
             if bone.name in raw:
-                raise InputError(f"{path}, line {number}: bone {bone.name!r} appears twice")
+                raise InputError(f"{path}, line {number}: bone {quote(bone.name)} appears twice")
             raw[bone.name] = bone
         elif not key.startswith("("):  # further lines of `limits`
             fields[key] = (number, words)
@@ -165,7 +168,7 @@ def read_asf(path: str | Path) -> AsfSkeleton:
         for child in children:
             if parent not in bones or child not in raw or child in bones:
                 raise InputError(
-                    f"{path}, line {number}: hierarchy {line!r}: each bone must be defined in ':bonedata' and "
+                    f"{path}, line {number}: hierarchy {quote(line)}: each bone must be defined in ':bonedata' and "
                     "hang once below a bone that came before"
                 )
             bone = raw[child]
@@ -181,7 +184,7 @@ def _triple(values: tuple[float, ...], scale: float) -> tuple[float, float, floa
 def _check_dof(dof: tuple[str, ...], path: Path, line: int, bone: str) -> tuple[str, ...]:
     unknown = [word for word in dof if word not in ("tx", "ty", "tz", "rx", "ry", "rz", "l")]
     if unknown:
-        raise InputError(f"{path}, line {line}: bone {bone!r}: unknown degree of freedom {unknown[0]!r}")
+        raise InputError(f"{path}, line {line}: bone {bone!r}: unknown degree of freedom {quote(unknown[0])}")
     return dof
 
 
@@ -224,7 +227,7 @@ def _read_frames(path: Path, skeleton: AsfSkeleton) -> dict[str, np.ndarray]:
             continue
         if name not in needed:
             raise InputError(
-                f"{path}, line {number}: bone {name!r} has no degrees of freedom in skeleton {skeleton.name!r}; "
+                f"{path}, line {number}: bone {quote(name)} has no degrees of freedom in skeleton {skeleton.name!r}; "
                 "the AMC belongs to another ASF"
             )
         if len(words) != needed[name] or len(values[name]) != frames - 1:
@@ -254,6 +257,7 @@ def _complete(values: dict[str, list[list[str]]], frames: int, path: Path, label
         raise InputError(f"{path}: frame {label}: no values for bone {short[0]!r}; the file may be truncated")
 
 
+@reader()
 def read_amc(path: str | Path, skeleton: AsfSkeleton | str | Path, fps: float = 120.0) -> Motion:
     """Read an AMC motion and run its forward kinematics.
 
@@ -305,7 +309,7 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton | str | Path, fps: float = 
         translations.append(step if bone.parent < 0 else roma.quat_action(rotations[-1], step))
     parents = tuple(bone.parent for bone in skeleton.bones)
     positions, orientations = forward_kinematics_quaternion(parents, translations, rotations)
-    return Motion(skeleton.joints, parents, positions, orientations, fps)
+    return checked(Motion(skeleton.joints, parents, positions, orientations, fps), path)
 
 
 def find_asf(amc: str | Path) -> Path:

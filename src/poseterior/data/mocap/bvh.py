@@ -19,9 +19,11 @@ import roma
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ...files.checks import quote
 from ...files.errors import InputError
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
-from .motion import Array, Motion, euler_to_quaternion, forward_kinematics_quaternion, snap_rate
+from .motion import Array, Motion, checked, euler_to_quaternion, forward_kinematics_quaternion, snap_rate
 
 __all__ = [
     "END_SITES",
@@ -72,16 +74,16 @@ class _Tokens:
 
     def expect(self, word: str) -> None:
         if self.peek().lower() != word:
-            raise self.fail(f"expected {word!r}, found {self.peek()!r}")
+            raise self.fail(f"expected {word!r}, found {quote(self.peek())}")
         self.at += 1
 
     def number(self, what: str) -> float:
         try:
             value = float(self.peek())
         except ValueError:
-            raise self.fail(f"{what}: expected a number, found {self.peek()!r}") from None
+            raise self.fail(f"{what}: expected a number, found {quote(self.peek())}") from None
         if not np.isfinite(value):
-            raise self.fail(f"{what}: expected a finite number, found {self.peek()!r}")
+            raise self.fail(f"{what}: expected a finite number, found {quote(self.peek())}")
         self.at += 1
         return value
 
@@ -104,11 +106,11 @@ def _parse_hierarchy(text: str, path: Path) -> list[_Node]:
             # a joint name may hold spaces; an end site has no name of its own
             name = " ".join(words) if word != "end" else _end_name(nodes, parent)
             if any(node.name == name for node in nodes):
-                raise tokens.fail(f"joint {name!r} appears twice; joints need distinct names")
+                raise tokens.fail(f"joint {quote(name)} appears twice; joints need distinct names")
             nodes.append(_Node(name, parent))
             open_nodes.append(len(nodes) - 1)
         elif not open_nodes:
-            raise tokens.fail(f"expected ROOT or MOTION, found {word!r}")
+            raise tokens.fail(f"expected ROOT or MOTION, found {quote(word)}")
         elif word == "}":
             open_nodes.pop()
         elif word == "offset":
@@ -119,7 +121,7 @@ def _parse_hierarchy(text: str, path: Path) -> list[_Node]:
             count = int(tokens.number(f"channel count of {node.name!r}"))
             node.channels = [_channel(tokens, node.name) for _ in range(count)]
         else:
-            raise tokens.fail(f"unknown word {word!r} in the hierarchy")
+            raise tokens.fail(f"unknown word {quote(word)} in the hierarchy")
     if open_nodes:
         raise tokens.fail(f"joint {nodes[open_nodes[-1]].name!r} has no closing brace; the file may be truncated")
     if not nodes:
@@ -137,7 +139,8 @@ def _channel(tokens: _Tokens, joint: str) -> tuple[str, int]:
     match = re.fullmatch(r"([xyz])(position|rotation)", tokens.peek().lower())
     if match is None:
         raise tokens.fail(
-            f"channels of {joint!r}: found {tokens.peek()!r}; expected Xposition … Zposition, Xrotation … Zrotation"
+            f"channels of {quote(joint)}: "
+            f"found {quote(tokens.peek())}; expected Xposition … Zposition, Xrotation … Zrotation"
         )
     tokens.at += 1
     return match.group(2), _AXES[match.group(1)]
@@ -155,7 +158,7 @@ def _parse_motion(text: str, first_line: int, columns: int, path: Path) -> tuple
     try:
         frames, frame_time = int(frames_match.group(1)), float(time_match.group(1))
     except ValueError:
-        found = f"{frames_match.group(1)!r}, {time_match.group(1)!r}"
+        found = f"{quote(frames_match.group(1))}, {quote(time_match.group(1))}"
         raise InputError(f"{path}: 'Frames:' and 'Frame Time:' need numbers, found {found}") from None
     if not (np.isfinite(frame_time) and frame_time > 0):
         raise InputError(f"{path}: frame time {frame_time} s; expected a positive number")
@@ -187,6 +190,7 @@ def _refuse_word(body: str, line: int, path: Path) -> None:
                 raise InputError(f"{path}, line {number}: expected a number, found {word[:40]!r}") from None
 
 
+@reader()
 def read_bvh(path: str | Path) -> Motion:
     """Read a BVH file and run its forward kinematics.
 
@@ -240,7 +244,9 @@ def read_bvh(path: str | Path) -> Motion:
         rotations.append(euler_to_quaternion(torch.deg2rad(data[:, turns]), axes) if turns else None)
     parents = tuple(node.parent for node in nodes)
     positions, orientations = forward_kinematics_quaternion(parents, translations, rotations)
-    return Motion(tuple(node.name for node in nodes), parents, positions, orientations, snap_rate(frame_time))
+    return checked(
+        Motion(tuple(node.name for node in nodes), parents, positions, orientations, snap_rate(frame_time)), path
+    )
 
 
 # -- writing ---------------------------------------------------------------------------------------------

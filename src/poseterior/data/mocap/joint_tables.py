@@ -67,6 +67,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from ...files.checks import cut
 from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
 from .motion import Motion
@@ -335,7 +336,7 @@ def detect_table(motion: Motion, file: str | Path, names: tuple[str, ...] = tupl
     lacking = sorted(TABLES[closest].needs - joints)
     raise InputError(
         f"{file}: no joint table for this skeleton; the closest, {closest!r}, misses {', '.join(lacking[:6])}"
-        f"{' …' if len(lacking) > 6 else ''}. The file has: {', '.join(motion.joints[:12])}"
+        f"{' …' if len(lacking) > 6 else ''}. The file has: {cut(', '.join(motion.joints[:12]))}"
         f"{' …' if len(motion.joints) > 12 else ''}. Pass a JointTable of your own to import_mocap(table=…)"
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import roma
@@ -14,8 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...files.checks import quote
+from ...files.errors import InputError
+
 __all__ = [
     "Motion",
+    "checked",
     "euler_to_quaternion",
     "forward_kinematics_quaternion",
     "snap_rate",
@@ -45,6 +50,28 @@ class Motion:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+
+#: No joint is farther away than this, in whatever unit; and no file has frames faster or slower than these (Hz).
+_FARTHEST, _SLOWEST, _FASTEST = 1e9, 1e-3, 1e6
+
+
+def checked(motion: Motion, path: Path) -> Motion:
+    """The motion, if its numbers are numbers that a body can have.
+
+    Raises:
+        InputError: a place or a turn that is not finite, or out of all bounds (names frame and joint), or such a rate.
+    """
+    if not _SLOWEST <= motion.fps <= _FASTEST:
+        raise InputError(f"{path}: has {motion.fps:g} frames per second; expected {_SLOWEST:g} to {_FASTEST:g}")
+    bad = ~(np.abs(motion.positions) <= _FARTHEST).all(-1) | ~np.isfinite(motion.orientations).all(-1)
+    if bad.any():
+        frame, joint = np.argwhere(bad)[0]
+        raise InputError(
+            f"{path}: frame {frame}, joint {quote(motion.joints[joint])} is at "
+            f"{motion.positions[frame, joint].tolist()}; expected a place that a body can have"
+        )
+    return motion
 
 
 def snap_rate(frame_time: float) -> float:

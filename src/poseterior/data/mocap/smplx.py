@@ -10,7 +10,6 @@ That rest pose is not quite our T-pose: the legs are spread (`poseterior.data.mo
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...files.errors import InputError
+from ...files.npz import read_arrays
 from ...files.pickles import read_pickle
+from ...files.reading import reader
 from ...geometry.body import SMPL25
 from ...geometry.body import rest_offsets as our_rest_offsets
 from ...geometry.skeletons import SKELETONS
-from .amass import _checked_size
 from .joint_tables import TABLES
 
 __all__ = [
@@ -39,6 +39,9 @@ _SMPL = SKELETONS["smpl22"]
 #: The arrays that the joints need, and their number of axes; and those that the surface needs besides.
 _JOINT_ARRAYS = {"v_template": 2, "shapedirs": 3, "J_regressor": 2, "kintree_table": 2}
 _MESH_ARRAYS = {"posedirs": 3, "weights": 2, "f": 2}
+
+#: No number of a body is beyond this (a joint's parent may be 2^32 - 1 where it has none).
+_LARGEST = 1e10
 
 #: SMPL-X has 55 joints; its ``shapedirs`` end with expressions: 100 after 300 shapes, or 10 after 10.
 _SMPLX_JOINTS, _SMPLX_SHAPES = 55, 300
@@ -72,12 +75,10 @@ def smpl_rotations(rotations: Float[Tensor, "*batch 22 3 3"]) -> Float[Tensor, "
 def _arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
     if path.suffix.lower() == ".npz":
         try:
-            _checked_size(path)
             # only the arrays that are named: SMPL-X files hold pickled objects besides
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in names if name in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if "allow_pickle" in str(error):
+            return read_arrays(path, dict.fromkeys(names, "biufcU"))
+        except (InputError, FileNotFoundError) as error:
+            if "Python objects" in str(error):
                 raise InputError(f"{path}: an array holds pickled objects; {_CONVERT}") from None
             raise InputError(f"{path}: not a readable npz file ({error})") from None
     if path.suffix.lower() != ".pkl":
@@ -104,10 +105,14 @@ def _read_model(path: Path, wanted: dict[str, int]) -> dict[str, Tensor]:
         array = np.asarray(found[name])
         if array.dtype.kind not in "fiu" or array.ndim != axes:
             raise InputError(f"{path}: {name!r} is {array.dtype} of shape {array.shape}; expected numbers, {axes} axes")
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: {name!r} has values that are not finite; get the file anew")
+        if not (np.abs(array.astype(np.float64)) <= _LARGEST).all():
+            raise InputError(
+                f"{path}: {name!r} has values that are not finite, or beyond {_LARGEST:g}; get the file anew"
+            )
         model[name] = torch.from_numpy(array.astype(np.float64))
     joints, vertices = model["J_regressor"].shape
+    if joints < len(_SMPL) or not vertices:
+        raise InputError(f"{path}: 'J_regressor' has shape {(joints, vertices)}; expected at least 22 joints")
     shapes = {
         "v_template": (vertices, 3), "shapedirs": (vertices, 3, None), "kintree_table": (2, joints),
         "posedirs": (vertices, 3, 9 * (joints - 1)), "weights": (vertices, joints), "f": (None, 3),
@@ -154,6 +159,7 @@ def _rest_joints(path: Path, model: dict[str, Tensor], shape: Tensor) -> Float[T
     return joints
 
 
+@reader()
 def read_smpl_body(path: str | Path, betas: Sequence[float] | Tensor | None = None) -> Float[Tensor, "25 3"]:
     """The rest body of an SMPL, SMPL-H or SMPL-X model file.
 
@@ -188,6 +194,7 @@ def read_smpl_body(path: str | Path, betas: Sequence[float] | Tensor | None = No
     return offsets.float()
 
 
+@reader()
 def pose_mesh(
     path: str | Path,
     rotations: Float[Tensor, "*batch 22 3 3"],

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.pickles import read_pickle
+from ...files.reading import reader
 from ...geometry.linalg import ellipse_covariance
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D, PoseId
@@ -126,6 +127,7 @@ def cdf_file(folder: str | Path, recording: Recording) -> Path:
     )
 
 
+@reader()
 def read_positions(path: str | Path) -> Float[NDArray[np.float64], "frames 17 3"]:
     """Read a ``D3_Positions_mono`` CDF file: h36m17 joints, metres, camera axes (x right, y down, z forward).
 
@@ -301,6 +303,7 @@ def _keypoints(xy: NDArray[np.float64], fits: NDArray[np.float64], ids: list[Pos
     return Keypoints2D(all_xy, covariance=covariance, visible=all_seen, amplitude=amplitude, ids=ids)
 
 
+@reader()
 def read_h36m(detections: str | Path, folder: str | Path | None = None, split: str = "train") -> ObservationSet:
     """Human3.6M as observations: detected keypoints, what the detector was unsure of, and the true pose.
 

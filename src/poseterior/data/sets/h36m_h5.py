@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.hdf5 import open_h5, read_numbers
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
@@ -45,6 +46,7 @@ _CAMERAS = (1, 2, 3, 4)
 _UNDETECTED = ("S11", "Directions", "54138969")
 
 
+@reader()
 def read_h36m_h5(folder: str | Path, split: str = "train", detections: str = "none", every: int = 1) -> ObservationSet:
     """Human3.6M as observations: every recording of the split's subjects, seen by the four cameras.
 

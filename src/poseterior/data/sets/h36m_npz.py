@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.pickles import read_npz_dictionary
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
@@ -73,6 +74,7 @@ class _View(NamedTuple):
     keypoints: Keypoints2D
 
 
+@reader()
 def read_h36m_npz(
     folder: str | Path, split: str = "train", detections: str = _GROUND_TRUTH, every: int = 1
 ) -> ObservationSet:

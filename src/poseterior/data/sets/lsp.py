@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.images import image_size
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
@@ -43,6 +44,7 @@ OCCLUDED_CONFIDENCE = 0.5
 _TRAINING = 1000
 
 
+@reader()
 def read_lsp(folder: str | Path, split: str = "train") -> ObservationSet:
     """LSP or LSP extended as observations without 3D poses.
 

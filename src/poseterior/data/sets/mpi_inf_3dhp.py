@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.hdf5 import open_h5, read_numbers
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..mocap.joint_tables import MPI17_AS_H36M17, as_h36m17
@@ -62,6 +63,7 @@ class _Sequence(NamedTuple):
     activity: NDArray[np.int64]
 
 
+@reader()
 def read_mpi_inf_3dhp(folder: str | Path, every: int = 1) -> ObservationSet:
     """The test set of MPI-INF-3DHP as observations: its valid frames.
 

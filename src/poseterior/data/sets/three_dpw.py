@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.pickles import read_pickle
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ...keypoints.formats.openpose import COCO18
@@ -45,6 +46,7 @@ DETECTIONS = ("openpose", "none")
 _NEAREST = 0.05
 
 
+@reader()
 def read_3dpw(folder: str | Path, split: str = "train", detections: str = "openpose", every: int = 1) -> ObservationSet:
     """3DPW as observations: every person of a split, where the camera's pose is valid.
 

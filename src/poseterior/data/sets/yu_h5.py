@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.hdf5 import open_h5, read_numbers, read_texts
+from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import MAXIMUM_COORDINATE, MINIMUM_SPREAD_PX, Keypoints2D, PoseId
 from ..observations import Observations, ObservationSet
@@ -97,6 +98,7 @@ class _Name(NamedTuple):
     camera: str
 
 
+@reader()
 def read_yu_h5(path: str | Path, detections: str = "gt") -> ObservationSet:
     """A file of Yu et al. as observations, sorted by clip and frame; the file is only read.
 

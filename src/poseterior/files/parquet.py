@@ -1,0 +1,192 @@
+"""Parquet files: opened within limits, their columns as arrays of the type and length that is expected."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .checks import quote, reason
+from .errors import InputError
+
+__all__ = ["column_names", "metadata_of", "numbers_of", "open_parquet", "read_table", "texts_of"]
+
+#: A file may claim to hold this many bytes of values, and beyond no more than this times its own size.
+FREE_BYTES = 1024**3
+MAXIMUM_RATIO = 1000
+
+
+def open_parquet(path: str | os.PathLike[str]) -> pq.ParquetFile:
+    """A Parquet file, of which nothing but the end was read; close it, or use it as a context manager.
+
+    Raises:
+        InputError: no such file, not Parquet, or one that claims to unpack out of all proportion. The message does
+            not name the file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("is a folder; expected a Parquet file")
+    if not path.exists():
+        raise InputError("no such file")
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"not a readable Parquet file ({reason(error)})") from None
+    try:
+        _check_claims(file, path.stat().st_size)
+    except InputError:
+        file.close()
+        raise
+    return file
+
+
+def _check_claims(file: pq.ParquetFile, size: int) -> None:
+    """Refuse a file before anything of the size that it claims is allocated.
+
+    What a file says of its single columns is not asked for: pyarrow ends the process where that is damaged.
+    """
+    metadata = file.metadata
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    rows, packed = [group.num_rows for group in groups], [group.total_byte_size for group in groups]
+    if min([metadata.num_rows, *rows, *packed]) < 0 or sum(rows) != metadata.num_rows:
+        raise InputError("not a readable Parquet file (its numbers of rows do not add up)")
+    claimed = max(8 * metadata.num_rows * sum(map(_width, file.schema_arrow.types)), sum(packed))
+    if claimed > FREE_BYTES and claimed > MAXIMUM_RATIO * size:
+        raise InputError(f"{size:,} bytes claim to unpack to {claimed:,}; refused as a decompression bomb")
+
+
+def _width(type_: pa.DataType) -> int:
+    """Values in a row of a column, as far as its type says."""
+    return type_.list_size * _width(type_.value_type) if pa.types.is_fixed_size_list(type_) else 1
+
+
+def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """A whole Parquet file, or some of its columns.
+
+    Raises:
+        InputError: as `open_parquet`, or damaged further inside.
+    """
+    with open_parquet(path) as file:
+        try:
+            return file.read(None if columns is None else list(columns))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputError(f"not a readable Parquet file ({reason(error)})") from None
+
+
+def column_names(schema: pa.Schema, needed: Sequence[str], remedy: str) -> None:
+    """Refuse a schema that lacks a column, or has two of its name.
+
+    Raises:
+        InputError: names the column and the remedy.
+    """
+    for name in needed:
+        count = schema.names.count(name)
+        if count != 1:
+            raise InputError(f"the column {name!r} is {'missing' if not count else 'there twice'}; {remedy}")
+
+
+def metadata_of(schema: pa.Schema) -> dict[str, str]:
+    """The metadata of a schema as text; what has a name that is no text is nobody's and left out.
+
+    Raises:
+        InputError: a value that is not UTF-8.
+    """
+    found: dict[str, str] = {}
+    for key, value in (schema.metadata or {}).items():
+        name = key.decode(errors="ignore")
+        if name.encode() != key or name.startswith("ARROW:"):
+            continue
+        try:
+            found[name] = value.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"the schema's metadata {quote(name)} is not UTF-8 text (byte {error.start}); make the file anew"
+            ) from None
+    return found
+
+
+def numbers_of(
+    column: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] = (), kinds: str = "fiu"
+) -> NDArray[Any]:
+    """A column as an array ``(rows, *shape)``, with the column's own type of number.
+
+    Args:
+        column: of numbers, or of lists of ``prod(shape)`` numbers each, of fixed or of any length.
+        name: of the column, for messages.
+        shape: of a row.
+        kinds: of number (NumPy's dtype.kind); "b" are booleans.
+
+    Raises:
+        InputError: another type or length, or an empty cell; names the column, and the row of an empty cell.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+        if isinstance(column, pa.ChunkedArray):  # of no chunk at all
+            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    rows, count = len(column), math.prod(shape)
+    if shape:
+        lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        fixed = pa.types.is_fixed_size_list(column.type)
+        if not (lists or fixed) or (fixed and column.type.list_size != count):
+            raise InputError(f"column {name!r} holds {_short(column.type)}; expected lists of {count} numbers per row")
+        _refuse_nulls(column, name, rows)
+        if lists:
+            lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+            if (lengths != count).any():
+                row = int(np.argmax(lengths != count))
+                raise InputError(f"column {name!r}: row {row} holds {lengths[row]} numbers; expected {count}")
+        column = column.flatten()
+    kind = _kind(column.type)
+    if kind not in kinds:
+        raise InputError(f"column {name!r} holds {_short(column.type)}; expected {_EXPECTED.get(kinds, 'numbers')}")
+    _refuse_nulls(column, name, rows)
+    values = column.to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(values).reshape(rows, *shape)
+
+
+_EXPECTED = {"b": "true or false", "iu": "whole numbers", "f": "numbers with a decimal point"}
+
+
+def _kind(type_: pa.DataType) -> str:
+    if pa.types.is_boolean(type_):
+        return "b"
+    if pa.types.is_floating(type_):
+        return "f"
+    return "i" if pa.types.is_signed_integer(type_) else "u" if pa.types.is_unsigned_integer(type_) else "?"
+
+
+def _refuse_nulls(column: pa.Array, name: str, rows: int) -> None:
+    if column.null_count:
+        entry = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        row = entry * rows // max(1, len(column))
+        raise InputError(f"column {name!r}: row {row} has an empty cell; make the file anew")
+
+
+def texts_of(column: pa.Array | pa.ChunkedArray, name: str) -> list[str]:
+    """A column of text, which may be encoded as a dictionary.
+
+    Raises:
+        InputError: another type, an empty cell, or bytes that are not UTF-8; names the column.
+    """
+    type_ = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
+        raise InputError(f"column {name!r} holds {_short(column.type)}; expected text")
+    try:
+        found = column.to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"column {name!r} holds bytes that are not UTF-8 text ({error.reason})") from None
+    if None in found:
+        raise InputError(f"column {name!r}: row {found.index(None)} has an empty cell; make the file anew")
+    return found
+
+
+def _short(type_: pa.DataType) -> str:
+    text = str(type_)
+    return text if len(text) <= 80 else text[:79] + "…"
