@@ -188,6 +188,7 @@ class Lift:
         from rich.console import Console
 
         from ..files.errors import InputError
+        from ..files.extras import need
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
         from ..lifting.poses import lift
@@ -197,6 +198,7 @@ class Lift:
         from ._common import check_device, check_level
 
         film = self._check_folder(folder, out)
+        need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
         check_motion(self.fps, None, 1, self.samples)
         check_level(self.level)
         self._check_camera()

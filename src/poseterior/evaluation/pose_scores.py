@@ -6,19 +6,24 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..files.extras import later
 from ..files.writing import atomic_write
 from ..geometry.skeletons import SKELETONS
 from ..metrics import accuracy
 from .collect import REGION_LEVEL, Collected, groups_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:  # an extra: imported when a file is read or written
+    pa, pq = (later("parquet", name, "a file of scores") for name in ("pyarrow", "pyarrow.parquet"))
 
 __all__ = ["PoseScores", "load_pose_scores", "pose_scores", "save_pose_scores"]
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..files.checks import Array
 from ..files.errors import InputError
+from ..files.extras import installed
 from ..files.npz import NPY_MAGIC, ZIP_MAGIC, check_header, load_entry, open_npz
 
 __all__ = ["ArrayFile", "UnknownContent", "first_entry", "innermost", "kind_of", "read_document"]
@@ -148,6 +149,8 @@ def _is_result(schema: Any) -> bool:
 
 
 def _is_parquet_result(path: Path) -> bool:
+    if not installed("pyarrow"):
+        return False
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..files.writing import atomic_write
 
 __all__ = ["NOT_OURS", "SUFFIXES", "read_fields", "write_fields"]
@@ -145,6 +146,7 @@ def _check_npz_sizes(path: Path) -> None:
 
 
 def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+    need("parquet", "pyarrow", "writing Parquet", " (or write .npz or .json)")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -168,6 +170,7 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
 
 
 def _load_parquet(path: Path) -> dict[str, Any]:
+    need("parquet", "pyarrow", "reading Parquet")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

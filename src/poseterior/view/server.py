@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..results.poses import LiftResult
 from .photos import Photos
 from .scene import PoseScene, SceneOptions, start_server, stop_server
@@ -171,10 +172,11 @@ def serve(
         options: what is shown at first.
 
     Raises:
-        InputError: no poses, an unreadable photo, or an address that cannot be used.
+        InputError: no poses, an unreadable photo, an address that cannot be used, or viser is not installed.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"port: expected 0 to 65535, got {port}")
+    need("view", "viser", "the viewer")
     server = start_server(host, port, "poseterior")
     try:
         return Viewer(server, result, options or SceneOptions(), photos, fps)
