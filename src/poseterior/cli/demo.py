@@ -60,5 +60,6 @@ class Demo:
             f"\n\nnext, your own keypoints:  {follow[0]}"
             f"\nor look {'closer' if page else 'in 3D'}:            {follow[1]}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
