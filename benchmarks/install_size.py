@@ -3,7 +3,7 @@
     python benchmarks/install_size.py                 # against e067248, when everything was always installed
     python benchmarks/install_size.py --extras "" view train
 
-Makes an empty environment for each, installs the checkout with the pins of its own constraints.txt, and adds up the
+Makes an empty environment for each, installs the last commit with the pins of its own constraints.txt, and adds up the
 files of site-packages by distribution. What torch is and brings is counted apart, and so are pip and setuptools: they
 are the same in all. Needs 2 GB of disk for each, and package indexes (or pip's cache: a second run is quicker).
 """
@@ -42,9 +42,7 @@ print(json.dumps([sizes, sorted(torch)]))
 
 
 def check_out(commit: str, folder: Path) -> Path:
-    """The files of a commit; of an empty name, the working tree as it is."""
-    if not commit:
-        return ROOT
+    """The files of a commit, where pip's leavings are in nobody's way."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
     folder.mkdir()
     subprocess.run(["tar", "x"], cwd=folder, input=archive, check=True)
@@ -69,17 +67,20 @@ def install(source: Path, extra: str, environment: Path) -> tuple[float, dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", default="e067248", help="the earlier commit")
-    parser.add_argument("--extras", nargs="*", default=["", "view"], help="of the checkout; an empty one is none")
+    parser.add_argument("--extras", nargs="*", default=["", "view"], help="of the last commit; an empty one is none")
     arguments = parser.parse_args()
     first = None
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         runs = [(arguments.before, check_out(arguments.before, folder / "before"), "")]
-        runs += [(f"this[{extra}]" if extra else "this", ROOT, extra) for extra in arguments.extras]
+        now = check_out("HEAD", folder / "now")
+        runs += [(f"HEAD[{extra}]" if extra else "HEAD", now, extra) for extra in arguments.extras]
         for number, (name, source, extra) in enumerate(runs):
             environment = folder / f"environment{number}"
             seconds, sizes, torch = install(source, extra, environment)
-            others = {key: size for key, size in sizes.items() if key not in torch | {"pip", "setuptools", "poseterior"}}
+            others = {
+                key: size for key, size in sizes.items() if key not in torch | {"pip", "setuptools", "poseterior"}
+            }
             total = sum(others.values())
             first = first or total
             largest = sorted(others, key=lambda key: -others[key])[:6]

@@ -320,8 +320,9 @@ def save_film(
 
     Args:
         result: at least one person in at least two frames; single pictures are left out.
-        path: ``.mp4`` (1280x720, H.264; by the ffmpeg on the path, or the one of the extra ``video``) or ``.gif`` (768x432, of at most 15 frames per
-            second: every second frame of a clip of 30). The file appears only when it is complete.
+        path: ``.mp4`` (1280x720, H.264; by the ffmpeg on the path, or the one of the extra ``video``) or ``.gif``
+            (768x432, of at most 15 frames per second: every second frame of a clip of 30). The file appears only when
+            it is complete.
         fps: frames per second, 1 to 240; every frame number of the result is a frame of the film.
         turn: degrees per second by which the eye goes around the person; 0 keeps it still.
         photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`.
