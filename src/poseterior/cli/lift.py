@@ -80,8 +80,8 @@ class Lift:
     picture: Path | None = None
     """Write a contact sheet: .png."""
     video: Path | None = None
-    """Write a film of a clip: .mp4 (by the ffmpeg on the path, or pip install 'poseterior[video]') or .gif. With a folder
-    as --out just mp4 or gif, for a film of every clip in it."""
+    """Write a film of a clip: .mp4 (by the ffmpeg on the path, else pip install 'poseterior[video]') or .gif. With a
+    folder as --out just mp4 or gif, for a film of every clip in it."""
     photo: Path | None = None
     """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
     device: str = "cpu"
