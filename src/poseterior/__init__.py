@@ -36,7 +36,7 @@ _HOMES = {
     "load_result": "lifting.poses",
     "read_keypoints": "keypoints.reading",
     "solve_ik": "lifting.ik",
-    "train": "training.run",
+    "train": "training",
 }
 _ROOMS = ("data", "distributions", "metrics", "view")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from PIL import Image
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import get_skeleton
 from poseterior.results.poses import LiftResult
-from poseterior.view import film
+from poseterior.view import ffmpeg, film
+from poseterior.view.ffmpeg import check_ffmpeg
 from poseterior.view.film import check_video, eye, photo_figure, save_film, save_photo_figure
 
 JOINTS = get_skeleton("h36m17").joints
@@ -281,17 +282,60 @@ def test_an_interrupted_film_leaves_nothing(tmp_path, monkeypatch, suffix, error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mp4_without_its_package(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name == "imageio_ffmpeg":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.delitem(sys.modules, "imageio_ffmpeg", raising=False)
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    message = r"a\.mp4: writing MP4 needs imageio-ffmpeg: pip install 'poseterior\[video\]' \(or write a \.gif\)"
-    with pytest.raises(InputError, match=message):
+def test_mp4_without_ffmpeg(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    message = r"a\.mp4: writing MP4 without ffmpeg on the path needs imageio-ffmpeg: pip install 'poseterior\[video\]'"
+    with pytest.raises(InputError, match=message + r" \(or write a \.gif\)$"):
         check_video(tmp_path / "a.mp4", 30)
     check_video(tmp_path / "a.gif", 30)
+
+
+def shell(path, text):
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def test_the_ffmpeg_on_the_path_is_used_and_the_package_is_not_needed(tmp_path, monkeypatch):
+    reader = pytest.importorskip("imageio_ffmpeg")
+    real = reader.get_ffmpeg_exe()
+    (tmp_path / "bin").mkdir()
+    shell(tmp_path / "bin" / "ffmpeg", f'echo "$@" >> "{tmp_path}/calls"\nexec "{real}" "$@"\n')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "imageio_ffmpeg", None)
+        assert save_film(clip(4), tmp_path / "a.mp4", fps=25) == 4
+    assert "-c:v libx264" in (tmp_path / "calls").read_text()
+    assert next(reader.read_frames(str(tmp_path / "a.mp4")))["size"] == (1280, 720)
+
+
+@pytest.mark.parametrize(("has", "used"), [("mpeg4", "mpeg4"), ("libopenh264", "libopenh264"), ("vp9", None)])
+def test_a_build_without_x264_writes_what_it_can(tmp_path, monkeypatch, has, used):
+    shell(tmp_path / "ffmpeg", f"echo ' V....D {has}   some words'\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    if used is None:
+        with pytest.raises(InputError, match=r"a\.mp4: no ffmpeg for this machine that can write MP4; write a \.gif"):
+            check_ffmpeg("a.mp4")
+    else:
+        assert check_ffmpeg("a.mp4") == (str(tmp_path / "ffmpeg"), used)
+
+
+def test_a_film_in_mpeg4_can_be_read(tmp_path, monkeypatch):
+    """What a build without x264 would write."""
+    reader = pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.delitem(ffmpeg._ENCODERS, "libx264")
+    monkeypatch.delitem(ffmpeg._ENCODERS, "libopenh264")
+    save_film(clip(3), tmp_path / "a.mp4", fps=25)
+    stream = reader.read_frames(str(tmp_path / "a.mp4"))
+    assert next(stream)["codec"] == "mpeg4"
+    assert len(list(stream)) == 3
+
+
+def test_what_ffmpeg_says_of_its_failure_is_told(tmp_path, monkeypatch):
+    listing = "case $2 in -encoders) echo ' V....D libx264 x'; exit 0;; esac\n"
+    shell(tmp_path / "ffmpeg", listing + "echo 'No space left on device' >&2\nexit 1\n")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises((OSError, InputError), match="No space left on device"):
+        save_film(clip(3), tmp_path / "a.mp4", fps=25)
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]

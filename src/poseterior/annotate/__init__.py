@@ -7,9 +7,7 @@ Needs the packages of the extra ``annotate``.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from ..files.errors import InputError
+from ..files.extras import need
 
 __all__ = ["check_installed"]
 
@@ -21,5 +19,4 @@ def check_installed() -> None:
         InputError: one is missing; the message says how to install them.
     """
     for package in ("fastapi", "uvicorn", "sqlalchemy"):
-        if find_spec(package) is None:
-            raise InputError(f"the annotation page needs {package}: pip install 'poseterior[annotate]'")
+        need("annotate", package, "the annotation page")

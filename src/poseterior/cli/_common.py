@@ -10,16 +10,22 @@ if TYPE_CHECKING:
 
 __all__ = ["camera_file", "check_device", "check_extension", "check_level", "quiet_lightning", "summary_table"]
 
+#: Extra and module by which files of an extension are written.
+_NEEDS = {".parquet": ("parquet", "pyarrow"), ".html": ("view", "viser"), ".glb": ("gltf", "pygltflib")}
+
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:
     """Refuse a file that could not be written, before any work is done."""
     from ..files.errors import InputError
+    from ..files.extras import need
     from ..files.writing import check_writable
 
     if path is None:
         return
     if path.suffix.lower() not in allowed:
         raise InputError(f"{option} {path}: unknown extension {path.suffix!r}; use one of: {', '.join(allowed)}")
+    if path.suffix.lower() in _NEEDS:
+        need(*_NEEDS[path.suffix.lower()], f"{option} {path}:")
     check_writable(path)
 
 

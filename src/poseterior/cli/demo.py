@@ -11,7 +11,7 @@ class Demo:
     """Lift the shipped example keypoints and show what comes out."""
 
     out: Path = Path("demo")
-    """Folder for poses.parquet, scene.html and summary.png."""
+    """Folder for poses.parquet, scene.html and summary.png (of a light install: poses.npz and summary.png)."""
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
@@ -27,6 +27,7 @@ class Demo:
         from rich.console import Console
 
         from ..files.errors import InputError
+        from ..files.extras import installed
         from ..keypoints.reading import example_keypoints
         from ..lifters import load
         from ..lifting.poses import lift
@@ -40,17 +41,25 @@ class Demo:
         result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
         console.print(summary_table(result))
         self.out.mkdir(parents=True, exist_ok=True)
-        results, scene, summary = (self.out / name for name in ("poses.parquet", "scene.html", "summary.png"))
+        results = self.out / ("poses.parquet" if installed("pyarrow") else "poses.npz")
+        scene, summary = self.out / "scene.html", self.out / "summary.png"
+        page = installed("viser") and installed("trimesh")
         result.save(results)
         with resources.as_file(resources.files("poseterior") / "examples") as photos:
-            write_html(result, scene, photos=photos)
+            if page:
+                write_html(result, scene, photos=photos)
             save_summary(result, summary, photos=photos)
+        follow = [
+            f"poseterior lift keypoints.json --out {results.name}" + " --view scene.html" * page,
+            f"poseterior view {results}" if page else "pip install 'poseterior[view]', then poseterior demo again",
+        ]
         console.print(
             f"\nwrote {results}: samples, means, covariances, log-densities, regions (one row per pose)"
-            f"\nwrote {scene}: open it in a browser, turn and zoom with the mouse"
-            f"\nwrote {summary}: the same as a picture"
-            "\n\nnext, your own keypoints:  poseterior lift keypoints.json --out poses.parquet --view scene.html"
-            f"\nor look closer:            poseterior view {results}",
+            + f"\nwrote {scene}: open it in a browser, turn and zoom with the mouse" * page
+            + f"\nwrote {summary}: the same as a picture"
+            f"\n\nnext, your own keypoints:  {follow[0]}"
+            f"\nor look {'closer' if page else 'in 3D'}:            {follow[1]}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )

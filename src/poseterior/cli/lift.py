@@ -80,8 +80,8 @@ class Lift:
     picture: Path | None = None
     """Write a contact sheet: .png."""
     video: Path | None = None
-    """Write a film of a clip: .mp4 (pip install 'poseterior[video]') or .gif. With a folder as --out just mp4 or gif,
-    for a film of every clip in it."""
+    """Write a film of a clip: .mp4 (by the ffmpeg on the path, else pip install 'poseterior[video]') or .gif. With a
+    folder as --out just mp4 or gif, for a film of every clip in it."""
     photo: Path | None = None
     """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
     device: str = "cpu"
@@ -188,6 +188,7 @@ class Lift:
         from rich.console import Console
 
         from ..files.errors import InputError
+        from ..files.extras import need
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
         from ..lifting.poses import lift
@@ -197,6 +198,7 @@ class Lift:
         from ._common import check_device, check_level
 
         film = self._check_folder(folder, out)
+        need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
         check_motion(self.fps, None, 1, self.samples)
         check_level(self.level)
         self._check_camera()

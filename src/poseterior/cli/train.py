@@ -40,7 +40,7 @@ class Train:
         from ..training.recipes import read_recipe
 
         recipe = read_recipe(self.recipe, self.changes)
-        from ..training.run import train
+        from ..training import train
         from ._common import quiet_lightning
 
         quiet_lightning()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,22 +15,18 @@ from torch import Tensor
 
 from ..files.checks import quote
 from ..files.errors import InputError
+from ..files.extras import later
 from ..files.parquet import column_names, metadata_of, numbers_of, read_table, texts_of
 from ..files.reading import reader
 from ..geometry.skeletons import SKELETONS
-from ..keypoints import Keypoints2D
+from ..keypoints import Keypoints2D, PoseId
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     from typing_extensions import Self  # typing has it from Python 3.11
-import dataclasses
-import json
-import os
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ..keypoints import PoseId
+else:  # an extra: imported when a file is read or written
+    pa, pq = (later("parquet", name, "a file of observations") for name in ("pyarrow", "pyarrow.parquet"))
 
 __all__ = [
     "ObservationSet",

@@ -19,17 +19,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..files.checks import quote
 from ..files.errors import InputError
+from ..files.extras import later
 from ..files.parquet import column_names, metadata_of, numbers_of, open_parquet, texts_of
 from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:  # an extra: imported when a file is read or written
+    pa, pq = (later("parquet", name, "a pose store") for name in ("pyarrow", "pyarrow.parquet"))
 
 __all__ = [
     "Mocap",

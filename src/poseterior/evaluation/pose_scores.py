@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from ..files.checks import cut, quote
 from ..files.errors import InputError
+from ..files.extras import later
 from ..files.parquet import column_names, numbers_of, read_table, texts_of
 from ..files.reading import reader
 from ..files.writing import atomic_write
 from ..geometry.skeletons import SKELETONS
 from ..metrics import accuracy
 from .collect import REGION_LEVEL, Collected, groups_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:  # an extra: imported when a file is read or written
+    pa, pq = (later("parquet", name, "a file of scores") for name in ("pyarrow", "pyarrow.parquet"))
 
 __all__ = ["PoseScores", "load_pose_scores", "pose_scores", "save_pose_scores"]
 

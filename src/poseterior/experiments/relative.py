@@ -25,8 +25,8 @@ from ..geometry.skeletons import SKELETONS
 from ..lifters import load
 from ..metrics import accuracy
 from ..metrics.depth_order import order_accuracy, order_accuracy_by_gap
+from ..training import train
 from ..training.recipes import Recipe, read_recipe
-from ..training.run import train
 
 __all__ = [
     "GROUPS",

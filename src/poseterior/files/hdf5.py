@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .checks import quote, reason
 from .errors import InputError
+from .extras import need
 
 #: A dataset may have this many bytes, and beyond no more than this times the size of its file.
 FREE_BYTES, MAXIMUM_RATIO = 1024**3, 1000
@@ -32,10 +33,9 @@ def open_h5(path: str | Path) -> Iterator[Any]:
     Raises:
         InputError: h5py is not installed, no such file, or one that cannot be read, now or while it is open.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(f"{path}: reading HDF5 files needs h5py: pip install 'poseterior[h36m]'") from None
+    need("h36m", "h5py", f"{path}: reading HDF5 files")
+    import h5py
+
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     try:

@@ -6,15 +6,20 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from .checks import quote, reason
 from .errors import InputError
+from .extras import later
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:  # an extra: imported when a file is read
+    pa, pq = (later("parquet", name, "a Parquet file") for name in ("pyarrow", "pyarrow.parquet"))
 
 __all__ = ["column_names", "metadata_of", "numbers_of", "open_parquet", "read_table", "texts_of"]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ..files.checks import Array
 from ..files.errors import InputError
+from ..files.extras import installed
 from ..files.npz import NPY_MAGIC, ZIP_MAGIC, load_entry, load_npy, open_npz, read_arrays
 from ..files.texts import refuse_half_characters
 
@@ -136,6 +137,8 @@ def _is_result(schema: Any) -> bool:
 
 
 def _is_parquet_result(path: Path) -> bool:
+    if not installed("pyarrow"):
+        return False
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..files.writing import atomic_write
 from ..geometry.body import rest_offsets
 from ..lifters import Lifter
@@ -152,6 +153,7 @@ def _write_csv(columns: _Columns, usual: dict[str, float], file: IO[bytes]) -> N
 
 
 def _write_parquet(columns: _Columns, usual: dict[str, float], file: IO[bytes]) -> None:
+    need("parquet", "pyarrow", "writing Parquet", " (or write .json or .csv)")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..geometry.body import CHAINS, SMPL25, body_points, rest_offsets
 from ..geometry.skeletons import SKELETONS
 from .accuracy import mpjpe
@@ -360,10 +361,9 @@ def wasserstein(a: Float[Tensor, "n joints 3 3"], b: Float[Tensor, "m joints 3 3
         InputError: POT is not installed, or the sets have other shapes.
         RuntimeError: the solver stopped before the optimum.
     """
-    try:
-        import ot
-    except ImportError:
-        raise InputError("the Wasserstein distance needs POT: pip install 'poseterior[emd]'") from None
+    need("emd", "ot", "the Wasserstein distance")
+    import ot
+
     cost = pose_distances(a, b).double().cpu().numpy()
     value, log = ot.emd2([], [], cost, numItermax=100_000_000, log=True)
     if log["warning"] is not None:

@@ -32,6 +32,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import SKELETONS
 
@@ -294,10 +295,9 @@ class _Buffer:
 
 
 def _save_glb(animation: Animation, path: Path, _: _Extra) -> None:
-    try:
-        import pygltflib as gl
-    except ImportError:
-        raise InputError(f"{path}: writing glTF needs pygltflib: pip install 'poseterior[gltf]'") from None
+    need("gltf", "pygltflib", f"{path}: writing glTF")
+    import pygltflib as gl
+
     t_pose = replace(
         animation, rotations=np.tile([0.0, 0.0, 0.0, 1.0], (1, 22, 1)), root=np.zeros((1, 3))
     ).positions()[0]  # fmt: skip

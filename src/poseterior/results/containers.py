@@ -19,6 +19,7 @@ import numpy as np
 
 from ..files.checks import quote, reason
 from ..files.errors import InputError
+from ..files.extras import need
 from ..files.npz import check_entry, load_entry, open_npz, read_header
 from ..files.reading import reader
 from ..files.texts import parse_json, read_json
@@ -142,6 +143,7 @@ def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> N
 
 
 def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+    need("parquet", "pyarrow", "writing Parquet", " (or write .npz or .json)")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -165,6 +167,7 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
 
 
 def _load_parquet(path: Path) -> dict[str, Any]:
+    need("parquet", "pyarrow", "reading Parquet")
     from ..files.parquet import numbers_of, open_parquet, texts_of
 
     with open_parquet(path) as file:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..files.extras import need
+
 __all__ = ["train"]
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name == "train":
+        for package in ("lightning", "tensorboard", "pyarrow"):
+            need("train", package, "training")
         from .run import train
 
         return train

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton
 from ..results.poses import LiftResult
 from .drawing import COLOURS, Array, circles, ellipses, explain, literal_text, side_handles, tidy_axes
+from .ffmpeg import check_ffmpeg, encode
 from .photos import Photos, check_photos, keypoint_box, read_photo
 from .plots import VIEWS, draw_keypoints, draw_radii, draw_view
 from .scene import Track, tracks_of
@@ -298,16 +298,7 @@ def check_video(path: str | os.PathLike[str], fps: float) -> None:
         raise InputError(f"{name}: fps: a film needs 1 to 240 frames per second, got {fps:g}")
     check_writable(path)
     if suffix == ".mp4":
-        try:
-            import imageio_ffmpeg
-        except ImportError:
-            raise InputError(
-                f"{name}: writing MP4 needs imageio-ffmpeg: pip install 'poseterior[video]' (or write a .gif)"
-            ) from None
-        try:
-            imageio_ffmpeg.get_ffmpeg_exe()
-        except RuntimeError as error:
-            raise InputError(f"{name}: no ffmpeg for this machine ({error}); write a .gif instead") from None
+        check_ffmpeg(name)
 
 
 def save_film(
@@ -329,8 +320,9 @@ def save_film(
 
     Args:
         result: at least one person in at least two frames; single pictures are left out.
-        path: ``.mp4`` (1280x720, H.264; needs the extra ``video``) or ``.gif`` (768x432, of at most 15 frames per
-            second: every second frame of a clip of 30). The file appears only when it is complete.
+        path: ``.mp4`` (1280x720, H.264; by the ffmpeg on the path, or the one of the extra ``video``) or ``.gif``
+            (768x432, of at most 15 frames per second: every second frame of a clip of 30). The file appears only when
+            it is complete.
         fps: frames per second, 1 to 240; every frame number of the result is a frame of the film.
         turn: degrees per second by which the eye goes around the person; 0 keeps it still.
         photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`.
@@ -371,23 +363,14 @@ def save_film(
         if suffix == ".gif":
             _write_gif(file, pictures, times, step / fps)
         else:
-            _write_mp4(file, pictures, fps)
+            _write_mp4(file, pictures, fps, os.fspath(path))
     return len(shown)
 
 
-def _write_mp4(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], fps: float) -> None:
-    import imageio_ffmpeg
-
+def _write_mp4(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], fps: float, name: str) -> None:
     # The encoder writes under the temporary name itself: an MP4 is completed by going back to its start.
-    size = tuple(round(side * _DPI[".mp4"]) for side in _FILM_SIZE)
-    options = {"pix_fmt_in": "rgba", "fps": fps, "codec": "libx264", "quality": 6, "ffmpeg_log_level": "error"}
-    output = ["-f", "mp4", "-preset", "veryfast", "-movflags", "+faststart"]
-    with closing(imageio_ffmpeg.write_frames(file.name, size, **options, output_params=output)) as writer:
-        writer.send(None)
-        for picture in pictures:
-            writer.send(picture)
-    if not os.path.getsize(file.name):
-        raise OSError("the encoder wrote nothing")
+    width, height = (round(side * _DPI[".mp4"]) for side in _FILM_SIZE)
+    encode(file.name, pictures, (width, height), fps, name)
 
 
 def _write_gif(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], times: Array, last: float) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..files.writing import atomic_write
 from ..results.poses import LiftResult
 from .drawing import SIDE_COLOURS
@@ -539,8 +540,9 @@ def write_html(
         options: see `SceneOptions`.
 
     Raises:
-        InputError: no poses, an unreadable photo, or a path that cannot be written to.
+        InputError: no poses, an unreadable photo, a path that cannot be written to, or viser is not installed.
     """
+    need("view", "viser", f"{os.fspath(path)}: the page")
     if not fps > 0:
         raise InputError(f"fps: expected frames per second above 0, got {fps}")
     with atomic_write(path) as file:

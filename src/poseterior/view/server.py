@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..results.poses import LiftResult
 from ..web import Doorkeeper, address, needs_token
 from .photos import Photos
@@ -183,11 +184,12 @@ def serve(
 
     Raises:
         InputError: no poses, an unreadable photo, an address that cannot be used or that others reach without a
-            token, or a token of fewer than 16 characters.
+            token, a token of fewer than 16 characters, or viser is not installed.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"port: expected 0 to 65535, got {port}")
     needs_token(host, token)
+    need("view", "viser", "the viewer")
     server = start_server(host, port, "poseterior", Doorkeeper(token).check)
     try:
         return Viewer(server, result, options or SceneOptions(), photos, fps, token)

@@ -257,5 +257,5 @@ def test_mesh_refuses_shapes_that_do_not_fit(tmp_path):
 
 def test_mesh_without_its_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "smplx.lbs", None)
-    with pytest.raises(InputError, match=r"meshes need the smplx package: pip install 'poseterior\[smplx\]'"):
+    with pytest.raises(InputError, match=r"making meshes needs smplx: pip install 'poseterior\[smplx\]'"):
         pose_mesh(_write(tmp_path / "a.npz"), _rotations(), torch.zeros(4, 3))

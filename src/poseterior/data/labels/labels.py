@@ -10,19 +10,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...files.checks import quote
 from ...files.errors import InputError
+from ...files.extras import later
 from ...files.parquet import column_names, metadata_of, numbers_of, read_table, texts_of
 from ...files.reading import reader
 from ...files.writing import atomic_write
 from ...geometry.skeletons import get_skeleton
 from ...keypoints import PoseId
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:  # an extra: imported when a file is read or written
+    pa, pq = (later("parquet", name, "a file of labels") for name in ("pyarrow", "pyarrow.parquet"))
 
 __all__ = [
     "DepthLabels",
@@ -33,8 +38,8 @@ __all__ = [
 
 _FORMAT = "poseterior.depth-labels/1"
 _TYPES = {
-    "image": pa.string(), "joint_a": pa.string(), "joint_b": pa.string(), "label": pa.int8(),
-    "confidence": pa.float32(), "annotator": pa.string(), "time": pa.float64(),
+    "image": "string", "joint_a": "string", "joint_b": "string", "label": "int8", "confidence": "float32",
+    "annotator": "string", "time": "float64",
 }  # fmt: skip
 _METADATA = {
     "format": _FORMAT,
@@ -93,7 +98,7 @@ class DepthLabels:
         _refuse(~inside, columns["confidence"], "confidence", "a number from 0 to 1")
         _refuse(np.isinf(columns["time"]), columns["time"], "time", "seconds since 1970, or NaN where unknown")
         for name, column in columns.items():
-            kind = np.str_ if pa.types.is_string(_TYPES[name]) else _TYPES[name].to_pandas_dtype()
+            kind = np.str_ if _TYPES[name] == "string" else np.dtype(_TYPES[name])
             object.__setattr__(self, name, column.astype(kind))
 
     def __len__(self) -> int:
@@ -124,7 +129,7 @@ def _column(value: Any, name: str) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 1:
         raise InputError(f"depth labels: {name} has shape {array.shape}; expected one entry per row")
-    text = pa.types.is_string(_TYPES[name])
+    text = _TYPES[name] == "string"
     if len(array) == 0:
         return array.astype(np.str_ if text else np.float64)
     if text:
@@ -161,7 +166,7 @@ def image_id(pose_id: PoseId) -> str:
 
 def save_labels(labels: DepthLabels, path: str | os.PathLike[str]) -> None:
     """Write one Parquet file: the columns of `DepthLabels`, the skeleton in the schema metadata."""
-    columns = {name: pa.array(getattr(labels, name), kind) for name, kind in _TYPES.items()}
+    columns = {name: pa.array(getattr(labels, name), pa.type_for_alias(kind)) for name, kind in _TYPES.items()}
     table = pa.table(columns).replace_schema_metadata(_METADATA | {"skeleton": labels.skeleton})
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd")

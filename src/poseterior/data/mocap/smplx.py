@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...files.errors import InputError
+from ...files.extras import need
 from ...files.npz import read_arrays
 from ...files.pickles import read_pickle
 from ...files.reading import reader
@@ -219,10 +220,9 @@ def pose_mesh(
         InputError: as `read_smpl_body`; shapes that do not fit; ``smplx`` is not installed.
     """
     path = Path(path)
-    try:
-        from smplx.lbs import lbs
-    except ImportError:
-        raise InputError(f"{path}: meshes need the smplx package: pip install 'poseterior[smplx]'") from None
+    need("smplx", "smplx.lbs", f"{path}: making meshes")
+    from smplx.lbs import lbs
+
     if rotations.shape[-3:] != (22, 3, 3) or root.shape != (*rotations.shape[:-3], 3):
         raise InputError(
             f"pose_mesh: rotations {tuple(rotations.shape)} and root {tuple(root.shape)}; expected (…, 22, 3, 3) and"

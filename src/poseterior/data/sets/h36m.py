@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...files.checks import naming
 from ...files.errors import InputError
+from ...files.extras import need
 from ...files.pickles import read_pickle
 from ...files.reading import reader
 from ...geometry.linalg import ellipse_covariance
@@ -135,10 +136,9 @@ def read_positions(path: str | Path) -> Float[NDArray[np.float64], "frames 17 3"
         InputError: cdflib is not installed, no CDF file, no positions of 32 joints in it, or a value that is not
             finite.
     """
-    try:
-        import cdflib
-    except ImportError:
-        raise InputError(f"{path}: reading CDF files needs cdflib: pip install 'poseterior[h36m]'") from None
+    need("h36m", "cdflib", f"{path}: reading CDF files")
+    import cdflib
+
     try:
         content = cdflib.CDF(Path(path))
         info = content.cdf_info()

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ...files.checks import naming
 from ...files.errors import InputError
+from ...files.extras import need
 from ...files.pickles import read_npz_dictionary
 from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
@@ -302,10 +303,9 @@ def solve_camera(
     Raises:
         InputError: scipy is not installed.
     """
-    try:
-        from scipy.optimize import least_squares
-    except ImportError:
-        raise InputError("finding the cameras needs scipy: pip install 'poseterior[h36m]'") from None
+    need("h36m", "scipy.optimize", "finding the cameras")
+    from scipy.optimize import least_squares
+
     rotation, centre = _linear_place(points, (pixels - _FIRST_CENTRE) / _FIRST_FOCAL)
     vector = roma.rotmat_to_rotvec(torch.from_numpy(rotation)).numpy()
     lens = [_FIRST_FOCAL, _FIRST_FOCAL, _FIRST_CENTRE, _FIRST_CENTRE, *[0.0] * 5]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ...files.checks import naming
 from ...files.errors import InputError
+from ...files.extras import need
 from ...files.images import image_size
 from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
@@ -117,10 +118,9 @@ def observations_without_truth(
 
 def _read_joints(path: Path) -> tuple[NDArray[np.float64], bool]:
     """``(n, 14, 3)`` of x, y, flag, and whether it is LSP extended."""
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise InputError(f"{path}: reading Matlab files needs scipy: pip install 'poseterior[lsp]'") from None
+    need("lsp", "scipy.io", f"{path}: reading Matlab files")
+    from scipy.io import loadmat
+
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the folder that holds joints.mat and images/")
     try:

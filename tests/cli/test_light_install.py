@@ -1,0 +1,181 @@
+"""Without the extras: lifting works, and each command that needs one ends with code 2 and the line to type.
+
+A process without the extras is one in which their modules cannot be imported: quicker than an empty environment, which
+the slow suite makes (tests/test_packaging.py).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from documents import EXAMPLES, ROOT
+
+#: What extras bring, by the names of their modules.
+EXTRAS = (
+    "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
+    "imageio_ffmpeg", "pygltflib", "ot", "smplx", "cdflib", "h5py", "scipy", "crowdkit", "pandas", "polars",
+)  # fmt: skip
+KEYPOINTS = str(EXAMPLES / "demo.json")
+
+#: A command, and what it says; a file `store` is there.
+MISSING: dict[str, tuple[list[str], str]] = {
+    "lift to Parquet": (
+        ["lift", KEYPOINTS, "--out", "a.parquet"], "--out a.parquet: needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "lift a folder": (
+        ["lift", str(EXAMPLES), "--out", "lifted"],
+        "--out lifted: writing the results as Parquet needs pyarrow: pip install 'poseterior[parquet]'"
+        "; or lift file by file to .npz",
+    ),
+    "lift with a page": (
+        ["lift", KEYPOINTS, "--view", "a.html"], "--view a.html: needs viser: pip install 'poseterior[view]'",
+    ),
+    "lift to glTF": (
+        ["lift", KEYPOINTS, "--out", "a.glb"], "--out a.glb: needs pygltflib: pip install 'poseterior[gltf]'",
+    ),
+    "lift with a film": (
+        ["lift", KEYPOINTS, "--video", "a.mp4"],
+        "a.mp4: writing MP4 without ffmpeg on the path needs imageio-ffmpeg: pip install 'poseterior[video]'"
+        " (or write a .gif)",
+    ),
+    "view": (["view", "light.npz"], "the viewer needs viser: pip install 'poseterior[view]'"),
+    "view a page": (
+        ["view", "light.npz", "--html", "a.html"], "--html a.html: needs viser: pip install 'poseterior[view]'",
+    ),
+    "view Parquet": (
+        ["view", "old.parquet", "--png", "a.png"],
+        "old.parquet: reading Parquet needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "train": (["train", "mdn", "data=store"], "training needs lightning: pip install 'poseterior[train]'"),
+    "experiments": (
+        ["experiments", "relative", "--data", "store", "--out", "x"],
+        "training needs lightning: pip install 'poseterior[train]'",
+    ),
+    "evaluate": (
+        ["evaluate", "mdn", "--data", "old.parquet"],
+        "a file of observations needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "evaluate on a store": (
+        ["evaluate", "mdn", "--data", "store", "--protocol", "cmu-test"],
+        "a pose store needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "merge": (
+        ["labels", "merge", "old.parquet", "--out", "b.parquet"],
+        "--out b.parquet: needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "export": (
+        ["labels", "export", "old.parquet", "--out", "b.csv"],
+        "a file of labels needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "annotate": (
+        ["annotate", "photos", "--db", "a.sqlite"],
+        "the annotation page needs fastapi: pip install 'poseterior[annotate]'",
+    ),
+    "click": (
+        ["keypoints", "click", str(EXAMPLES / "astronaut.jpg")],
+        "the annotation page needs fastapi: pip install 'poseterior[annotate]'",
+    ),
+}  # fmt: skip
+
+PROGRAM = """
+import contextlib, io, json, os, sys
+extras, commands = json.loads(sys.argv[1])
+sys.modules.update(dict.fromkeys(extras))
+os.environ["PATH"] = os.getcwd()  # no ffmpeg either
+from poseterior.cli import main
+said = {}
+for name, command in commands.items():
+    with contextlib.redirect_stderr(io.StringIO()) as errors, contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            code = main(command)
+        except SystemExit as error:
+            code = error.code
+    said[name] = code, errors.getvalue(), out.getvalue()
+import poseterior as pp
+with contextlib.suppress(pp.InputError):
+    said["pp.train"] = None
+    pp.train
+poses = pp.load("mdn")(pp.example_keypoints())
+said["mean"] = poses.mean.tolist()
+print(json.dumps(said))
+"""
+
+WORKING: dict[str, list[str]] = {
+    "lift": ["lift", KEYPOINTS, "--out", "light.npz", "--samples", "8", "--picture", "light.png"],
+    "lift to JSON": ["lift", KEYPOINTS, "--out", "light.json", "--samples", "8"],
+    "motion": ["lift", KEYPOINTS, "--out", "light.bvh", "--samples", "8"],
+    "view a picture": ["view", "light.npz", "--png", "again.png"],
+    "lifters": ["lifters"],
+    "demo": ["demo", "--samples", "8"],
+}
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder in which all commands were run, and what each said."""
+    folder = tmp_path_factory.mktemp("light")
+    (folder / "store").mkdir()
+    (folder / "store" / "part.parquet").write_bytes(b"PAR1 cut short")
+    (folder / "old.parquet").write_bytes(b"PAR1 cut short")
+    commands = WORKING | {name: command for name, (command, _) in MISSING.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps([EXTRAS, commands])], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", list(WORKING))
+def test_what_needs_no_extra_works(light: tuple[Path, dict[str, Any]], name: str) -> None:
+    code, errors, _ = light[1][name]
+    assert (code, errors) == (0, "")
+
+
+@pytest.mark.parametrize("name", list(MISSING))
+def test_what_misses_an_extra_says_the_line(light: tuple[Path, dict[str, Any]], name: str) -> None:
+    assert light[1][name][:2] == [2, f"poseterior: error: {MISSING[name][1]}\n"]
+
+
+def test_nothing_is_left_by_what_was_refused(light: tuple[Path, dict[str, Any]]) -> None:
+    motions = {f"light-{person}.bvh" for person in range(1, 6)}
+    assert {path.name for path in light[0].iterdir()} == motions | {
+        "store", "old.parquet", "light.npz", "light.png", "light.json", "again.png", "demo",
+    }  # fmt: skip
+
+
+def test_the_same_poses(light: tuple[Path, dict[str, Any]]) -> None:
+    import poseterior as pp
+
+    poses = pp.load("mdn")(pp.example_keypoints())
+    np.testing.assert_allclose(light[1]["mean"], poses.mean.numpy(), atol=1e-5)
+    with np.load(light[0] / "light.npz") as archive:
+        np.testing.assert_allclose(archive["mean"], pp.lift(pp.load("mdn"), pp.example_keypoints(), 8).mean, atol=1e-5)
+
+
+def test_the_demo_says_how_to_get_the_page(light: tuple[Path, dict[str, Any]]) -> None:
+    assert {path.name for path in (light[0] / "demo").iterdir()} == {"poses.npz", "summary.png"}
+    said = light[1]["demo"][2]
+    assert "or look in 3D:            pip install 'poseterior[view]', then poseterior demo again\n" in said
+    assert "--out poses.npz\n" in said
+    assert "scene.html" not in said
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    import re
+
+    project = (ROOT / "pyproject.toml").read_text()
+    known = set(re.findall(r"^(\w+) = \[", project.split("[project.optional-dependencies]")[1].split("\n[")[0], re.M))
+    for _, text in MISSING.values():
+        assert set(re.findall(r"poseterior\[(\w+)\]", text)) <= known
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text()
+        assert set(re.findall(r"poseterior\[(\w+)\]", text)) | set(re.findall(r'need\(\s*"(\w+)"', text)) <= {
+            *known, "extra",
+        }, path  # fmt: skip
