@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..files.writing import atomic_write, make_folder
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -111,14 +111,9 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
         "shapes": json.dumps(_COLUMNS),
     }  # fmt: skip
     table = pa.table(columns).replace_schema_metadata(metadata)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=["clip", "action", "subject"])
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    make_folder(Path(path).parent)
+    with atomic_write(path) as file:
+        pq.write_table(table, file, compression="zstd", use_dictionary=["clip", "action", "subject"])
 
 
 def load_observations(path: str | Path) -> ObservationSet:

@@ -9,10 +9,13 @@ matplotlib is imported when a figure is made, not with this module.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -378,16 +381,27 @@ def save_film(
 def _write_mp4(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], fps: float) -> None:
     import imageio_ffmpeg
 
-    # The encoder writes under the temporary name itself: an MP4 is completed by going back to its start.
-    size = tuple(round(side * _DPI[".mp4"]) for side in _FILM_SIZE)
-    options = {"pix_fmt_in": "rgba", "fps": fps, "codec": "libx264", "quality": 6, "ffmpeg_log_level": "error"}
-    output = ["-f", "mp4", "-preset", "veryfast", "-movflags", "+faststart"]
-    with closing(imageio_ffmpeg.write_frames(file.name, size, **options, output_params=output)) as writer:
-        writer.send(None)
-        for picture in pictures:
-            writer.send(picture)
-    if not os.path.getsize(file.name):
-        raise OSError("the encoder wrote nothing")
+    # The encoder writes under the temporary name itself: an MP4 is completed by going back to its start. It is not run
+    # by imageio, which does not tell whether it came to its end.
+    width, height = (round(side * _DPI[".mp4"]) for side in _FILM_SIZE)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-xerror", "-f", "rawvideo", "-pix_fmt", "rgba"]
+    command += ["-s", f"{width}x{height}", "-r", str(Fraction(fps).limit_denominator()), "-i", "-", "-an"]
+    command += ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-preset", "veryfast"]
+    command += ["-movflags", "+faststart", "-f", "mp4", file.name]
+    with subprocess.Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, start_new_session=True) as encoder:
+        assert encoder.stdin is not None and encoder.stderr is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):  # its last words say why it left
+                for picture in pictures:
+                    encoder.stdin.write(picture.data)
+            with contextlib.suppress(BrokenPipeError):
+                encoder.stdin.close()
+            said = encoder.stderr.read().decode(errors="replace").strip()
+        except BaseException:
+            encoder.kill()
+            raise
+    if encoder.returncode or not os.path.getsize(file.name):
+        raise OSError(f"the encoder failed: {said.splitlines()[-1] if said else encoder.returncode}")
 
 
 def _write_gif(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], times: Array, last: float) -> None:
