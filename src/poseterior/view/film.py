@@ -389,7 +389,8 @@ def _write_mp4(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], fps: floa
     command += ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-preset", "veryfast"]
     command += ["-movflags", "+faststart", "-f", "mp4", file.name]
     with subprocess.Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, start_new_session=True) as encoder:
-        assert encoder.stdin is not None and encoder.stderr is not None
+        assert encoder.stdin is not None
+        assert encoder.stderr is not None
         try:
             with contextlib.suppress(BrokenPipeError):  # its last words say why it left
                 for picture in pictures:
