@@ -60,6 +60,16 @@ def _error(message: str) -> int:
     return 2
 
 
+def _flush() -> None:
+    """Everything printed is out: what has gone to a file may meet a full disk only now."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
 @contextlib.contextmanager
 def _sigterm_ends_tidily() -> Iterator[None]:
     """A killed command ends like an interrupted one, so that unfinished files are removed."""
@@ -105,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_ends_tidily():
             parse(given or ["--help"]).run()
+            _flush()
     except InputError as error:
         return _error(str(error))
     except BrokenPipeError:

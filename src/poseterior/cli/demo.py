@@ -27,20 +27,22 @@ class Demo:
         from rich.console import Console
 
         from ..files.errors import InputError
+        from ..files.writing import check_outputs, make_folder
         from ..keypoints.reading import example_keypoints
         from ..lifters import load
         from ..lifting.poses import lift
         from ..view import save_summary, write_html
-        from ._common import check_level, summary_table
+        from ._common import check_level, lifter_folder, summary_table
 
         console = Console()
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out}: is a file; give a folder")
         check_level(self.level)
+        results, scene, summary = (self.out / name for name in ("poses.parquet", "scene.html", "summary.png"))
+        check_outputs({"--out": [results, scene, summary]}, [lifter_folder(self.lifter)])
         result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
         console.print(summary_table(result))
-        self.out.mkdir(parents=True, exist_ok=True)
-        results, scene, summary = (self.out / name for name in ("poses.parquet", "scene.html", "summary.png"))
+        make_folder(self.out)
         result.save(results)
         with resources.as_file(resources.files("poseterior") / "examples") as photos:
             write_html(result, scene, photos=photos)

@@ -98,14 +98,21 @@ def check_outputs(outputs: Mapping[str, _Paths], inputs: Iterable[str | os.PathL
     Raises:
         InputError: an output is an input, in an input, holds an input, or is another output; the message names both.
     """
-    given = [Path(path) for path in inputs if path is not None]
-    written = [(option, path) for option, paths in outputs.items() for path in _listed(paths)]
-    for number, (option, output) in enumerate(written):
-        for read in given:
-            _check_apart(option, output, read)
-        for other, before in written[:number]:
-            if _same(output, before):
+    given = {_identity(path): Path(path) for path in inputs if path is not None}
+    folders = [path for path in given.values() if path.is_dir()]
+    written: dict[object, tuple[str, Path]] = {}
+    for option, paths in outputs.items():
+        for output in _listed(paths):
+            identity = _identity(output)
+            if identity in given:
+                raise InputError(
+                    f"{option} {output}: is the input {given[identity]}, which it would replace; choose another name"
+                )
+            if identity in written:
+                other, before = written[identity]
                 raise InputError(f"{option} {output}: is {other} {before} too; give each a name of its own")
+            written[identity] = option, output
+            _check_apart(option, output, list(given.values()), folders)
 
 
 def _listed(paths: _Paths) -> list[Path]:
@@ -114,22 +121,29 @@ def _listed(paths: _Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
 
 
-def _check_apart(option: str, output: Path, read: Path) -> None:
-    if _same(output, read):
-        raise InputError(f"{option} {output}: is the input {read}, which it would replace; choose another name")
-    if read.is_dir() and os.path.lexists(output) and _within(output, read):
-        raise InputError(
-            f"{option} {output}: stands in the folder {read}, which is read, and would be replaced; "
-            "choose a new name, or another folder"
-        )
-    if output.is_dir() and _within(read, output):
-        raise InputError(f"{option} {output}: holds the input {read}, which it would replace; choose another folder")
+def _identity(path: str | os.PathLike[str]) -> object:
+    """What is equal for two names of one file or folder, or for two spellings of a path where there is none yet."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
 
 
-def _same(a: Path, b: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        return os.path.samefile(a, b)
-    return os.path.realpath(a) == os.path.realpath(b)
+def _check_apart(option: str, output: Path, inputs: list[Path], folders: list[Path]) -> None:
+    if not os.path.lexists(output):
+        return
+    for read in folders:
+        if _within(output, read):
+            raise InputError(
+                f"{option} {output}: stands in the folder {read}, which is read, and would be replaced; "
+                "choose a new name, or another folder"
+            )
+    for read in inputs if output.is_dir() else ():
+        if _within(read, output):
+            raise InputError(
+                f"{option} {output}: holds the input {read}, which it would replace; choose another folder"
+            )
 
 
 def _within(path: Path, folder: Path) -> bool:

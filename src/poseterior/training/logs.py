@@ -54,9 +54,8 @@ class LossTable(Callback):
 
 def _rows_until(table: Path, step: int) -> list[str]:
     """The lines of a table up to a step. A run that was killed may have left half a line, which is left out."""
-    head, *rows = [line for line in table.read_bytes().decode().splitlines(keepends=True) if line.endswith("\n")] or [
-        ""
-    ]
+    lines = table.read_bytes().decode().splitlines(keepends=True)
+    head, *rows = [line for line in lines if line.endswith("\n")] or [""]
     return [head, *(row for row in rows if row.partition(",")[0].isdecimal() and int(row.partition(",")[0]) <= step)]
 
 

@@ -29,7 +29,7 @@ from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..files.errors import InputError
 from ..files.settings import whole
-from ..files.writing import atomic_write
+from ..files.writing import atomic_write, check_outputs, make_folder
 from ..lifters import Model, load_model, model_class
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, StoredObservations, split_observations
@@ -208,6 +208,8 @@ def _commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
+#: What a run writes into its folder.
+_WRITTEN = ("recipe.yaml", "losses.csv", "checkpoints", "tensorboard", "weights")
 #: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
 _FREE_TO_CHANGE = (
     "data.stores",
@@ -321,6 +323,9 @@ def train(
         )
     options = TrainingOptions(Path(out), resume, device, devices, precision, strategy, workers, progress)
     accelerator, process = _accelerator(options.device), _process(options.devices)
+    if not options.resume:
+        inputs = [*recipe.stores, recipe.observations, recipe.label_file, recipe.lifter.get("init")]
+        check_outputs({"--out": [options.out / name for name in _WRITTEN]}, inputs)
     checkpoint = _resumed(recipe, options, process)
     L.seed_everything(recipe.schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter)
@@ -336,7 +341,7 @@ def train(
         for _, objective in objectives:
             objective.prepare(data.training, lifter, recipe.schedule.seed)
     if process == 0:
-        options.out.mkdir(parents=True, exist_ok=True)
+        make_folder(options.out)
         with atomic_write(options.out / "recipe.yaml") as file:
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
     begun, commit = time.time(), _commit()
