@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import types
 import typing
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import poseterior.cli as cli
 from poseterior.cli import main
 from poseterior.files.errors import InputError
 from poseterior.files.writing import check_outputs
+from poseterior.lifters.saved import folder_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,6 @@ class Command:
             path where that is a folder.
         needs: the inputs without which there is no run.
         more: other words that it needs.
-        where: where words must stand: recipes take theirs first.
     """
 
     words: str
@@ -115,7 +116,7 @@ COMMANDS = {
         "train mdn",
         {
             "data": "data={}", "data.observations": "data.observations={}",
-            "data.labels": "data.labels={} data.observations=o.parquet", "lifter.init": "lifter={{method:mdn,init:{}}}",
+            "data.labels": "data.labels={} data.observations=o.parquet", "lifter.init": "lifter.init={}",
         },
         {"out": ("--out {}", "run/losses.csv")},
     ),
@@ -167,7 +168,7 @@ def _leaves(hint: Any) -> Iterator[type]:
 
 
 def _is_group(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType) and "subcommand" in repr(hint)
+    return typing.get_origin(hint) in (typing.Union, types.UnionType) and "SubcommandConfig" in repr(hint)
 
 
 def _name(leaf: type) -> str:
@@ -297,13 +298,15 @@ def test_two_outputs_are_two_files(tmp_path, capsys):
 
 def test_numbered_files_are_no_inputs_either(tmp_path, capsys):
     """``walk.bvh`` of three hypotheses is ``walk-1.bvh`` ..., which here is what they are made of."""
+    lifter = tmp_path / "rotations"
+    shutil.copytree(folder_of("rotations"), lifter, ignore=shutil.ignore_patterns("calibration.json"))
     points = np.random.default_rng(0).normal(0, 0.3, (2, 17, 3))
     np.savez(tmp_path / "walk-2.npz", points=points)
     before = (tmp_path / "walk-2.npz").read_bytes()
-    words = ["ik", str(tmp_path / "walk-2.npz"), "--skeleton", "h36m17", "--samples", "4"]
+    words = ["ik", str(tmp_path / "walk-2.npz"), "--skeleton", "h36m17", "--samples", "4", "--lifter", str(lifter)]
     assert main([*words, "--count", "3", "--out", str(tmp_path / "walk.npz")]) == 2
     assert f"--out {tmp_path / 'walk-2.npz'}: is the input {tmp_path / 'walk-2.npz'}" in capsys.readouterr().err
-    assert sorted(os.listdir(tmp_path)) == ["walk-2.npz"]
+    assert sorted(os.listdir(tmp_path)) == ["rotations", "walk-2.npz"]
     assert (tmp_path / "walk-2.npz").read_bytes() == before
 
 
