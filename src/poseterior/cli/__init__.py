@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -49,6 +50,8 @@ _Command = (
     | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
     | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
 )
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _DESCRIPTION = """Lift 2D human keypoints to a probability distribution over 3D poses.
 
@@ -105,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_ends_tidily():
             parse(given or ["--help"]).run()
+            sys.stdout.flush()  # what goes to a file may meet a full disk only now
     except InputError as error:
         return _error(str(error))
     except BrokenPipeError:
@@ -112,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _error(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+        # files say their names; what has none and no room is what we print to
+        name = error.filename or ("standard output" if error.errno in _NO_ROOM else "")
+        return _error(f"{name}: {error.strerror or error}".lstrip(": "))
     except KeyboardInterrupt:
         print("poseterior: interrupted", file=sys.stderr)
         return 130

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..results.poses import LiftResult
 
-__all__ = ["camera_file", "check_device", "check_extension", "check_level", "quiet_lightning", "summary_table"]
+__all__ = [
+    "camera_file", "check_device", "check_extension", "check_level", "lifter_folder", "quiet_lightning",
+    "summary_table",
+]  # fmt: skip
 
 #: Extra and module by which files of an extension are written.
 _NEEDS = {".parquet": ("parquet", "pyarrow"), ".html": ("view", "viser"), ".glb": ("gltf", "pygltflib")}
@@ -27,6 +30,12 @@ def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) ->
     if path.suffix.lower() in _NEEDS:
         need(*_NEEDS[path.suffix.lower()], f"{option} {path}:")
     check_writable(path)
+
+
+def lifter_folder(lifter: str) -> Path | None:
+    """The folder that a lifter is read from, None for a shipped one: an input, which no output may replace."""
+    folder = Path(lifter)
+    return folder if (folder / "config.json").is_file() else None
 
 
 def check_device(device: str) -> str:

@@ -40,7 +40,9 @@ class _Mocap:
 
     def _import(self, up: str | None = None, fps: float | None = None) -> None:
         from ..data.mocap.importing import import_mocap
+        from ..files.writing import check_outputs
 
+        check_outputs({"--out": self.out}, self.paths)
         report = import_mocap(
             self.paths, self.out, self.format, units=self.units, up=up, fps=fps, subject=self.subject,
             overwrite=self.overwrite, append=self.append, skip_bad=self.skip_bad, progress=True,
@@ -108,15 +110,20 @@ class _Observed:
     overwrite: bool = False
     """Replace an existing file."""
 
+    def _inputs(self) -> list[Path | None]:
+        raise NotImplementedError
+
     def _read(self) -> ObservationSet:
         raise NotImplementedError
 
     def run(self) -> None:
         from ..data.observations import save_observations
         from ..files.errors import InputError
+        from ..files.writing import check_outputs
         from ._common import check_extension
 
         check_extension(self.out, "--out", (".parquet",))
+        check_outputs({"--out": self.out}, self._inputs())
         if self.out.exists() and not self.overwrite:
             raise InputError(f"--out {self.out}: exists already; pass --overwrite, or choose another file")
         data = self._read()
@@ -141,6 +148,9 @@ class H36m(_Observed):
     """S1, S5-S8; S9, S11; those test frames on which the detector was unsure."""
     detections: Path | None = None
     """Pickle of the detections without 3D poses, for a folder."""
+
+    def _inputs(self) -> list[Path | None]:
+        return [self.path, self.detections]
 
     def _read(self) -> ObservationSet:
         from ..data.sets.h36m import read_h36m
@@ -176,6 +186,9 @@ class H36mH5(_Observed):
     every: int = 1
     """Take every n-th frame."""
 
+    def _inputs(self) -> list[Path | None]:
+        return [self.folder]
+
     def _read(self) -> ObservationSet:
         from ..data.sets.h36m_h5 import read_h36m_h5
 
@@ -199,6 +212,9 @@ class H36mNpz(_Observed):
     every: int = 1
     """Take every n-th frame."""
 
+    def _inputs(self) -> list[Path | None]:
+        return [self.folder]
+
     def _read(self) -> ObservationSet:
         from ..data.sets.h36m_npz import read_h36m_npz
 
@@ -216,6 +232,9 @@ class MpiInf3dhp(_Observed):
     """The folder that holds TS1 to TS6."""
     every: int = 1
     """Take every n-th frame."""
+
+    def _inputs(self) -> list[Path | None]:
+        return [self.folder]
 
     def _read(self) -> ObservationSet:
         from ..data.sets.mpi_inf_3dhp import read_mpi_inf_3dhp
@@ -239,6 +258,9 @@ class ThreeDPW(_Observed):
     every: int = 1
     """Take every n-th frame."""
 
+    def _inputs(self) -> list[Path | None]:
+        return [self.folder]
+
     def _read(self) -> ObservationSet:
         from ..data.sets.three_dpw import read_3dpw
 
@@ -257,6 +279,9 @@ class Lsp(_Observed):
     split: Literal["train", "test", "all"]
     """The first or the last thousand images, or all; LSP extended is all for training."""
 
+    def _inputs(self) -> list[Path | None]:
+        return [self.folder]
+
     def _read(self) -> ObservationSet:
         from ..data.sets.lsp import read_lsp
 
@@ -274,6 +299,9 @@ class YuH5(_Observed):
     """The file of one split, whose name begins with h36m, mpi, 3dhp or lsp."""
     detections: Literal["gt", "pre"] = "gt"
     """The true keypoints, or those that a detector found."""
+
+    def _inputs(self) -> list[Path | None]:
+        return [self.file]
 
     def _read(self) -> ObservationSet:
         from ..data.sets.yu_h5 import read_yu_h5

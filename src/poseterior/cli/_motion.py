@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,9 +33,18 @@ def check_motion(fps: float, how: str | None, count: int, samples: int) -> None:
 
 
 def write_motion(
-    rotations: RotationResult, path: Path, how: str | None, count: int, fps: float, console: Console
+    rotations: RotationResult,
+    path: Path,
+    how: str | None,
+    count: int,
+    fps: float,
+    console: Console,
+    inputs: Iterable[Path | None] = (),
 ) -> None:
-    """Write motion files, and say which."""
+    """Write motion files, and say which. Several are numbered: those names are no inputs either."""
+    from ..files.writing import check_outputs
+
+    check_outputs({"--out": rotations.files(path, count)}, inputs)
     written = rotations.save(path, how, count, fps)
     names = ", ".join(map(str, written[:4])) + (f" ... {written[-1]}" if len(written) > 4 else "")
     console.print(f"wrote {names}", highlight=False, soft_wrap=True)

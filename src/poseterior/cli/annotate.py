@@ -55,8 +55,14 @@ class Annotate:
 
     def run(self) -> None:
         from ..annotate import check_installed
+        from ..files.writing import check_outputs
 
         check_installed()
+        inputs = [path for path in (*self.images, *self.keypoints, self.gold) if path and not path.is_dir()]
+        if self.export is None:
+            check_outputs({"--db": self.db}, inputs)
+        else:
+            check_outputs({"--export": self.export}, [*inputs, self.db])
         if self.export is not None:
             self._export(self.export)
             return

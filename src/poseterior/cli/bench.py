@@ -134,9 +134,14 @@ class Bench:
 
         from ..evaluation.plan import entries, tasks
         from ..evaluation.run import Settings, run_benchmark
+        from ..files.writing import check_outputs
         from ..view.report.page import save_report
-        from ._common import check_device
+        from ._common import check_device, lifter_folder
 
+        inputs = [self.data, self.cross, *self.observations, *map(lifter_folder, self.lifters)]
+        inputs += [Path(given.partition("=")[2]) for given in self.results if "=" in given]
+        written = ("bench.json", "poses.parquet", "report.html", "units", "observations")
+        check_outputs({"--out": [self.out / name for name in written]}, inputs)
         device = check_device(self.device)
         settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
         settings.check()

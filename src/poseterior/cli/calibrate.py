@@ -86,7 +86,9 @@ class Calibrate:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ..distributions.regions import CALIBRATION_FILE
         from ..evaluation.calibrate import fit_distances, two_sets
+        from ..files.writing import check_outputs
         from ..lifters import list_shipped, load
         from ..lifters.saved import folder_of
         from ._common import check_device
@@ -94,6 +96,7 @@ class Calibrate:
         folder = folder_of(self.lifter)
         self._check(shipped=folder in list_shipped().values())
         device, test_paths = check_device(self.device), self._tests()
+        check_outputs({"--out": self.out or folder / CALIBRATION_FILE}, [self.data, *test_paths.values()])
         lifter = load(folder, recalibrated=False)  # whatever stands there is replaced
         fitting, held_out, description = two_sets(self.data, self.poses, self.seed, self.protocol)
         tests = {name: self._test_observations(path) for name, path in test_paths.items()}
@@ -177,18 +180,14 @@ class Calibrate:
         import shutil
 
         from ..distributions.regions import CALIBRATION_FILE
-        from ..files.writing import atomic_write
+        from ..files.writing import atomic_folder, atomic_write
 
         content = recalibration.for_lifter(folder).to_json().encode()
         if self.out is None:
             with atomic_write(folder / CALIBRATION_FILE) as file:
                 file.write(content)
             return folder / CALIBRATION_FILE
-        partial = self.out.with_name(f".{self.out.name}.partial")
-        try:
-            shutil.copytree(folder, partial, dirs_exist_ok=True)
-            (partial / CALIBRATION_FILE).write_bytes(content)
-            partial.rename(self.out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with atomic_folder(self.out) as copy:
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+            (copy / CALIBRATION_FILE).write_bytes(content)
         return self.out

@@ -41,12 +41,14 @@ class Inspect:
         from rich.console import Console
 
         from ..data.mocap.inspection import inspect_store, save_figure
+        from ..files.writing import check_outputs
 
+        png = self.png or self.store.with_name(f"{self.store.name}.png")
+        check_outputs({"--png": png}, [self.store])
         tables, figure = inspect_store(self.store, poses=self.poses, seed=self.seed)
         console = Console()
         for table in tables:
             console.print(table)
-        png = self.png or self.store.with_name(f"{self.store.name}.png")
         save_figure(figure, png)
         print(f"wrote {png}")
 
@@ -71,9 +73,11 @@ class Simulate:
     def run(self) -> None:
         from ..data.observations import save_observations
         from ..data.simulation.protocols import simulate
+        from ..files.writing import check_outputs
         from ._common import check_extension
 
         check_extension(self.out, "--out", (".parquet",))
+        check_outputs({"--out": self.out}, [self.store])
         data = simulate(self.store, self.protocol, self.limit)
         save_observations(data, self.out)
         print(f"wrote {self.out}: {len(data)} poses, protocol {data.protocol}, seed {data.seed}")

@@ -28,22 +28,24 @@ class Demo:
 
         from ..files.errors import InputError
         from ..files.extras import installed
+        from ..files.writing import check_outputs, make_folder
         from ..keypoints.reading import example_keypoints
         from ..lifters import load
         from ..lifting.poses import lift
         from ..view import save_summary, write_html
-        from ._common import check_level, summary_table
+        from ._common import check_level, lifter_folder, summary_table
 
         console = Console()
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out}: is a file; give a folder")
         check_level(self.level)
-        result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
-        console.print(summary_table(result))
-        self.out.mkdir(parents=True, exist_ok=True)
         results = self.out / ("poses.parquet" if installed("pyarrow") else "poses.npz")
         scene, summary = self.out / "scene.html", self.out / "summary.png"
         page = installed("viser") and installed("trimesh")
+        check_outputs({"--out": [results, scene, summary]}, [lifter_folder(self.lifter)])
+        result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
+        console.print(summary_table(result))
+        make_folder(self.out)
         result.save(results)
         with resources.as_file(resources.files("poseterior") / "examples") as photos:
             if page:

@@ -149,12 +149,15 @@ class Evaluate:
         from rich.console import Console
 
         from ..evaluation.measure import evaluate, observed
-        from ..files.writing import atomic_write
+        from ..files.writing import atomic_write, check_outputs
         from ..lifters import load
-        from ..view.evaluation import evaluation_folder, save_evaluation_figures
-        from ._common import check_device, check_extension
+        from ..view.evaluation import evaluation_files, evaluation_folder, save_evaluation_figures
+        from ._common import check_device, check_extension, lifter_folder
 
         check_extension(self.out, "--out", (".json",))
+        figures = None if self.figures is None else evaluation_files(self.figures)
+        inputs = [self.data, self.subset, lifter_folder(self.weights)]
+        check_outputs({"--out": self.out, "--figures": figures}, inputs)
         data, subset = self._selected(observed(self.data, self.protocol, self.poses))
         device = check_device(self.device)
         lifter = load(self.weights)

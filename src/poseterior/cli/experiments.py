@@ -59,8 +59,11 @@ class Experiments:
         from rich.console import Console
 
         from ..experiments.figures import save_relative_figures
-        from ..experiments.relative import run_relative
+        from ..experiments.relative import WRITTEN, run_relative
+        from ..files.writing import check_outputs
         from ._common import quiet_lightning
+
+        check_outputs({"--out": [self.out / name for name in WRITTEN]}, [self.data, self.test])
 
         quiet_lightning()
         results = run_relative(

@@ -65,11 +65,13 @@ class Heatmaps:
 
         from rich.console import Console
 
+        from ..files.writing import check_outputs
         from ..keypoints.heatmap_files import read_heatmaps, save_keypoints
         from ..keypoints.heatmaps import HeatmapGaussians, fit_gaussians
         from ._common import check_extension
 
         check_extension(self.out, "--out", (".json", ".npz"))
+        check_outputs({"--out": self.out}, [self.file])
         heatmaps = read_heatmaps(self.file, self.skeleton)
         parts, seconds = [], 0.0
         for block in heatmaps.blocks():

@@ -66,16 +66,19 @@ class Ik:
         from rich.console import Console
 
         from ..files.errors import InputError
+        from ..files.writing import check_outputs
         from ..keypoints.points3d import read_points, visible_joints
         from ..lifters import load
         from ..lifting.ik import solve_ik, solve_ik_of_result
         from ..results.poses import load_result
         from ..results.rotations import MOTION_SUFFIXES
-        from ._common import check_device, check_extension, check_level
+        from ._common import check_device, check_extension, check_level, lifter_folder
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
+        inputs = [self.file, lifter_folder(self.lifter)]
+        check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
         check_motion(self.fps, self.how, self.count, self.samples)
         check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:
@@ -106,7 +109,7 @@ class Ik:
         for line in _lines(rotations):
             console.print(line, highlight=False, soft_wrap=True)
         if self.out is not None:
-            write_motion(rotations, self.out, self.how, self.count, self.fps, console)
+            write_motion(rotations, self.out, self.how, self.count, self.fps, console, inputs)
         if self.view is not None:
             from ..view import write_html
 

@@ -37,11 +37,13 @@ class Keypoints:
 
     def run(self) -> None:
         from ..annotate import check_installed
+        from ..files.writing import check_outputs
         from ._common import check_extension
 
         check_installed()
         out = self.out or Path(f"{self.image.stem}.json")
         check_extension(out, "--out", (".json",))
+        check_outputs({"--out": out}, [self.image])
         from ..annotate.clicks import ClickTarget
         from ..annotate.figures import reference_figure
         from ..annotate.server import create_click_app, serve

@@ -40,10 +40,12 @@ class Import:
         from ..data.labels.labels import save_labels
         from ..data.observations import save_observations
         from ..files.errors import InputError
+        from ..files.writing import check_outputs
         from ._common import check_extension
 
         check_extension(self.out, "--out", _STORE)
         check_extension(self.keypoints, "--keypoints", _STORE)
+        check_outputs({"--out": self.out, "--keypoints": self.keypoints}, [self.file])
         if self.file.suffix.lower() not in _FILES:
             raise InputError(f"{self.file}: unknown extension {self.file.suffix!r}; use one of: {', '.join(_FILES)}")
         published = self.file.suffix.lower() == ".json"
@@ -79,9 +81,11 @@ class Export:
     def run(self) -> None:
         from ..data.labels.files import write_csv, write_published
         from ..data.labels.labels import load_labels
+        from ..files.writing import check_outputs
         from ._common import check_extension
 
         check_extension(self.out, "--out", _FILES)
+        check_outputs({"--out": self.out}, [self.labels])
         labels = load_labels(self.labels)
         (write_csv if self.out.suffix.lower() == ".csv" else write_published)(labels, self.out)
         print(f"wrote {self.out}: {len(labels)} labels")
@@ -108,9 +112,11 @@ class Merge:
 
         from ..data.labels.labels import load_labels, save_labels
         from ..data.labels.merging import merge_labels
+        from ..files.writing import check_outputs
         from ._common import check_extension
 
         check_extension(self.out, "--out", _STORE)
+        check_outputs({"--out": self.out}, [self.labels, self.gold])
         gold = load_labels(self.gold) if self.gold is not None else None
         merged = merge_labels(load_labels(self.labels), self.method, gold)
         save_labels(merged.labels, self.out)

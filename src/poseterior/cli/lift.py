@@ -90,7 +90,8 @@ class Lift:
     def run(self) -> None:
         from rich.console import Console
 
-        from ._common import check_device, check_extension, check_level, summary_table
+        from ..files.writing import check_outputs
+        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
 
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
             self._run_folder(self.files[0], self.out)
@@ -102,6 +103,12 @@ class Lift:
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
+        inputs = [*self.files, self.camera, self.photo, lifter_folder(self.lifter)]
+        outputs = {
+            "--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture,
+            "--video": self.video,
+        }  # fmt: skip
+        check_outputs(outputs, inputs)
         check_motion(self.fps, self.how, self.count, self.samples)
         check_level(self.level)
         self._check_camera()
@@ -127,7 +134,7 @@ class Lift:
             console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
         if rotations is not None:
             for path in self._motions():
-                write_motion(rotations, path, self.how, self.count, self.fps, console)
+                write_motion(rotations, path, self.how, self.count, self.fps, console, inputs)
         if self.view is not None:
             from ..view import write_html
 
@@ -189,6 +196,7 @@ class Lift:
 
         from ..files.errors import InputError
         from ..files.extras import need
+        from ..files.writing import check_outputs, make_folder
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
         from ..lifting.poses import lift
@@ -205,7 +213,12 @@ class Lift:
         lifter = load(self.lifter)
         device = check_device(self.device)
         tasks, left_out = find_tasks(folder, self.format, self.skeleton, self.image_size)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
+        sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]
+        kinds = (".parquet", ".png") if film is None else (".parquet", ".png", film)
+        check_outputs(
+            {"--out": [out / f"{task.name}{kind}" for task in tasks for kind in kinds]}, [*sources, self.camera]
+        )
         if film is not None:
             check_video(out / f"clip{film}", self.fps)
         console = Console()
@@ -253,7 +266,7 @@ class Lift:
                 )
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out}: is a file; give a folder, or a file name with an extension")
-        if out.resolve() == folder.resolve():
+        if out.exists() and out.samefile(folder):
             raise InputError(
                 f"--out {out}: is the folder of the photographs, whose files it would replace; give another"
             )

@@ -44,16 +44,19 @@ class Sample:
         from rich.console import Console
 
         from ..files.errors import InputError
+        from ..files.writing import check_outputs
         from ..lifters import load
         from ..lifting.prior import sample_prior
         from ..results.motion import as_lift_result
         from ..results.rotations import MOTION_SUFFIXES
-        from ._common import check_extension
+        from ._common import check_extension, lifter_folder
         from ._motion import check_motion, write_motion, write_picture
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
+        outputs = {"--out": self.out, "--view": self.view, "--picture": self.picture}
+        check_outputs(outputs, [lifter_folder(self.lifter)])
         check_motion(self.fps, None, 1, 1)
         if self.n < 1:
             raise InputError(f"-n: expected at least 1 pose, got {self.n}")
@@ -121,11 +124,13 @@ class Score:
 
         from ..data.mocap.reading import read_motion
         from ..files.errors import InputError
+        from ..files.writing import check_outputs
         from ..lifters import load
         from ..lifting.prior import SCORE_SUFFIXES, score_poses
-        from ._common import check_extension
+        from ._common import check_extension, lifter_folder
 
         check_extension(self.out, "--out", SCORE_SUFFIXES)
+        check_outputs({"--out": self.out}, [self.file, lifter_folder(self.lifter)])
         if self.samples < 1:
             raise InputError(f"--samples: expected at least 1, got {self.samples}")
         if self.fps is not None and not self.fps > 0:

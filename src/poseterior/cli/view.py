@@ -48,11 +48,14 @@ class View:
     """The secret: a text file of one line, of 16 characters at least; or in the environment as POSETERIOR_TOKEN."""
 
     def run(self) -> None:
+        from ..files.writing import check_outputs
         from ._common import camera_file, check_extension, check_level
 
         check_extension(self.html, "--html", (".html",))
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
         check_extension(self.overlay, "--overlay", (".png", ".pdf", ".svg"))
+        outputs = {"--html": self.html, "--png": self.png, "--overlay": self.overlay}
+        check_outputs(outputs, [self.result, self.camera, self.photo])
         if self.level is not None:
             check_level(self.level)
         from ..results.poses import load_result

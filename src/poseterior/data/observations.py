@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from ..files.errors import InputError
 from ..files.extras import later
 from ..files.parquet import column_names, metadata_of, numbers_of, read_table, texts_of
 from ..files.reading import reader
+from ..files.writing import atomic_write, make_folder
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D, PoseId
 
@@ -122,14 +122,9 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
         "shapes": json.dumps(_COLUMNS),
     }  # fmt: skip
     table = pa.table(columns).replace_schema_metadata(metadata)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=["clip", "action", "subject"])
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    make_folder(Path(path).parent)
+    with atomic_write(path) as file:
+        pq.write_table(table, file, compression="zstd", use_dictionary=["clip", "action", "subject"])
 
 
 #: Columns that hold true or false.

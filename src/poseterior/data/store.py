@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +28,7 @@ from ..files.errors import InputError
 from ..files.extras import later
 from ..files.parquet import column_names, metadata_of, numbers_of, open_parquet, texts_of
 from ..files.reading import reading
+from ..files.writing import discard_folder, put_folder, temporary_folder
 from ..geometry.skeletons import SKELETONS
 
 if TYPE_CHECKING:
@@ -362,6 +362,7 @@ class StoreWriter:
             if not (overwrite or append):
                 raise InputError(f"{self.path}: exists already; choose another folder, or ask to overwrite or append")
             existing = PoseStore(self.path)  # never replace a folder that is no store
+        self._replaced = os.stat(self.path) if self.path.exists() else None
         self._clips: set[str] = set(existing.clips["clip"].to_pylist()) if self.append else set()
         self._licences: list[str] = []
         self._rows: list[pa.Table] = []
@@ -371,12 +372,14 @@ class StoreWriter:
         self.frames = 0
 
     def __enter__(self) -> StoreWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.partial-", dir=self.path.parent))
-        os.chmod(self._folder, 0o755)
+        self._folder = temporary_folder(self.path)
         if self.append:
-            for file in PoseStore(self.path).files:
-                _link(file, self._folder / file.name)
+            try:
+                for file in PoseStore(self.path).files:
+                    _link(file, self._folder / file.name)
+            except OSError as error:
+                discard_folder(self._folder)
+                raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from None
         return self
 
     def add(
@@ -470,18 +473,22 @@ class StoreWriter:
         if folder is None:
             return
         try:
+            if isinstance(error, OSError) and error.filename is None:  # writing fails and does not say where
+                raise error
             if kind is not None:
                 return
             self._flush()
             if not self.frames:
                 raise InputError(f"{self.path}: no clip was added; nothing to store")
             self._close_part()
-            _replace_folder(folder, self.path)
+            put_folder(folder, self.path, self._replaced)
+        except OSError as failure:
+            raise InputError(f"{self.path}: cannot be written ({failure.strerror or failure})") from None
         finally:
             if self._writer is not None:
                 with contextlib.suppress(OSError, pa.ArrowException):
                     self._writer.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            discard_folder(folder)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -489,17 +496,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links
         shutil.copy2(source, target)
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    if not target.exists():
-        os.replace(new, target)
-        return
-    old = new.with_name(new.name + "-old")  # a folder that is not empty cannot be replaced in one step
-    os.replace(target, old)
-    try:
-        os.replace(new, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

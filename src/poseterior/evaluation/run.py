@@ -18,7 +18,7 @@ import torch
 
 from ..data.observations import ObservationSet, save_observations
 from ..files.errors import InputError
-from ..files.writing import atomic_write
+from ..files.writing import atomic_write, make_folder
 from ..geometry.skeletons import SKELETONS
 from .collect import MODE_POSES, SAMPLES, collect
 from .measure import VERSION, numbers
@@ -116,7 +116,7 @@ def run_benchmark(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {out}: is a file; expected a folder")
-    (folder / "units").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "units")
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": _version(),

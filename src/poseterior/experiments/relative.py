@@ -273,6 +273,10 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
         file.write((json.dumps(value, indent=1) + "\n").encode())
 
 
+#: What `run_relative` and the figures write into their folder.
+WRITTEN = ("experiment.json", "train.parquet", "test.parquet", "results", "results.json", "runs", "figures")
+
+
 def _trained(run: RelativeRun, recipe: Recipe, folder: Path, device: str) -> Path:
     """The weights of a run: trained before, or now (an interrupted training goes on)."""
     weights = folder / "weights"

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from ..files.checks import quote, reason
 from ..files.errors import InputError
 from ..files.reading import reader, reading
 from ..files.texts import read_json as read_any_json
+from ..files.writing import atomic_folder
 
 __all__ = [
     "FILES", "folder_of", "list_shipped", "read_card", "read_config", "read_json", "read_tensors", "since_0_1",
@@ -179,24 +177,16 @@ def write_folder(
     Raises:
         InputError: the folder exists and holds anything but a saved lifter.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     target = Path(directory).resolve()
     if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - set(FILES)):
         raise InputError(f"{directory}: exists and holds other files; choose a new folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-    try:
-        (partial / "config.json").write_text(json.dumps({"method": method, "config": config}, indent=2) + "\n")
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial / "model.safetensors")
-        (partial / "model.safetensors").chmod(0o644)
-        (partial / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    with atomic_folder(target, replace=True) as folder:
+        (folder / "config.json").write_text(json.dumps({"method": method, "config": config}, indent=2) + "\n")
+        # not the library's own writer, whose errors do not say that the disk is full
+        weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        (folder / "model.safetensors").write_bytes(weights)
+        (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
         if recalibration is not None:
-            (partial / CALIBRATION_FILE).write_text(recalibration.for_lifter(partial).to_json())
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(partial, target)
-    finally:
-        if partial.exists():
-            shutil.rmtree(partial)
+            (folder / CALIBRATION_FILE).write_text(recalibration.for_lifter(folder).to_json())

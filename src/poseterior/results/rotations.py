@@ -250,6 +250,11 @@ class RotationResult(Provenance):
             save_animation(animation, target, extra=clip._samples())
         return [target for target, _, _ in jobs]
 
+    def files(self, path: str | Path, count: int = 1) -> list[Path]:
+        """The files that `save` writes, by name."""
+        clips = numbered_paths(path, len(self.clips()))
+        return [file for clip in clips for file in numbered_paths(clip, count)]
+
     def _samples(self) -> dict[str, Array]:
         """What an npz file holds beside one hypothesis."""
         return {

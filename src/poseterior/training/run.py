@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import platform
@@ -30,11 +29,13 @@ from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..files.errors import InputError
 from ..files.settings import whole
-from ..files.writing import atomic_write
+from ..files.writing import atomic_write, check_outputs, make_folder
 from ..lifters import Model, load_model, model_class
 from ..lifters.base import build_model
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, StoredObservations, split_observations
+from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
+from .logs import LossTable, quiet_log_threads, write_failure
 from .module import LiftingModule, batch_generator
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
@@ -196,38 +197,6 @@ def build_lifter(settings: dict[str, Any]) -> Model:
     return model
 
 
-class _LossTable(Callback):
-    """Writes ``losses.csv`` (step and each term) so that runs can be compared; resumed runs go on exactly."""
-
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
-
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        kept: list[list[str]] = []
-        if self.path.exists():
-            with self.path.open() as file:
-                rows = list(csv.reader(file))
-            kept = rows[:1] + [row for row in rows[1:] if row and int(row[0]) <= trainer.global_step]
-        with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows(kept if trainer.global_step else [])
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
-    ) -> None:
-        step = trainer.global_step
-        if not trainer.is_global_zero or step % self.every:
-            return
-        terms = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "validation"}
-        fresh = self.path.stat().st_size == 0
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["step", *terms])
-            writer.writerow([step, *(repr(value) for value in terms.values())])
-
-
 def _commit() -> str:
     """The commit of this checkout, or "unknown" (installed as a package, or no git)."""
     checkout = Path(__file__).resolve().parents[3]
@@ -240,6 +209,8 @@ def _commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
+#: What a run writes into its folder.
+_WRITTEN = ("recipe.yaml", "losses.csv", "checkpoints", "tensorboard", "weights")
 #: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
 _FREE_TO_CHANGE = (
     "data.stores",
@@ -279,14 +250,6 @@ def _check_same_run(recipe: Recipe, folder: Path) -> None:
                 f"{folder}: {name} was {stored.get(name)!r} and is {asked.get(name)!r} now: a resumed run keeps its "
                 "recipe; drop the change, or start anew in another folder"
             )
-
-
-def _read_step(checkpoint: Path) -> int:
-    try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
-    except Exception as error:  # torch raises many kinds for a broken file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{checkpoint}: not a readable checkpoint ({reason}); start anew in another folder") from None
 
 
 def _licences(stores: tuple[str, ...]) -> str:
@@ -361,6 +324,9 @@ def train(
         )
     options = TrainingOptions(Path(out), resume, device, devices, precision, strategy, workers, progress)
     accelerator, process = _accelerator(options.device), _process(options.devices)
+    if not options.resume:
+        inputs = [*recipe.stores, recipe.observations, recipe.label_file, recipe.lifter.get("init")]
+        check_outputs({"--out": [options.out / name for name in _WRITTEN]}, inputs)
     checkpoint = _resumed(recipe, options, process)
     L.seed_everything(recipe.schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter)
@@ -371,12 +337,12 @@ def train(
     if "init" not in recipe.lifter:
         lifter.fit_constants(data.training(20_000, batch_generator(recipe.schedule.seed, 10_000_000)))
     module = LiftingModule(lifter, objectives, recipe.schedule)
-    start = 0 if checkpoint is None else _read_step(checkpoint)
+    start = 0 if checkpoint is None else read_step(checkpoint)
     if checkpoint is None:
         for _, objective in objectives:
             objective.prepare(data.training, lifter, recipe.schedule.seed)
     if process == 0:
-        options.out.mkdir(parents=True, exist_ok=True)
+        make_folder(options.out)
         with atomic_write(options.out / "recipe.yaml") as file:
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
     begun, commit = time.time(), _commit()
@@ -385,7 +351,7 @@ def train(
     batches = DataLoader(
         Batches(data.training, recipe.schedule, start, process), batch_size=None, num_workers=options.workers
     )
-    _fit(trainer, module, batches, validation, checkpoint)
+    _fit(trainer, module, batches, validation, checkpoint, options.out)
     weights = options.out / "weights"
     if trainer.is_global_zero:
         averaged = module.averaged.cpu().eval()
@@ -403,9 +369,8 @@ def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | N
             raise InputError(f"{options.out}: holds a run already; go on with --resume, or choose another --out")
         return None
     _check_same_run(recipe, options.out)
-    last = options.out / "checkpoints" / "last.ckpt"
     # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
-    return last if last.is_file() else None
+    return newest_checkpoint(options.out / "checkpoints", quiet=process != 0)
 
 
 def _objective(settings: dict[str, Any]) -> Objective:
@@ -442,7 +407,7 @@ def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, val
         filename="step",
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [checkpoints, _LossTable(options.out / "losses.csv", schedule.log_every)]
+    callbacks: list[Callback] = [checkpoints, LossTable(options.out / "losses.csv", schedule.log_every)]
     if options.progress:
         callbacks.append(StepProgress(schedule.steps, schedule.batch))
     return L.Trainer(
@@ -460,6 +425,7 @@ def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, val
         limit_val_batches=1 if validates else 0,
         num_sanity_val_steps=0,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -472,19 +438,29 @@ def _fit(
     batches: DataLoader[Any],
     validation: DataLoader[Any] | None,
     checkpoint: Path | None,
+    out: Path,
 ) -> None:
-    """Run the steps; an interruption leaves as `KeyboardInterrupt`."""
+    """Run the steps; an interruption leaves as `KeyboardInterrupt`, a full disk as `InputError`."""
     try:
-        trainer.fit(
-            module,
-            train_dataloaders=batches,
-            val_dataloaders=validation,
-            ckpt_path=str(checkpoint) if checkpoint else None,
-            weights_only=True,
-        )
+        with quiet_log_threads():
+            trainer.fit(
+                module,
+                train_dataloaders=batches,
+                val_dataloaders=validation,
+                ckpt_path=str(checkpoint) if checkpoint else None,
+                weights_only=True,
+            )
     except SystemExit as stop:
         # Lightning leaves on Ctrl-C and SIGTERM by itself, the latter with an exit code that says success.
         raise KeyboardInterrupt from stop
+    except Exception as error:
+        failure = write_failure(error)
+        if failure is None:
+            raise
+        raise InputError(
+            f"{failure.filename or out}: cannot be written ({failure.strerror or failure}); the run stops, and goes on "
+            "from its last checkpoint with --resume"
+        ) from None
     if trainer.interrupted:
         raise KeyboardInterrupt
 

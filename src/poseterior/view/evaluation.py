@@ -17,7 +17,14 @@ from .scale_figure import scale_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["best_of_figure", "evaluation_folder", "save_evaluation_figures", "size_figure", "spread_figure"]
+__all__ = [
+    "best_of_figure",
+    "evaluation_files",
+    "evaluation_folder",
+    "save_evaluation_figures",
+    "size_figure",
+    "spread_figure",
+]
 
 #: Told apart by colour-blind people and in grey (Okabe & Ito 2008); none is a colour of a body side.
 _PROTOCOLS = {"P1": ("MPJPE", "#0072B2", "o"), "P2": ("P-MPJPE", "#D55E00", "s")}
@@ -103,6 +110,11 @@ def size_figure(result: Mapping[str, Any]) -> Figure:
 
 
 _FIGURES = {"best-of-n.png": best_of_figure, "spread.png": spread_figure, "size.png": size_figure}
+
+
+def evaluation_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files that `save_evaluation_figures` may write."""
+    return [Path(folder, name) for name in _FIGURES]
 
 
 def evaluation_folder(folder: str | os.PathLike[str]) -> Path:

@@ -86,9 +86,11 @@ def encode(path: str, pictures: Iterable[NDArray[np.uint8]], size: tuple[int, in
     program, encoder = check_ffmpeg(shown)
     source = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", "{}x{}".format(*size), "-r", repr(float(fps)), "-i", "-"]
     target = ["-an", "-c:v", encoder, *_ENCODERS[encoder], "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-    command = [program, "-y", "-v", "error", *source, *target, "-f", "mp4", path]
+    command = [program, "-y", "-v", "error", "-xerror", *source, *target, "-f", "mp4", path]
     with tempfile.TemporaryFile() as said:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said) as running:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+        ) as running:
             assert running.stdin is not None
             try:
                 with suppress(BrokenPipeError):  # it has ended: its status tells why

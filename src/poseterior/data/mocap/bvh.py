@@ -7,8 +7,6 @@ numbers are parsed in one go and the kinematics run over all frames at once.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...files.checks import quote
 from ...files.errors import InputError
 from ...files.reading import reader
+from ...files.writing import atomic_write, make_folder
 from ...geometry.skeletons import SKELETONS
 from .motion import Array, Motion, checked, euler_to_quaternion, forward_kinematics_quaternion, snap_rate
 
@@ -367,12 +366,6 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
     lines += ["MOTION", f"Frames: {len(p)}", f"Frame Time: {1.0 / fps:.9f}"]
     table = np.concatenate(columns, axis=1)
     lines += [" ".join(f"{value:.6f}" for value in row) for row in table.tolist()]
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(partial, target)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    make_folder(Path(path).parent)
+    with atomic_write(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())

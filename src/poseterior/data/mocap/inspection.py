@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.errors import InputError
+from ...files.writing import atomic_write, make_folder
 from ...geometry.skeletons import SKELETONS
 from ..store import PoseStore
 
@@ -225,17 +224,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         InputError: the path is a folder, or cannot be written to.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.partial")
-    if target.is_dir():
-        raise InputError(f"{target}: is a folder; give the name of a file")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, dpi=120, format="png")
-        os.replace(partial, target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
-    finally:
-        # the folder may be a file, or not be ours
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    make_folder(target.parent)
+    with atomic_write(target) as file:
+        figure.savefig(file, dpi=120, format="png")
     return target
