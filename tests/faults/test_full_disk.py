@@ -109,7 +109,7 @@ CASES: dict[str, tuple[int, str]] = {
     "data simulate": (4, "data simulate STORE --protocol cmu-test --out DISK/x.parquet"),
     "evaluate": (0, "evaluate mdn --data OBS --poses 40 --samples 20 --mode-poses 1 --out DISK/x.json"),
     "demo": (4, "demo --samples 20 --out DISK/x"),
-    "bench": (40, "bench mdn --observations OBS --protocol obs --poses 40 --samples 20 --mode-poses 1 --out DISK/x"),
+    "bench": (40, "bench mdn --observations OBS --poses 40 --samples 20 --mode-poses 1 --out DISK/x"),
     "train, no room at all": (0, "train mdn SMALL data=STORE steps=8 --quiet --device cpu --out DISK/x"),
     "train, no room for checkpoints": (40, "train mdn SMALL data=STORE steps=8 --quiet --device cpu --out DISK/x"),
     "train, no room for logs": (

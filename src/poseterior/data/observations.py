@@ -122,7 +122,7 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
         "shapes": json.dumps(_COLUMNS),
     }  # fmt: skip
     table = pa.table(columns).replace_schema_metadata(metadata)
-    make_folder(Path(path).parent)
+    make_folder(Path(path).parent, path)
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", use_dictionary=["clip", "action", "subject"])
 

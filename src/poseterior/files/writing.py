@@ -66,8 +66,12 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+def make_folder(path: str | os.PathLike[str], file: str | os.PathLike[str] | None = None) -> Path:
     """Make a folder, and those above it, where there is none.
+
+    Args:
+        path: the folder.
+        file: what is to be written into it, which an error names.
 
     Raises:
         InputError: it cannot be made, e.g. because a file stands there.
@@ -75,10 +79,9 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"{folder}: is a file, not a folder; choose another path") from None
     except OSError as error:
-        raise InputError(f"{folder}: the folder cannot be made ({error.strerror or error})") from None
+        reason = "is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror or error
+        raise InputError(f"{file or folder}: cannot be written ({folder}: {reason}); choose another path") from None
     return folder
 
 

@@ -45,7 +45,7 @@ def read_step(checkpoint: Path) -> int:
     try:
         return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
     except Exception as error:  # torch raises many kinds for a broken file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].partition(". ")[0][:200] if str(error) else type(error).__name__
         raise InputError(f"{checkpoint}: not a readable checkpoint ({reason}); start anew in another folder") from None
 
 

@@ -366,6 +366,6 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
     lines += ["MOTION", f"Frames: {len(p)}", f"Frame Time: {1.0 / fps:.9f}"]
     table = np.concatenate(columns, axis=1)
     lines += [" ".join(f"{value:.6f}" for value in row) for row in table.tolist()]
-    make_folder(Path(path).parent)
+    make_folder(Path(path).parent, path)
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())

@@ -224,7 +224,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         InputError: the path is a folder, or cannot be written to.
     """
     target = Path(path)
-    make_folder(target.parent)
+    make_folder(target.parent, target)
     with atomic_write(target) as file:
         figure.savefig(file, dpi=120, format="png")
     return target
