@@ -157,6 +157,31 @@ def test_the_server_that_records_a_page_answers_nobody(tmp_path: Path, monkeypat
     assert (tmp_path / "scene.html").stat().st_size > 100_000
 
 
+def test_servers_that_start_at_the_same_time_keep_their_own_doors() -> None:
+    import viser.infra._infra
+    import websockets
+
+    from poseterior.view.serving import nobody
+
+    servers: list[tuple[bool, Any]] = []
+
+    def start(closed: bool) -> None:
+        servers.append((closed, start_server("127.0.0.1", 0, "test", nobody if closed else None)))
+
+    threads = [threading.Thread(target=start, args=(i % 2 == 0,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        assert sorted(closed for closed, _ in servers) == [False, False, True, True]
+        assert {(closed, shake(server.get_port())) for closed, server in servers} == {(True, 403), (False, 101)}
+        assert viser.infra._infra.websockets is websockets, "other servers of viser are not touched"
+    finally:
+        for _, server in servers:
+            stop_server(server)
+
+
 def test_a_viser_that_cannot_be_guarded_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """A later version that listens in another way must not go unnoticed."""
     import contextlib

@@ -54,7 +54,7 @@ def start_server(host: str, port: int, label: str, check: Check | None = None) -
     except (OSError, OverflowError) as error:
         raise InputError(f"cannot listen on {host!r} ({error}); use 127.0.0.1") from None
     # its banner would get between the lines that our caller prints
-    with contextlib.redirect_stdout(io.StringIO()), _guarded(check or Doorkeeper().check) as guarded:
+    with _guarded(check or Doorkeeper().check) as guarded, contextlib.redirect_stdout(io.StringIO()):
         server = _closed_server_class()(host=host, port=port, label=label, verbose=False)
     if not guarded:
         import viser
@@ -89,27 +89,23 @@ def _closed_server_class() -> type[ViserServer]:
 @contextlib.contextmanager
 def _guarded(check: Check) -> Iterator[list[bool]]:
     """While this lasts, a viser server that starts asks ``check`` about every request; the list says that one did."""
-    import websockets
-    import websockets.asyncio.server
-    import websockets.datastructures
-    import websockets.exceptions
     from viser.infra import _infra
 
     guarded: list[bool] = []
-
-    def serve(handler: Any, host: str, port: int, **options: Any) -> Any:
-        guarded.append(True)
-        options["process_request"] = _first(check, options.get("process_request"))
-        return websockets.asyncio.server.serve(handler, host, port, **options)
-
-    stand_in = SimpleNamespace(
-        asyncio=SimpleNamespace(server=SimpleNamespace(serve=serve)),
-        datastructures=websockets.datastructures,
-        exceptions=websockets.exceptions,
-    )
     with _patching:
-        original = _infra.websockets
-        _infra.websockets = stand_in  # type: ignore[assignment]
+        original: Any = _infra.websockets  # the library, as viser knows it
+
+        def serve(handler: Any, host: str, port: int, **options: Any) -> Any:
+            guarded.append(True)
+            options["process_request"] = _first(check, options.get("process_request"))
+            return original.asyncio.server.serve(handler, host, port, **options)
+
+        stand_in: Any = SimpleNamespace(
+            asyncio=SimpleNamespace(server=SimpleNamespace(serve=serve)),
+            datastructures=original.datastructures,
+            exceptions=original.exceptions,
+        )
+        _infra.websockets = stand_in
         try:
             yield guarded
         finally:
@@ -118,8 +114,7 @@ def _guarded(check: Check) -> Iterator[list[bool]]:
 
 def _first(check: Check, then: Any) -> Callable[[Any, Any], Any]:
     """A hook of websockets that asks ``check`` before the handshake and before a file is given out."""
-    from websockets.datastructures import Headers
-    from websockets.http11 import Response
+    from viser.infra import _infra
 
     def process_request(connection: Any, request: Any) -> Any:
         headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
@@ -128,8 +123,8 @@ def _first(check: Check, then: Any) -> Callable[[Any, Any], Any]:
         if answer is not None:
             body = answer.message.encode()
             told = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-            response: Any = Response(
-                answer.status, http.HTTPStatus(answer.status).phrase, Headers([*told, *answer.headers]), body
+            response: Any = _infra.Response(
+                answer.status, http.HTTPStatus(answer.status).phrase, _infra.Headers([*told, *answer.headers]), body
             )
         else:
             response = None if then is None else then(connection, request)

@@ -300,7 +300,8 @@ def test_command_line_says_what_is_not_known(tmp_path, capsys, method):
     assert "not known yet" in output
     assert "look at me: 100% of the answers came faster than a person can look (0.7 s)" in output
     assert "40 pairs from 40 answers, confidence not known yet (that of a coin is written)" in output
-    assert "85" not in output
+    assert "85.0" not in output
+    assert "0.85" not in output
     assert load_labels(tmp_path / "merged.parquet").confidence.max() == 0.5
 
 
