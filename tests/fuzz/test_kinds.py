@@ -302,6 +302,11 @@ def test_numbers_that_are_none(
     assert message in refused(name, with_array(field, array))
 
 
+@pytest.mark.parametrize("line", ["9" * 5000, "clip:" + "9" * 5000, "z" * 3000])
+def test_lists_of_poses_with_numbers_that_are_none(refused: Callable[..., str], line: str) -> None:
+    assert "line 1: expected a row number or CLIP:FRAME, got '" in refused("list of poses", lambda _: line.encode())
+
+
 # -- weights and recipes -------------------------------------------------------------------------------------
 
 

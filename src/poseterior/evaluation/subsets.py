@@ -68,7 +68,7 @@ def listed_poses(data: ObservationSet, path: str | Path) -> Bool[Tensor, " poses
         if not line or line.startswith("#"):
             continue
         clip, colon, frame = line.rpartition(":")
-        if not frame.isdecimal() or bool(clip) != bool(colon):
+        if not frame.isdecimal() or len(frame) > 18 or bool(clip) != bool(colon):
             raise InputError(f"{path}, line {number}: expected a row number or CLIP:FRAME, got {quote(line)}")
         if clip:
             keep[rows.get((clip, int(frame)), [])] = True
