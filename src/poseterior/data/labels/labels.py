@@ -195,7 +195,7 @@ def load_labels(path: str | os.PathLike[str]) -> DepthLabels:
     for name, kind in _TYPES.items():
         if table[name].null_count:
             raise InputError(f"the column {name!r} has empty entries; make the file anew")
-        if pa.types.is_string(kind):
+        if kind == "string":
             columns[name] = np.array(texts_of(table[name], name), np.str_)
         else:
             columns[name] = numbers_of(table[name], name, kinds="fiu")
