@@ -43,6 +43,7 @@ class Command:
 
 
 _LIFTER = {"lifter": "--lifter {}"}
+_TOKEN = {"token_file": "--token-file {}"}
 _FOLDER = {"folder": "{}"}
 _OBSERVED = {"out": ("--out {}", "x.parquet")}
 _MOCAP = {"out": ("--out {}", "store")}
@@ -72,16 +73,16 @@ COMMANDS = {
     "prior.Score": Command("prior score", {"file": "{}"} | _LIFTER, {"out": ("--out {}", "x.json")}, ("file",)),
     "View": Command(
         "view",
-        {"result": "{}", "camera": "--camera {}", "photo": "--photo {}"},
+        {"result": "{}", "camera": "--camera {}", "photo": "--photo {}"} | _TOKEN,
         {"html": ("--html {}", "x.html"), "png": ("--png {}", "x.png"), "overlay": ("--overlay {}", "x.pdf")},
         ("result",),
     ),
     "Lifters": Command("lifters", {}, {}),
     "Heatmaps": Command("heatmaps fit", {"file": "{}"}, {"out": ("--out {}", "x.npz")}, ("file",)),
-    "Keypoints": Command("keypoints click", {"image": "{}"}, {"out": ("--out {}", "x.json")}, ("image",)),
+    "Keypoints": Command("keypoints click", {"image": "{}"} | _TOKEN, {"out": ("--out {}", "x.json")}, ("image",)),
     "Annotate": Command(
         "annotate",
-        {"images": "{}", "keypoints": "--keypoints {}", "gold": "--gold {}", "db": "--db {}"},
+        {"images": "{}", "keypoints": "--keypoints {}", "gold": "--gold {}", "db": "--db {}"} | _TOKEN,
         {"export": ("--export {}", "x.parquet")},
         ("images",),
     ),

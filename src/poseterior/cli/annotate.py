@@ -58,7 +58,9 @@ class Annotate:
         from ..files.writing import check_outputs
 
         check_installed()
-        inputs = [path for path in (*self.images, *self.keypoints, self.gold) if path and not path.is_dir()]
+        inputs = [
+            path for path in (*self.images, *self.keypoints, self.gold, self.token_file) if path and not path.is_dir()
+        ]
         if self.export is None:
             check_outputs({"--db": self.db}, inputs)
         else:

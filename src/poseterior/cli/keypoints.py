@@ -43,7 +43,7 @@ class Keypoints:
         check_installed()
         out = self.out or Path(f"{self.image.stem}.json")
         check_extension(out, "--out", (".json",))
-        check_outputs({"--out": out}, [self.image])
+        check_outputs({"--out": out}, [self.image, self.token_file])
         from ..annotate.clicks import ClickTarget
         from ..annotate.figures import reference_figure
         from ..annotate.server import create_click_app, serve

@@ -55,7 +55,7 @@ class View:
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
         check_extension(self.overlay, "--overlay", (".png", ".pdf", ".svg"))
         outputs = {"--html": self.html, "--png": self.png, "--overlay": self.overlay}
-        check_outputs(outputs, [self.result, self.camera, self.photo])
+        check_outputs(outputs, [self.result, self.camera, self.photo, self.token_file])
         if self.level is not None:
             check_level(self.level)
         from ..results.poses import load_result
