@@ -23,14 +23,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "poseterior"
 #: What is imported by another name than it is installed by.
 IMPORTED_AS = {
-    "crowd-kit": "crowdkit", "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL", "pot": "ot", "pyyaml": "yaml",
+    "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL", "pot": "ot", "pyyaml": "yaml",
 }  # fmt: skip
 #: What only some users need: heavy, or under terms that not everybody can accept.
 OPTIONAL = {"lightning", "tensorboard", "viser", "trimesh", "pyarrow", "fastapi", "smplx", "imageio-ffmpeg"}
 #: Modules that import an extra's package when they are imported; only what has asked `files.extras.need` imports them.
-BEHIND_A_CHECK = ("annotate/", "training/module.py", "training/progress.py", "training/run.py", "view/serving.py")
-#: Imported, but brought along by what is named (crowd-kit, matplotlib, fastapi), or for type checkers only.
-BROUGHT = {"pandas", "mpl_toolkits", "pydantic", "typing_extensions"}
+BEHIND_A_CHECK = (
+    "annotate/", *(f"training/{name}.py" for name in ("checkpoints", "logs", "module", "progress", "run")),
+)  # fmt: skip
+#: Imported, but brought along by what is named (matplotlib, fastapi, viser), or for type checkers only.
+BROUGHT = {"mpl_toolkits", "pydantic", "typing_extensions", "websockets"}
 
 
 def run_hook(source: Path, hook: str, out: Path) -> Path:
@@ -198,7 +200,7 @@ def imported_at_once(tree: ast.Module) -> set[str]:
 def test_packages_of_extras_are_imported_where_they_are_used(metadata: Message) -> None:
     """So that lifting works without them; tests/cli/test_light_install.py runs it."""
     always, chosen = requirements(metadata)
-    extra = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in chosen - always} | {"pandas", "crowdkit"}
+    extra = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in chosen - always} | {"websockets", "pandas"}
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE).as_posix()
         if not place.startswith(BEHIND_A_CHECK):

@@ -20,7 +20,7 @@ from documents import EXAMPLES, ROOT
 #: What extras bring, by the names of their modules.
 EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
-    "imageio_ffmpeg", "pygltflib", "ot", "smplx", "cdflib", "h5py", "scipy", "crowdkit", "pandas", "polars",
+    "imageio_ffmpeg", "pygltflib", "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
 )  # fmt: skip
 KEYPOINTS = str(EXAMPLES / "demo.json")
 
@@ -60,11 +60,11 @@ MISSING: dict[str, tuple[list[str], str]] = {
     ),
     "evaluate": (
         ["evaluate", "mdn", "--data", "old.parquet"],
-        "a file of observations needs pyarrow: pip install 'poseterior[parquet]'",
+        "old.parquet: a Parquet file needs pyarrow: pip install 'poseterior[parquet]'",
     ),
     "evaluate on a store": (
         ["evaluate", "mdn", "--data", "store", "--protocol", "cmu-test"],
-        "a pose store needs pyarrow: pip install 'poseterior[parquet]'",
+        "store/part.parquet: a Parquet file needs pyarrow: pip install 'poseterior[parquet]'",
     ),
     "merge": (
         ["labels", "merge", "old.parquet", "--out", "b.parquet"],
@@ -72,7 +72,8 @@ MISSING: dict[str, tuple[list[str], str]] = {
     ),
     "export": (
         ["labels", "export", "old.parquet", "--out", "b.csv"],
-        "a file of labels needs pyarrow: pip install 'poseterior[parquet]'",
+        "old.parquet: a Parquet file needs pyarrow: pip install 'poseterior[parquet]'"
+        "; import .csv and .json with `poseterior labels import`",
     ),
     "annotate": (
         ["annotate", "photos", "--db", "a.sqlite"],
