@@ -155,7 +155,8 @@ def _read(table: pa.Table) -> PoseScores:
             continue
         column = column.combine_chunks()
         per_joint = pa.types.is_fixed_size_list(column.type)
-        if not pa.types.is_floating(column.type.value_type if per_joint else column.type):
+        kind = column.type.value_type if per_joint else column.type
+        if not any(is_one(kind) for is_one in (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)):
             raise InputError(f"column {quote(name)} holds {cut(str(column.type))}; expected scores")
         array = np.array((column.flatten() if per_joint else column).to_numpy(zero_copy_only=False))
         if np.isinf(array).any():
