@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
-from ..noise import Noise, PoseNoise
+from ..noise import Noise, PoseNoise, mixed
 from .base import PoseDistribution
 
 __all__ = [
@@ -60,7 +60,9 @@ class EmpiricalPoseDistribution(PoseDistribution):
         """
         self._check_count(count)
         samples = self.samples
-        order = self._uniform(PoseNoise(seed, self._keys()), *samples.shape[:-2], event=0).argsort(0)[:count]
+        # Other numbers than those of the samples, which may have been drawn with the same seed.
+        noise = PoseNoise(seed, mixed(self._keys(), 1))
+        order = self._uniform(noise, *samples.shape[:-2], event=0).argsort(0)[:count]
         return samples.gather(0, order[..., None, None].expand(-1, *samples.shape[1:]))
 
     def _check_count(self, count: int) -> None:
