@@ -138,7 +138,7 @@ def test_published_numbers_are_those_of_the_drawn_hypotheses(data):
     few = select_poses(data, torch.arange(N) >= N - 340)  # 40 walk, 300 jump
     found = collect(Returning(WithZero), few, samples=31, seed=5, chunk=1000, mode_poses=0)
     result = numbers(found)
-    drawn = Known(0.1)(few.observations.keypoints).sample((31,), generator=torch.Generator().manual_seed(5))
+    drawn = Known(0.1)(few.observations.keypoints).sample((31,), seed=5)
     truth = few.observations.pose
     errors = 1000 * mpjpe(drawn, truth)
     aligned = 1000 * p_mpjpe(drawn, truth)

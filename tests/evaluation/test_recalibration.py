@@ -94,7 +94,7 @@ def fresh() -> Observations:
 def test_plain_region_of_a_gaussian():
     """A chi distribution of 3 degrees: its 0.9-quantile is 2.5003 standard deviations."""
     toy = Toy()
-    keypoints = Keypoints2D(torch.zeros(300, 17, 2))
+    keypoints = Keypoints2D(torch.arange(300.0)[:, None, None].expand(300, 17, 2))  # people of their own
     region = toy(keypoints).region(0.9)
     assert not region.calibrated
     assert region.centre.shape == (300, 17, 3)

@@ -102,7 +102,7 @@ def test_temperature_scales_the_latents(keypoints):
     lifter = bent()
     warm = bent(dataclasses.replace(SMALL, temperature=1.5))
     cool = lifter(keypoints)
-    drawn = warm(keypoints).sample((3,), seed=0)
+    drawn = warm(keypoints).sample((3,), generator=torch.Generator().manual_seed(0))
     latents, ladj = cool.transform.call_and_ladj((drawn[..., 1:, :] @ cool.rotation.transpose(-1, -2)).flatten(-2))
     normal = torch.distributions.Normal(0.0, 1.5)
     assert torch.allclose(warm(keypoints).log_prob(drawn), ladj + normal.log_prob(latents).sum(-1), atol=1e-3)
@@ -185,7 +185,7 @@ def test_every_visibility_mask_is_valid(keypoints):
 def test_factored_sampler_equals_the_naive_one(keypoints):
     """Samples of one evidence are those of the evidence repeated for each sample."""
     lifter = bent()
-    together = lifter(keypoints).sample((5,), seed=0)
+    together = lifter(keypoints).sample((5,), generator=torch.Generator().manual_seed(0))
     repeated = keypoints[torch.arange(32).repeat(5)]
     apart = lifter(repeated)
     latent = torch.randn(5, 32, 48, generator=torch.Generator().manual_seed(0)).reshape(160, 48)

@@ -84,12 +84,16 @@ class ObservationSet:
     seed: int
 
     def __post_init__(self) -> None:
-        """Raises `InputError` for a pose or a place that is not finite; names the pose."""
-        for name in ("pose", "root"):
-            bad = ~getattr(self.observations, name).isfinite().flatten(1).all(1)
-            if bad.any():
-                identity = self.observations.keypoints.ids[int(bad.nonzero()[0])]
-                raise InputError(f"{name}: {quote(identity.file)}, frame {identity.frame}: is not finite, or too large")
+        """Raises `InputError` for an observed joint or a place that is not finite; names the pose."""
+        wrong = {
+            "pose": (~self.observations.pose.isfinite().all(-1) & self.observations.observed).any(-1),
+            "root": ~self.observations.root.isfinite().all(-1),
+        }
+        for name, bad in wrong.items():
+            if not bad.any():
+                continue
+            identity = self.observations.keypoints.ids[int(bad.nonzero()[0])]
+            raise InputError(f"{name}: {quote(identity.file)}, frame {identity.frame}: is not finite, or too large")
 
     def __len__(self) -> int:
         return len(self.observations.pose)
