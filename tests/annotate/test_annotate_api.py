@@ -571,6 +571,7 @@ def test_command_says_what_is_wrong(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos")
     photos, keypoints = (tmp_path / "photos",), (tmp_path / "keypoints.json",)
     db = str(tmp_path / "labels.sqlite")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "text.sqlite").write_text("not a database at all, but long enough to be looked at" * 4)
     cases: list[tuple[dict[str, Any], str]] = [
         ({}, "no photographs are given: poseterior annotate IMAGES --keypoints FILE"),
@@ -579,7 +580,11 @@ def test_command_says_what_is_wrong(tmp_path: Path) -> None:
         ({"images": (tmp_path / "keypoints.json",), "keypoints": keypoints}, "keypoints.json: no photograph; expected"),
         ({"images": photos, "keypoints": keypoints, "pairs": 0}, "--pairs: expected at least 1, got 0"),
         ({"images": photos, "keypoints": keypoints, "answers": 0}, "--answers: expected at least 1, got 0"),
-        ({"images": photos, "keypoints": keypoints, "db": str(tmp_path)}, "is a folder; give the name of a file"),
+        (
+            {"images": photos, "keypoints": keypoints, "db": str(tmp_path / "empty")},
+            "is a folder; give the name of a file",
+        ),
+        ({"images": photos, "keypoints": keypoints, "db": str(tmp_path)}, "holds the input"),
         (
             {"images": photos, "keypoints": keypoints, "db": str(tmp_path / "no" / "x.sqlite")},
             "does not exist; make it",

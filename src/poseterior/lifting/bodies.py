@@ -49,7 +49,7 @@ def rotations_of(poses: LiftResult, draws: Sequence[RotationDraws]) -> RotationR
     usual = torch.cat([part.log_lengths for part in draws if part.log_lengths is not None])
     offsets = rest_offsets().repeat(len(poses), 1, 1)
     for rows in clips:
-        offsets[rows] = rest_offsets() * group_factors(usual[rows].median(0).values)
+        offsets[rows] = rest_offsets() * group_factors(usual[rows].median(0).values.float())
     result = RotationResult(
         **joined(draws),
         offsets=offsets.numpy(),
