@@ -59,6 +59,7 @@ class Target:
             "keypoints",
             "keypoint_covariance",
             "log_prob",
+            "pose",
             "MPJPE",
             "rank",
         )

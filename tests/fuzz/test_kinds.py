@@ -155,6 +155,23 @@ def test_a_column_that_is_there_twice(refused: Callable[..., str]) -> None:
     assert "the column 'frame' is there twice" in refused("pose store", change)
 
 
+def test_poses_may_be_unknown_where_they_were_not_observed(bench: Bench) -> None:
+    from poseterior.data.observations import load_observations
+
+    path, files = bench._ready("observations")
+    content = files[0][2]
+    unknown = pa.array([[np.nan] * 3 + [0.0] * 48] * 3, pa.list_(pa.float32(), 51))
+    observed = pa.array([[False] + [True] * 16] * 3, pa.list_(pa.bool_(), 17))
+    try:
+        path.write_bytes(column("pose", lambda _: unknown)(content))
+        with pytest.raises(InputError, match="pose: 'clip', frame 0: is not finite, or too large"):
+            load_observations(path)
+        path.write_bytes(column("observed", lambda _: observed)(path.read_bytes()))
+        assert load_observations(path).observations.pose[:, 0].isnan().all()
+    finally:
+        path.write_bytes(content)
+
+
 def test_seeds_and_protocols_that_are_none(refused: Callable[..., str]) -> None:
     def change(**more: bytes | None) -> Callable[[bytes], bytes]:
         def metadata(table: pa.Table) -> pa.Table:
