@@ -172,6 +172,31 @@ def test_poses_may_be_unknown_where_they_were_not_observed(bench: Bench) -> None
         path.write_bytes(content)
 
 
+def test_wider_numbers_are_narrowed(bench: Bench) -> None:
+    import torch
+
+    path, files = bench._ready("observations")
+    content = files[0][2]
+    change = changed_table(
+        lambda t: t.set_column(t.column_names.index("pose"), "pose", t["pose"].cast(pa.list_(pa.float64(), 51)))
+    )
+    try:
+        path.write_bytes(change(content))
+        assert bench.targets["observations"].read(path, Random(0)).observations.pose.dtype == torch.float32
+    finally:
+        path.write_bytes(content)
+
+
+def test_scores_that_are_true_or_false_are_scores(bench: Bench) -> None:
+    path, files = bench._ready("scores of poses")
+    content = files[0][2]
+    try:
+        path.write_bytes(column("MPJPE", lambda n: pa.array([True] * n))(content))
+        bench.valid("scores of poses")
+    finally:
+        path.write_bytes(content)
+
+
 def test_seeds_and_protocols_that_are_none(refused: Callable[..., str]) -> None:
     def change(**more: bytes | None) -> Callable[[bytes], bytes]:
         def metadata(table: pa.Table) -> pa.Table:
@@ -457,7 +482,9 @@ def test_image_sizes_beyond_any_picture(
     assert len(said) < 400
 
 
-@pytest.mark.parametrize("covariance", [np.zeros((2, 2)), np.ones((2, 2)), -np.eye(2), np.array([[4.0, 2], [2, 1]])])
+@pytest.mark.parametrize(
+    "covariance", [np.full((2, 2), np.nan), np.zeros((2, 2)), np.ones((2, 2)), -np.eye(2), np.array([[4.0, 2], [2, 1]])]
+)
 def test_covariances_that_are_singular_are_named_before_they_are_drawn(
     bench: Bench, capsys: pytest.CaptureFixture[str], covariance: np.ndarray
 ) -> None:

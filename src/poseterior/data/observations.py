@@ -155,7 +155,8 @@ def load_observations(path: str | Path) -> ObservationSet:
         if name not in table.column_names:  # files from before there were amplitudes
             continue
         array = numbers_of(table[name], name, shape, "b" if name in _FLAGS else "f")
-        values[name] = torch.from_numpy(array.copy())
+        with np.errstate(over="ignore"):  # what is too large is refused as infinite
+            values[name] = torch.from_numpy(array.astype(bool if name in _FLAGS else np.float32))
     frames = numbers_of(table["frame"], "frame", kinds="iu")
     ids = [PoseId(c, f, 0) for c, f in zip(texts_of(table["clip"], "clip"), frames.tolist(), strict=True)]
     keypoints = Keypoints2D(

@@ -159,7 +159,9 @@ def _read(table: pa.Table) -> PoseScores:
         if not any(is_one(kind) for is_one in (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)):
             raise InputError(f"column {quote(name)} holds {cut(str(column.type))}; expected scores")
         array = np.array((column.flatten() if per_joint else column).to_numpy(zero_copy_only=False))
-        if np.isinf(array).any():
-            raise InputError(f"column {quote(name)} holds infinity; expected scores, or NaN where there is none")
+        if array.dtype.kind not in "fbiu" or np.isinf(array).any():
+            raise InputError(
+                f"column {quote(name)} holds an empty cell, or infinity; expected scores, or NaN where there is none"
+            )
         values[name] = torch.from_numpy(array.reshape(len(table), -1) if per_joint else array)
     return PoseScores(names, values)

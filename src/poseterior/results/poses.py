@@ -250,16 +250,16 @@ class LiftResult(Provenance):
             bad = np.isinf(values) if name in _MAY_BE_MISSING else ~np.isfinite(values)
             if bad.any():
                 self._refuse(name, values, bad, "a finite number")
-        spread = self.keypoint_covariance.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            area = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] * spread[..., 1, 0]
-            flat = self.visible & np.isfinite(spread).all((-2, -1)) & ~((area > 0) & (spread[..., 0, 0] > 0))
-        if flat.any():
-            expected = "a positive definite matrix, or visible=False"
-            self._refuse("keypoint_covariance", self.keypoint_covariance, flat[..., None, None], expected)
         hidden = np.isnan(self.keypoints).any(-1) & self.visible
         if hidden.any():
             self._refuse("keypoints", self.keypoints, hidden[..., None], "numbers, or visible=False")
+        spread = self.keypoint_covariance.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            area = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] * spread[..., 1, 0]
+            flat = self.visible & ~((area > 0) & (spread[..., 0, 0] > 0))
+        if flat.any():
+            expected = "a positive definite matrix, or visible=False"
+            self._refuse("keypoint_covariance", self.keypoint_covariance, flat[..., None, None], expected)
 
     def _refuse(self, name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> None:
         place = tuple(int(i) for i in np.argwhere(bad)[0])
