@@ -24,7 +24,7 @@ from ..files.reading import reading
 from ..files.settings import Settings
 from ..geometry.skeletons import get_skeleton
 from ..keypoints import Keypoints2D
-from ..nn.allowance import MOST_NUMBERS, allowance
+from ..nn.allowance import MOST_NUMBERS, MOST_TENSORS, allowance
 from ..registry import Registry
 from .saved import folder_of, read_config, read_json, read_tensors, size_of_tensors, write_folder
 
@@ -221,7 +221,7 @@ def model_class(name: str) -> type[Model]:
     return _MODELS[name]
 
 
-def build_model(name: str, config: dict[str, Any], numbers: int = MOST_NUMBERS, tensors: int = 10**6) -> Model:
+def build_model(name: str, config: dict[str, Any], numbers: int = MOST_NUMBERS, tensors: int = MOST_TENSORS) -> Model:
     """An untrained lifter or prior of that method, of a size that is bounded before any memory is reserved.
 
     Args:
@@ -236,7 +236,8 @@ def build_model(name: str, config: dict[str, Any], numbers: int = MOST_NUMBERS, 
     asked = cls.config_class.from_dict(config)
     sizes = {f: v for f, v in config.items() if isinstance(v, int) and not isinstance(v, bool)}
     large = ", ".join(f"{f}: {quote(v)}" for f, v in sizes.items() if v > 2**10)
-    refusal = f"the network would be larger than {numbers:,} numbers ({cut(large)}); make it smaller"
+    refusal = f"the network would be larger than {numbers:,} numbers in {tensors:,} tensors"
+    refusal += f" ({cut(large)}); make it smaller" if large else "; make it smaller"
     if max(sizes.values(), default=0) > MOST_NUMBERS:
         raise InputError(refusal)
     with allowance(numbers, tensors, refusal):

@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..files.errors import InputError
 
-__all__ = ["MOST_NUMBERS", "allowance"]
+__all__ = ["MOST_NUMBERS", "MOST_TENSORS", "allowance"]
 
-#: Numbers in the largest network that is trained here (4 GB; the shipped ones have some millions).
-MOST_NUMBERS = 10**9
+#: Numbers and tensors in the largest network that is trained here (1 GB; the shipped ones have some millions).
+MOST_NUMBERS, MOST_TENSORS = 2**28, 20_000
 
 
 class _Counted(TorchDispatchMode):
