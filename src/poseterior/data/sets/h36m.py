@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from ...files.cdf import check_cdf
 from ...files.checks import naming
 from ...files.errors import InputError
 from ...files.extras import need
@@ -139,6 +140,8 @@ def read_positions(path: str | Path) -> Float[NDArray[np.float64], "frames 17 3"
     need("h36m", "cdflib", f"{path}: reading CDF files")
     import cdflib
 
+    if Path(path).is_file():
+        check_cdf(Path(path))
     try:
         content = cdflib.CDF(Path(path))
         info = content.cdf_info()
