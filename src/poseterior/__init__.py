@@ -9,7 +9,7 @@ torch.Size([17, 3])
 Poses are metres relative to the pelvis in camera axes: x right, y down, z forward. Names are imported when
 first used, so that ``import poseterior`` and the command line's help stay fast.
 
-The rooms `metrics`, `distributions`, `data` and `view` hold the rest: ``pp.metrics.mpjpe``, ``pp.data.PoseStore``.
+The rooms `metrics`, `distributions`, `data`, `skeletons` and `view` hold the rest: ``pp.metrics.mpjpe``, ``pp.data.PoseStore``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HOMES = {
     "solve_ik": "lifting.ik",
     "train": "training",
 }
-_ROOMS = ("data", "distributions", "metrics", "view")
+_ROOMS = ("data", "distributions", "metrics", "skeletons", "view")
 
 #: Names of 0.1 that are no longer on the face: where they stand, and what to write instead.
 _MOVED = {
@@ -62,13 +62,13 @@ _MOVED = {
 __all__ = [
     "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "PoseDistribution", "__version__", "calibrate",
     "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "list_shipped", "load",
-    "load_result", "metrics", "read_keypoints", "solve_ik", "train", "view",
+    "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import data, distributions, metrics, view
+    from . import data, distributions, metrics, skeletons, view
     from .distributions.base import PoseDistribution
     from .evaluation.calibrate import calibrate
     from .evaluation.measure import evaluate

@@ -1,16 +1,16 @@
-"""Names for classes that live one per file in a package: a new file is found by its place."""
+"""Names that are imported when they are first used: of classes, one per file in a package, and of whole rooms."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from .files.checks import quote
 from .files.errors import InputError
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "lazy_room"]
 
 _T = TypeVar("_T")
 
@@ -48,3 +48,32 @@ class Registry(Generic[_T]):
         if name not in self.names():
             raise InputError(f"unknown {self.kind} {quote(name)}; known: {', '.join(self.names())}")
         return self._entries[name]
+
+
+def lazy_room(room: str, modules: Sequence[str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package whose names stand in its modules.
+
+    ``pp.metrics.mpjpe`` is looked for in the ``__all__`` of the modules, in their order; ``pp.metrics.accuracy`` is
+    the module. Nothing is imported before one of them is asked for.
+
+    Args:
+        room: the package's ``__name__``.
+        modules: dotted names below it, those that are quick to import first.
+    """
+    heads = {module.split(".")[0] for module in modules}
+
+    def find(name: str) -> Any:
+        if name in heads:
+            return importlib.import_module(f"{room}.{name}")
+        if not name.startswith("_"):
+            for module in modules:
+                place = importlib.import_module(f"{room}.{module}")
+                if name in getattr(place, "__all__", ()):
+                    return getattr(place, name)
+        raise AttributeError(f"module {room!r} has no attribute {name!r}")
+
+    def names() -> list[str]:
+        places = (importlib.import_module(f"{room}.{module}") for module in modules)
+        return sorted(heads.union(*(getattr(place, "__all__", ()) for place in places)))
+
+    return find, names

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_room
+from ..registry import lazy_room
 
 if TYPE_CHECKING:
     from .measure import evaluate as evaluate
