@@ -9,7 +9,8 @@ torch.Size([17, 3])
 Poses are metres relative to the pelvis in camera axes: x right, y down, z forward. Names are imported when
 first used, so that ``import poseterior`` and the command line's help stay fast.
 
-The rooms `metrics`, `distributions`, `data`, `skeletons` and `view` hold the rest: ``pp.metrics.mpjpe``, ``pp.data.PoseStore``.
+The rooms `metrics`, `distributions`, `data`, `skeletons` and `view` hold the rest: ``pp.metrics.mpjpe``,
+``pp.data.PoseStore``.
 """
 
 from __future__ import annotations
