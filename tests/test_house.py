@@ -17,8 +17,8 @@ HOUSE = Path(poseterior.__file__).parent
 #: From the ground up: a room may import those before it. CONTRIBUTING.md says what each holds.
 ROOMS = (
     "_version", "files", "web", "registry", "noise", "geometry", "skeletons", "keypoints", "nn", "distributions",
-    "metrics", "data", "lifters", "objectives", "published", "training", "results", "lifting", "evaluation", "view", "annotate",
-    "experiments", "recipes", "cli", "__init__", "__main__",
+    "metrics", "data", "lifters", "objectives", "published", "training", "results", "lifting", "evaluation", "view",
+    "annotate", "experiments", "recipes", "cli", "__init__", "__main__",
 )  # fmt: skip
 #: Inside data/: the same, one level down.
 DATA = ("observations", "store", "mocap", "simulation", "sets", "labels")
