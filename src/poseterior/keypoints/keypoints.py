@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton, get_skeleton, skeleton_map
+from ..geometry.skeletons import Skeleton, SkeletonMap, get_skeleton, skeleton_maps
 from ..noise import keys_of
 
 __all__ = [
@@ -43,9 +43,9 @@ MINIMUM_SPREAD_PX = 0.5
 
 
 #: Attributes of `Keypoints2D` that have one entry per pose.
-_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "keys")
+_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "synthesised", "keys")
 #: Those of them that hold nothing at a joint that is not visible.
-_PER_JOINT = {"xy", "covariance", "visible", "amplitude"}
+_PER_JOINT = {"xy", "covariance", "visible", "amplitude", "synthesised"}
 
 
 class PoseId(NamedTuple):
@@ -108,6 +108,7 @@ class Keypoints2D:
     Attributes:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
         amplitude: ``(*batch, joints)``, NaN where unknown or not visible.
+        synthesised: ``(*batch, joints)`` bool, joints that `as_skeleton` made of others.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
         keys: ``(*batch,)`` int64: what a pose's own random numbers are derived from, besides the seed. A hash of its
             visible coordinates as they came in, which copies keep: so a pose's answer depends on the pose and the seed
@@ -168,6 +169,7 @@ class Keypoints2D:
         self._refuse(infinite, self.amplitude, "amplitude", "a finite number, or NaN where unknown")
         if ids is not None and len(ids) != batch.numel():
             raise InputError(f"ids has {len(ids)} entries; there are {batch.numel()} poses")
+        self.synthesised: Tensor = torch.zeros_like(self.visible)
         self._ids = None if ids is None else tuple(PoseId(*i) for i in ids)
         self._rows: Tensor | None = None
         self._overwrite_hidden()
@@ -198,6 +200,7 @@ class Keypoints2D:
         made.intrinsics = made._constant(intrinsics, (4,), "intrinsics")
         made.height = made._constant(height, (), "height")
         made.amplitude = made._constant(amplitude, (len(made.skeleton),), "amplitude")
+        made.synthesised = torch.zeros_like(visible)
         made._ids = made._rows = None
         made._overwrite_hidden()
         made.keys = keys_of(made.xy, made.visible)
@@ -209,6 +212,7 @@ class Keypoints2D:
         self.xy = torch.where(seen, self.xy, 0.0)
         self.covariance = torch.where(seen.unsqueeze(-1), self.covariance, torch.eye(2, device=self.device))
         self.amplitude = torch.where(self.visible, self.amplitude, float("nan"))
+        self.synthesised = self.synthesised & self.visible
 
     @property
     def ids(self) -> tuple[PoseId, ...]:
@@ -399,23 +403,56 @@ class Keypoints2D:
     def as_skeleton(self, target: str | Skeleton) -> Keypoints2D:
         """These keypoints in another skeleton's joints.
 
-        A joint that the source lacks is a weighted sum of others (see `poseterior.geometry.skeletons.RULES`), its
-        covariance propagated and widened by the rule's spread; it is missing where the source cannot say
-        anything, or where one of the joints it needs is missing in that pose.
+        A joint that the source lacks, or that is missing in a pose, is a weighted sum of measured joints that are
+        visible in that pose: the first of `poseterior.geometry.skeletons.RULES` that has them, its covariance
+        propagated and widened by the rule's spread. It is missing where there is none. A joint made here makes no
+        other in later maps (see ``synthesised``). A skeleton that has all of the target's joints is only reordered.
         """
         target = get_skeleton(target)
         if target == self.skeleton:
             return self
-        plan = skeleton_map(self.skeleton, target)
+        first, *further = skeleton_maps(self.skeleton, target)
+        made = self._mapped(first)
+        for plan in further:
+            made = made._filled(self, plan)
+        return made
+
+    def _filled(self, source: Keypoints2D, plan: SkeletonMap) -> Keypoints2D:
+        """What is missing here, and a map makes of what is visible in the source."""
+        wanted = ~self.visible & torch.as_tensor(plan.available, device=self.device)
+        poses = wanted.reshape(len(self), -1).any(-1).nonzero().squeeze(-1)
+        if not len(poses):
+            return self
+        found, here = source.flatten()[poses]._mapped(plan), self.flatten()
+        new = found.visible & ~here.visible[poses]
+        changes = {}
+        for name in _PER_JOINT:
+            old = getattr(here, name)
+            values = torch.where(new.reshape(*new.shape, *[1] * (old.ndim - 2)), getattr(found, name), old[poses])
+            changes[name] = old.index_copy(0, poses, values).reshape(getattr(self, name).shape)
+        return self._replace(**changes)
+
+    def _mapped(self, plan: SkeletonMap) -> Keypoints2D:
+        """These keypoints by one map; joints with a part that is missing, or not measured, are missing."""
         weights = torch.as_tensor(plan.weights, dtype=self.xy.dtype, device=self.device)
         needed = (weights != 0).to(self.xy.dtype)
-        hidden_parts = torch.einsum("ts,...s->...t", needed, (~self.visible).to(self.xy.dtype))
-        visible = torch.as_tensor(plan.available, device=self.device) & (hidden_parts == 0)
+        copied = torch.as_tensor(plan.copied, device=self.device)
+
+        def any_part(of: Tensor) -> Tensor:
+            return torch.einsum("ts,...s->...t", needed, of.to(self.xy.dtype)) > 0
+
+        visible = torch.as_tensor(plan.available, device=self.device) & ~any_part(~self.visible)
+        synthesised = ~copied
+        if self.synthesised.any():
+            indirect = any_part(self.synthesised)
+            visible = visible & (copied | ~indirect)
+            synthesised = synthesised | indirect
         xy = torch.einsum("ts,...sc->...tc", weights, self.xy)
         covariance = torch.einsum("ts,...scd->...tcd", weights.square(), self.covariance)
-        spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * self.size.unsqueeze(-1)
+        size = person_size(self.xy, self.visible & ~self.synthesised).unsqueeze(-1)
+        spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * size
         covariance = covariance + spread.square()[..., None, None] * torch.eye(2, device=self.device)
-        unknown = torch.einsum("ts,...s->...t", needed, self.amplitude.isnan().to(self.xy.dtype)) > 0
         amplitude = torch.einsum("ts,...s->...t", weights, self.amplitude.nan_to_num(0.0))
-        amplitude = torch.where(unknown, float("nan"), amplitude)
-        return self._replace(xy=xy, covariance=covariance, visible=visible, amplitude=amplitude, skeleton=target)
+        amplitude = torch.where(any_part(self.amplitude.isnan()), float("nan"), amplitude)
+        made = {"xy": xy, "covariance": covariance, "visible": visible, "amplitude": amplitude}
+        return self._replace(**made, synthesised=visible & synthesised, skeleton=plan.target)
