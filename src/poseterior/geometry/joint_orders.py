@@ -1,8 +1,8 @@
 """Joint orders of data sets and detectors that are read but not lifted in, beside `SKELETONS`.
 
-Trees are lists of ``"joint<parent"`` in storage order (no ``<`` marks a root), spelt as our joints are. A joint that means
-another place than the usual one has a name of its own: "upper_neck" is the top of the neck (MPII, PoseTrack, Kinect),
-"head" the middle of the head, "head_top" the crown.
+Trees are lists of ``"joint<parent"`` in storage order (no ``<`` marks a root), spelt as our joints are. A joint that
+means another place than the usual one has a name of its own: "upper_neck" is the top of the neck (MPII, PoseTrack,
+Kinect), "head" the middle of the head, "head_top" the crown.
 
 Sources: the files of the data sets; the ``configs/_base_/datasets`` of MMPose (Apache 2), which copies their lists;
 OpenPose's ``doc/02_output.md`` and ``poseParametersRender``; the enumerations ``JointType`` of the Kinect SDKs.
@@ -29,9 +29,7 @@ _LEG = "{s}_hip<pelvis {s}_knee<{s}_hip {s}_ankle<{s}_knee"
 _ARM = "{s}_shoulder<thorax {s}_elbow<{s}_shoulder {s}_wrist<{s}_elbow"
 _NECK_ARM = "{s}_shoulder<neck {s}_elbow<{s}_shoulder {s}_wrist<{s}_elbow"
 _NECK_LEG = "{s}_hip<neck {s}_knee<{s}_hip {s}_ankle<{s}_knee"
-_COCO_LIMBS = (
-    "{s}_elbow<{s}_shoulder {s}_wrist<{s}_elbow {s}_hip<{s}_shoulder {s}_knee<{s}_hip {s}_ankle<{s}_knee"
-)
+_COCO_LIMBS = "{s}_elbow<{s}_shoulder {s}_wrist<{s}_elbow {s}_hip<{s}_shoulder {s}_knee<{s}_hip {s}_ankle<{s}_knee"
 _KINECT_ARM = "{s}_shoulder<thorax {s}_elbow<{s}_shoulder {s}_wrist<{s}_elbow {s}_hand<{s}_wrist"
 _KINECT_LEG = _LEG + " {s}_foot<{s}_ankle"
 _AZURE_ARM = (
@@ -41,7 +39,7 @@ _AZURE_ARM = (
 _TOES = "{s}_big_toe<{s}_ankle {s}_small_toe<{s}_ankle {s}_heel<{s}_ankle"
 
 TREES: dict[str, tuple[str, ...]] = {
-    # Human3.6M without Neck/Nose: 3d-pose-baseline, the stacked hourglass's targets.
+    # Human3.6M without Neck/Nose.
     "h36m16": (
         "pelvis", *_limbs(_LEG, "right", "left"), "spine<pelvis", "thorax<spine", "head_top<thorax",
         *_limbs(_ARM, "left", "right"),

@@ -35,9 +35,11 @@ PAIRED = _table(
     "arm: upperarm, fore_arm: lowerarm, toe_base"
 )
 _MIDDLE = _table(
-    "nose, neck, head, head_top: tophead headtip topofhead topofthehead headtopend headvertex crown vertex,"
+    "nose, neck, head: centerhead headcenter midhead,"
+    "head_top: tophead headtip topofhead topofthehead headtopend headvertex crown vertex,"
     "upper_neck: neckupper headbottom bottomhead, neck_base: baseneck, neck_nose, jaw, chin, forehead,"
-    "thorax: midshoulder midshoulders shouldermid, chest, spine: middlespine, torso, belly, abdomen: abdomenlower,"
+    "thorax: midshoulder midshoulders shouldermid centershoulder, chest,"
+    " spine: middlespine, torso, belly, abdomen: abdomenlower,"
     "pelvis: midhip midhips hipmid hipcenter hipcentre hipscenter centerhip centerofhip chip midpelvis pelviscenter"
     " bodycenter,"
     "hip, hips, root, spine_base, spine_mid: midspine, spine_shoulder: shouldercenter shouldercentre,"
@@ -51,8 +53,8 @@ _GLUED = {word: part for word, part in PAIRED.items() if word not in ("arm", "le
 def spell(name: str) -> str:
     """``side_part`` or ``part`` in our words; unknown words as they are, in lower case with ``_`` between.
 
-    >>> [spell(n) for n in ("RAnkle", "shoulder.L", "ShoulderLeft", "rwrist", "Left Big Toe", "LEFT_FOOT_INDEX", "RFoot")]
-    ['right_ankle', 'left_shoulder', 'left_shoulder', 'right_wrist', 'left_big_toe', 'left_foot_index', 'right_foot']
+    >>> [spell(n) for n in ("RAnkle", "shoulder.L", "ShoulderLeft", "rwrist", "LEFT_FOOT_INDEX", "RFoot")]
+    ['right_ankle', 'left_shoulder', 'left_shoulder', 'right_wrist', 'left_foot_index', 'right_foot']
     """
     words = [word.lower() for word in _WORDS.findall(name.strip().rpartition(":")[2])]
     words = [word for word in words if word not in _EMPTY] or words

@@ -364,7 +364,8 @@ RULES: tuple[Rule, ...] = (
     # A measured neck and a measured thorax are the same place here.
     Rule("neck_nose", {"head_top": 0.5, "neck": 0.5}, 0.06, unless=("thorax",)),
     Rule("neck_nose", {"head_top": 0.5, "thorax": 0.5}, 0.06),
-    _mixed("neck_nose", 0.06, (0.5, _exact({"head_top": 1.0})), (0.5, _NECK_BASE[2])),
+    # The middle of the shoulders is above the thorax in some data sets and below it in others.
+    _mixed("neck_nose", 0.06, (0.45, _exact({"head_top": 1.0})), (0.55, _NECK_BASE[2])),
     Rule("neck_nose", {"head": 1.0}, 0.06),
     *(_mixed("neck_nose", 0.10, (0.65, _exact({"nose": 1.0})), (0.35, place)) for place in _NECK_BASE),
     *(_mixed("neck_nose", 0.11, (0.6, _exact(_EARS)), (0.4, place)) for place in _NECK_BASE),

@@ -412,47 +412,56 @@ class Keypoints2D:
         if target == self.skeleton:
             return self
         first, *further = skeleton_maps(self.skeleton, target)
-        made = self._mapped(first)
-        for plan in further:
-            made = made._filled(self, plan)
-        return made
+        source = {name: getattr(self, name) for name in sorted(_PER_JOINT)}
+        source["size"] = person_size(self.xy, self.visible & ~self.synthesised)
+        made = _combined(source, first, slice(None))
+        if further:
+            batch, count = self.batch_shape, len(self)
+            source = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in source.items()}
+            made = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in made.items()}
+            for plan in further:
+                _fill(made, source, plan)
+            made = {name: values.reshape(*batch, *values.shape[1:]) for name, values in made.items()}
+        return self._replace(**made, skeleton=target)
 
-    def _filled(self, source: Keypoints2D, plan: SkeletonMap) -> Keypoints2D:
-        """What is missing here, and a map makes of what is visible in the source."""
-        wanted = ~self.visible & torch.as_tensor(plan.available, device=self.device)
-        poses = wanted.reshape(len(self), -1).any(-1).nonzero().squeeze(-1)
-        if not len(poses):
-            return self
-        found, here = source.flatten()[poses]._mapped(plan), self.flatten()
-        new = found.visible & ~here.visible[poses]
-        changes = {}
-        for name in _PER_JOINT:
-            old = getattr(here, name)
-            values = torch.where(new.reshape(*new.shape, *[1] * (old.ndim - 2)), getattr(found, name), old[poses])
-            changes[name] = old.index_copy(0, poses, values).reshape(getattr(self, name).shape)
-        return self._replace(**changes)
 
-    def _mapped(self, plan: SkeletonMap) -> Keypoints2D:
-        """These keypoints by one map; joints with a part that is missing, or not measured, are missing."""
-        weights = torch.as_tensor(plan.weights, dtype=self.xy.dtype, device=self.device)
-        needed = (weights != 0).to(self.xy.dtype)
-        copied = torch.as_tensor(plan.copied, device=self.device)
+def _combined(source: dict[str, Tensor], plan: SkeletonMap, rows: Any) -> dict[str, Tensor]:
+    """Some joints of a map; those with a part that is missing, or was made of others before, are missing.
 
-        def any_part(of: Tensor) -> Tensor:
-            return torch.einsum("ts,...s->...t", needed, of.to(self.xy.dtype)) > 0
+    Args:
+        source: per-joint values of some poses by name, and their ``size``.
+    """
+    xy = source["xy"]
+    weights = torch.as_tensor(plan.weights[rows], dtype=xy.dtype, device=xy.device)
+    needed = (weights != 0).to(xy.dtype)
+    copied = torch.as_tensor(plan.copied[rows], device=xy.device)
 
-        visible = torch.as_tensor(plan.available, device=self.device) & ~any_part(~self.visible)
-        synthesised = ~copied
-        if self.synthesised.any():
-            indirect = any_part(self.synthesised)
-            visible = visible & (copied | ~indirect)
-            synthesised = synthesised | indirect
-        xy = torch.einsum("ts,...sc->...tc", weights, self.xy)
-        covariance = torch.einsum("ts,...scd->...tcd", weights.square(), self.covariance)
-        size = person_size(self.xy, self.visible & ~self.synthesised).unsqueeze(-1)
-        spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * size
-        covariance = covariance + spread.square()[..., None, None] * torch.eye(2, device=self.device)
-        amplitude = torch.einsum("ts,...s->...t", weights, self.amplitude.nan_to_num(0.0))
-        amplitude = torch.where(any_part(self.amplitude.isnan()), float("nan"), amplitude)
-        made = {"xy": xy, "covariance": covariance, "visible": visible, "amplitude": amplitude}
-        return self._replace(**made, synthesised=visible & synthesised, skeleton=plan.target)
+    def any_part(of: Tensor) -> Tensor:
+        return torch.einsum("ts,...s->...t", needed, of.to(xy.dtype)) > 0
+
+    visible = torch.as_tensor(plan.available[rows], device=xy.device) & ~any_part(~source["visible"])
+    indirect = any_part(source["synthesised"])
+    visible = visible & (copied | ~indirect)
+    covariance = torch.einsum("ts,...scd->...tcd", weights.square(), source["covariance"])
+    spread = torch.as_tensor(plan.spread[rows], dtype=xy.dtype, device=xy.device) * source["size"].unsqueeze(-1)
+    amplitude = torch.einsum("ts,...s->...t", weights, source["amplitude"].nan_to_num(0.0))
+    return {
+        "xy": torch.einsum("ts,...sc->...tc", weights, xy),
+        "covariance": covariance + spread.square()[..., None, None] * torch.eye(2, device=xy.device),
+        "visible": visible,
+        "amplitude": torch.where(any_part(source["amplitude"].isnan()), float("nan"), amplitude),
+        "synthesised": visible & (~copied | indirect),
+    }
+
+
+def _fill(made: dict[str, Tensor], source: dict[str, Tensor], plan: SkeletonMap) -> None:
+    """Put in place, of ``(poses, joints, …)``, what is missing and the map makes of what is visible in the source."""
+    rows = torch.as_tensor(plan.available, device=made["visible"].device).nonzero().squeeze(-1)
+    wanted = ~made["visible"][:, rows]
+    poses = wanted.any(-1).nonzero().squeeze(-1)
+    if not len(poses):
+        return
+    found = _combined({name: values[poses] for name, values in source.items()}, plan, rows.cpu().numpy())
+    pose, row = (wanted[poses] & found["visible"]).nonzero(as_tuple=True)
+    for name, values in made.items():
+        values[poses[pose], rows[row]] = found[name][pose, row]
