@@ -30,6 +30,7 @@ __all__ = [
     "covering_skeleton",
     "is_hand_or_face",
     "layout_names",
+    "meant_joints",
     "refuse_unknown",
     "resolve_names",
     "say_names",
@@ -178,6 +179,11 @@ def resolve_names(names: Any, what: str, skeleton: Skeleton | None = None) -> li
             first = listed[known.index(joint)]
             raise InputError(f"{what}: {first!r} and {listed[i]!r} both mean {joint!r}; name each joint once")
     return known
+
+
+def meant_joints(names: Sequence[str]) -> tuple[str | None, ...]:
+    """As `resolve_names`, of a list that is checked by the caller: a joint may be there twice."""
+    return _resolved(tuple(names), None).joints
 
 
 @lru_cache(maxsize=1024)

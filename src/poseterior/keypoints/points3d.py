@@ -16,7 +16,7 @@ from ..files.reading import reader
 from ..files.texts import read_json
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton, skeleton_names
-from .joint_names import resolve_names, say_names
+from .joint_names import meant_joints, say_names
 
 __all__ = ["Points3D", "read_points", "visible_joints"]
 
@@ -177,7 +177,7 @@ def _order(points: Any, names: list[str] | None, sigma: Any, skeleton: str | Non
     if len(names) != joints:
         raise InputError(f"joints: {len(names)} names for {joints} joints")
     exact = "hip_centre" in names and set(names) <= set(SMPL25.joints)
-    resolved = list(names) if exact else resolve_names(names, "joints")
+    resolved = names if exact else meant_joints(names)
     ours = [raw if joint is None else joint for raw, joint in zip(names, resolved, strict=True)]
     if len(set(ours)) < len(ours):
         raise InputError(f"joints: {quote(next(n for n in ours if ours.count(n) > 1))} is there twice")
