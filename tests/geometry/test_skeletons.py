@@ -9,7 +9,17 @@ import pickle
 import numpy as np
 import pytest
 
-from poseterior.geometry.skeletons import RULES, SKELETONS, Skeleton, canonical_joint_name, get_skeleton, skeleton_map
+from poseterior.geometry.skeletons import (
+    RULES,
+    SKELETONS,
+    Skeleton,
+    body_of,
+    canonical_joint_name,
+    get_skeleton,
+    skeleton_map,
+    skeleton_maps,
+    skeleton_names,
+)
 
 every = pytest.mark.parametrize("name", list(SKELETONS))
 symmetric = pytest.mark.parametrize("name", [n for n in SKELETONS if n != "cmu31"])
@@ -35,6 +45,36 @@ PUBLISHED = {
                15: "head", 16: "left_shoulder", 21: "right_wrist"},
     "lsp14": {0: "right_ankle", 5: "left_ankle", 6: "right_wrist", 12: "neck", 13: "head_top"},
     "mpii16": {0: "right_ankle", 6: "pelvis", 7: "thorax", 9: "head_top", 15: "left_wrist"},
+    "h36m16": {0: "pelvis", 3: "right_ankle", 8: "thorax", 9: "head_top", 10: "left_shoulder", 15: "right_wrist"},
+    "crowdpose14": {0: "left_shoulder", 1: "right_shoulder", 5: "right_wrist", 6: "left_hip", 11: "right_ankle",
+                    12: "head_top", 13: "neck"},
+    "aic14": {0: "right_shoulder", 2: "right_wrist", 3: "left_shoulder", 6: "right_hip", 11: "left_ankle",
+              12: "head_top", 13: "neck"},
+    "jhmdb15": {0: "neck", 1: "spine", 2: "head", 3: "right_shoulder", 6: "left_hip", 7: "right_elbow", 9: "right_knee",
+                11: "right_wrist", 14: "left_ankle"},
+    "mpi15": {0: "head_top", 1: "neck", 4: "right_wrist", 5: "left_shoulder", 10: "right_ankle", 13: "left_ankle",
+              14: "spine"},
+    "panoptic19": {0: "neck", 1: "nose", 2: "pelvis", 3: "left_shoulder", 6: "left_hip", 9: "right_shoulder",
+                   14: "right_ankle", 15: "left_eye", 16: "left_ear", 17: "right_eye"},
+    "posetrack17": {0: "nose", 1: "upper_neck", 2: "head_top", 3: "left_ear", 5: "left_shoulder", 16: "right_ankle"},
+    "coco18": {1: "neck", 2: "right_shoulder", 8: "right_hip", 13: "left_ankle", 14: "right_eye", 17: "left_ear"},
+    "body25b": {0: "nose", 5: "left_shoulder", 16: "right_ankle", 17: "upper_neck", 18: "head_top",
+                19: "left_big_toe", 21: "left_heel", 22: "right_big_toe"},
+    "kinect20": {0: "pelvis", 2: "thorax", 3: "head", 4: "left_shoulder", 7: "left_hand", 11: "right_hand",
+                 15: "left_foot", 19: "right_foot"},
+    "kinect25": {0: "pelvis", 1: "spine", 2: "upper_neck", 3: "head", 4: "left_shoulder", 12: "left_hip",
+                 15: "left_foot", 20: "thorax", 21: "left_hand_tip", 24: "right_thumb"},
+    "azure32": {0: "pelvis", 3: "neck", 4: "left_collar", 5: "left_shoulder", 10: "left_thumb", 18: "left_hip",
+                25: "right_foot", 26: "head", 27: "nose", 31: "right_ear"},
+    "smpl24": {10: "left_foot", 15: "head", 21: "right_wrist", 22: "left_hand", 23: "right_hand"},
+    "mpi28": {0: "spine3", 3: "spine", 4: "pelvis", 7: "head_top", 9: "left_shoulder", 13: "right_collar",
+              18: "left_hip", 22: "left_toe", 27: "right_toe"},
+    "wholebody133": {16: "right_ankle", 17: "left_big_toe", 19: "left_heel", 23: "face_0", 91: "left_hand_0",
+                     112: "right_hand_0"},
+    "halpe136": {17: "head_top", 25: "right_heel", 26: "face_0", 94: "left_hand_0", 115: "right_hand_0"},
+    "body135": {18: "head_top", 25: "left_hand_1", 45: "right_hand_1", 65: "face_0"},
+    "openpose137": {8: "pelvis", 24: "right_heel"},
+    "trb40": {0: "left_shoulder", 12: "head_top", 13: "neck"},
 }  # fmt: skip
 
 
@@ -44,10 +84,29 @@ def test_orders_are_the_published_ones(name: str) -> None:
     assert {i: skeleton.joints[i] for i in PUBLISHED[name]} == PUBLISHED[name]
 
 
-@every
+@pytest.mark.parametrize("name", skeleton_names())
 def test_names_tell_the_number_of_joints(name: str) -> None:
     digits = "".join(c for c in name if c.isdigit())
-    assert len(get_skeleton(name)) == int(digits[-2:])
+    count = int(digits[-2:]) if int(digits) > 200 or name == "body25b" else int(digits)
+    assert len(get_skeleton(name)) == count
+
+
+@pytest.mark.parametrize("name", sorted(set(skeleton_names()) - set(SKELETONS)))
+def test_orders_of_other_data_sets_are_trees_that_mirror(name: str) -> None:
+    skeleton = body_of(get_skeleton(name))
+    mirror = skeleton.mirror
+    assert [mirror[mirror[i]] for i in range(len(skeleton))] == list(range(len(skeleton)))
+    assert sorted(skeleton.topological_order) == list(range(len(skeleton)))
+    assert skeleton.parents.count(-1) == 1
+    for child, parent in skeleton.bones:
+        if skeleton.sides[child] != "middle":
+            assert mirror[parent] == skeleton.parents[mirror[child]]
+
+
+def test_orders_of_whole_bodies_begin_with_a_body() -> None:
+    bodies = {name: body_of(get_skeleton(name)).name for name in ("wholebody133", "halpe136", "body135", "trb40")}
+    assert bodies == {"wholebody133": "coco17", "halpe136": "halpe26", "body135": "body25b", "trb40": "crowdpose14"}
+    assert body_of(get_skeleton("openpose137")) == get_skeleton("body_25") == body_of(get_skeleton("body25"))
 
 
 @symmetric
@@ -149,6 +208,42 @@ def test_mirroring_commutes_with_the_maps() -> None:
         plan = skeleton_map(source, target)
         swapped = plan.weights[list(plan.target.mirror)][:, list(plan.source.mirror)]
         np.testing.assert_array_equal(swapped, plan.weights)
+
+
+@pytest.mark.parametrize("name", [n for n in skeleton_names() if n not in ("cmu31", "openpose137", "body135")])
+def test_the_jaw_is_never_where_the_thorax_is(name: str) -> None:
+    source = body_of(get_skeleton(name))
+    for plan in skeleton_maps(source, "h36m17"):
+        jaw, thorax = (plan.weights[plan.target.index(joint)] for joint in ("neck_nose", "thorax"))
+        assert not jaw.any() or not np.array_equal(jaw, thorax)
+
+
+def test_what_is_tried_when_joints_are_not_seen() -> None:
+    """Halpe's thorax is its neck, else the middle of the shoulders; its spine between the best there is."""
+    plans = skeleton_maps("halpe26", "h36m17")
+
+    def ways(joint: str) -> list[set[str]]:
+        rows = [plan.weights[plan.target.index(joint)] for plan in plans]
+        return [{plan.source.joints[i] for i in row.nonzero()[0]} for plan, row in zip(plans, rows, strict=True)]
+
+    hips, shoulders = {"left_hip", "right_hip"}, {"left_shoulder", "right_shoulder"}
+    assert ways("pelvis")[:3] == [{"pelvis"}, hips, set()]
+    assert ways("thorax")[:3] == [{"neck"}, shoulders, set()]
+    assert ways("spine")[:4] == [{"pelvis", "neck"}, {"pelvis"} | shoulders, hips | {"neck"}, hips | shoulders]
+    assert ways("neck_nose")[:3] == [{"head_top", "neck"}, {"head_top"} | shoulders, {"nose", "neck"}]
+    assert ways("left_wrist")[:2] == [{"left_wrist"}, set()]
+
+
+def test_the_neck_of_mpii_stands_for_no_thorax() -> None:
+    """It is the top of the neck: without the thorax, that is the middle of the shoulders."""
+    plans = skeleton_maps("mpii16", "h36m17")
+    neck = plans[0].source.index("neck")
+    assert not any(plan.weights[plan.target.index(joint), neck] for plan in plans for joint in ("thorax", "spine"))
+
+
+def test_the_same_joints_in_another_order_are_only_reordered() -> None:
+    h36m = get_skeleton("h36m17")
+    assert len(skeleton_maps(Skeleton("file", h36m.joints[::-1], (-1,) * 17), h36m)) == 1
 
 
 def test_rules_are_weighted_means() -> None:

@@ -720,7 +720,7 @@ BAD_ARRAYS: list[tuple[bytes, str]] = [
     (npy(np.zeros((1, 2, 25, 2))), "array of shape (1, 2, 25, 2); expected"),
     (npy(np.zeros((10**9, 0))), "array of shape (1000000000, 0); expected"),
     (npy(np.zeros((4, 34))), "17 joints may be h36m17 or coco17 or mpi17: pass --skeleton"),
-    (npy(np.zeros((4, 15, 2))), "15 joints; no skeleton has as many: h36m17 (17), smpl22 (22)"),
+    (npy(np.zeros((4, 13, 2))), "13 joints; no skeleton has as many: h36m17 (17), smpl22 (22)"),
     (npy(np.full((4, 25, 2), np.inf)), "xy: frame 0, person 0, joint 'nose' has [inf, inf]"),
     (npy(np.full((4, 25, 3), -1.0)), "confidence: frame 0, person 0, joint 'nose' has -1.0"),
 ]

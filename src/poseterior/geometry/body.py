@@ -49,6 +49,9 @@ _H36M_NAMES = {"pelvis": "hip_centre", "spine": "spine2", "thorax": "neck"}
 #: The point of `SMPL25` that each joint of h36m17 is.
 H36M_POINTS = tuple(SMPL25.index(_H36M_NAMES.get(joint, joint)) for joint in SKELETONS["h36m17"].joints)
 
+#: Skeletons whose pelvis is SMPL's own.
+_WITH_PELVIS = ("smpl22", "smpl24")
+
 #: Bones whose lengths vary together between people (named by their child joint).
 GROUPS: dict[str, tuple[str, ...]] = {
     "hips": ("left_hip", "right_hip", "hip_centre"),
@@ -153,8 +156,8 @@ def points_from(
         sources = {point: joint for joint, point in enumerate(H36M_POINTS)}
     else:
         shared = [j for j in SMPL25.joints if j in skeleton.joints]
-        # A pelvis is smpl22's rotation centre in smpl22 only; elsewhere it is the middle of the hips.
-        names = {j: "hip_centre" if j == "pelvis" and skeleton.name != "smpl22" else j for j in shared}
+        # A pelvis is SMPL's rotation centre in SMPL only; elsewhere it is the middle of the hips.
+        names = {j: "hip_centre" if j == "pelvis" and skeleton.name not in _WITH_PELVIS else j for j in shared}
         sources = {SMPL25.index(names[j]): skeleton.index(j) for j in shared}
     if not sources:
         raise InputError(f"skeleton {skeleton.name!r}: none of its joints is one of: {', '.join(SMPL25.joints)}")

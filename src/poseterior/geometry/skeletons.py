@@ -1,22 +1,24 @@
 """Skeletons (joint names, parents, sides) and the maps between them.
 
 A map is built by joint *name*: a target joint is copied from the source joint of the same name, else
-synthesised by the first rule of :data:`RULES` whose source joints exist, else it is missing. Nothing here
-depends on the order in which a skeleton lists its joints.
+synthesised by the first rule of :data:`RULES` whose source joints exist, else it is missing. Joints that exist may
+not be seen: `skeleton_maps` lists what to try next. Nothing here depends on the order in which a skeleton lists its
+joints.
 
 All indices are 0-based, "left" and "right" are the person's own.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
 from ..files.checks import quote
 from ..files.errors import InputError
+from .joint_orders import OTHER_NAMES, TREES, WHOLE_BODIES
+from .joint_spelling import canonical_joint_name
 
 __all__ = [
     "RULES",
@@ -24,9 +26,12 @@ __all__ = [
     "Rule",
     "Skeleton",
     "SkeletonMap",
+    "body_of",
     "canonical_joint_name",
     "get_skeleton",
     "skeleton_map",
+    "skeleton_maps",
+    "skeleton_names",
 ]
 
 
@@ -245,23 +250,53 @@ SKELETONS: dict[str, Skeleton] = {
 }  # fmt: skip
 
 
+@cache
+def _others() -> dict[str, Skeleton]:
+    """The joint orders of other data sets; those of whole bodies have no bones beyond the body."""
+    found = {name: _tree(name, *pairs) for name, pairs in TREES.items()}
+    for name, (first, further) in WHOLE_BODIES.items():
+        body = SKELETONS.get(first) or found[first]
+        found[name] = Skeleton(name, body.joints + further, body.parents + (-1,) * len(further))
+    return found
+
+
+def skeleton_names() -> tuple[str, ...]:
+    """Every name that `get_skeleton` knows: those of `SKELETONS`, then the joint orders of other data sets."""
+    return (*SKELETONS, *_others())
+
+
 def get_skeleton(skeleton: str | Skeleton) -> Skeleton:
-    """The skeleton of that name (a `Skeleton` passes through).
+    """The skeleton of that name (a `Skeleton` passes through): one of `SKELETONS`, or the order of another data set.
+
+    >>> len(get_skeleton("crowdpose14")), len(get_skeleton("halpe136"))
+    (14, 136)
 
     Raises:
         InputError: (a ValueError) unknown name; the message lists the known ones.
     """
     if isinstance(skeleton, Skeleton):
         return skeleton
-    try:
-        return SKELETONS[skeleton]
-    except (KeyError, TypeError):
-        raise InputError(f"unknown skeleton {quote(skeleton)}; known: {', '.join(SKELETONS)}") from None
+    name = OTHER_NAMES.get(skeleton, skeleton) if isinstance(skeleton, str) else ""
+    found = SKELETONS.get(name) or _others().get(name)
+    if found is None:
+        raise InputError(f"unknown skeleton {quote(skeleton)}; known: {', '.join(skeleton_names())}")
+    return found
+
+
+def body_of(skeleton: Skeleton) -> Skeleton:
+    """The skeleton whose joints come first in an order of hands and face too; any other skeleton is its own body.
+
+    >>> body_of(get_skeleton("wholebody133")).name
+    'coco17'
+    """
+    if skeleton.name in WHOLE_BODIES and skeleton == _others()[skeleton.name]:
+        return get_skeleton(WHOLE_BODIES[skeleton.name][0])
+    return skeleton
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How to synthesise a joint: a weighted sum of source joints.
+    """How to synthesise a joint: a weighted sum of measured joints.
 
     Attributes:
         joint: the target joint.
@@ -269,30 +304,77 @@ class Rule:
         spread: standard deviation of the mismatch between this sum and the joint it stands for, as a
             fraction of the person's size (root-mean-square distance of the keypoints from their centre,
             about 0.45 m for a standing adult). It is added to the keypoint's covariance.
-        requires: further joints that the source must have for the rule to apply.
+        requires: further joints that the source must list for the rule to apply.
+        unless: joints that the source must not list.
     """
 
     joint: str
     weights: dict[str, float]
     spread: float
     requires: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
 
 
-#: Tried in order for each target joint that the source skeleton lacks. A rule may use joints that other rules
-#: synthesise. Spreads are anatomical judgement, rounded up: H36M's thorax sits a little above the middle of
-#: the shoulders, its spine a little behind the straight line.
+_HIPS = {"left_hip": 0.5, "right_hip": 0.5}
+_SHOULDERS = {"left_shoulder": 0.5, "right_shoulder": 0.5}
+_EARS = {"left_ear": 0.5, "right_ear": 0.5}
+_EYES = {"left_eye": 0.5, "right_eye": 0.5}
+
+#: What stands for a place of the trunk, the best first: weights, spread, and whose presence forbids it.
+_Place = tuple[dict[str, float], float, tuple[str, ...]]
+_PELVIS: tuple[_Place, ...] = (({"pelvis": 1.0}, 0.0, ()), (_HIPS, 0.04, ()))
+#: Where a source lists the thorax, its "neck" is the top of the neck (MPII).
+_NECK_BASE: tuple[_Place, ...] = (
+    ({"thorax": 1.0}, 0.0, ()),
+    ({"neck": 1.0}, 0.03, ("thorax",)),
+    (_SHOULDERS, 0.07, ()),
+)
+
+
+def _mixed(joint: str, spread: float, *parts: tuple[float, _Place]) -> Rule:
+    """A joint between places, whose spreads add up."""
+    weights: dict[str, float] = {}
+    unless: tuple[str, ...] = ()
+    squared = spread**2
+    for share, (place, mismatch, forbidding) in parts:
+        for name, weight in place.items():
+            weights[name] = weights.get(name, 0.0) + share * weight
+        squared += (share * mismatch) ** 2
+        unless += forbidding
+    return Rule(joint, weights, squared**0.5, unless=unless)
+
+
+def _exact(weights: dict[str, float]) -> _Place:
+    return weights, 0.0, ()
+
+
+#: Tried in order for each target joint that the source skeleton lacks, or does not see. All are sums of *measured*
+#: joints: the spine lies between the middles of the hips and of the shoulders, not between a pelvis and a thorax that
+#: were made of them, and no jaw is put on a neck that was a thorax before. Spreads are anatomical judgement, rounded
+#: up: H36M's thorax sits a little above the middle of the shoulders, its spine a little behind the straight line.
 RULES: tuple[Rule, ...] = (
-    Rule("pelvis", {"left_hip": 0.5, "right_hip": 0.5}, 0.04),
-    Rule("thorax", {"neck": 1.0}, 0.03),
-    Rule("thorax", {"left_shoulder": 0.5, "right_shoulder": 0.5}, 0.07),
-    Rule("neck", {"thorax": 1.0}, 0.03),
+    Rule("pelvis", _HIPS, 0.04),
+    *(_mixed("thorax", 0.0, (1.0, place)) for place in _NECK_BASE[1:]),
+    *(_mixed("neck", 0.03, (1.0, place)) for place in (_NECK_BASE[0], _NECK_BASE[2])),
     Rule("spine", {"spine2": 1.0}, 0.04),
-    Rule("spine", {"pelvis": 0.5, "thorax": 0.5}, 0.07),
+    *(_mixed("spine", 0.07, (0.5, low), (0.5, high)) for low in _PELVIS for high in _NECK_BASE),
     Rule("neck_nose", {"neck": 1.0}, 0.05, requires=("thorax",)),
-    Rule("neck_nose", {"head_top": 0.5, "neck": 0.5}, 0.06),
+    Rule("neck_nose", {"upper_neck": 0.5, "head": 0.5}, 0.05),
+    Rule("neck_nose", {"upper_neck": 1.0}, 0.05),
+    # A measured neck and a measured thorax are the same place here.
+    Rule("neck_nose", {"head_top": 0.5, "neck": 0.5}, 0.06, unless=("thorax",)),
+    Rule("neck_nose", {"head_top": 0.5, "thorax": 0.5}, 0.06),
+    # The middle of the shoulders is above the thorax in some data sets and below it in others.
+    _mixed("neck_nose", 0.06, (0.45, _exact({"head_top": 1.0})), (0.55, _NECK_BASE[2])),
     Rule("neck_nose", {"head": 1.0}, 0.06),
-    Rule("neck_nose", {"thorax": 0.35, "nose": 0.65}, 0.10),
+    *(_mixed("neck_nose", 0.10, (0.65, _exact({"nose": 1.0})), (0.35, place)) for place in _NECK_BASE),
+    *(_mixed("neck_nose", 0.11, (0.6, _exact(_EARS)), (0.4, place)) for place in _NECK_BASE),
+    *(_mixed("neck_nose", 0.11, (0.55, _exact(_EYES)), (0.45, place)) for place in _NECK_BASE),
     Rule("head", {"neck_nose": 0.5, "head_top": 0.5}, 0.06),
+    Rule("head", {"neck": 0.5, "head_top": 0.5}, 0.065, requires=("thorax",)),
+    Rule("head", {"upper_neck": 0.5, "head_top": 0.5}, 0.065),
+    Rule("head", {"neck": 0.25, "head_top": 0.75}, 0.0671, unless=("thorax",)),
+    Rule("head", {"thorax": 0.25, "head_top": 0.75}, 0.0671),
 )
 
 
@@ -313,76 +395,58 @@ class SkeletonMap:
     spread: np.ndarray
     available: np.ndarray
 
+    @cached_property
+    def copied(self) -> np.ndarray:
+        """(target joints,) True where the joint is the source's of the same name."""
+        names = zip(self.target.joints, self.weights, strict=True)
+        return np.array([j in self.source.joints and row[self.source.index(j)] == 1.0 for j, row in names])
+
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of the target joints that cannot be synthesised."""
         return tuple(j for j, ok in zip(self.target.joints, self.available, strict=True) if not ok)
 
 
-@lru_cache(maxsize=256)
 def skeleton_map(source: str | Skeleton, target: str | Skeleton) -> SkeletonMap:
-    """The map from ``source`` to ``target`` joints, by name and by :data:`RULES`.
+    """The map from ``source`` to ``target`` joints for people of whom all is seen, by name and by :data:`RULES`.
 
     >>> skeleton_map("coco17", "h36m17").missing
     ('head_top',)
     """
+    return skeleton_maps(source, target)[0]
+
+
+@lru_cache(maxsize=256)
+def skeleton_maps(source: str | Skeleton, target: str | Skeleton) -> tuple[SkeletonMap, ...]:
+    """What to try in turn for each target joint, until all that it is made of is seen: at least one map.
+
+    The first copies the joints that both skeletons have. Where the source has all of the target's, nothing else is
+    tried: it is the same skeleton in another order, and who hides a joint of it means that.
+    """
     source, target = get_skeleton(source), get_skeleton(target)
+    listed = frozenset(source.joints)
+    complete = listed >= frozenset(target.joints)
+    ways: list[list[tuple[dict[str, float], float]]] = []
+    for joint in target.joints:
+        found = [({joint: 1.0}, 0.0)] if joint in listed else []
+        ways.append(found if complete else found + [(r.weights, r.spread) for r in RULES if _applies(r, joint, listed)])
+    return tuple(_nth_map(source, target, ways, n) for n in range(max(1, *map(len, ways))))
 
-    def resolve(joint: str, seen: frozenset[str]) -> tuple[np.ndarray, float] | None:
-        if joint in source.joints:
-            row = np.zeros(len(source))
-            row[source.index(joint)] = 1.0
-            return row, 0.0
-        if joint in seen:
-            return None
-        for rule in RULES:
-            if rule.joint != joint or not all(j in source.joints for j in rule.requires):
-                continue
-            parts = [(w, resolve(name, seen | {joint})) for name, w in rule.weights.items()]
-            if all(part is not None for _, part in parts):
-                row = np.sum([w * part[0] for w, part in parts if part is not None], axis=0)
-                spread = rule.spread**2 + sum((w * part[1]) ** 2 for w, part in parts if part is not None)
-                return row, float(spread) ** 0.5
-        return None
 
+def _applies(rule: Rule, joint: str, listed: frozenset[str]) -> bool:
+    needed = {*rule.weights, *rule.requires}
+    return rule.joint == joint and needed <= listed and not listed.intersection(rule.unless)
+
+
+def _nth_map(
+    source: Skeleton, target: Skeleton, ways: list[list[tuple[dict[str, float], float]]], n: int
+) -> SkeletonMap:
     weights = np.zeros((len(target), len(source)))
     spread = np.zeros(len(target))
     available = np.zeros(len(target), dtype=bool)
-    for i, joint in enumerate(target.joints):
-        found = resolve(joint, frozenset())
-        if found is not None:
-            weights[i], spread[i] = found
-            available[i] = True
+    for i, way in enumerate(ways):
+        if n < len(way):
+            for name, weight in way[n][0].items():
+                weights[i, source.index(name)] = weight
+            spread[i], available[i] = way[n][1], True
     return SkeletonMap(source, target, weights, spread, available)
-
-
-_ALIASES = {
-    "hip": "pelvis", "mid_hip": "pelvis", "root": "pelvis", "hips": "pelvis", "hip_center": "pelvis",
-    "head_tip": "head_top", "top_head": "head_top", "upper_neck": "neck", "chest": "thorax",
-    "torso": "spine", "belly": "spine", "chin": "neck_nose", "neck/nose": "neck_nose",
-}  # fmt: skip
-
-
-def canonical_joint_name(name: str) -> str:
-    """Our spelling of a joint name: ``"RAnkle"``, ``"right ankle"`` and ``"r_ankle"`` are ``"right_ankle"``.
-
-    >>> [canonical_joint_name(n) for n in ("RAnkle", "LHip", "HeadTop", "left-wrist", "MidHip", "RFoot")]
-    ['right_ankle', 'left_hip', 'head_top', 'left_wrist', 'pelvis', 'right_ankle']
-    """
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=^[LR])(?=[A-Z][a-z])", "_", name.strip())
-    snake = re.sub(r"[\s\-.]+", "_", words).lower()
-    # Human3.6M's RFoot is the ankle; a written-out right_foot is the ball of the foot (SMPL).
-    snake = re.sub(r"^([lr])_foot$", r"\1_ankle", snake)
-    snake = re.sub(r"^r_", "right_", re.sub(r"^l_", "left_", snake))
-    snake = re.sub(r"^(left|right)(?=[a-z])", r"\1_", snake)
-    short = {
-        "sho": "shoulder",
-        "elb": "elbow",
-        "wri": "wrist",
-        "kne": "knee",
-        "ank": "ankle",
-    }
-    side, _, part = snake.partition("_")
-    if side in ("left", "right") and part in short:
-        snake = f"{side}_{short[part]}"
-    return _ALIASES.get(snake, snake)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..files.checks import Array, as_list, describe, numbers, quote
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton
+from ..geometry.skeletons import Skeleton, body_of
 from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
 
 __all__ = ["LARGEST_PICTURE", "Detections", "FrameNumbers", "Options", "Person", "points", "size_pair", "triples"]
@@ -91,6 +91,8 @@ class Detections:
 
     def keypoints(self) -> Keypoints2D:
         """Validated keypoints; messages say which frame and person."""
+        if body_of(self.skeleton) != self.skeleton:
+            return self._body().keypoints()
         confidence = self.confidence
         if confidence is not None and self.visible is None:
             # A joint without a score, or without coordinates, is missing: neither value is then read.
@@ -112,6 +114,14 @@ class Detections:
         except InputError as error:
             raise InputError(self._locate(str(error))) from None
         return result if self.target is None else result.as_skeleton(self.target)
+
+    def _body(self) -> Detections:
+        """Without the points of hands and face that follow the body's."""
+        body = body_of(self.skeleton)
+        names = ("xy", "confidence", "covariance", "visible", "amplitude")
+        arrays = {name: getattr(self, name) for name in names}
+        kept: dict[str, Any] = {name: a if a is None else a[:, : len(body)] for name, a in arrays.items()}
+        return replace(self, skeleton=body, target=None if self.target is None else body_of(self.target), **kept)
 
     def _locate(self, message: str) -> str:
         """Replace the position in our batch by the file's own frame and person."""

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton, get_skeleton, skeleton_map
+from ..geometry.skeletons import Skeleton, SkeletonMap, get_skeleton, skeleton_maps
 from ..noise import keys_of
 
 __all__ = [
@@ -43,9 +43,9 @@ MINIMUM_SPREAD_PX = 0.5
 
 
 #: Attributes of `Keypoints2D` that have one entry per pose.
-_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "keys")
+_PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "synthesised", "keys")
 #: Those of them that hold nothing at a joint that is not visible.
-_PER_JOINT = {"xy", "covariance", "visible", "amplitude"}
+_PER_JOINT = {"xy", "covariance", "visible", "amplitude", "synthesised"}
 
 
 class PoseId(NamedTuple):
@@ -108,6 +108,7 @@ class Keypoints2D:
     Attributes:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
         amplitude: ``(*batch, joints)``, NaN where unknown or not visible.
+        synthesised: ``(*batch, joints)`` bool, joints that `as_skeleton` made of others.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
         keys: ``(*batch,)`` int64: what a pose's own random numbers are derived from, besides the seed. A hash of its
             visible coordinates as they came in, which copies keep: so a pose's answer depends on the pose and the seed
@@ -168,6 +169,7 @@ class Keypoints2D:
         self._refuse(infinite, self.amplitude, "amplitude", "a finite number, or NaN where unknown")
         if ids is not None and len(ids) != batch.numel():
             raise InputError(f"ids has {len(ids)} entries; there are {batch.numel()} poses")
+        self.synthesised: Tensor = torch.zeros_like(self.visible)
         self._ids = None if ids is None else tuple(PoseId(*i) for i in ids)
         self._rows: Tensor | None = None
         self._overwrite_hidden()
@@ -198,6 +200,7 @@ class Keypoints2D:
         made.intrinsics = made._constant(intrinsics, (4,), "intrinsics")
         made.height = made._constant(height, (), "height")
         made.amplitude = made._constant(amplitude, (len(made.skeleton),), "amplitude")
+        made.synthesised = torch.zeros_like(visible)
         made._ids = made._rows = None
         made._overwrite_hidden()
         made.keys = keys_of(made.xy, made.visible)
@@ -209,6 +212,7 @@ class Keypoints2D:
         self.xy = torch.where(seen, self.xy, 0.0)
         self.covariance = torch.where(seen.unsqueeze(-1), self.covariance, torch.eye(2, device=self.device))
         self.amplitude = torch.where(self.visible, self.amplitude, float("nan"))
+        self.synthesised = self.synthesised & self.visible
 
     @property
     def ids(self) -> tuple[PoseId, ...]:
@@ -399,23 +403,65 @@ class Keypoints2D:
     def as_skeleton(self, target: str | Skeleton) -> Keypoints2D:
         """These keypoints in another skeleton's joints.
 
-        A joint that the source lacks is a weighted sum of others (see `poseterior.geometry.skeletons.RULES`), its
-        covariance propagated and widened by the rule's spread; it is missing where the source cannot say
-        anything, or where one of the joints it needs is missing in that pose.
+        A joint that the source lacks, or that is missing in a pose, is a weighted sum of measured joints that are
+        visible in that pose: the first of `poseterior.geometry.skeletons.RULES` that has them, its covariance
+        propagated and widened by the rule's spread. It is missing where there is none. A joint made here makes no
+        other in later maps (see ``synthesised``). A skeleton that has all of the target's joints is only reordered.
         """
         target = get_skeleton(target)
         if target == self.skeleton:
             return self
-        plan = skeleton_map(self.skeleton, target)
-        weights = torch.as_tensor(plan.weights, dtype=self.xy.dtype, device=self.device)
-        needed = (weights != 0).to(self.xy.dtype)
-        hidden_parts = torch.einsum("ts,...s->...t", needed, (~self.visible).to(self.xy.dtype))
-        visible = torch.as_tensor(plan.available, device=self.device) & (hidden_parts == 0)
-        xy = torch.einsum("ts,...sc->...tc", weights, self.xy)
-        covariance = torch.einsum("ts,...scd->...tcd", weights.square(), self.covariance)
-        spread = torch.as_tensor(plan.spread, dtype=self.xy.dtype, device=self.device) * self.size.unsqueeze(-1)
-        covariance = covariance + spread.square()[..., None, None] * torch.eye(2, device=self.device)
-        unknown = torch.einsum("ts,...s->...t", needed, self.amplitude.isnan().to(self.xy.dtype)) > 0
-        amplitude = torch.einsum("ts,...s->...t", weights, self.amplitude.nan_to_num(0.0))
-        amplitude = torch.where(unknown, float("nan"), amplitude)
-        return self._replace(xy=xy, covariance=covariance, visible=visible, amplitude=amplitude, skeleton=target)
+        first, *further = skeleton_maps(self.skeleton, target)
+        source = {name: getattr(self, name) for name in sorted(_PER_JOINT)}
+        source["size"] = person_size(self.xy, self.visible & ~self.synthesised)
+        made = _combined(source, first, slice(None))
+        if further:
+            batch, count = self.batch_shape, len(self)
+            source = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in source.items()}
+            made = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in made.items()}
+            for plan in further:
+                _fill(made, source, plan)
+            made = {name: values.reshape(*batch, *values.shape[1:]) for name, values in made.items()}
+        return self._replace(**made, skeleton=target)
+
+
+def _combined(source: dict[str, Tensor], plan: SkeletonMap, rows: Any) -> dict[str, Tensor]:
+    """Some joints of a map; those with a part that is missing, or was made of others before, are missing.
+
+    Args:
+        source: per-joint values of some poses by name, and their ``size``.
+    """
+    xy = source["xy"]
+    weights = torch.as_tensor(plan.weights[rows], dtype=xy.dtype, device=xy.device)
+    needed = (weights != 0).to(xy.dtype)
+    copied = torch.as_tensor(plan.copied[rows], device=xy.device)
+
+    def any_part(of: Tensor) -> Tensor:
+        return torch.einsum("ts,...s->...t", needed, of.to(xy.dtype)) > 0
+
+    visible = torch.as_tensor(plan.available[rows], device=xy.device) & ~any_part(~source["visible"])
+    indirect = any_part(source["synthesised"])
+    visible = visible & (copied | ~indirect)
+    covariance = torch.einsum("ts,...scd->...tcd", weights.square(), source["covariance"])
+    spread = torch.as_tensor(plan.spread[rows], dtype=xy.dtype, device=xy.device) * source["size"].unsqueeze(-1)
+    amplitude = torch.einsum("ts,...s->...t", weights, source["amplitude"].nan_to_num(0.0))
+    return {
+        "xy": torch.einsum("ts,...sc->...tc", weights, xy),
+        "covariance": covariance + spread.square()[..., None, None] * torch.eye(2, device=xy.device),
+        "visible": visible,
+        "amplitude": torch.where(any_part(source["amplitude"].isnan()), float("nan"), amplitude),
+        "synthesised": visible & (~copied | indirect),
+    }
+
+
+def _fill(made: dict[str, Tensor], source: dict[str, Tensor], plan: SkeletonMap) -> None:
+    """Put in place, of ``(poses, joints, …)``, what is missing and the map makes of what is visible in the source."""
+    rows = torch.as_tensor(plan.available, device=made["visible"].device).nonzero().squeeze(-1)
+    wanted = ~made["visible"][:, rows]
+    poses = wanted.any(-1).nonzero().squeeze(-1)
+    if not len(poses):
+        return
+    found = _combined({name: values[poses] for name, values in source.items()}, plan, rows.cpu().numpy())
+    pose, row = (wanted[poses] & found["visible"]).nonzero(as_tuple=True)
+    for name, values in made.items():
+        values[poses[pose], rows[row]] = found[name][pose, row]

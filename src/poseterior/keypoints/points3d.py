@@ -15,7 +15,8 @@ from ..files.npz import load_entry, load_npy, open_npz
 from ..files.reading import reader
 from ..files.texts import read_json
 from ..geometry.body import SMPL25
-from ..geometry.skeletons import SKELETONS, Skeleton, canonical_joint_name, get_skeleton
+from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton, skeleton_names
+from .joint_names import meant_joints, say_names
 
 __all__ = ["Points3D", "read_points", "visible_joints"]
 
@@ -60,6 +61,8 @@ def read_points(path: Path, skeleton: str | None, axes: str, unit: str) -> Point
     points = points[None] if points.ndim == 2 else points
     if points.ndim != 3 or points.shape[2] != 3 or not points.size:
         raise InputError(f"{path}: points have shape {points.shape}; expected (frames, joints, 3)")
+    if "joint_names" in fields and "hip_centre" not in fields["joint_names"]:
+        say_names(str(path), [fields["joint_names"]])
     order, points, sigma = _order(points, fields.get("joint_names"), fields.get("sigma", 0.0), skeleton)
     _refuse_no_numbers(points, sigma, order)
     points = points * _METRES[unit]
@@ -173,10 +176,13 @@ def _order(points: Any, names: list[str] | None, sigma: Any, skeleton: str | Non
         raise InputError("the file names its joints; leave out --skeleton")
     if len(names) != joints:
         raise InputError(f"joints: {len(names)} names for {joints} joints")
-    ours = [canonical_joint_name(name) for name in names]
+    exact = "hip_centre" in names and set(names) <= set(SMPL25.joints)
+    resolved = names if exact else meant_joints(names)
+    ours = [raw if joint is None else joint for raw, joint in zip(names, resolved, strict=True)]
     if len(set(ours)) < len(ours):
         raise InputError(f"joints: {quote(next(n for n in ours if ours.count(n) > 1))} is there twice")
-    target = next((s for s in known if set(ours) <= set(s.joints)), None)
+    further = map(get_skeleton, skeleton_names())
+    target = next((s for s in (*known, *further) if set(ours) <= set(s.joints)), None)
     if target is None:
         usual = (known[0], SKELETONS["smpl22"])
         unknown = next((n for n in ours if all(n not in s.joints for s in usual)), ours[0])

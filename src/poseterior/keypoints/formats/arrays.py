@@ -101,8 +101,8 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
         )
-    skeleton = skeleton_of(array.shape[1], shape, options.skeleton)
     values = array.astype(np.float64)
+    skeleton = skeleton_of(array.shape[1], shape, options.skeleton, values[..., :2])
     confidence = values[..., 2] if values.shape[2] == 3 else np.ones(values.shape[:2])
     return values[..., :2], confidence, skeleton
 

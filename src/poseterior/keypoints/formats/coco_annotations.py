@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_index, as_list, as_object, describe, number
+from ...files.checks import Array, as_index, as_list, as_object, cut, describe, number, quote
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
 from ..detections import Detections, FrameNumbers, Options, Person, size_pair, triples
-from ..joint_names import covering_skeleton, resolve_names, skeleton_remedy, temporary_skeleton, unnamed_layout
+from ..joint_names import (
+    covering_skeleton,
+    resolve_names,
+    say_names,
+    skeleton_remedy,
+    temporary_skeleton,
+    unnamed_layout,
+)
 
 NAME = "coco-annotations"
 ABOUT = "COCO ground truth: {images, annotations, categories}; names, sizes are used"
@@ -98,13 +105,23 @@ def _stack(key: tuple[str, ...] | Skeleton, people: list[Person], options: Optio
 def _category_names(categories: Any, options: Options) -> dict[Any, list[str | None]]:
     """Category id -> our names of its joints, for the categories that name at least one joint we know."""
     names: dict[Any, list[str | None]] = {}
+    read: list[list[str]] = []
     for i, category in enumerate(as_list(categories or [], "categories")):
         category = as_object(category, f"categories[{i}]")
         identity = category.get("id")
         if isinstance(identity, (int, str)) and category.get("keypoints"):
-            found = resolve_names(category["keypoints"], f"categories[{i}].keypoints", options.skeleton)
+            listed = category["keypoints"]
+            found = resolve_names(listed, f"categories[{i}].keypoints", options.skeleton)
             if any(found):
                 names[identity] = found
+                read.append(listed)
+            else:
+                unknown = cut(", ".join(map(quote, listed)))
+                _LOG.warning(
+                    "%s: categories[%d] names no joint that we know (%s); its joints are read by their number",
+                    options.file, i, unknown,
+                )  # fmt: skip
+    say_names(options.file, read, options.skeleton)
     return names
 
 

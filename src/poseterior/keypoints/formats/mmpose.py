@@ -11,7 +11,15 @@ from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
 from ..detections import Detections, Options, Person, points
 from ..documents import first_entry, innermost
-from ..joint_names import covering_skeleton, resolve_names, skeleton_remedy, temporary_skeleton, unnamed_layout
+from ..joint_names import (
+    candidates,
+    covering_skeleton,
+    resolve_names,
+    say_names,
+    skeleton_remedy,
+    temporary_skeleton,
+    unnamed_layout,
+)
 
 NAME = "mmpose"
 ABOUT = "MMPose inferencer: frames of {keypoints, keypoint_scores}, with or without meta_info"
@@ -59,7 +67,9 @@ def read(data: Any, options: Options) -> list[Detections]:
             counts = [len(named)] if named is not None else list(layout)
             if len(xy) not in counts:
                 expected = " or ".join(map(str, counts))
-                remedy = "" if named else skeleton_remedy(options.skeleton, "; name other joint orders with --skeleton")
+                others = " or ".join(candidates(len(xy)))
+                unset = "; name other joint orders with --skeleton" + (f": {others}" if others else "")
+                remedy = "" if named else skeleton_remedy(options.skeleton, unset)
                 raise InputError(f"{what}.keypoints: {len(xy)} joints; expected {expected}{remedy}")
             person = as_index(as_object(instance, what).get("track_id"), j)
             groups.setdefault(len(xy), []).append(Person(index, person, xy, confidence))
@@ -93,6 +103,7 @@ def _names(meta: Any, options: Options) -> list[str | None] | None:
     found = resolve_names(table, "meta_info.keypoint_id2name", options.skeleton)
     if not any(found):
         raise InputError(f"meta_info.keypoint_id2name: no joint that we know among {describe(table)}")
+    say_names(options.file, [table], options.skeleton)
     return found
 
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from ...files.checks import Array, as_index, as_list, as_name, as_object, describe, number, numbers
 from ...files.errors import InputError
-from ...geometry.skeletons import get_skeleton
+from ...geometry.skeletons import Skeleton, body_of, get_skeleton
 from ..detections import Detections, Options, points, size_pair
 from ..documents import first_entry
 from ..joint_names import (
     covering_skeleton,
+    is_hand_or_face,
     refuse_unknown,
     resolve_names,
+    say_names,
     skeleton_remedy,
     temporary_skeleton,
 )
@@ -43,10 +45,11 @@ def read(data: Any, options: Options) -> list[Detections]:
     ``person``; ``skeleton`` (a name) may stand instead of ``joints``.
 
     All poses are put into the skeleton asked for, else into the smallest named one that has all joints of the
-    file, else into h36m17. A joint that the file does not list is synthesised from those it lists where the
-    skeleton map can do so; a joint that it lists as null is missing.
+    file, else into h36m17. A joint that the file does not list, or lists as null, is synthesised from those that are
+    there where the skeleton map can do so. Points of hands and face are not used, and said.
     """
     entries = data if isinstance(data, list) else [data]
+    lists = {tuple(e["joints"]): None for e in entries if isinstance(e, dict) and _is_names(e.get("joints"))}
     found: list[Detections] = []
     frame = 0
     for i, entry in enumerate(entries):
@@ -54,6 +57,7 @@ def read(data: Any, options: Options) -> list[Detections]:
         detections = _read_entry(entry, what, frame, options)
         frame += len(detections.ids)
         found.append(detections)
+    say_names(options.file, lists, options.skeleton)
     names = dict.fromkeys(joint for detections in found for joint in detections.skeleton.joints)
     target = covering_skeleton(tuple(names), options.skeleton)
     for detections in found:
@@ -104,13 +108,16 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
     if image is not None and not isinstance(image, str):
         raise InputError(f"{what}.image: expected the name of a photo, found {describe(image)}")
     first, person = as_index(entry.get("frame"), frame), as_index(entry.get("person"), 0)
+    covariance = _covariance(entry.get("covariance"), f"{what}.covariance", count, len(joints))
+    amplitude = _per_joint(entry.get("amplitude"), f"{what}.amplitude", count, len(joints))
+    kept = [i for i, joint in enumerate(joints) if joint is not None]
     return Detections(
-        temporary_skeleton(joints),
+        temporary_skeleton([joint for joint in joints if joint is not None]),
         [PoseId(image or options.file, first + i, person) for i in range(count)],
-        xy,
-        confidence,
-        covariance=_covariance(entry.get("covariance"), f"{what}.covariance", count, len(joints)),
-        amplitude=_per_joint(entry.get("amplitude"), f"{what}.amplitude", count, len(joints)),
+        xy[:, kept],
+        confidence[:, kept],
+        covariance=None if covariance is None else covariance[:, kept],
+        amplitude=None if amplitude is None else amplitude[:, kept],
         image_size=np.tile((np.nan, np.nan) if size is None else size, (count, 1)),
         intrinsics=None if intrinsics is None else np.tile(intrinsics, (count, 1)),
         height=None if height is None else np.full(count, height),
@@ -118,20 +125,35 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
     )
 
 
-def _joints(entry: dict[str, Any], what: str, options: Options) -> list[str]:
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _joints(entry: dict[str, Any], what: str, options: Options) -> list[str | None]:
+    """The joints of an entry in its order, None for points that are not used."""
     if entry.get("joints") is not None:
         names = resolve_names(entry["joints"], f"{what}.joints", options.skeleton)
         if not names:
             raise InputError(f"{what}.joints: no joint is named")
-        return refuse_unknown(entry["joints"], names, f"{what}.joints")
+        pairs = zip(entry["joints"], names, strict=True)
+        body = [(raw, ours) for raw, ours in pairs if ours is not None or not is_hand_or_face(raw)]
+        refuse_unknown([raw for raw, _ in body], [ours for _, ours in body], f"{what}.joints")
+        if not body:
+            raise InputError(f"{what}.joints: names points of hands and face alone; lifting needs those of the body")
+        return names
     if entry.get("skeleton") is not None:
         try:
-            return list(get_skeleton(as_name(entry["skeleton"], f"{what}.skeleton")).joints)
+            return _used(get_skeleton(as_name(entry["skeleton"], f"{what}.skeleton")))
         except ValueError as error:
             raise InputError(f"{what}.skeleton: {error}") from None
     if options.skeleton is not None:
-        return list(options.skeleton.joints)
+        return _used(options.skeleton)
     raise InputError(f"{what}: 'joints' (the joint names) is missing; add it, or pass --skeleton")
+
+
+def _used(skeleton: Skeleton) -> list[str | None]:
+    used = body_of(skeleton).joints
+    return [*used, *[None] * (len(skeleton) - len(used))]
 
 
 def _frames(value: Any, what: str, joints: int, named: str) -> tuple[Array, Array]:
