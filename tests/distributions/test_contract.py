@@ -22,6 +22,7 @@ from conftest import STANDING
 from poseterior.distributions.base import PoseDistribution, SampledPoseDistribution
 from poseterior.distributions.delta import DeltaPoseDistribution
 from poseterior.distributions.empirical import EmpiricalPoseDistribution
+from poseterior.distributions.evidence import Evidence
 from poseterior.distributions.flow import FlowPoseDistribution
 from poseterior.distributions.independent import IndependentPoseDistribution
 from poseterior.distributions.mixture import MixturePoseDistribution
@@ -164,6 +165,13 @@ def people(batch, **changes) -> Keypoints2D:
     return Keypoints2D(xy, **({"visible": visible, "image_size": (1000, 1000)} | changes))
 
 
+def told(base, batch):
+    """The distribution, given what a camera sees of three joints that it might be."""
+    xy = 500 + 60 * numbers(*batch, 3, 2, seed=11, dtype=torch.float32)
+    keypoints = Keypoints2D(xy, 5.0, image_size=(1000, 1000), skeleton=TINY)
+    return base.given_evidence(keypoints, Evidence(coarseness=0.05))
+
+
 @dataclass(frozen=True)
 class Case:
     """How to make a distribution of a kind for a batch shape and dtype, and what its `repr` says of its kind."""
@@ -206,6 +214,12 @@ POSES: dict[str, Case] = {
         lambda b, t: EmpiricalPoseDistribution(numbers(4000, *b, 3, 3, dtype=t), TINY), "skeleton='tiny', samples=4000"
     ),
     "smallest": Case(smallest, "skeleton='tiny'"),
+    "mixture, given evidence": Case(
+        lambda b, t: told(mixture(b, t), b), "skeleton='tiny', base='MixturePoseDistribution'"
+    ),
+    "flow, given evidence": Case(
+        lambda b, t: told(flow(b, t, True), b), "skeleton='tiny', base='FlowPoseDistribution'"
+    ),
     "articulated": Case(lambda b, t: rotations(b, t).positions(), "skeleton='h36m17'"),
     "published flow": Case(published_flow, "skeleton='h36m17'"),
 }  # fmt: skip
@@ -309,7 +323,7 @@ def test_gradients_where_promised(name):
     if name == "published flow":
         parameters = list(d.network.blocks.parameters())
     else:
-        known = {field: getattr(d, field, None) for field in ("loc", "scale", "scale_tril", "rotation", "samples")}
+        known = {field: getattr(getattr(d, "base", d), field, None) for field in ("loc", "scale", "scale_tril", "rotation", "samples")}
         parameters = [value.requires_grad_() for value in known.values() if value is not None and value.is_leaf]
     assert not d.sample((2,), seed=0).requires_grad
     if not d.has_rsample:
@@ -371,12 +385,17 @@ def test_shapes_of_summaries(name, batch):
         assert (d.mode[..., root, :] == 0).all()
 
 
+def made_of_draws(d: PoseDistribution) -> bool:
+    """Whether its moments are those of a few fixed draws."""
+    return isinstance(getattr(d, "base", d), SampledPoseDistribution)
+
+
 @of_poses
 def test_mean_and_covariance_are_those_of_many_samples(name):
     """Within 5 standard errors of many draws (of the fixed draws, where the moments are made of those)."""
     d = POSES[name]((2,), F64)
     drawn = d.sample((4000 if name in ("empirical", "articulated", "published flow") else 20_000,), seed=1)
-    known = d.summary_draws if isinstance(d, SampledPoseDistribution) else len(drawn)
+    known = d.summary_draws if made_of_draws(d) else len(drawn)
     one_over_n = 1 / len(drawn) + 1 / known
     assert ((drawn.mean(0) - d.mean).abs() <= 5 * d.stddev * one_over_n**0.5 + 1e-9).all()
     centred = drawn - drawn.mean(0)
@@ -471,7 +490,7 @@ def test_densities_are_those_of_the_samples(name):
     error = float(weight.std()) / len(weight) ** 0.5
     assert error < 0.03
     assert abs(float(weight.mean()) - 1.0) < 5 * error
-    known = 1 / d.summary_draws if isinstance(d, SampledPoseDistribution) else 0.0
+    known = 1 / d.summary_draws if made_of_draws(d) else 0.0
     weighted = weight[:, None, None] * poses
     allowed = 5 * (weighted.var(0) / len(poses) + known * d.variance).sqrt()
     assert ((weighted.mean(0) - d.mean).abs() <= allowed + 1e-9).all()

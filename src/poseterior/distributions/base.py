@@ -21,6 +21,7 @@ from .seeded import SeededDistribution
 
 if TYPE_CHECKING:
     from ..keypoints import Keypoints2D
+    from .evidence import Evidence
 
 
 __all__ = [
@@ -109,6 +110,8 @@ class PoseDistribution(SeededDistribution):
     keypoints: Keypoints2D | None = None
     #: Fixed draws behind a summary that has no closed form.
     summary_draws = 256
+    #: Fixed draws behind `rough_mean`.
+    rough_draws = 16
 
     def __init__(self, batch_shape: torch.Size, skeleton: str | Skeleton, like: Tensor) -> None:
         skeleton = get_skeleton(skeleton)
@@ -146,9 +149,29 @@ class PoseDistribution(SeededDistribution):
         """``(*batch, joints, 3)`` metres."""
         raise NotImplementedError(f"{type(self).__name__} must implement _mean")
 
+    def _rough_mean(self) -> Tensor:
+        """``(*batch, joints, 3)`` metres; default: the mean."""
+        return self._mean()
+
     def _covariance(self) -> Tensor:
         """``(*batch, joints, 3, 3)`` m² of each joint."""
         raise NotImplementedError(f"{type(self).__name__} must implement _covariance")
+
+    def _joint_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean ``(*batch, joints, 3)`` and covariance ``(*batch, d, d)`` of the joints other than the root, d numbers
+        in all; default: of fixed draws."""
+        draws = self._draws_for_summary()
+        mean = draws.mean(0)
+        offset = (draws - mean)[..., self.skeleton.nonroot, :].flatten(-2).movedim(0, -2)
+        return mean, offset.mT @ offset / (len(draws) - 1)
+
+    def _blocks(self, covariance: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch joints 3 3"]:
+        """Covariance of each joint by itself, of that of all joints but the root; zero for the root."""
+        count = len(self.skeleton.nonroot)
+        parts = covariance.unflatten(-1, (count, 3)).unflatten(-3, (count, 3)).diagonal(dim1=-4, dim2=-2)
+        blocks = covariance.new_zeros(*covariance.shape[:-2], len(self.skeleton), 3, 3)
+        blocks[..., self.skeleton.nonroot, :, :] = parts.movedim(-1, -3)
+        return blocks
 
     def _median(self) -> Tensor:
         """``(*batch, joints, 3)`` metres; default: of fixed draws."""
@@ -173,10 +196,13 @@ class PoseDistribution(SeededDistribution):
         """The poses ``(samples, *batch, joints, 3)`` of which `region` is made."""
         return self.sample((count,), seed=seed)
 
-    def _draws_for_summary(self) -> Tensor:
-        """Fixed draws ``(draws, *batch, joints, 3)``, without gradients: of the same numbers for every pose."""
+    def _draws_for_summary(self, count: int | None = None) -> Tensor:
+        """Fixed draws ``(draws, *batch, joints, 3)``, without gradients: of the same numbers for every pose.
+
+        ``count`` of them, an even number; None: `summary_draws`.
+        """
         with torch.no_grad():
-            return self._draw_any(torch.Size((self.summary_draws,)), SharedNoise(0, self.batch_shape))
+            return self._draw_any(torch.Size((count or self.summary_draws,)), SharedNoise(0, self.batch_shape))
 
     # -- samples and density -------------------------------------------------------------------------------
 
@@ -256,6 +282,13 @@ class PoseDistribution(SeededDistribution):
 
     @final
     @property
+    def rough_mean(self) -> Float[Tensor, "*batch joints 3"]:
+        """The mean, metres, but of `rough_draws` fixed draws where it has no closed form: right to some cm."""
+        nothing = self._nothing(*self.event_shape)
+        return self._rough_mean() if nothing is None else nothing
+
+    @final
+    @property
     def median(self) -> Float[Tensor, "*batch joints 3"]:
         """Median of each coordinate, metres: of 256 fixed draws where it has no closed form."""
         nothing = self._nothing(*self.event_shape)
@@ -314,6 +347,25 @@ class PoseDistribution(SeededDistribution):
         samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
         return region_of(self._region_samples(samples, seed), self.skeleton, level, ours, self.visible)
 
+    def given_evidence(
+        self, keypoints: Keypoints2D | None = None, evidence: Evidence | None = None
+    ) -> PoseDistribution:
+        """The same distribution, given what the keypoints say exactly: see `poseterior.distributions.evidence`.
+
+        Shipped lifters do so by themselves. The distribution must have been made of these keypoints, by something that
+        read them less exactly than their covariance says.
+
+        Args:
+            keypoints: in any skeleton; None: those that the lifter saw.
+            evidence: how exact they are given; None: the default.
+
+        Raises:
+            InputError: no keypoints are known, or they are of another batch shape.
+        """
+        from .evidence import given_evidence
+
+        return given_evidence(self, keypoints, evidence)
+
     @final
     def cluster(
         self, k: int = 10, samples: int = 200, *, seed: int = 0
@@ -348,14 +400,16 @@ class SampledPoseDistribution(PoseDistribution):
     def _mean(self) -> Tensor:
         return self._moments()[0]
 
-    def _covariance(self) -> Tensor:
-        return self._moments()[1]
+    def _rough_mean(self) -> Tensor:
+        return self._draws_for_summary(self.rough_draws).mean(0)
 
-    @torch.no_grad()
+    def _covariance(self) -> Tensor:
+        return self._blocks(self._moments()[1])
+
+    def _joint_moments(self) -> tuple[Tensor, Tensor]:
+        return self._moments()
+
     def _moments(self) -> tuple[Tensor, Tensor]:
         if "moments" not in self._cache:
-            drawn = self._draws_for_summary()
-            mean = drawn.mean(0)
-            offset = drawn - mean
-            self._cache["moments"] = mean, torch.einsum("s...i,s...j->...ij", offset, offset) / (len(drawn) - 1)
+            self._cache["moments"] = super()._joint_moments()
         return self._cache["moments"]

@@ -76,8 +76,8 @@ class EmpiricalPoseDistribution(PoseDistribution):
     def _region_samples(self, count: int, seed: int) -> Tensor:
         return self.samples
 
-    def _draws_for_summary(self) -> Tensor:
-        return self.samples
+    def _draws_for_summary(self, count: int | None = None) -> Tensor:
+        return self.samples if count is None else self.samples[:count]
 
     def _mean(self) -> Tensor:
         return self.samples.mean(0)

@@ -88,8 +88,9 @@ class FlowPoseDistribution(SampledPoseDistribution):
         return self.from_latent(zero)
 
     @torch.no_grad()
-    def _draws_for_summary(self) -> Tensor:
-        half = self._latent(torch.Size((self.summary_draws // 2,)), SharedNoise(0, self.batch_shape))
+    def _draws_for_summary(self, count: int | None = None) -> Tensor:
+        pairs = (count or self.summary_draws) // 2
+        half = self._latent(torch.Size((pairs,)), SharedNoise(0, self.batch_shape))
         return self.from_latent(torch.cat([half, -half]))
 
     def _mode(self) -> Tensor:

@@ -159,6 +159,30 @@ class MixturePoseDistribution(PoseDistribution):
         total = (weights * (self._component_joint_covariance() + offset @ offset.transpose(-1, -2))).sum(-4)
         return self.frame.covariance_to_camera(total)
 
+    def dense(
+        self,
+    ) -> tuple[Float[Tensor, "*batch k"], Float[Tensor, "*batch k d"], Float[Tensor, "*batch k d d"]]:
+        """Log-weights, means and covariances of the components in camera axes, of the joints other than the root."""
+        joints = self.loc.shape[-2]
+        turn = torch.eye(3).to(self.loc) if self.rotation is None else self.rotation
+        blocks = turn.mT[..., None, None, :, :] @ self.scale_tril  # (*batch, k, joints, 3, 3)
+        root = blocks.new_zeros(*blocks.shape[:-3], joints, 3, joints, 3)
+        index = torch.arange(joints)
+        root[..., index, :, index, :] = blocks.movedim(-3, 0)
+        root = root.flatten(-4, -3).flatten(-2)
+        inner = torch.eye(3 * joints).to(root)
+        if self.factor is not None:
+            inner = inner + self.factor @ self.factor.mT
+        return self.log_weights, (self.loc @ turn.unsqueeze(-3)).flatten(-2), root @ inner @ root.mT
+
+    def _joint_moments(self) -> tuple[Tensor, Tensor]:
+        weights, loc, covariance = self.dense()
+        share = weights.exp().unsqueeze(-1)
+        mean = (share * loc).sum(-2)
+        offset = loc - mean.unsqueeze(-2)
+        between = (share * offset).mT @ offset
+        return self._mean(), (share.unsqueeze(-1) * covariance).sum(-3) + between
+
     def _hypotheses(self) -> tuple[Tensor, Tensor]:
         """The component means ``(*batch, k, joints, 3)`` and weights ``(*batch, k)``, likeliest first."""
         weights, order = self.log_weights.exp().sort(-1, descending=True)

@@ -93,8 +93,8 @@ _REMEDY = "make it anew with `poseterior calibrate`"
 CLASSES = ("visible", "missing")
 #: Groups of poses by their number of missing joints: name and least number.
 MISSING_GROUPS = {"none missing": 0, "1-4 missing": 1, "5 or more missing": 5}
-#: The files of a saved lifter that decide what it answers.
-_DECISIVE = ("config.json", "model.safetensors")
+#: The files of a saved lifter that decide what it answers; the last one need not be there.
+_DECISIVE = ("config.json", "model.safetensors", "evidence.json")
 #: Metres by which a joint may be outside: rounding must not push the root out of its ball of radius zero.
 _ROUNDING = 1e-6
 #: A plain radius in metres whose spread is ``scale`` times itself whatever the exponent.
@@ -387,7 +387,7 @@ class Recalibration:
             seed=read.whole(saved.get("seed"), "seed", 0, 2**63 - 1),
             poses=read.whole(saved.get("poses"), "poses", 0, 10**12),
             description=read.texts([saved.get("description")], "description")[0],
-            files={} if files == {} else read.named(files, "files", _DECISIVE),
+            files={} if files == {} else read.decisive(files),
         )
 
 
@@ -440,6 +440,11 @@ class _Fields:
             raise self.refuse("levels", "rising numbers")
         return tuple(float(v) for v in values)
 
+    def decisive(self, values: Any) -> dict[str, Any]:
+        """Hashes of the files of a saved lifter."""
+        needed = [name for name in _DECISIVE if name != _DECISIVE[-1] or (isinstance(values, dict) and name in values)]
+        return self.named(values, "files", needed)
+
     def named(self, values: Any, field: str, names: Sequence[str]) -> dict[str, Any]:
         if not isinstance(values, dict) or set(values) != set(names):
             raise self.refuse(field, f"an entry for each of {', '.join(names)}")
@@ -451,7 +456,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _DECISIVE}
+    present = (name for name in _DECISIVE if name != _DECISIVE[-1] or (folder / name).is_file())
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in present}
 
 
 def read_recalibration(folder: Path, joints: tuple[str, ...]) -> Recalibration | None:

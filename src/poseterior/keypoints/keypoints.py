@@ -382,6 +382,10 @@ class Keypoints2D:
         }
         return self._replace(**{name: checks[name](value) for name, value in given.items() if value is not None})
 
+    def with_noise(self, factor: Float[Tensor, "*batch"]) -> Keypoints2D:
+        """The same keypoints, their standard deviations multiplied by a factor above 0, one for each pose."""
+        return self._replace(covariance=self.covariance * factor.square()[..., None, None, None])
+
     @staticmethod
     def cat(parts: Sequence[Keypoints2D]) -> Keypoints2D:
         """Join keypoints of one skeleton into one flat batch.

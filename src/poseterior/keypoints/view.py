@@ -18,6 +18,7 @@ from .keypoints import Keypoints2D
 __all__ = [
     "CAMERA_KNOWLEDGE",
     "CanonicalView",
+    "camera_of",
     "canonical_view",
     "image_offsets",
     "reprojection_energy",
@@ -55,7 +56,7 @@ class CanonicalView:
     height: Tensor
 
 
-def _camera_of(keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
+def camera_of(keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
     """Intrinsics to use for each pose and what they rest on (index into `CAMERA_KNOWLEDGE`)."""
     knows_size = keypoints.image_size.isfinite().all(-1)
     knows_camera = keypoints.intrinsics.isfinite().all(-1)
@@ -88,7 +89,7 @@ def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> Canon
         maximum_spread: a joint whose standard deviation exceeds this fraction of the person's apparent size
             says nothing and counts as hidden.
     """
-    intrinsics, knowledge = _camera_of(keypoints)
+    intrinsics, knowledge = camera_of(keypoints)
     visible = keypoints.visible
     plane = pixels_to_plane(keypoints.xy, intrinsics)
     centre = _mean_over(plane, visible)
@@ -148,7 +149,7 @@ def solve_root(
         InputError: poses and keypoints of different skeletons.
     """
     _check_joints(poses, keypoints)
-    intrinsics, _ = _camera_of(keypoints)
+    intrinsics, _ = camera_of(keypoints)
     root = explaining_root(poses, keypoints.xy, keypoints.covariance, keypoints.visible, intrinsics)
     return root.to(poses.dtype)
 
@@ -174,7 +175,7 @@ def reprojection_energy(
         InputError: poses and keypoints of different skeletons.
     """
     _check_joints(poses, keypoints)
-    intrinsics, _ = _camera_of(keypoints)
+    intrinsics, _ = camera_of(keypoints)
     absolute = poses + root.unsqueeze(-2)
     gap = (project(absolute, intrinsics) - keypoints.xy).unsqueeze(-1)
     precision = torch.linalg.inv(keypoints.covariance.double()).to(poses.dtype)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
+from ..distributions.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from ..distributions.regions import Recalibration, read_recalibration
 from ..distributions.seeded import SeededDistribution
 from ..files.checks import cut, quote
@@ -72,8 +73,9 @@ class Model(nn.Module):
 
     Attributes:
         card: what the weights were trained on, see `poseterior.lifters.saved`.
-        recalibration: what makes the regions of a lifter's posteriors right, or None; it is of the weights as they
-            are, so set it to None before training on.
+        evidence: how a lifter's answers are given what the keypoints say exactly, or None: as the network gives them.
+        recalibration: what makes the regions of a lifter's posteriors right, or None; it is of the weights, and of the
+            evidence, as they are, so set it to None before training on.
     """
 
     name: ClassVar[str] = ""
@@ -84,6 +86,7 @@ class Model(nn.Module):
         self.config = config
         self.skeleton = get_skeleton(config.skeleton)
         self.card: dict[str, Any] = {}
+        self.evidence: Evidence | None = None
         self.recalibration: Recalibration | None = None
 
     def fit_constants(self, observations: Any) -> None:
@@ -101,7 +104,8 @@ class Model(nn.Module):
             InputError: the folder exists and holds anything but a saved lifter.
         """
         config = dataclasses.asdict(self.config)
-        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration)
+        files = {} if self.evidence is None else {EVIDENCE_FILE: self.evidence.to_json()}
+        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration, files)
 
     @classmethod
     def from_pretrained(cls: type[_M], name_or_path: str | Path, device: torch.device | str = "cpu") -> _M:
@@ -143,7 +147,7 @@ class Lifter(Model):
         keypoints = keypoints.as_skeleton(self.skeleton)
         posterior = self.distribution(keypoints)
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
-        return posterior
+        return posterior if self.evidence is None else posterior.given_evidence(evidence=self.evidence)
 
 
 class Prior(Model):
@@ -244,7 +248,9 @@ def build_model(name: str, config: dict[str, Any], numbers: int = MOST_NUMBERS, 
         return cls(asked)
 
 
-def load_model(name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True) -> Model:
+def load_model(
+    name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True, evidence: bool = True
+) -> Model:
     """Load a lifter or a prior, see `load`."""
     folder = folder_of(name_or_path)
     name, config = read_config(folder)
@@ -253,17 +259,25 @@ def load_model(name_or_path: str | Path, device: torch.device | str = "cpu", *, 
         model = build_model(name, config, 4 * numbers + 2**22, 50 * tensors + 10_000)
     model.load_state_dict(read_tensors(folder / "model.safetensors", model.state_dict()))
     model.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
-    model.recalibration = read_recalibration(folder, model.skeleton.joints) if recalibrated else None
+    model.evidence = read_evidence(folder)
+    # A recalibration that was fitted with the evidence is none without.
+    fits = recalibrated and (evidence or model.evidence is None)
+    model.recalibration = read_recalibration(folder, model.skeleton.joints) if fits else None
+    model.evidence = model.evidence if evidence else None
     return model.to(device).eval().requires_grad_(False)
 
 
-def load(name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True) -> Lifter:
+def load(
+    name_or_path: str | Path, device: torch.device | str = "cpu", *, recalibrated: bool = True, evidence: bool = True
+) -> Lifter:
     """Load a lifter by the name of shipped weights or from a folder, ready for use (evaluation mode).
 
     Args:
         name_or_path: of the weights.
         device: where to.
         recalibrated: with the recalibration beside the weights, if there is one; else none is read.
+        evidence: give answers what the keypoints say exactly (`poseterior.distributions.evidence`), if the weights come
+            with it; else they are the network's own, and its regions are not calibrated.
 
     Raises:
         InputError: no such name or folder, a broken file, weights that do not fit the configuration, a
@@ -274,7 +288,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu", *, recali
     >>> lifter.skeleton.name
     'h36m17'
     """
-    model = load_model(name_or_path, device, recalibrated=recalibrated)
+    model = load_model(name_or_path, device, recalibrated=recalibrated, evidence=evidence)
     if not isinstance(model, Lifter):
         raise InputError(
             f"{name_or_path}: holds the prior {model.name!r}, which sees no keypoints; lift with method 'rotations', "

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..distributions.evidence import EVIDENCE_FILE
 from ..distributions.regions import CALIBRATION_FILE, Recalibration
 from ..files.checks import quote, reason
 from ..files.errors import InputError
@@ -28,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: What the folder of a saved lifter holds; the last two may be missing.
-FILES = ("config.json", "model.safetensors", "card.json", CALIBRATION_FILE)
+FILES = ("config.json", "model.safetensors", "card.json", CALIBRATION_FILE, EVIDENCE_FILE)
 
 _WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -171,6 +172,7 @@ def write_folder(
     tensors: Mapping[str, Tensor],
     card: dict[str, Any],
     recalibration: Recalibration | None,
+    others: Mapping[str, str] | None = None,
 ) -> None:
     """Write the folder of a saved lifter; it appears whole or not at all.
 
@@ -188,5 +190,7 @@ def write_folder(
         weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
         (folder / "model.safetensors").write_bytes(weights)
         (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        for name, text in (others or {}).items():
+            (folder / name).write_text(text)
         if recalibration is not None:
             (folder / CALIBRATION_FILE).write_text(recalibration.for_lifter(folder).to_json())

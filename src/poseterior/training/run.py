@@ -193,7 +193,7 @@ def build_lifter(settings: dict[str, Any]) -> Model:
     model = load_model(start).requires_grad_(True).train()
     if not isinstance(model, cls):
         raise InputError(f"lifter.init: {start} holds a {model.name!r} lifter, the recipe names {cls.name!r}")
-    model.recalibration = None  # it was of the weights as they are before training
+    model.recalibration = model.evidence = None  # they were of the weights as they are before training
     return model
 
 

@@ -1,0 +1,411 @@
+"""What the keypoints say exactly, given to samples of a network that used them only roughly.
+
+A network that reads 37 px of noise in the numbers it is given does not undo them to the pixel: its samples reproject
+with several times the energy that the detector's covariance allows. It is taken to have behaved as if every keypoint
+were uncertain by a further ``coarseness`` in metres at the person (one number per set of weights), that is as if the
+noise were ``R + T`` where it is ``R``. What is missing is the information ``R^-1 - (R + T)^-1`` of each keypoint, and
+that alone is added, as a Gaussian update of the distribution:
+
+* keypoints are linear in the pose about its mean; where the person stands (the root) is not known beforehand, so that
+  the part of the residual that a move of the root explains says nothing and is projected out; so does, with its
+  uncertainty, the part that another focal length explains where the camera is assumed and not known;
+* the gain comes from the distribution's own moments, and the linearisation is taken again at the moved mean (as in the
+  iterated extended Kalman filter);
+* samples move by the affine map that takes the old moments to the new ones, ``x' = mean' + A (x - mean)`` with
+  ``A C A^T = C'`` (the ensemble square-root filter: Tippett et al. 2003; Bell and Cathey 1993 for the iteration).
+
+The map depends on the pose's keypoints and the distribution's fixed moments alone. It is invertible, so that a density
+survives by change of variables.
+
+Before that, a detector's own idea of its noise is checked against the residuals, see `noise_evidence`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..files.checks import cut
+from ..files.errors import InputError
+from ..geometry.cameras import explaining_root
+from ..keypoints import Keypoints2D
+from ..keypoints.view import camera_of, reprojection_energy, solve_root
+from ..noise import Noise
+from .base import PoseDistribution
+from .mixture import MixturePoseDistribution
+
+__all__ = ["EVIDENCE_FILE", "Evidence", "GivenEvidence", "given_evidence", "noise_evidence", "read_evidence"]
+
+#: Name of the file beside the weights.
+EVIDENCE_FILE = "evidence.json"
+_FORMAT = "poseterior-evidence-1"
+#: Standard deviation of the logarithm of the focal length, by what is known of the camera. Where nothing is known, not
+#: even where the picture's centre is, a person seen from the side looks like one that is turned: no evidence is used.
+_FOCAL_SPREAD = (math.nan, 0.35, 0.0)
+#: Metres by which the moments are blurred, so that they can be inverted.
+_BLUR = 1e-3
+#: Nearest that a joint may be to the camera, metres.
+_NEAREST = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """How exact keypoints are given to the answers of one set of weights.
+
+    Attributes:
+        coarseness: metres at the person by which the network blurs keypoints, standard deviation per axis.
+        residual: energy of the residuals of the network's mean, per degree of freedom, where covariances are right.
+        steepness: power with which that grows as reported standard deviations are too small, see `noise_evidence`.
+    """
+
+    coarseness: float = 0.006
+    residual: float = 1.0
+    steepness: float = 1.4
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a field that is no number, or absurd."""
+        for name, most in {"coarseness": 1.0, "residual": 1e6, "steepness": 2.0}.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+                raise InputError(f"{name}: expected a number above 0, at most {most:g}, got {cut(repr(value))}")
+
+    def to_json(self) -> str:
+        return json.dumps({"format": _FORMAT} | dataclasses.asdict(self)) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Evidence:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: another format, or a field that is missing, surplus or wrong.
+        """
+        try:
+            saved = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"not readable as JSON ({error})") from None
+        if not isinstance(saved, dict) or saved.pop("format", None) != _FORMAT:
+            raise InputError(f"not a file of format {_FORMAT!r}")
+        if set(saved) != {field.name for field in dataclasses.fields(cls)}:
+            raise InputError("expected the fields 'coarseness', 'residual' and 'steepness'")
+        return cls(**saved)
+
+
+def read_evidence(folder: Path) -> Evidence | None:
+    """What stands in the folder of a saved lifter; None if there is none.
+
+    Raises:
+        InputError: a broken file; the message names it.
+    """
+    path = folder / EVIDENCE_FILE
+    if not path.is_file():
+        return None
+    try:
+        return Evidence.from_json(path.read_text())
+    except (InputError, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}; get the folder anew") from None
+
+
+# -- the model of what is seen ---------------------------------------------------------------------------------
+
+
+class _Seen(NamedTuple):
+    """Keypoints as a linear function of the pose about some pose, whitened by the information that is missing.
+
+    Attributes:
+        residual: ``(n, 2 joints)``.
+        slope: ``(n, 2 joints, 3 nonroot joints)`` of the prediction.
+    """
+
+    residual: Tensor
+    slope: Tensor
+
+
+def _missing_information(
+    covariance: Float[Tensor, "n joints 2 2"], blur: Float[Tensor, "n joints 2"]
+) -> Float[Tensor, "n joints 2 2"]:
+    """A factor L with ``L L^T = R^-1 - (R + T)^-1``."""
+    wide = covariance + torch.diag_embed(blur.square())
+    # R^-1 - (R + T)^-1 = (R + R T^-1 R)^-1, which does not cancel
+    noise = covariance + covariance @ (covariance / blur.square().unsqueeze(-1))
+    noise = torch.where(noise.isfinite(), noise, wide)
+    return torch.linalg.cholesky(torch.linalg.inv(0.5 * (noise + noise.mT)))
+
+
+def _seen(pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness: float, nonroot: list[int]) -> _Seen:
+    intrinsics, knowledge = camera_of(keypoints)
+    intrinsics = intrinsics.double()
+    visible, covariance = keypoints.visible, keypoints.covariance.double()
+    root = explaining_root(pose, keypoints.xy, covariance, visible, intrinsics).nan_to_num(1.0)
+    place = pose + root.unsqueeze(-2)
+    depth = place[..., 2:].clamp(min=_NEAREST)
+    focal = intrinsics[:, None, :2]
+    offset = place[..., :2] / depth * focal
+    slope = torch.cat([torch.diag_embed(focal / depth), (-offset / depth).unsqueeze(-1)], -1)  # pixels per metre
+    half = _missing_information(covariance, coarseness * focal / depth).mT
+    gap = keypoints.xy.double() - offset - intrinsics[:, None, 2:]
+    shown = visible[..., None, None].to(half)
+    residual = (half @ gap.unsqueeze(-1) * shown).flatten(1)
+    slope = half @ slope * shown
+    moved = slope.flatten(1, 2)  # by the root, as all joints together
+    joints = pose.shape[-2]
+    whole = torch.diag_embed(slope.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2)  # (n, joints, 2, joints, 3)
+    whole = whole.reshape(len(pose), 2 * joints, joints, 3)[:, :, nonroot].flatten(2)
+    zoomed = (half @ offset.unsqueeze(-1) * shown).flatten(1)
+    spread = torch.tensor(_FOCAL_SPREAD, dtype=torch.float64, device=pose.device)[knowledge].nan_to_num(0.0)
+    explained = torch.linalg.qr(moved).Q
+
+    def unexplained(columns: Tensor) -> Tensor:
+        return columns - explained @ (explained.mT @ columns)
+
+    nuisance = unexplained(zoomed.unsqueeze(-1)) * spread[:, None, None]
+    return _Seen(*_whitened(unexplained(residual.unsqueeze(-1)), unexplained(whole), nuisance))
+
+
+def _whitened(residual: Tensor, slope: Tensor, nuisance: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as they are where the noise is ``I + g g^T``: multiplied by its inverse square root."""
+    square = nuisance.square().sum((-2, -1), keepdim=True)
+    less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
+
+    def white(columns: Tensor) -> Tensor:
+        return columns - less * nuisance @ (nuisance.mT @ columns)
+
+    return white(residual).squeeze(-1), white(slope)
+
+
+# -- the update ------------------------------------------------------------------------------------------------
+
+
+class _Map(NamedTuple):
+    """``x' = after + forward (x - before)`` on the joints other than the root, flattened; float64, flat batch."""
+
+    before: Tensor
+    after: Tensor
+    forward: Tensor
+    backward: Tensor
+    log_det: Tensor
+
+
+def _update(
+    mean: Float[Tensor, "n joints 3"], covariance: Float[Tensor, "n d d"], keypoints: Keypoints2D, evidence: Evidence
+) -> _Map:
+    """The map that adds to a Gaussian with these moments what the network left out."""
+    nonroot = keypoints.skeleton.nonroot
+    identity = torch.eye(covariance.shape[-1], dtype=torch.float64, device=mean.device)
+    lower = torch.linalg.cholesky(covariance + _BLUR**2 * identity)
+    before = mean[:, nonroot].flatten(1)
+    after = before
+    useful = (keypoints.visible.sum(-1) >= 2) & (camera_of(keypoints)[1] > 0)
+    for _ in range(2):
+        pose = torch.zeros_like(mean)
+        pose[:, nonroot] = after.unflatten(1, (-1, 3))
+        residual, slope = _seen(pose, keypoints, evidence.coarseness, nonroot)
+        slope = torch.where(useful[:, None, None], slope, 0.0)
+        gain = slope @ lower
+        information, axes = torch.linalg.eigh(gain.mT @ gain)
+        information = information.clamp(min=0.0)
+        linear = residual + (slope @ (after - before).unsqueeze(-1)).squeeze(-1)
+        step = (axes.mT @ (gain.mT @ linear.unsqueeze(-1))).squeeze(-1) / (1.0 + information)
+        after = before + (lower @ (axes @ step.unsqueeze(-1))).squeeze(-1)
+    inverse = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
+    root = (1.0 + information).sqrt()
+    left, right = lower @ axes, axes.mT @ inverse
+    return _Map(
+        before,
+        after,
+        left @ (right / root.unsqueeze(-1)),
+        left @ (right * root.unsqueeze(-1)),
+        -root.log().sum(-1),
+    )
+
+
+class GivenEvidence(PoseDistribution):
+    """A distribution that has been given its keypoints' exact likelihood: see `PoseDistribution.given_evidence`.
+
+    Every sample is one of the base distribution's, moved by one affine map per pose. `rsample` has gradients through
+    the base's samples; the map counts as constant.
+
+    Attributes:
+        base: the distribution before.
+        evidence: how the keypoints were given.
+    """
+
+    def __init__(self, base: PoseDistribution, keypoints: Keypoints2D, evidence: Evidence | None = None) -> None:
+        super().__init__(base.batch_shape, base.skeleton, like=base._like)
+        self.base, self.evidence = base, evidence or Evidence()
+        self.has_density, self.has_rsample = base.has_density, base.has_rsample
+        self.can_marginalise = isinstance(base, MixturePoseDistribution)
+        self.recalibration, self.keypoints = base.recalibration, keypoints
+        self._map = self._made(keypoints)
+
+    def _made(self, keypoints: Keypoints2D) -> _Map:
+        dims = 3 * len(self.skeleton.nonroot)
+        batch = self.batch_shape
+        if not batch.numel():
+            empty = torch.zeros(*batch, dims, dtype=self.dtype, device=self.device)
+            square = torch.zeros(*batch, dims, dims, dtype=self.dtype, device=self.device)
+            return _Map(empty, empty, square, square, empty[..., 0])
+        mean, covariance = self.base._joint_moments()
+        flat = _update(
+            mean.detach().double().reshape(-1, *self.event_shape),
+            covariance.detach().double().reshape(-1, dims, dims),
+            keypoints.flatten(),
+            self.evidence,
+        )
+        return _Map(*(part.reshape((*batch, *part.shape[1:])).to(self.dtype) for part in flat))
+
+    def _details(self) -> dict[str, Any]:
+        return {"base": type(self.base).__name__}
+
+    def _expanded(self, batch_shape: torch.Size) -> GivenEvidence:
+        new = super()._expanded(batch_shape)
+        new.base = self.base.expand(batch_shape)
+        trail = [len(part.shape) - len(self.batch_shape) for part in self._map]
+        new._map = _Map(
+            *(
+                part.expand(*batch_shape, *part.shape[len(part.shape) - event :])
+                for part, event in zip(self._map, trail, strict=True)
+            )
+        )
+        return new
+
+    # -- the map -------------------------------------------------------------------------------------------
+
+    def _flat(self, poses: Tensor) -> Tensor:
+        return poses[..., self.skeleton.nonroot, :].flatten(-2)
+
+    def _unflat(self, flat: Tensor) -> Tensor:
+        poses = flat.new_zeros(*flat.shape[:-1], *self.event_shape)
+        poses[..., self.skeleton.nonroot, :] = flat.unflatten(-1, (-1, 3))
+        return poses
+
+    def _moved(self, poses: Float[Tensor, "*samples_batch joints 3"]) -> Float[Tensor, "*samples_batch joints 3"]:
+        """Poses of the base as they are with the evidence."""
+        return self._unflat(_apply(self._map.forward, self._flat(poses) - self._map.before) + self._map.after)
+
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self._moved(self.base._draw(shape, noise))
+
+    def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
+        drawn, density = self.base._draw_and_log_prob(shape, noise)
+        return self._moved(drawn), density - self._map.log_det
+
+    def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
+        if observed is not None:
+            return self._marginal(value, observed)
+        before = _apply(self._map.backward, self._flat(value) - self._map.after) + self._map.before
+        return self.base._log_prob(self._unflat(before), None) - self._map.log_det
+
+    def _marginal(self, value: Tensor, observed: Tensor) -> Tensor:
+        """Of a mixture: each component, moved, is a Gaussian whose joints are correlated in any way."""
+        assert isinstance(self.base, MixturePoseDistribution)
+        weights, loc, covariance = self.base.dense()
+        forward = self._map.forward.unsqueeze(-3)
+        loc = _apply(forward, loc - self._map.before.unsqueeze(-2)) + self._map.after.unsqueeze(-2)
+        covariance = forward @ covariance @ forward.mT
+        kept = observed[..., self.skeleton.nonroot].repeat_interleave(3, -1).unsqueeze(-2)
+        both = kept.unsqueeze(-1) & kept.unsqueeze(-2)
+        # A joint that is not observed becomes a standard normal at its own mean, which adds a known constant.
+        covariance = torch.where(both, covariance, torch.eye(kept.shape[-1]).to(covariance))
+        lower = torch.linalg.cholesky(covariance)
+        gap = torch.where(kept, self._flat(value).unsqueeze(-2) - loc, 0.0)
+        white = torch.linalg.solve_triangular(lower, gap.unsqueeze(-1), upper=False).squeeze(-1)
+        log_det = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = 0.5 * math.log(2 * math.pi) * kept.sum(-1)
+        return (weights - 0.5 * white.square().sum(-1) - log_det - constant).logsumexp(-1)
+
+    # -- summaries -----------------------------------------------------------------------------------------
+
+    def _mean(self) -> Tensor:
+        return self._unflat(self._map.after)
+
+    def _joint_moments(self) -> tuple[Tensor, Tensor]:
+        _, covariance = self.base._joint_moments()
+        return self._mean(), self._map.forward @ covariance @ self._map.forward.mT
+
+    def _covariance(self) -> Tensor:
+        _, covariance = self._joint_moments()
+        return self._blocks(covariance)
+
+    def _mode(self) -> Tensor:
+        return self._moved(self.base.mode)
+
+    def _hypotheses(self) -> tuple[Tensor, Tensor]:
+        poses, weights = self.base._hypotheses()
+        return self._moved(poses.movedim(-3, 0)).movedim(0, -3), weights
+
+    def _draws_for_summary(self, count: int | None = None) -> Tensor:
+        return self._moved(self.base._draws_for_summary(count))
+
+    def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
+        poses, weights = self.base._weighted_draw(samples, noise)
+        return self._moved(poses), weights
+
+    def __getattr__(self, name: str) -> Any:
+        # The pose of the zero latent exists where the base has one.
+        if name == "z0" and "base" in self.__dict__:
+            return self._moved(self.base.z0)  # type: ignore[attr-defined]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def given_evidence(
+    poses: PoseDistribution, keypoints: Keypoints2D | None = None, evidence: Evidence | None = None
+) -> GivenEvidence:
+    """See `PoseDistribution.given_evidence`."""
+    keypoints = poses.keypoints if keypoints is None else keypoints
+    if keypoints is None:
+        raise InputError(
+            "given_evidence: no lifter made this distribution, so name the keypoints that it is to be given"
+        )
+    if keypoints.batch_shape != poses.batch_shape:
+        raise InputError(
+            f"given_evidence: keypoints of batch shape {tuple(keypoints.batch_shape)} for poses of "
+            f"{tuple(poses.batch_shape)}"
+        )
+    return GivenEvidence(poses, keypoints.as_skeleton(poses.skeleton), evidence)
+
+
+def _apply(matrix: Float[Tensor, "*batch d d"], flat: Float[Tensor, "*samples_batch d"]) -> Tensor:
+    """``matrix @ x`` for every sample: one product per element of the batch."""
+    extra = flat.ndim - (matrix.ndim - 1)
+    if extra <= 0:
+        return (matrix @ flat.unsqueeze(-1)).squeeze(-1)
+    rows = flat.flatten(0, extra - 1).movedim(0, -2)
+    return (rows @ matrix.mT).movedim(-2, 0).unflatten(0, flat.shape[:extra])
+
+
+# -- the detector's own idea of its noise --------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def noise_evidence(
+    mean: Float[Tensor, "*batch joints 3"], keypoints: Keypoints2D, evidence: Evidence
+) -> Float[Tensor, "*batch"]:
+    """The logarithm of what a pose's reported standard deviations should be multiplied by, as its residuals say.
+
+    The energy of the residuals of a network's mean pose, per degree of freedom, is ``evidence.residual`` where the
+    detector's covariances are right, and grows with the power ``evidence.steepness`` of the factor by which its
+    standard deviations are too small. One pose says little (the estimate's spread is about 0.5): its residuals may be
+    the network's own. Many poses of one detector say it well.
+
+    Args:
+        mean: of the network's answer to these keypoints, metres (`PoseDistribution.rough_mean`).
+        keypoints: in the same skeleton.
+        evidence: of the network.
+
+    Returns:
+        NaN where fewer than three joints are visible, or nothing is known of the camera.
+    """
+    root = solve_root(mean, keypoints)
+    energy = reprojection_energy(mean, root, keypoints).sum(-1)
+    seen = keypoints.visible.sum(-1)
+    freedom = (2 * seen - 3).clamp(min=1)
+    known = (seen >= 3) & (camera_of(keypoints)[1] > 0) & energy.isfinite() & (energy > 0)
+    found = ((energy / freedom).log() - math.log(evidence.residual)) / evidence.steepness
+    return torch.where(known, found, math.nan)
