@@ -323,7 +323,10 @@ def test_gradients_where_promised(name):
     if name == "published flow":
         parameters = list(d.network.blocks.parameters())
     else:
-        known = {field: getattr(getattr(d, "base", d), field, None) for field in ("loc", "scale", "scale_tril", "rotation", "samples")}
+        known = {
+            field: getattr(getattr(d, "base", d), field, None)
+            for field in ("loc", "scale", "scale_tril", "rotation", "samples")
+        }
         parameters = [value.requires_grad_() for value in known.values() if value is not None and value.is_leaf]
     assert not d.sample((2,), seed=0).requires_grad
     if not d.has_rsample:
@@ -607,8 +610,8 @@ def test_precision_is_that_of_the_parameters(name):
         if isinstance(d, PoseDistribution):
             assert d.mean.dtype == d.median.dtype == d.covariance.dtype == d.stddev.dtype == dtype
             assert d.hypotheses[0].dtype == d.region(0.9).radius.dtype == dtype
-    if name not in with_density:
-        return
+    if name not in with_density or name == "flow, given evidence":
+        return  # of the latter the map comes of fixed draws, which are others in another precision
     single, double = (ALL[name]((2,), dtype) for dtype in (torch.float32, F64))
     value = single.sample((4,), seed=0)
     # Couplings that fold a sphere onto itself lose digits; densities are of the order of 10 nats.

@@ -360,9 +360,7 @@ def given_evidence(
     """See `PoseDistribution.given_evidence`."""
     keypoints = poses.keypoints if keypoints is None else keypoints
     if keypoints is None:
-        raise InputError(
-            "given_evidence: no lifter made this distribution, so name the keypoints that it is to be given"
-        )
+        raise InputError("given_evidence: no lifter made this distribution; name the keypoints that it was made of")
     if keypoints.batch_shape != poses.batch_shape:
         raise InputError(
             f"given_evidence: keypoints of batch shape {tuple(keypoints.batch_shape)} for poses of "
