@@ -173,7 +173,7 @@ def test_an_assumed_camera_moves_less_than_a_known_one() -> None:
     known = base.given_evidence(seen(truth))
     assumed = base.given_evidence(seen(truth, **size))
     moved = [(d.mean - base.mean).norm() for d in (assumed, known)]
-    assert 0 < moved[0]
+    assert moved[0] > 0
     assert float(known.stddev.mean()) < float(base.stddev.mean())
 
 

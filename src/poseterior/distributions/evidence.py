@@ -138,7 +138,7 @@ def _missing_information(
     return torch.linalg.cholesky(torch.linalg.inv(0.5 * (noise + noise.mT)))
 
 
-def _seen(pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness: float, nonroot: list[int]) -> _Seen:
+def _seen(pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness: float, nonroot: tuple[int, ...]) -> _Seen:
     intrinsics, knowledge = camera_of(keypoints)
     intrinsics = intrinsics.double()
     visible, covariance = keypoints.visible, keypoints.covariance.double()
@@ -156,7 +156,7 @@ def _seen(pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness:
     moved = slope.flatten(1, 2)  # by the root, as all joints together
     joints = pose.shape[-2]
     whole = torch.diag_embed(slope.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2)  # (n, joints, 2, joints, 3)
-    whole = whole.reshape(len(pose), 2 * joints, joints, 3)[:, :, nonroot].flatten(2)
+    whole = whole.reshape(len(pose), 2 * joints, joints, 3)[:, :, list(nonroot)].flatten(2)
     zoomed = (half @ offset.unsqueeze(-1) * shown).flatten(1)
     spread = torch.tensor(_FOCAL_SPREAD, dtype=torch.float64, device=pose.device)[knowledge].nan_to_num(0.0)
     explained = torch.linalg.qr(moved).Q
