@@ -12,6 +12,7 @@ from .rig_table import Assignment
 
 __all__ = [
     "UP_AXES",
+    "axis_before",
     "find_up",
     "standing_axis",
     "trunk_directions",
@@ -40,6 +41,13 @@ def turn_up(motion: Motion, up: str) -> Motion:
 def turn_down(motion: Motion, up: str) -> Motion:
     """Undo `turn_up`."""
     return _turned(motion, least_turn(_axis(up), _axis("y")).T)
+
+
+def axis_before(axis: str, up: str) -> str:
+    """What an axis of the turned world was called before `turn_up`."""
+    before = least_turn(_axis(up), _axis("y")).T @ _axis(axis)
+    largest = int(np.abs(before).argmax())
+    return ("-" if before[largest] < 0 else "") + "xyz"[largest]
 
 
 def _turned(motion: Motion, rotation: Array) -> Motion:

@@ -260,11 +260,12 @@ def _sampled(
             + (3 * t2 - 2 * t3) * points[upper] + (t3 - t2) * width * incoming[upper]
         )  # fmt: skip
     elif way == "STEP":
-        result = np.where(part >= 1.0, values[upper], values[lower])
+        # times are single precision in the file: what is at a key to a hundredth of a millisecond is at it
+        result = values[np.clip(np.searchsorted(keys, times + 1e-5, side="right") - 1, 0, len(keys) - 1)]
     elif path == "rotation":
         first, last = (torch.from_numpy(_normal(values[index])) for index in (lower, upper))
-        last = torch.where((first * last).sum(-1, keepdim=True) < 0, -last, last)
-        result = roma.unitquat_slerp(first, last, torch.from_numpy(part[:, 0])[None])[0].numpy()
+        way_there = roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(first), last))
+        result = roma.quat_product(first, roma.rotvec_to_unitquat(torch.from_numpy(part) * way_there)).numpy()
     else:
         result = (1 - part) * values[lower] + part * values[upper]
     return _normal(result) if path == "rotation" else result

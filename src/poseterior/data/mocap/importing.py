@@ -20,7 +20,7 @@ import numpy as np
 from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
 from ..store import PoseStore
-from .axes import UP_AXES, find_up, standing_axis, trunk_directions, turn_down, turn_up
+from .axes import UP_AXES, axis_before, find_up, standing_axis, trunk_directions, turn_down, turn_up
 from .joint_tables import TABLES, JointTable, detect_table, to_body
 from .motion import Motion
 from .rig_frames import joint_points
@@ -310,19 +310,16 @@ class _Stance:
         if axis is not None:
             self.axes[axis] += len(directions)
 
-    def question(self, out: Path, up: str | None) -> str:
-        """One line where most people lie or hang; empty where they stand."""
+    def question(self, out: Path, applied: str) -> str:
+        """One line where most people lie or hang; empty where they stand. ``applied`` is what was taken as up."""
         if self.lying <= 0.5 * self.frames:
             return ""
         (axis, count), *_ = [*self.axes.most_common(1), ("", 0)]
-        if axis and axis != "y" and count > 0.5 * self.frames:
-            how = "hang upside down" if axis == "-y" else f"stand along {axis}"
-            # the axis is of the world as turned: what points up in the file is another name where one was told
-            remedy = f"pass --up {axis}" if up in (None, "y") else "pass another --up"
-            return f"{out.name}: most people {how}, so that they lie or hang; {remedy} if that is up in the files"
-        return (
-            f"{out.name}: most people lie ({self.lying} of {self.frames} frames); pass --up if y is not up in the files"
-        )
+        if axis not in ("", "y") and count > 0.5 * self.frames:
+            own = axis_before(axis, applied)
+            how = "hang upside down" if axis == "-y" else f"lie: they would stand with {own} up"
+            return f"{out.name}: most people {how}; pass --up {own} if that is up in the files"
+        return f"{out.name}: most people lie ({self.lying} of {self.frames} frames); pass --up if another axis is up"
 
 
 def import_mocap(
@@ -433,7 +430,7 @@ def import_mocap(
     if dropped:
         more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
         _log.warning("%s%s: the first frame is a T-pose far from the second, and left out", dropped[0], more)
-    question = stance.question(Path(out), up)
+    question = stance.question(Path(out), up or ("z" if format == "amass" else "y"))
     if question:
         _log.warning("%s", question)
     return ImportReport(PoseStore(out), clips, writer.frames, megabytes, seconds, skipped)

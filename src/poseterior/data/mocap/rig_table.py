@@ -216,7 +216,7 @@ def assign_named(motion: Motion, named: Mapping[str, str]) -> Assignment:
     pelvis, head = need("pelvis"), need("head")
     chest = _common(motion.parents, limbs["left", "upper_arm"], limbs["right", "upper_arm"])
     neck = find("neck")
-    trunk = [joint for number in (1, 2, 3) if (joint := find(f"spine{number}")) is not None]
+    trunk = [place for place in (find("spine1"), find("spine2"), find("spine3")) if place is not None]
     lower = None if chest is None else _common(motion.parents, pelvis, chest)
     if len(trunk) < 3 and chest is not None and lower is not None:  # the tree says what the names leave open
         way = _path(motion.parents, chest)
