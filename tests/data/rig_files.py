@@ -180,7 +180,7 @@ def kinds() -> dict[str, Rig]:
     }
     trunk = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
     biped = named(
-        {joint: f"Bip01 {part}" for joint, part in zip(trunk, ("Pelvis", "Spine", "Spine1", "Spine2", "Neck", "Head"), strict=True)},
+        _prefixed(dict(zip(trunk, ("Pelvis", "Spine", "Spine1", "Spine2", "Neck", "Head"), strict=True)), "Bip01 "),
         {"hip": "Bip01 ? Thigh", "knee": "Bip01 ? Calf", "ankle": "Bip01 ? Foot", "foot": "Bip01 ? Toe0",
          "collar": "Bip01 ? Clavicle", "shoulder": "Bip01 ? UpperArm", "elbow": "Bip01 ? Forearm",
          "wrist": "Bip01 ? Hand"}, "L", "R",

@@ -301,7 +301,7 @@ def test_left_is_blue_and_right_is_red(folder, tmp_path):
 def test_units_are_found_by_the_leg_and_said(tmp_path, caplog):
     """CMU's usual release is in 1/0.45 inch; an explicit wrong unit is refused with the number that fits."""
     text = random_cmu_bvh(6, 4)[0]
-    rows = [line for line in text.split("\n")]
+    rows = text.split("\n")
     inches = 0.01 / (0.0254 / 0.45)
     scaled = [
         "OFFSET " + " ".join(f"{float(v) * inches:.7f}" for v in line.split()[1:]) if "OFFSET" in line else line
@@ -319,9 +319,9 @@ def test_units_are_found_by_the_leg_and_said(tmp_path, caplog):
     with pytest.raises(InputError) as caught:
         import_mocap(path, tmp_path / "t", "bvh", units="in")
     assert str(caught.value) == (
-        f"{path}: the left leg is 0.375 m long (hip, knee, ankle; a body's is 0.65 to 1.05); the unit is wrong: --units "
-        "0.0564444 (1/0.45 inch, the usual CMU release) makes it 0.834 m; --units takes m, cm, mm, in, ft or metres in "
-        "one unit; or --any-size if this body is that small or large"
+        f"{path}: the left leg is 0.375 m long (hip, knee, ankle; a body's is 0.65 to 1.05); the unit is wrong: "
+        "--units 0.0564444 (1/0.45 inch, the usual CMU release) makes it 0.834 m; --units takes m, cm, mm, in, ft or metres "
+        "in one unit; or --any-size if this body is that small or large"
     )
     import_mocap(path, tmp_path / "t", "bvh", units="in", any_size=True)
     import_mocap(path, tmp_path / "u", "bvh", units="0.056444")
@@ -389,7 +389,7 @@ def test_people_who_lie_are_questioned(tmp_path, caplog):
 
 
 def test_lying_bvh_is_questioned(folder, tmp_path, caplog):
-    text, angles, root = random_cmu_bvh(8, 4)
+    _, angles, root = random_cmu_bvh(8, 4)
     lie = Rotation.from_euler("x", 90, degrees=True)
     turned = dict(
         angles, Hips=(lie * Rotation.from_euler("ZYX", angles["Hips"], degrees=True)).as_euler("ZYX", degrees=True)
@@ -406,7 +406,7 @@ def test_lying_bvh_is_questioned(folder, tmp_path, caplog):
 
 def test_the_bone_that_cmu_lacks_is_put_back(tmp_path):
     """The same motion with and without its thorax: put back, everything above is where it was."""
-    text, angles, root = random_cmu_bvh(10, 3)
+    text = random_cmu_bvh(10, 3)[0]
     (tmp_path / "lacks.bvh").write_text(text)
     bone = THORAX * np.linalg.norm(np.array([0, 11.7, -0.3]))
     whole = text.splitlines()
@@ -432,8 +432,8 @@ def test_the_bone_that_cmu_lacks_is_put_back(tmp_path):
 
 def test_a_first_frame_at_rest_is_dropped_and_said(tmp_path, caplog):
     generator = np.random.default_rng(0)
-    angles = {"LeftArm": np.r_[np.zeros((1, 3)), [[-70.0, 0, 0]] + generator.normal(0, 1, (9, 3))],
-              "RightArm": np.r_[np.zeros((1, 3)), [[70.0, 0, 0]] + generator.normal(0, 1, (9, 3))]}  # fmt: skip
+    angles = {"LeftArm": np.r_[np.zeros((1, 3)), generator.normal([-70.0, 0, 0], 1, (9, 3))],
+              "RightArm": np.r_[np.zeros((1, 3)), generator.normal([70.0, 0, 0], 1, (9, 3))]}  # fmt: skip
     (tmp_path / "a.bvh").write_text(cmu_bvh(angles, frames=10))
     kept = import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh").store
     dropped = import_mocap(tmp_path / "a.bvh", tmp_path / "t", "bvh", first_frame="drop").store

@@ -103,4 +103,4 @@ def find_up(motion: Motion, found: Assignment, rest: RestPose | None) -> tuple[s
         up = at_rest or stands  # people lie, or the world has another up: importing asks
     if up == "y":
         return up, ""
-    return up, f"its people stand along {up}, which is taken as up and turned to y; pass --up y if they lie"
+    return up, f"warning: its people stand along {up}, which is taken as up and turned to y; pass --up y if they lie"

@@ -69,8 +69,8 @@ _HELPER = re.compile(
 #: Words that say what program wrote the file, not which bone this is.
 _NOISE = frozenset(
     {"bip", "biped", "bone", "bones", "joint", "jnt", "jt", "bind", "bnd", "def", "org", "base", "cc", "character",
-     "sk", "skin", "skel", "skeleton", "valve", "valvebiped", "b", "j", "c", "m", "f", "avg", "rig", "mixamorig", "armature",
-     "g", "env", "bn", "rp", "genesis", "female", "male", "hik", "reference", "main", "actor", "grp", "geo"}
+     "sk", "skin", "skel", "skeleton", "valve", "valvebiped", "b", "j", "c", "m", "f", "avg", "rig", "mixamorig",
+     "armature", "g", "env", "bn", "rp", "genesis", "female", "male", "hik", "reference", "main", "actor", "grp", "geo"}
 )  # fmt: skip
 
 
