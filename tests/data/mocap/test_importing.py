@@ -320,8 +320,8 @@ def test_units_are_found_by_the_leg_and_said(tmp_path, caplog):
         import_mocap(path, tmp_path / "t", "bvh", units="in")
     assert str(caught.value) == (
         f"{path}: the left leg is 0.375 m long (hip, knee, ankle; a body's is 0.65 to 1.05); the unit is wrong: "
-        "--units 0.0564444 (1/0.45 inch, the usual CMU release) makes it 0.834 m; --units takes m, cm, mm, in, ft or metres "
-        "in one unit; or --any-size if this body is that small or large"
+        "--units 0.0564444 (1/0.45 inch, the usual CMU release) makes it 0.834 m; --units takes m, cm, mm, in, ft or "
+        "metres in one unit; or --any-size if this body is that small or large"
     )
     import_mocap(path, tmp_path / "t", "bvh", units="in", any_size=True)
     import_mocap(path, tmp_path / "u", "bvh", units="0.056444")
