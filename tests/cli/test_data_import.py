@@ -16,9 +16,10 @@ from poseterior.data.mocap import importing
 
 #: Subcommand -> options, beside --out and --overwrite, which all have.
 OPTIONS = {
-    "bvh": {"append", "skip-bad", "subject", "units", "up"},
-    "asfamc": {"append", "skip-bad", "subject", "units", "up", "fps"},
-    "amass": {"append", "skip-bad", "subject", "units"},
+    "bvh": {"append", "skip-bad", "subject", "units", "up", "any-size", "rig", "fps", "trunk", "first-frame"},
+    "gltf": {"append", "skip-bad", "subject", "units", "up", "any-size", "rig", "fps"},
+    "asfamc": {"append", "skip-bad", "subject", "units", "up", "any-size", "fps"},
+    "amass": {"append", "skip-bad", "subject", "units", "up", "any-size"},
     "h36m": {"split", "detections"},
     "h36m-h5": {"split", "detections", "every"},
     "h36m-npz": {"split", "detections", "every"},
@@ -90,7 +91,7 @@ def test_the_choices_are_those_of_the_reader(name: str, module: str, option: str
         (["h36m", "a.pickle", "b", "--split", "test"], "Unrecognized options: b"),
         (["mpi-inf-3dhp", "a", "--split", "test"], "--split (applied to poseterior data import mpi-inf-3dhp)"),
         (["bvh", "a", "--every", "2"], "--every (applied to poseterior data import bvh)"),
-        (["amass", "a", "--up", "y"], "--up (applied to poseterior data import amass)"),
+        (["amass", "a", "--rig", "smpl"], "--rig (applied to poseterior data import amass)"),
         (["fbx", "a"], "fbx"),
     ],
 )

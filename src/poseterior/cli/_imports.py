@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ..data.observations import ObservationSet
 
 __all__ = ["Importer"]
+
+UpAxis = Literal["y", "z", "x", "-y", "-z", "-x"]
 
 
 # -- motion capture: a store to simulate from --------------------------------------------------------------
@@ -28,7 +30,11 @@ class _Mocap:
     out: Path
     """Folder of the store."""
     units: str | None = None
-    """Length unit of the files: m, cm, mm, in or ft (default: what the source is known to use)."""
+    """Length unit of the files: m, cm, mm, in, ft or metres in one unit (default: what fits a leg)."""
+    up: UpAxis | None = None
+    """World axis that points up in the files (default: found from how the people stand)."""
+    any_size: bool = False
+    """Accept bodies whose leg is not 0.65 to 1.05 m long, such as small children."""
     subject: str | None = None
     """Name of the person, for all clips."""
     overwrite: bool = False
@@ -38,14 +44,15 @@ class _Mocap:
     skip_bad: bool = False
     """Leave out files that cannot be read, and list them at the end."""
 
-    def _import(self, up: str | None = None, fps: float | None = None) -> None:
+    def _import(self, **options: Any) -> None:
         from ..data.mocap.importing import import_mocap
         from ..files.writing import check_outputs
 
         check_outputs({"--out": self.out}, self.paths)
         report = import_mocap(
-            self.paths, self.out, self.format, units=self.units, up=up, fps=fps, subject=self.subject,
-            overwrite=self.overwrite, append=self.append, skip_bad=self.skip_bad, progress=True,
+            self.paths, self.out, self.format, units=self.units, up=self.up, any_size=self.any_size,
+            subject=self.subject, overwrite=self.overwrite, append=self.append, skip_bad=self.skip_bad, progress=True,
+            **options,
         )  # fmt: skip
         print(report)
         print(f"next: poseterior data inspect {self.out}")
@@ -53,18 +60,42 @@ class _Mocap:
 
 @dataclass(kw_only=True)
 class Bvh(_Mocap):
-    """BVH motion capture: CMU, Bandai-Namco, or SMPL's skeleton.
+    """BVH motion capture on any skeleton of a human: CMU, Mixamo, Rokoko, Xsens, Rigify, SMPL ...
 
     Example: poseterior data import bvh mocap/walks --out stores/walks
     """
 
     format = "bvh"
 
-    up: Literal["y", "z"] | None = None
-    """World axis that points up in the files (default y)."""
+    rig: str | None = None
+    """A shipped rig's name, or a YAML file of joint names (default: guessed; poseterior data rigs FILE shows how)."""
+    fps: float | None = None
+    """Frame rate, instead of what the files say (Blender writes 24)."""
+    trunk: Literal["as-is", "mended"] = "as-is"
+    """Put back the trunk bone that CMU's BVH releases lack, or leave it."""
+    first_frame: Literal["keep", "drop"] = "keep"
+    """Drop a first frame that is a T-pose far from the second, as in CMU's BVH releases, or keep it."""
 
     def run(self) -> None:
-        self._import(self.up)
+        self._import(rig=self.rig, fps=self.fps, trunk=self.trunk, first_frame=self.first_frame)
+
+
+@dataclass(kw_only=True)
+class Gltf(_Mocap):
+    """glTF 2.0 skeletons with their animation: .glb, or .gltf with its .bin; FBX files become such in Blender.
+
+    Example: poseterior data import gltf dance.glb --out stores/dance
+    """
+
+    format = "gltf"
+
+    rig: str | None = None
+    """A shipped rig's name, or a YAML file of joint names (default: guessed; poseterior data rigs FILE shows how)."""
+    fps: float | None = None
+    """Frames a second to sample the animation at (default: its own)."""
+
+    def run(self) -> None:
+        self._import(rig=self.rig, fps=self.fps)
 
 
 @dataclass(kw_only=True)
@@ -76,13 +107,11 @@ class AsfAmc(_Mocap):
 
     format = "asfamc"
 
-    up: Literal["y", "z"] | None = None
-    """World axis that points up in the files (default y)."""
     fps: float | None = None
     """Frame rate of the files, which do not say it (default 120)."""
 
     def run(self) -> None:
-        self._import(self.up, self.fps)
+        self._import(fps=self.fps)
 
 
 @dataclass(kw_only=True)
@@ -311,6 +340,7 @@ class YuH5(_Observed):
 
 Importer = (
     Annotated[Bvh, tyro.conf.subcommand(name="bvh")]
+    | Annotated[Gltf, tyro.conf.subcommand(name="gltf")]
     | Annotated[AsfAmc, tyro.conf.subcommand(name="asfamc")]
     | Annotated[Amass, tyro.conf.subcommand(name="amass")]
     | Annotated[H36m, tyro.conf.subcommand(name="h36m")]

@@ -1,4 +1,4 @@
-"""`poseterior data import|inspect|simulate`."""
+"""`poseterior data import|inspect|rigs|simulate`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,37 @@ class Inspect:
 
 
 @dataclass
+class Rigs:
+    """Show which joint of a motion file is which joint of the body, and how sure that is; alone: the shipped rigs.
+
+    What is printed after the checks is a file for --rig of `poseterior data import`: correct the names in it.
+    """
+
+    file: tyro.conf.Positional[Path | None] = None
+    """A BVH or glTF file."""
+    rig: str | None = None
+    """A shipped rig's name, or a YAML file of joint names (default: guessed)."""
+    picture: Path | None = None
+    """PNG of the skeleton at rest, with the joints that were recognised."""
+
+    def run(self) -> None:
+        from ..data.mocap.rig_report import rig_picture, rig_report, rigs_list
+        from ..files.writing import check_outputs
+
+        if self.file is None:
+            print(rigs_list())
+            return
+        check_outputs({"--picture": self.picture}, [self.file])
+        report = rig_report(self.file, self.rig)
+        print(report.text)
+        if self.picture is not None:
+            from ..data.mocap.inspection import save_figure
+
+            print(f"wrote {save_figure(rig_picture(report), self.picture)}")
+        report.refuse_unsure()
+
+
+@dataclass
 class Simulate:
     """Turn a store into fixed observations, saved so that every lifter sees the same input.
 
@@ -90,6 +121,7 @@ class Data:
     command: (
         Annotated[Import, tyro.conf.subcommand(name="import")]
         | Annotated[Inspect, tyro.conf.subcommand(name="inspect")]
+        | Annotated[Rigs, tyro.conf.subcommand(name="rigs")]
         | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
     )
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from poseterior.data.mocap.amass import REST_OFFSETS, read_amass
 from poseterior.data.mocap.bvh import rest_offsets
+from poseterior.data.mocap.importing import import_mocap
 from poseterior.data.mocap.joint_tables import TABLES, to_body
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS
@@ -142,3 +144,21 @@ def test_no_npz_truncated_or_lying_headers(tmp_path):
         archive.writestr("poses.npy", member)
     with pytest.raises(InputError, match="the header claims 11232000000000 bytes"):
         read_amass(lie)
+
+
+def test_our_own_motions_keep_their_body(tmp_path):
+    """A motion that we saved comes back whole: its rest body is in the file."""
+    from poseterior.geometry.body import rest_offsets
+    from poseterior.results.animation import Animation, save_animation
+
+    offsets = rest_offsets(torch.float64).numpy()[:22] * 1.1
+    rotations = Rotation.from_rotvec(np.random.default_rng(0).normal(0, 0.3, (6 * 22, 3))).as_quat().reshape(6, 22, 4)
+    animation = Animation(rotations, offsets, np.random.default_rng(1).normal(0, 1, (6, 3)), 30.0)
+    save_animation(animation, tmp_path / "own.npz")
+    mocap = import_mocap(tmp_path / "own.npz", tmp_path / "store", "amass").store.load()
+    np.testing.assert_allclose(mocap.positions, animation.positions(), atol=1e-5)
+    np.testing.assert_allclose(np.abs((mocap.rotations * rotations).sum(-1)), 1, atol=1e-5)
+    arrays = dict(np.load(tmp_path / "own.npz"))
+    np.savez(tmp_path / "bad.npz", **arrays | {"offsets": np.zeros((3, 22))})
+    with pytest.raises(InputError, match=r"bad\.npz: 'offsets' is float64 of shape \(3, 22\); expected \(22, 3\)"):
+        import_mocap(tmp_path / "bad.npz", tmp_path / "t", "amass")

@@ -120,7 +120,7 @@ Frame Time: 0.01
     [
         (lambda t: "", "not a BVH file (it does not begin with HIERARCHY)"),
         (lambda t: t.split("MOTION")[0], "no MOTION section; the file may be truncated"),
-        (lambda t: t.replace("Frames: 2", "Frames: 3"), "'Frames: 3' with 78 channels needs 234 values, found 156"),
+        (lambda t: t.replace("Frames: 2", "Frames: 4"), "'Frames: 4' with 78 channels needs 312 values, found 156"),
         (lambda t: t[:-200], "'Frames: 2' with 78 channels needs 156 values"),
         (lambda t: t.replace("Frame Time: 0.0166667", "Frame Time: 0"), "frame time 0.0 s; expected a positive number"),
         (lambda t: t.replace("JOINT LeftLeg", "JOINT Hips"), "joint 'Hips' appears twice"),
@@ -136,6 +136,16 @@ def test_bad_files_are_named(tmp_path, change, message):
         read_bvh(path)
     assert str(path) in str(error.value)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("told", [2, 4])
+def test_frame_counts_that_are_off_by_one_are_read_and_said(tmp_path, caplog, told):
+    text = cmu_bvh(frames=3, root=np.arange(9.0).reshape(3, 3))
+    path = _write(tmp_path, text.replace("Frames: 3", f"Frames: {told}"))
+    np.testing.assert_array_equal(read_bvh(path).positions, read_bvh(_write(tmp_path, text, "b.bvh")).positions)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"a.bvh: 'Frames: {told}' but 3 rows of numbers; all 3 are read"
+    ]
 
 
 def test_words_and_nan_among_the_numbers_name_line_and_joint(tmp_path):

@@ -5,13 +5,17 @@ import re
 
 import numpy as np
 import pytest
+import rig_files
 from mocap_files import amc, asf, cmu_bvh, random_cmu_bvh
 from scipy.spatial.transform import Rotation
 
+from conftest import SHARED
+from poseterior.data.mocap.asfamc import read_asf
 from poseterior.data.mocap.bvh import read_bvh, write_bvh
 from poseterior.data.mocap.importing import find_files, import_mocap
 from poseterior.data.mocap.inspection import inspect_store, save_figure, summarise_store
 from poseterior.data.mocap.joint_tables import TABLES, JointTable, TPose, to_body
+from poseterior.data.mocap.trunk import THORAX, lacks_thorax, mend_trunk
 from poseterior.data.store import PoseStore
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS
@@ -91,7 +95,9 @@ def test_the_bad_file_is_named_and_nothing_is_written(folder, tmp_path):
 
 
 def test_wrong_units_are_noticed(folder, tmp_path):
-    with pytest.raises(InputError, match=r"the left leg is 83\.\d+ m long .* pass --units, one of m, cm, mm"):
+    with pytest.raises(
+        InputError, match=r"the left leg is 83\.\d+ m long .*--units cm makes it 0\.83\d m; --units takes m, cm, mm"
+    ):
         import_mocap(folder, tmp_path / "store", "bvh", units="m")
     with pytest.raises(InputError, match="unknown length unit 'furlong'; known: m, cm, mm, in, ft"):
         import_mocap(folder, tmp_path / "store", "bvh", units="furlong")
@@ -117,7 +123,9 @@ def test_z_up_worlds_are_turned(folder, tmp_path):
 def test_a_table_of_ones_own(tmp_path):
     """A skeleton that is not known: the user hands a joint table."""
     (tmp_path / "a.bvh").write_text(cmu_bvh(frames=2).replace("LeftHand", "Paw"))
-    with pytest.raises(InputError, match=r"misses LeftHand.*Pass a JointTable of your own"):
+    with pytest.raises(
+        InputError, match=r"a\.bvh: no joint table for this skeleton: no left hand among its joints\. It has: Hips, "
+    ):
         import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh")
     known = TABLES["cmu-bvh"]
     table = JointTable(
@@ -148,16 +156,23 @@ def test_tables_are_checked():
 
 
 def test_bad_arguments(folder, tmp_path):
-    with pytest.raises(InputError, match="unknown mocap format 'fbx'; known: bvh, asfamc, amass"):
+    with pytest.raises(
+        InputError,
+        match="unknown mocap format 'fbx'; known: bvh, asfamc, amass, gltf; turn it into glTF with Blender: blender -b",
+    ):
         import_mocap(folder, tmp_path / "s", "fbx")
     with pytest.raises(InputError, match="nowhere: does not exist"):
         import_mocap(folder / "nowhere", tmp_path / "s", "bvh")
     with pytest.raises(InputError, match=r"no \*\.amc file found"):
         import_mocap(folder, tmp_path / "s", "asfamc")
-    with pytest.raises(InputError, match="fps is 60; give a positive rate, and only for asfamc"):
-        import_mocap(folder, tmp_path / "s", "bvh", fps=60)
-    with pytest.raises(InputError, match="up is 'x'; expected y or z"):
-        import_mocap(folder, tmp_path / "s", "bvh", up="x")
+    with pytest.raises(InputError, match="fps is 60; give a positive rate, and not for amass"):
+        import_mocap(folder, tmp_path / "s", "amass", fps=60)
+    with pytest.raises(InputError, match="rig is 'mixamo'; give it for bvh and gltf only"):
+        import_mocap(folder, tmp_path / "s", "amass", rig="mixamo")
+    with pytest.raises(InputError, match="trunk is 'new'; expected mended or as-is"):
+        import_mocap(folder, tmp_path / "s", "bvh", trunk="new")
+    with pytest.raises(InputError, match="up is 'w'; expected y, z, x, -y, -z, -x"):
+        import_mocap(folder, tmp_path / "s", "bvh", up="w")
     with pytest.raises(InputError, match="no path given"):
         find_files([], "bvh")
 
@@ -278,3 +293,167 @@ def test_left_is_blue_and_right_is_red(folder, tmp_path):
         "right": "tab:red",
         "middle": "dimgrey",
     }
+
+
+# -- what people bring ---------------------------------------------------------------------------------------
+
+
+def test_units_are_found_by_the_leg_and_said(tmp_path, caplog):
+    """CMU's usual release is in 1/0.45 inch; an explicit wrong unit is refused with the number that fits."""
+    text = random_cmu_bvh(6, 4)[0]
+    rows = text.split("\n")
+    inches = 0.01 / (0.0254 / 0.45)
+    scaled = [
+        "OFFSET " + " ".join(f"{float(v) * inches:.7f}" for v in line.split()[1:]) if "OFFSET" in line else line
+        for line in rows
+    ]
+    path = tmp_path / "a.bvh"
+    path.write_text("\n".join(scaled))
+    store = import_mocap(path, tmp_path / "s", "bvh").store.load()
+    legs = np.linalg.norm(store.positions[0, [1, 4]] - store.positions[0, [4, 7]], axis=-1).sum()
+    assert legs == pytest.approx(0.834, abs=2e-3)
+    assert [r.getMessage() for r in caplog.records] == [
+        "a.bvh: its unit is taken as 0.0564444 m (1/0.45 inch, the usual CMU release), which makes the leg 0.834 m; "
+        "pass --units if it is another"
+    ]
+    with pytest.raises(InputError) as caught:
+        import_mocap(path, tmp_path / "t", "bvh", units="in")
+    assert str(caught.value) == (
+        f"{path}: the left leg is 0.375 m long (hip, knee, ankle; a body's is 0.65 to 1.05); the unit is wrong: "
+        "--units 0.0564444 (1/0.45 inch, the usual CMU release) makes it 0.834 m; --units takes m, cm, mm, in, ft or "
+        "metres in one unit; or --any-size if this body is that small or large"
+    )
+    import_mocap(path, tmp_path / "t", "bvh", units="in", any_size=True)
+    import_mocap(path, tmp_path / "u", "bvh", units="0.056444")
+
+
+def test_a_unit_that_nothing_tells_is_made_to_fit_and_said(tmp_path, caplog):
+    rig = rig_files.kinds()["xsens-segments"]
+    path = tmp_path / "odd.bvh"
+    path.write_text(rig.text(rig_files.body_motion(8), unit=26.0))
+    store = import_mocap(path, tmp_path / "s", "bvh").store.load()
+    assert np.linalg.norm(store.positions[0, [1, 4]] - store.positions[0, [4, 7]], axis=-1).sum() == pytest.approx(0.85)
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert said.startswith("odd.bvh: no usual unit makes its leg (21.7 units) a body's; taken as 0.0392 m a unit")
+    caplog.clear()
+    path.write_text(rig.text(rig_files.body_motion(8), unit=60.0))  # a child of 0.5 m legs in centimetres
+    with pytest.raises(InputError, match=r"the left leg is 0\.501 m long .*--any-size"):
+        import_mocap(path, tmp_path / "t", "bvh")
+    child = import_mocap(path, tmp_path / "t", "bvh", units="cm", any_size=True).store.load()
+    assert np.linalg.norm(child.positions[0, 1] - child.positions[0, 4]) == pytest.approx(0.412 * 0.6, abs=2e-3)
+
+
+def test_links_are_followed(folder, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "walk_1.bvh").symlink_to(folder / "walking_2.BVH")
+    (links / "far").symlink_to(folder / "more")
+    (links / "round").symlink_to(links)
+    report = import_mocap(links, tmp_path / "s", "bvh")
+    assert report.store.clips["clip"].to_pylist() == ["far/jump_high_1", "walk_1"]
+
+
+def test_fbx_says_how_to_convert(tmp_path):
+    (tmp_path / "dance.fbx").write_bytes(b"Kaydara FBX Binary  ")
+    for given in (tmp_path / "dance.fbx", tmp_path):
+        with pytest.raises(InputError, match=r"not read; turn it into glTF with Blender: blender -b --python-expr"):
+            import_mocap(given, tmp_path / "s", "bvh")
+
+
+def test_a_rate_that_blender_writes_is_questioned(folder, tmp_path, caplog):
+    (tmp_path / "a.bvh").write_text(cmu_bvh(frames=5, frame_time=0.041667))
+    assert import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh").store.clips["fps"].to_pylist() == [24.0]
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert said.startswith(
+        "a.bvh: 24 frames a second, which Blender writes whatever the clip was recorded at; pass --fps"
+    )
+    caplog.clear()
+    report = import_mocap(tmp_path / "a.bvh", tmp_path / "t", "bvh", fps=60)
+    assert report.store.clips["fps"].to_pylist() == [60.0]
+    assert not caplog.records
+
+
+def test_people_who_lie_are_questioned(tmp_path, caplog):
+    """AMASS' layout with y up lies down; --up mends it."""
+    poses = np.zeros((5, 156))
+    np.savez(tmp_path / "a.npz", poses=poses, trans=np.zeros((5, 3)), mocap_framerate=30.0)
+    lying = import_mocap(tmp_path / "a.npz", tmp_path / "s", "amass").store.load()
+    assert lying.positions[0, 15, 1] == pytest.approx(lying.positions[0, 0, 1], abs=0.2)
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert said == "s: most people lie: they would stand with y up; pass --up y if that is up in the files"
+    caplog.clear()
+    standing = import_mocap(tmp_path / "a.npz", tmp_path / "t", "amass", up="y").store.load()
+    assert standing.positions[0, 15, 1] > standing.positions[0, 0, 1] + 0.4
+    np.testing.assert_allclose(np.abs(standing.rotations[:, 0] @ [0, 0, 0, 1]), 1, atol=1e-6)
+    assert not caplog.records
+
+
+def test_lying_bvh_is_questioned(folder, tmp_path, caplog):
+    _, angles, root = random_cmu_bvh(8, 4)
+    lie = Rotation.from_euler("x", 90, degrees=True)
+    turned = dict(
+        angles, Hips=(lie * Rotation.from_euler("ZYX", angles["Hips"], degrees=True)).as_euler("ZYX", degrees=True)
+    )
+    (tmp_path / "a.bvh").write_text(cmu_bvh(turned, root, 8))
+    import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh")
+    assert [r.getMessage() for r in caplog.records] == [
+        "s: most people lie: they would stand with z up; pass --up z if that is up in the files"
+    ]
+
+
+# -- CMU's trunk ---------------------------------------------------------------------------------------------
+
+
+def test_the_bone_that_cmu_lacks_is_put_back(tmp_path):
+    """The same motion with and without its thorax: put back, everything above is where it was."""
+    text = random_cmu_bvh(10, 3)[0]
+    (tmp_path / "lacks.bvh").write_text(text)
+    bone = THORAX * np.linalg.norm(np.array([0, 11.7, -0.3]))
+    whole = text.splitlines()
+    for joint in ("Neck", "LeftShoulder", "RightShoulder"):
+        where = next(i for i, line in enumerate(whole) if line.split()[-1:] == [joint])
+        assert np.array(whole[where + 2].split()[1:], dtype=float).tolist() == [0.0, 0.0, 0.0]
+        whole[where + 2] = "OFFSET " + " ".join(f"{v:.9f}" for v in bone)
+    (tmp_path / "whole.bvh").write_text("\n".join(whole))
+    right, lacking = read_bvh(tmp_path / "whole.bvh"), read_bvh(tmp_path / "lacks.bvh")
+    assert lacks_thorax(lacking)
+    assert not lacks_thorax(right)
+    np.testing.assert_allclose(mend_trunk(lacking).positions, right.positions, atol=1e-6)
+    assert mend_trunk(right) is right
+    as_is = import_mocap(tmp_path / "lacks.bvh", tmp_path / "s", "bvh").store.load()
+    mended = import_mocap(tmp_path / "lacks.bvh", tmp_path / "t", "bvh", trunk="mended").store.load()
+    np.testing.assert_array_equal(as_is.rotations, mended.rotations)
+    above = [j for j, name in enumerate(SKELETONS["smpl22"].joints) if name.split("_")[-1] in
+             ("neck", "head", "collar", "shoulder", "elbow", "wrist")]  # fmt: skip
+    moved = np.linalg.norm(mended.positions - as_is.positions, axis=-1)
+    np.testing.assert_allclose(moved[:, above], 0.1172, atol=1e-3)
+    assert moved[:, [j for j in range(22) if j not in above]].max() == 0.0
+
+
+def test_a_first_frame_at_rest_is_dropped_and_said(tmp_path, caplog):
+    generator = np.random.default_rng(0)
+    angles = {"LeftArm": np.r_[np.zeros((1, 3)), generator.normal([-70.0, 0, 0], 1, (9, 3))],
+              "RightArm": np.r_[np.zeros((1, 3)), generator.normal([70.0, 0, 0], 1, (9, 3))]}  # fmt: skip
+    (tmp_path / "a.bvh").write_text(cmu_bvh(angles, frames=10))
+    kept = import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh").store
+    dropped = import_mocap(tmp_path / "a.bvh", tmp_path / "t", "bvh", first_frame="drop").store
+    assert (len(kept), len(dropped)) == (10, 9)
+    np.testing.assert_array_equal(kept.load().positions[1:], dropped.load().positions)
+    assert [r.getMessage() for r in caplog.records] == [
+        "a.bvh: the first frame is a T-pose far from the second, and left out"
+    ]
+    (tmp_path / "b.bvh").write_text(cmu_bvh({j: a[1:] for j, a in angles.items()}, frames=9))
+    assert len(import_mocap(tmp_path / "b.bvh", tmp_path / "u", "bvh", first_frame="drop").store) == 9
+
+
+@pytest.mark.skipif(
+    not (SHARED / "data/mocap/cmu").is_dir(), reason="development mocap (shared/data/mocap) is not here"
+)
+def test_the_thorax_of_other_bodies_is_predicted():
+    """In every ASF skeleton at hand the thorax is what `THORAX` says to 2 mm along the trunk, 7 mm across."""
+    for name in ("asfamc/01/01.asf", "asfamc/03/03.asf", "people/35/35.asf", "people/49/49.asf"):
+        bones = {bone.name: np.array(bone.offset) for bone in read_asf(SHARED / "data/mocap/cmu" / name).bones}
+        predicted = THORAX * np.linalg.norm(bones["upperback"])
+        difference = np.abs(predicted - bones["thorax"])
+        assert difference[1] < 0.002
+        assert difference.max() < 0.007

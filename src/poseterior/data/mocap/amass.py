@@ -19,7 +19,7 @@ from ...files.errors import InputError
 from ...files.npz import read_arrays
 from ...files.reading import reader
 from ...geometry.skeletons import SKELETONS
-from .joint_tables import AMASS_SHANK, AMASS_THIGH
+from .joint_tables import AMASS_SHANK, AMASS_THIGH, TABLES
 from .motion import Motion, checked, forward_kinematics_quaternion, snap_rate
 
 __all__ = [
@@ -60,10 +60,10 @@ REST_OFFSETS: NDArray[np.float64] = _rest_offsets()
 
 #: Arrays that are read, and the kinds of number (NumPy's dtype.kind) that they may hold.
 _NUMBERS = dict.fromkeys(
-    ("poses", "root_orient", "pose_body", "trans", "mocap_framerate", "mocap_frame_rate"), "fiubcU"
+    ("offsets", "poses", "root_orient", "pose_body", "trans", "mocap_framerate", "mocap_frame_rate"), "fiubcU"
 )
 #: Beyond this no axis-angle vector (radians) and no place (metres) is meant.
-_LARGEST_TURN, _LARGEST_PLACE = 1e4, 1e6
+_LARGEST_TURN, _LARGEST_PLACE, _LONGEST_BONE = 1e4, 1e6, 5.0
 
 
 @reader()
@@ -118,7 +118,7 @@ def read_amass(path: str | Path) -> Motion:
     upright = roma.rotvec_to_unitquat(torch.tensor([-np.pi / 2, 0.0, 0.0], dtype=torch.float64))
     upright = upright.expand(len(body), 4)
     root = SKELETONS["smpl22"].root
-    translations = [torch.from_numpy(offset) for offset in REST_OFFSETS]
+    translations = [torch.from_numpy(offset) for offset in _own_offsets(path, arrays.get("offsets"))]
     translations[root] = roma.quat_action(upright, torch.from_numpy(trans + REST_OFFSETS[root]))
     turns = [rotations[:, joint] for joint in range(22)]
     turns[root] = roma.quat_product(upright, turns[root])
@@ -126,6 +126,24 @@ def read_amass(path: str | Path) -> Motion:
     positions, orientations = forward_kinematics_quaternion(skeleton.parents, translations, turns)
     motion = Motion(skeleton.joints, skeleton.parents, positions, orientations, snap_rate(1.0 / float(rate.item())))
     return checked(motion, path)
+
+
+def _own_offsets(path: Path, offsets: NDArray[np.generic] | None) -> NDArray[np.float64]:
+    """The rest skeleton ``(22, 3)``: our own files of motions name theirs in the T-pose; AMASS' name none."""
+    if offsets is None:
+        return REST_OFFSETS
+    skeleton = SKELETONS["smpl22"]
+    if offsets.shape != (22, 3) or offsets.dtype.kind not in "fiu" or not (np.abs(offsets) <= _LONGEST_BONE).all():
+        raise InputError(
+            f"{path}: 'offsets' is {offsets.dtype} of shape {offsets.shape}; expected (22, 3) numbers in metres, the "
+            "body at rest"
+        )
+    frames = [TABLES["amass"].frames[joint][1].matrix() for joint in skeleton.joints]
+    own = REST_OFFSETS.copy()
+    for joint, parent in enumerate(skeleton.parents):
+        if parent >= 0:  # from the T-pose to SMPL's rest pose, in which the legs are spread
+            own[joint] = frames[parent].T @ offsets[joint].astype(np.float64)
+    return own
 
 
 def _refuse_no_places(path: Path, body: NDArray[np.float64], trans: NDArray[np.float64]) -> None:

@@ -7,6 +7,7 @@ numbers are parsed in one go and the kinematics run over all frames at once.
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ __all__ = [
     "rest_offsets",
     "write_bvh",
 ]
+
+_log = logging.getLogger(__name__)
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -172,6 +175,10 @@ def _parse_motion(text: str, first_line: int, columns: int, path: Path) -> tuple
             raise InputError(f"{path}: the motion block holds something that is no number") from None
     if frames < 1 or values.size == 0:
         raise InputError(f"{path}: no frames ('Frames: {frames}'); nothing to import")
+    rows = values.size // columns
+    if values.size == rows * columns and abs(rows - frames) == 1:
+        _log.warning("%s: 'Frames: %d' but %d rows of numbers; all %d are read", path.name, frames, rows, rows)
+        frames = rows
     if values.size != frames * columns:
         raise InputError(
             f"{path}: 'Frames: {frames}' with {columns} channels needs {frames * columns} values, found {values.size} "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,35 +16,51 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
-import roma
-import torch
 
 from ...files.errors import InputError
+from ...geometry.skeletons import SKELETONS
 from ..store import PoseStore
-from .joint_tables import JointTable, detect_table, to_body
+from .axes import UP_AXES, axis_before, find_up, standing_axis, trunk_directions, turn_down, turn_up
+from .joint_tables import TABLES, JointTable, detect_table, to_body
 from .motion import Motion
+from .rig_frames import joint_points
+from .rigging import RigGuess, guess_rig, refuse_unsure
+from .rigs import shipped_rigs
+from .trunk import begins_at_rest, lacks_thorax, mend_trunk
+from .units import LEG, UNITS, check_leg, leg_unit, metres_in, usual_unit
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
 __all__ = [
+    "FBX_REMEDY",
     "FORMATS",
     "UNITS",
     "ImportReport",
+    "convert",
     "find_files",
     "import_mocap",
+    "read_source",
 ]
 
-#: Metres in a unit.
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
+_log = logging.getLogger(__name__)
+_SMPL = SKELETONS["smpl22"]
 
-#: Format -> file suffix, joint tables tried in order.
-FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "bvh": (".bvh", ("cmu-bvh", "bandai-namco", "smpl22-bvh")),
-    "asfamc": (".amc", ("cmu-asfamc",)),
-    "amass": (".npz", ("amass",)),
+#: Format -> file suffixes, joint tables tried in order.
+FORMATS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "bvh": ((".bvh",), ("cmu-bvh", "bandai-namco", "smpl22-bvh")),
+    "asfamc": ((".amc",), ("cmu-asfamc",)),
+    "amass": ((".npz",), ("amass",)),
+    "gltf": ((".glb", ".gltf"), ("smpl22-bvh",)),
 }
+
+#: What to do with a file that only Autodesk's own library reads.
+FBX_REMEDY = (
+    'turn it into glTF with Blender: blender -b --python-expr "import bpy; '
+    "bpy.ops.wm.read_factory_settings(use_empty=True); bpy.ops.import_scene.fbx(filepath='IN.fbx'); "
+    "bpy.ops.export_scene.gltf(filepath='OUT.glb')\"; then poseterior data import gltf OUT.glb"
+)
 
 #: AMASS folders hold npz files without a motion.
 _NOT_MOTIONS = re.compile(r"^(shape|neutral_stagei|male_stagei|female_stagei|.*_stagei)$")
@@ -76,7 +95,7 @@ class ImportReport:
 
 
 def find_files(paths: Sequence[str | Path], format: str) -> list[tuple[Path, str]]:
-    """The motion files below some paths with a clip name each, sorted.
+    """The motion files below some paths with a clip name each, sorted; symbolic links are followed.
 
     A clip's name is its path without suffix, relative to the folder given (or to what several given paths have
     in common).
@@ -85,27 +104,52 @@ def find_files(paths: Sequence[str | Path], format: str) -> list[tuple[Path, str
         InputError: unknown format, a path that does not exist, no file found.
     """
     if format not in FORMATS:
-        raise InputError(f"unknown mocap format {format!r}; known: {', '.join(FORMATS)}")
-    suffix = FORMATS[format][0]
+        raise InputError(f"unknown mocap format {format!r}; known: {', '.join(FORMATS)}{_told_of_fbx(format)}")
+    suffixes = FORMATS[format][0]
     roots = [Path(path) for path in paths]
     if not roots:
         raise InputError("no path given; name mocap files or folders")
     for root in roots:
         if not root.exists():
             raise InputError(f"{root}: does not exist")
+        if root.suffix.lower() == ".fbx" and root.is_file():
+            raise InputError(f"{root}: an FBX file, which is not read; {FBX_REMEDY}")
     folders = [root if root.is_dir() else root.parent for root in roots]
-    base = Path(os.path.commonpath([str(folder.resolve()) for folder in folders]))
+    base = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
     files: dict[Path, str] = {}
+    others: list[Path] = []
     for root in roots:
-        found = [root] if root.is_file() else [p for p in root.rglob("*") if p.suffix.lower() == suffix]
-        for file in found:
+        for file in [root] if root.is_file() else _walk(root):
+            if root.is_dir() and file.suffix.lower() not in suffixes:
+                others.append(file)
+                continue
             if format == "amass" and _NOT_MOTIONS.match(file.stem):
                 continue
-            name = file.resolve().relative_to(base).with_suffix("").as_posix()
-            files[file.resolve()] = name
+            path = Path(os.path.abspath(file))
+            files.setdefault(path.resolve(), path.relative_to(base).with_suffix("").as_posix())
     if not files:
-        raise InputError(f"{', '.join(map(str, roots))}: no *{suffix} file found")
+        fbx = sum(file.suffix.lower() == ".fbx" for file in others)
+        told = f", but {fbx} FBX file(s), which are not read; {FBX_REMEDY}" if fbx else ""
+        wanted = ", ".join(f"*{suffix}" for suffix in suffixes)
+        raise InputError(f"{', '.join(map(str, roots))}: no {wanted} file found{told}")
     return sorted(files.items(), key=lambda item: _natural(item[1]))
+
+
+def _told_of_fbx(format: str) -> str:
+    return f"; {FBX_REMEDY}" if format.lower() == "fbx" else ""
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files below a folder, through links to folders too, each folder once."""
+    seen: set[Path] = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        real = Path(where).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(where) / name for name in sorted(names) if (Path(where) / name).is_file())
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -113,36 +157,111 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _read(file: Path, format: str, fps: float | None) -> Motion:
+def read_source(file: Path, format: str, fps: float | None = None) -> Motion:
+    """A motion file in its own joints, units and axes; AMASS with y up."""
     if format == "bvh":
         from .bvh import read_bvh
 
         motion = read_bvh(file)
-    elif format == "asfamc":
+        if fps is None and abs(motion.fps - 24.0) < 0.01:
+            _log.warning(
+                "%s: 24 frames a second, which Blender writes whatever the clip was recorded at; pass --fps if it was "
+                "another rate (or --fps 24 to say that it is right)", file.name,
+            )  # fmt: skip
+        return motion if fps is None else dataclasses.replace(motion, fps=fps)
+    if format == "asfamc":
         from .asfamc import find_asf, read_amc, read_asf
 
-        motion = read_amc(file, read_asf(find_asf(file)), 120.0 if fps is None else fps)
-    else:
-        from .amass import read_amass
+        return read_amc(file, read_asf(find_asf(file)), 120.0 if fps is None else fps)
+    if format == "gltf":
+        from .gltf import read_gltf
 
-        motion = read_amass(file)
-    return motion
+        return read_gltf(file, fps)
+    from .amass import read_amass
+
+    return read_amass(file)
 
 
-def _turn_up(motion: Motion, up: str) -> Motion:
-    """Turn a world whose ``z`` axis is up so that ``y`` is."""
-    if up == "y":
-        return motion
-    turn = roma.rotvec_to_unitquat(torch.tensor([-np.pi / 2, 0.0, 0.0], dtype=torch.float64))
-    positions = torch.from_numpy(motion.positions)
-    orientations = torch.from_numpy(motion.orientations)
-    return Motion(
-        motion.joints,
-        motion.parents,
-        roma.quat_action(turn.expand_as(orientations), positions).numpy(),
-        roma.quat_product(turn.expand_as(orientations), orientations).numpy(),
-        motion.fps,
-    )
+def convert(
+    motion: Motion,
+    file: Path,
+    format: str,
+    *,
+    scale: float | None = None,
+    up: str | None = None,
+    table: JointTable | None = None,
+    rig: str | Path | None = None,
+    trunk: str = "as-is",
+    any_size: bool = False,
+) -> tuple[JointTable, Motion, float]:
+    """What a motion's joints are, the motion with y up (and its trunk mended), and metres in one of its units.
+
+    Raises:
+        InputError: a skeleton that is not understood, or not surely so; an implausible size.
+    """
+    if table is None and rig is None and format in ("asfamc", "amass"):
+        motion = turn_up(motion, up or "y")
+        table = detect_table(motion, file, FORMATS[format][1])
+        return table, motion, table.scale if scale is None else scale
+    if table is not None:
+        return table, turn_up(motion, up or "y"), table.scale if scale is None else scale
+    motion, guess = guess_rig(motion, file, rig, FORMATS[format][1])
+    refuse_unsure(guess, file, told=rig is not None)
+    if up is None:
+        up, said = find_up(motion, guess.found, guess.rest)
+        if said:
+            _log.warning("%s: %s", file.name, said)
+    motion = turn_up(motion, up)
+    if lacks_thorax(motion):
+        if trunk == "mended":
+            motion = mend_trunk(motion)
+        else:
+            _log.info("%s: CMU's conversion without the thorax; --trunk mended puts it back", file.name)
+    return guess.table, motion, _scale_of(motion, guess, file, format, scale, any_size)
+
+
+def _scale_of(motion: Motion, guess: RigGuess, file: Path, format: str, scale: float | None, any_size: bool) -> float:
+    """Metres in one unit: as told, the table's if a leg is a body's with it, else the unit that makes it so."""
+    if scale is not None:
+        return scale
+    points = joint_points(motion.positions[:1], motion, guess.found)
+    leg = _leg_length(points)
+    known = 1.0 if format == "gltf" else guess.table.scale if guess.rig in TABLES else _rig_scale(guess.rig)
+    if known is not None and (any_size or LEG[0] <= leg * known <= LEG[1]):
+        return known
+    usual = usual_unit(leg) if leg > 0 else None
+    if usual is not None:
+        value, name = usual
+        if value not in (1.0, 0.01, 0.001) or known is not None:
+            _log.warning(
+                "%s: its unit is taken as %.6g m (%s), which makes the leg %.3f m; pass --units if it is another",
+                file.name, value, name, leg * value,
+            )  # fmt: skip
+        return value
+    small = any(0.3 <= leg * unit <= 1.5 for unit in (1.0, 0.01, 0.001))
+    if known is not None or small or not leg > 0:
+        return (
+            known
+            if known is not None
+            else next(u for u in (1.0, 0.01, 0.001, 1.0) if 0.3 <= leg * u <= 1.5 or not leg > 0)
+        )
+    value = leg_unit(leg)
+    _log.warning(
+        "%s: no usual unit makes its leg (%.4g units) a body's; taken as %.3g m a unit, which makes it 0.85 m; pass "
+        "--units to say otherwise", file.name, leg, value,
+    )  # fmt: skip
+    return value
+
+
+def _rig_scale(name: str) -> float | None:
+    return shipped_rigs()[name].scale if name in shipped_rigs() else None
+
+
+def _leg_length(points: Mapping[str, np.ndarray]) -> float:
+    """Hip to knee to ankle of the left leg in the first frame."""
+    thigh = points["left_knee"][0] - points["left_hip"][0]
+    shin = points["left_ankle"][0] - points["left_knee"][0]
+    return float(np.linalg.norm(thigh) + np.linalg.norm(shin))
 
 
 def _subject(file: Path, format: str, table: JointTable, positions: np.ndarray) -> str:
@@ -163,14 +282,44 @@ def _subject(file: Path, format: str, table: JointTable, positions: np.ndarray) 
     return f"{table.name}-{crc32(repr(lengths).encode()) & 0xFFFF:04x}"
 
 
-def _plausible(file: Path, positions: np.ndarray) -> None:
-    """A wrong unit shows in the leg: 0.5-1.2 m from hip to ankle along the bones, for children too 0.3."""
-    leg = float(np.linalg.norm(positions[0, 1] - positions[0, 4]) + np.linalg.norm(positions[0, 4] - positions[0, 7]))
-    if not 0.25 <= leg <= 1.4:
-        raise InputError(
-            f"{file}: the left leg is {leg:.3g} m long (hip, knee, ankle); the length unit is wrong: pass --units, "
-            f"one of {', '.join(UNITS)}"
-        )
+def _plausible(file: Path, positions: np.ndarray, scale: float, any_size: bool) -> None:
+    """A wrong unit shows in the leg."""
+    points = {
+        joint: positions[:1, _SMPL.index(joint)].astype(np.float64) for joint in ("left_hip", "left_knee", "left_ankle")
+    }
+    try:
+        check_leg(_leg_length(points) / scale, scale, any_size)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+@dataclass
+class _Stance:
+    """How many frames of an import do not stand, and along what their people would."""
+
+    frames: int = 0
+    lying: int = 0
+    axes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, positions: np.ndarray) -> None:
+        places = {joint: positions[:, _SMPL.index(joint)] for joint in ("neck", "left_ankle", "right_ankle")}
+        directions = trunk_directions(places)
+        self.frames += len(directions)
+        self.lying += int((directions[:, 1] < 0.5).sum())
+        axis = standing_axis(directions)
+        if axis is not None:
+            self.axes[axis] += len(directions)
+
+    def question(self, out: Path, applied: str) -> str:
+        """One line where most people lie or hang; empty where they stand. ``applied`` is what was taken as up."""
+        if self.lying <= 0.5 * self.frames:
+            return ""
+        (axis, count), *_ = [*self.axes.most_common(1), ("", 0)]
+        if axis not in ("", "y") and count > 0.5 * self.frames:
+            own = axis_before(axis, applied)
+            how = "hang upside down" if axis == "-y" else f"lie: they would stand with {own} up"
+            return f"{out.name}: most people {how}; pass --up {own} if that is up in the files"
+        return f"{out.name}: most people lie ({self.lying} of {self.frames} frames); pass --up if another axis is up"
 
 
 def import_mocap(
@@ -181,6 +330,10 @@ def import_mocap(
     units: str | float | None = None,
     up: str | None = None,
     fps: float | None = None,
+    rig: str | Path | None = None,
+    trunk: str = "as-is",
+    first_frame: str = "keep",
+    any_size: bool = False,
     subject: str | None = None,
     table: JointTable | None = None,
     overwrite: bool = False,
@@ -193,12 +346,18 @@ def import_mocap(
     Args:
         paths: files, or folders that are searched below.
         out: folder of the store.
-        format: ``"bvh"``, ``"asfamc"`` or ``"amass"``.
+        format: ``"bvh"``, ``"asfamc"``, ``"amass"`` or ``"gltf"``.
         units: length unit of the files, a name of `UNITS` or metres in one unit; by default the joint table's
             (centimetres for the BVH sources known, the file's own for ASF, metres for AMASS).
-        up: ``"y"`` or ``"z"``: the world axis that points up in the files; by default ``"y"`` for BVH and ASF/AMC,
-            AMASS' own ``z``.
-        fps: frame rate of AMC files, which do not say it (default 120); refused for the others, which do.
+        up: a name of `UP_AXES`: the world axis that points up in the files; by default found for BVH and glTF, ``"y"``
+            for ASF/AMC, AMASS' own ``z``.
+        fps: frame rate of AMC files, which do not say it (default 120); for BVH, instead of what the file says (Blender
+            writes 24); for glTF, the rate to sample at; refused for AMASS.
+        rig: name of a shipped rig (`poseterior.data.mocap.rigs`), or a YAML file of joint names; guessed by default.
+        trunk: ``"mended"`` puts back the bone that CMU's BVH conversion dropped (`poseterior.data.mocap.trunk`),
+            ``"as-is"`` leaves it.
+        first_frame: ``"drop"`` leaves out a first frame that is a T-pose far from the second, ``"keep"`` keeps it.
+        any_size: accept bodies whose leg is outside 0.65 to 1.05 m.
         subject: subject of all clips; by default what the files say.
         table: joint table for a source that is not known.
         overwrite, append: replace an existing store, or add to it.
@@ -211,11 +370,16 @@ def import_mocap(
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
-    scale = _scale(units)
-    if up not in (None, "y", "z") or (format == "amass" and up is not None):
-        raise InputError(f"up is {up!r}; expected y or z, and nothing for amass, whose axes are known")
-    if fps is not None and (format != "asfamc" or not fps > 0):
-        raise InputError(f"fps is {fps}; give a positive rate, and only for asfamc: other files say theirs")
+    scale = None if units is None else metres_in(units)
+    if up not in (None, *UP_AXES):
+        raise InputError(f"up is {up!r}; expected {', '.join(UP_AXES)}")
+    if fps is not None and (format == "amass" or not (np.isfinite(fps) and fps > 0)):
+        raise InputError(f"fps is {fps}; give a positive rate, and not for amass: its files say theirs")
+    if rig is not None and format in ("asfamc", "amass"):
+        raise InputError(f"rig is {str(rig)!r}; give it for bvh and gltf only: the joints of {format} are known")
+    for name, value, known in (("trunk", trunk, ("mended", "as-is")), ("first_frame", first_frame, ("drop", "keep"))):
+        if value not in known:
+            raise InputError(f"{name} is {value!r}; expected {' or '.join(known)}")
     if Path(out).exists() and not (overwrite or append):
         raise InputError(
             f"{out}: exists already; pass --overwrite or --append (overwrite=True or append=True in Python), or "
@@ -225,15 +389,26 @@ def import_mocap(
     sizes = [file.stat().st_size for file, _ in files]
     began = time.perf_counter()
     clips, megabytes, skipped = 0, 0.0, []
+    dropped: list[str] = []
+    stance = _Stance()
     writer = PoseStore.create(out, overwrite=overwrite, append=append)
     with writer, _bar(progress) as bar:
         task = bar.add_task(f"import {format}", total=sum(sizes), frames="")
         for (file, name), size in zip(files, sizes, strict=True):
             try:
-                motion = _turn_up(_read(file, format, fps), up or "y")
-                joints = table or detect_table(motion, file, FORMATS[format][1])
-                positions, rotations, h36m17 = to_body(motion, joints, scale, file)
-                _plausible(file, positions)
+                motion = read_source(file, format, fps)
+                if format == "amass" and up is not None:
+                    motion = turn_up(turn_down(motion, "z"), up)  # read_amass took z as up
+                joints, motion, metres = convert(
+                    motion, file, format, scale=scale, up=None if format == "amass" else up, table=table, rig=rig,
+                    trunk=trunk, any_size=any_size,
+                )  # fmt: skip
+                positions, rotations, h36m17 = to_body(motion, joints, metres, file)
+                _plausible(file, positions, metres, any_size)
+                if first_frame == "drop" and begins_at_rest(positions, rotations):
+                    dropped.append(file.name)
+                    positions, rotations, h36m17 = positions[1:], rotations[1:], h36m17[1:]
+                stance.add(positions)
                 match = re.match(joints.action, file.stem)
                 writer.add(
                     name, positions, rotations, h36m17, fps=motion.fps,
@@ -252,24 +427,13 @@ def import_mocap(
         if not clips:
             raise InputError(f"{out}: none of {len(files)} file(s) could be read; the first: {skipped[0][1]}")
     seconds = time.perf_counter() - began
+    if dropped:
+        more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
+        _log.warning("%s%s: the first frame is a T-pose far from the second, and left out", dropped[0], more)
+    question = stance.question(Path(out), up or ("z" if format == "amass" else "y"))
+    if question:
+        _log.warning("%s", question)
     return ImportReport(PoseStore(out), clips, writer.frames, megabytes, seconds, skipped)
-
-
-def _scale(units: str | float | None) -> float | None:
-    if units is None:
-        return None
-    if isinstance(units, str):
-        if units in UNITS:
-            return UNITS[units]
-        try:
-            units = float(units)
-        except ValueError:
-            raise InputError(
-                f"unknown length unit {units!r}; known: {', '.join(UNITS)}, or metres in one unit"
-            ) from None
-    if not (np.isfinite(units) and units > 0):
-        raise InputError(f"units is {units}; expected a positive number of metres in one unit")
-    return float(units)
 
 
 @contextmanager

@@ -76,6 +76,7 @@ __all__ = [
     "MPI17_AS_H36M17",
     "TABLES",
     "JointTable",
+    "RestFrame",
     "TPose",
     "as_h36m17",
     "detect_table",
@@ -109,6 +110,21 @@ class TPose:
         return roma.rotvec_to_rotmat(vector).numpy() @ rows
 
 
+@dataclass(frozen=True, eq=False)
+class RestFrame:
+    """A source frame in the T-pose, as computed from a rest pose: `TPose` for frames that no axis describes.
+
+    Attributes:
+        rows: ``(3, 3)`` its global orientation there.
+    """
+
+    rows: NDArray[np.float64]
+
+    def matrix(self) -> NDArray[np.float64]:
+        """``(3, 3)`` global orientation of the frame in the T-pose."""
+        return self.rows
+
+
 @dataclass(frozen=True)
 class JointTable:
     """A source's joints in the terms of smpl22 and h36m17.
@@ -116,7 +132,7 @@ class JointTable:
     Attributes:
         name: short name, also the default of the store's ``source`` column.
         positions: smpl22 joint -> weights of source joints (sum 1).
-        frames: smpl22 joint -> (source joint whose orientation it takes, that frame's `TPose`).
+        frames: smpl22 joint -> (source joint whose orientation it takes, that frame's `TPose` or `RestFrame`).
         h36m17: h36m17 joint -> weights of source joints; a joint that is not listed is stored as NaN.
         scale: metres in one length unit of the source.
         licence: terms of the data, as far as they follow from the format; empty where they do not.
@@ -126,7 +142,7 @@ class JointTable:
 
     name: str
     positions: Mapping[str, Weights]
-    frames: Mapping[str, tuple[str, TPose]]
+    frames: Mapping[str, tuple[str, TPose | RestFrame]]
     h36m17: Mapping[str, Weights]
     scale: float = 1.0
     licence: str = ""

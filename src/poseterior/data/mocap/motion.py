@@ -40,6 +40,7 @@ class Motion:
         orientations: ``(frames, joints, 4)`` unit quaternions xyzw: the global orientation of the joint's frame
             (BVH, AMASS) or of the bone that *ends* at the joint (ASF). An end site has its parent's.
         fps: frames per second.
+        rest: ``(joints, 4)`` the orientations in the rest (bind) pose; None where all are the identity, as in BVH.
     """
 
     joints: tuple[str, ...]
@@ -47,6 +48,7 @@ class Motion:
     positions: Array
     orientations: Array
     fps: float
+    rest: Array | None = None
 
     def __len__(self) -> int:
         return len(self.positions)

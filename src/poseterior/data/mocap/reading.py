@@ -7,19 +7,20 @@ from pathlib import Path
 
 from ...files.errors import InputError
 from ..store import Mocap, PoseStore
-from .importing import import_mocap
+from .importing import FBX_REMEDY, import_mocap
 
 __all__ = ["read_motion"]
 
 #: Format of mocap files by their suffix.
-_FORMATS = {".bvh": "bvh", ".amc": "asfamc", ".npz": "amass"}
+_FORMATS = {".bvh": "bvh", ".amc": "asfamc", ".npz": "amass", ".glb": "gltf", ".gltf": "gltf"}
 
 
 def read_motion(path: Path, fps: float | None = None, units: str | None = None) -> Mocap:
     """Rotations from a motion file, or from a pose store.
 
     Args:
-        path: ``.bvh``, ``.amc`` (its ``.asf`` beside it), an AMASS ``.npz``, or the folder of a pose store.
+        path: ``.bvh``, ``.amc`` (its ``.asf`` beside it), an AMASS ``.npz``, ``.glb`` or ``.gltf``, or the folder of
+            a pose store.
         fps: thin the motion to at most so many frames per second.
         units: length unit of the file: m, cm, mm, in or ft; by default what the source is known to use.
 
@@ -34,6 +35,8 @@ def read_motion(path: Path, fps: float | None = None, units: str | None = None) 
         raise InputError(f"{path}: no such file")
     format = _FORMATS.get(path.suffix.lower())
     if format is None:
+        if path.suffix.lower() == ".fbx":
+            raise InputError(f"{path}: an FBX file, which is not read; {FBX_REMEDY}")
         raise InputError(
             f"{path}: unknown extension {path.suffix!r}; use {', '.join(_FORMATS)}, or the folder of a pose store"
         )
