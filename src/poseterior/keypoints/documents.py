@@ -5,7 +5,9 @@ Nothing in a file is executed or unpickled, and no array is allocated on a heade
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from typing import Any, Literal
 from ..files.checks import Array
 from ..files.errors import InputError
 from ..files.extras import installed
+from ..files.long_json import load_json, open_long_json
 from ..files.npz import NPY_MAGIC, ZIP_MAGIC, load_entry, load_npy, open_npz, read_arrays
 from ..files.texts import refuse_half_characters
 
@@ -22,6 +25,8 @@ _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior vi
 _RESULT_SCHEMA = "poseterior.result"
 #: The longest text (bytes in the npz) that is looked at for the name of a schema.
 _LONGEST_SCHEMA = 4096
+
+_JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
 #: How other files begin, and what to tell who passes one.
 _STRANGERS = {
@@ -106,7 +111,9 @@ def read_document(path: Path) -> Any:
         data = ArrayFile(path)
         schema: Any = data.schema
     else:
-        data = _parse_json(_read_bytes(path))
+        data = open_long_json(path)
+        if data is None:
+            data = _parse_json(_read_bytes(path))
         schema = data.get("schema") if isinstance(data, dict) else None
     if _is_result(schema):
         raise UnknownContent(_RESULT)
@@ -173,6 +180,9 @@ def _parse_json(content: bytes) -> Any:
     for start, message in _STRANGERS.items():
         if content.startswith(start):
             raise UnknownContent(message)
+    if _JSON_START.match(content):
+        with contextlib.suppress(ValueError):  # what is wrong is told below
+            return load_json(content.removeprefix(b"\xef\xbb\xbf"))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
