@@ -1,4 +1,4 @@
-"""Keypoint files before their format is known: JSON as Python sees it, npy and npz as arrays that load when asked for.
+"""Keypoint files before their format is known: JSON as Python sees it, arrays that load when asked for, XML, text.
 
 Nothing in a file is executed or unpickled, and no array is allocated on a header's word.
 """
@@ -8,23 +8,37 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from ..files.checks import Array
 from ..files.errors import InputError
 from ..files.extras import installed
 from ..files.long_json import load_json, open_long_json
 from ..files.npz import NPY_MAGIC, ZIP_MAGIC, load_entry, load_npy, open_npz, read_arrays
-from ..files.texts import refuse_half_characters
+from ..files.texts import read_text, refuse_half_characters
+from ..files.xml import read_xml
 
-__all__ = ["ArrayFile", "UnknownContent", "first_entry", "innermost", "kind_of", "read_document"]
+__all__ = [
+    "ArrayFile",
+    "TextFile",
+    "UnknownContent",
+    "describe_kind",
+    "first_entry",
+    "innermost",
+    "kind_of",
+    "read_document",
+]
 
 _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
 _RESULT_SCHEMA = "poseterior.result"
 #: The longest text (bytes in the npz) that is looked at for the name of a schema.
 _LONGEST_SCHEMA = 4096
+#: The most bytes of an XML and of a text file that are parsed: millions of keypoints.
+_LONGEST_XML = 256 << 20
+_LONGEST_TEXT = 64 << 20
 
 _JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
@@ -87,29 +101,78 @@ class ArrayFile:
         return str(array.item()) if array.ndim == 0 else None
 
 
-def kind_of(path: Path) -> Literal["json", "arrays"]:
-    """Whether a file is an npy or npz, by its first bytes; all others have to be JSON.
+@dataclass(frozen=True)
+class TextFile:
+    """A text file that is no JSON."""
+
+    path: Path
+    text: str
+
+
+class Kind(NamedTuple):
+    """What files may be besides JSON.
+
+    Attributes:
+        about: what messages call such a file.
+        starts: how it may begin.
+        suffix: how its name ends, where its beginning does not tell.
+        read: makes of it what formats get.
+    """
+
+    about: str
+    starts: tuple[bytes, ...]
+    suffix: str | None
+    read: Callable[[Path], Any]
+
+
+#: Kinds by name; a format says of which its files are.
+_KINDS: dict[str, Kind] = {
+    "arrays": Kind("an npy or npz file", (NPY_MAGIC, *ZIP_MAGIC), None, ArrayFile),
+    "xml": Kind("an XML file", (b"<", b"\xef\xbb\xbf<"), None, lambda path: read_xml(path, _LONGEST_XML)),
+    "text": Kind("a text file", (), ".txt", lambda path: TextFile(path, _text_of(path))),
+}
+
+
+def kind_of(path: Path) -> str:
+    """Of what kind a file is, by its first bytes; all that are of no other have to be JSON.
 
     Raises:
         InputError: no such file, an empty one, one that cannot be read.
         UnknownContent: Parquet.
     """
-    start = _read_bytes(path, 8)
+    start = _read_bytes(path, 64)
     if start.startswith(b"PAR1"):
         raise UnknownContent(_RESULT if _is_parquet_result(path) else "is a Parquet file, not keypoints")
-    return "arrays" if start.startswith((NPY_MAGIC, *ZIP_MAGIC)) else "json"
+    found = next((name for name, kind in _KINDS.items() if kind.starts and start.startswith(kind.starts)), None)
+    if found is None and not _JSON_START.match(start) and not start.startswith(tuple(_STRANGERS)):
+        found = next((name for name, kind in _KINDS.items() if kind.suffix == path.suffix.lower()), None)
+    return found or "json"
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_text(path, _LONGEST_TEXT)
+    except InputError as error:  # a folder may hold other texts
+        raise UnknownContent(str(error)) from None
+
+
+def describe_kind(kind: str) -> str:
+    """What messages call a file of that kind."""
+    return _KINDS[kind].about if kind in _KINDS else "JSON"
 
 
 def read_document(path: Path) -> Any:
-    """A JSON file's objects and lists, or an `ArrayFile`.
+    """A JSON file's objects and lists, an `ArrayFile`, the root of an XML file, or a `TextFile`.
 
     Raises:
         InputError: as `kind_of`; no whole JSON document; a broken archive.
         UnknownContent: one of our own results, a photo, a pickle.
     """
-    if kind_of(path) == "arrays":
-        data = ArrayFile(path)
-        schema: Any = data.schema
+    kind = kind_of(path)
+    schema: Any = None
+    if kind != "json":
+        data = _KINDS[kind].read(path)
+        schema = getattr(data, "schema", None)
     else:
         data = open_long_json(path)
         if data is None:
@@ -166,7 +229,7 @@ def _read_bytes(path: Path, count: int = -1) -> bytes:
             content = stream.read(count)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})") from None
-    if not content:
+    if not content and path.suffix.lower() != ".txt":  # YOLO's picture of nobody
         raise InputError("the file is empty")
     return content
 

@@ -19,7 +19,7 @@ from ..files.errors import InputError
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, Options, size_pair
-from .documents import UnknownContent, kind_of, read_document
+from .documents import UnknownContent, describe_kind, kind_of, read_document
 from .formats import AUTO, detect_format, format_names, formats
 from .keypoints import Keypoints2D
 
@@ -27,7 +27,7 @@ __all__ = ["example_keypoints", "read_keypoints"]
 
 _LOG = logging.getLogger(__name__)
 
-_SUFFIXES = (".json", ".npy", ".npz")
+_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
 
 
 def read_keypoints(
@@ -150,7 +150,9 @@ def _read_file(path: Path, format: str, options: Options) -> list[Detections]:
     kind = kind_of(path)
     if format != AUTO and kind != formats()[format].kind:
         if kind == "json":
-            raise InputError("not an npy or npz file")
-        raise InputError(f"is an npy or npz file, not {format}; use --format numpy, or auto")
+            raise InputError(f"not {describe_kind(formats()[format].kind)}")
+        if kind == "arrays":
+            raise InputError(f"is an npy or npz file, not {format}; use --format numpy, or auto")
+        raise InputError(f"is {describe_kind(kind)}, not {format}; use --format auto")
     data = read_document(path)
     return formats()[detect_format(data) if format == AUTO else format].read(data, options)
