@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..files.checks import Array
 from ..files.errors import InputError
@@ -25,7 +25,6 @@ __all__ = [
     "ArrayFile",
     "TextFile",
     "UnknownContent",
-    "describe_kind",
     "first_entry",
     "innermost",
     "kind_of",
@@ -41,6 +40,23 @@ _LONGEST_XML = 256 << 20
 _LONGEST_TEXT = 64 << 20
 
 _JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
+
+#: Kind of document -> what such a file is called in messages. Formats name theirs as ``KIND``.
+KINDS = {
+    "json": "JSON", "arrays": "an npy or npz file",
+    "xml": "an XML file", "text": "a text file",
+}  # fmt: skip
+#: How a file of a kind begins.
+_MAGIC = (
+    (NPY_MAGIC, "arrays"),
+    *((magic, "arrays") for magic in ZIP_MAGIC),
+    (b"<", "xml"),
+    (b"\xef\xbb\xbf<", "xml"),
+)
+#: Kind of a file that begins like none of these; all others are JSON.
+_KIND_OF_SUFFIX = {".txt": "text"}
+#: Extensions of keypoint files.
+SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
 
 #: How other files begin, and what to tell who passes one.
 _STRANGERS = {
@@ -109,32 +125,8 @@ class TextFile:
     text: str
 
 
-class Kind(NamedTuple):
-    """What files may be besides JSON.
-
-    Attributes:
-        about: what messages call such a file.
-        starts: how it may begin.
-        suffix: how its name ends, where its beginning does not tell.
-        read: makes of it what formats get.
-    """
-
-    about: str
-    starts: tuple[bytes, ...]
-    suffix: str | None
-    read: Callable[[Path], Any]
-
-
-#: Kinds by name; a format says of which its files are.
-_KINDS: dict[str, Kind] = {
-    "arrays": Kind("an npy or npz file", (NPY_MAGIC, *ZIP_MAGIC), None, ArrayFile),
-    "xml": Kind("an XML file", (b"<", b"\xef\xbb\xbf<"), None, lambda path: read_xml(path, _LONGEST_XML)),
-    "text": Kind("a text file", (), ".txt", lambda path: TextFile(path, _text_of(path))),
-}
-
-
 def kind_of(path: Path) -> str:
-    """Of what kind a file is, by its first bytes; all that are of no other have to be JSON.
+    """Which of `KINDS` a file is, by its first bytes, else by its extension.
 
     Raises:
         InputError: no such file, an empty one, one that cannot be read.
@@ -143,10 +135,11 @@ def kind_of(path: Path) -> str:
     start = _read_bytes(path, 64)
     if start.startswith(b"PAR1"):
         raise UnknownContent(_RESULT if _is_parquet_result(path) else "is a Parquet file, not keypoints")
-    found = next((name for name, kind in _KINDS.items() if kind.starts and start.startswith(kind.starts)), None)
-    if found is None and not _JSON_START.match(start) and not start.startswith(tuple(_STRANGERS)):
-        found = next((name for name, kind in _KINDS.items() if kind.suffix == path.suffix.lower()), None)
-    return found or "json"
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    kind = _KIND_OF_SUFFIX.get(path.suffix.lower(), "json")
+    return "json" if _JSON_START.match(start) or start.startswith(tuple(_STRANGERS)) else kind
 
 
 def _text_of(path: Path) -> str:
@@ -154,11 +147,6 @@ def _text_of(path: Path) -> str:
         return read_text(path, _LONGEST_TEXT)
     except InputError as error:  # a folder may hold other texts
         raise UnknownContent(str(error)) from None
-
-
-def describe_kind(kind: str) -> str:
-    """What messages call a file of that kind."""
-    return _KINDS[kind].about if kind in _KINDS else "JSON"
 
 
 def read_document(path: Path) -> Any:
@@ -169,10 +157,13 @@ def read_document(path: Path) -> Any:
         UnknownContent: one of our own results, a photo, a pickle.
     """
     kind = kind_of(path)
-    schema: Any = None
-    if kind != "json":
-        data = _KINDS[kind].read(path)
-        schema = getattr(data, "schema", None)
+    if kind == "xml":
+        return read_xml(path, _LONGEST_XML)
+    if kind == "text":
+        return TextFile(path, _text_of(path))
+    if kind == "arrays":
+        data: Any = ArrayFile(path)
+        schema: Any = data.schema
     else:
         data = open_long_json(path)
         if data is None:

@@ -19,15 +19,13 @@ from ..files.errors import InputError
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, Options, size_pair
-from .documents import UnknownContent, describe_kind, kind_of, read_document
+from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
 from .formats import AUTO, detect_format, format_names, formats
 from .keypoints import Keypoints2D
 
 __all__ = ["example_keypoints", "read_keypoints"]
 
 _LOG = logging.getLogger(__name__)
-
-_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
 
 
 def read_keypoints(
@@ -112,10 +110,10 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _read_folder(folder: Path, format: str, options: Options) -> list[Detections]:
-    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()), key=_natural)
+    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()), key=_natural)
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
-        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(_SUFFIXES)}")
+        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}")
     for known in formats().values():
         suffix, read_frames = known.frame_suffix, known.read_frames
         clip = [path for path in files if suffix and path.name.endswith(suffix)]
@@ -149,10 +147,8 @@ def _frame(path: Path) -> Any:
 def _read_file(path: Path, format: str, options: Options) -> list[Detections]:
     kind = kind_of(path)
     if format != AUTO and kind != formats()[format].kind:
-        if kind == "json":
-            raise InputError(f"not {describe_kind(formats()[format].kind)}")
         if kind == "arrays":
             raise InputError(f"is an npy or npz file, not {format}; use --format numpy, or auto")
-        raise InputError(f"is {describe_kind(kind)}, not {format}; use --format auto")
+        raise InputError(f"not {KINDS[formats()[format].kind]}" + ("" if kind == "json" else f" but {KINDS[kind]}"))
     data = read_document(path)
     return formats()[detect_format(data) if format == AUTO else format].read(data, options)

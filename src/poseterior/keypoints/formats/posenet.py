@@ -35,7 +35,8 @@ def recognises(data: Any) -> int:
         entry = first_entry(entry)
         if isinstance(entry, dict) and isinstance(entry.get("poses"), list):
             entry = first_entry(entry["poses"])
-    joint = first_entry(_pose(entry).get("keypoints")) if isinstance(entry, dict) else None
+    joints = _pose(entry).get("keypoints") if isinstance(entry, dict) else None
+    joint = first_entry(joints) if isinstance(joints, list) else None
     return 4 if isinstance(joint, dict) and ("position" in joint or {"x", "y"} <= set(joint)) else 0
 
 
