@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, SupportsIndex
 
@@ -16,7 +17,7 @@ from .checks import Array
 from .errors import InputError
 from .texts import refuse_half_characters
 
-__all__ = ["LongList", "load_json", "open_long_json"]
+__all__ = ["LongList", "load_json", "no_collection", "open_long_json"]
 
 #: Bytes of a file below which it is read whole.
 LONG = 16 << 20
@@ -26,7 +27,7 @@ PIECE = 1 << 20
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _LIST_MEMBER = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*\[')
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 
 
 class LongList(list[Any]):
@@ -46,15 +47,17 @@ class LongList(list[Any]):
         self._first: list[Any] | None = None
         self._length: int | None = None
 
+    def _content(self, start: int, stop: int) -> bytes:
+        with self._path.open("rb") as stream:
+            stream.seek(start)
+            return b"[" + stream.read(stop - start) + b"]"
+
     def _piece(self, number: int) -> list[Any]:
         if number == 0 and self._first is not None:
             return self._first
         start, stop = self._pieces[number]
-        with self._path.open("rb") as stream:
-            stream.seek(start)
-            content = b"[" + stream.read(stop - start) + b"]"
         try:
-            entries: list[Any] = load_json(content)
+            entries: list[Any] = load_json(self._content(start, stop))
         except (ValueError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
@@ -66,6 +69,21 @@ class LongList(list[Any]):
     def __iter__(self) -> Iterator[Any]:
         for number in range(len(self._pieces)):
             yield from self._piece(number)
+
+    def typed(self, kind: Any) -> Iterator[Any]:
+        """The entries as msgspec reads this type, plain ones where some of their neighbours are not of it.
+
+        What the type has no fields for is skipped, and what it calls `msgspec.Raw` is left as it stands in the file:
+        several times as fast as making objects of it.
+        """
+        decoder = msgspec.json.Decoder(list[kind])
+        for number, (start, stop) in enumerate(self._pieces):
+            try:
+                with no_collection():
+                    entries = decoder.decode(self._content(start, stop))
+            except (msgspec.DecodeError, RecursionError):
+                entries = self._piece(number)
+            yield from entries
 
     def __len__(self) -> int:
         if self._length is None:
@@ -111,15 +129,26 @@ def load_json(content: bytes) -> Any:
         ValueError: not JSON; as `json.loads`.
         InputError: half a character.
     """
+    with no_collection():
+        try:
+            return msgspec.json.decode(content)
+        except msgspec.DecodeError:  # also of what Python lets through, and half characters
+            text = content.decode()
+            found = json.loads(text)
+            refuse_half_characters(text, found)
+            return found
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Do not look for cycles of garbage meanwhile: for who makes very many objects, of which none refers to itself.
+
+    Looking for them, again and again, takes longer than making them.
+    """
     collecting = gc.isenabled()
-    gc.disable()  # what is made here holds no cycles, and looking for some takes longer than making it
+    gc.disable()
     try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError:  # also of what Python lets through, and half characters
-        text = content.decode()
-        found = json.loads(text)
-        refuse_half_characters(text, found)
-        return found
+        yield
     finally:
         if collecting:
             gc.enable()

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..files.checks import naming
 from ..files.errors import InputError
+from ..files.long_json import no_collection
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, Options, size_pair
@@ -66,7 +67,7 @@ def read_keypoints(
 
     parts: list[Keypoints2D] = []
     for item in map(Path, listed):
-        with reading(str(item)[:200]):
+        with reading(str(item)[:200]), no_collection():
             for detections in _read_path(item, format, Options(str(item), order, size)):
                 with naming(str(item)):
                     parts.append(detections.keypoints())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
+from ...files.long_json import LongList, load_json
 from ..detections import Detections, FrameNumbers, Options, Person, points
 from ..documents import first_entry, innermost
 from ..joint_names import covering_skeleton, resolve_names, skeleton_remedy, temporary_skeleton, unnamed_layout
@@ -20,6 +22,22 @@ EXAMPLE = (
     f'{[[320.5 + i, 90.0 + 20 * i] for i in range(17)]}, "keypoint_scores": {[0.9] * 17}, '
     '"bbox": [[240.0, 70.0, 400.0, 430.0]], "bbox_score": 0.98}]}]}'
 )
+
+
+class _Instance(msgspec.Struct):
+    """A person of a long file, the numbers as they stand there."""
+
+    keypoints: msgspec.Raw
+    keypoint_scores: msgspec.Raw
+    track_id: Any = None
+
+
+class _Frame(msgspec.Struct):
+    """A frame of a long file."""
+
+    instances: list[_Instance]
+    frame_id: Any = None
+
 
 #: Where an object has its people, or those of each frame.
 _LISTS = ("instances", "predictions", "pose_results")
@@ -63,29 +81,53 @@ def read(data: Any, options: Options) -> list[Detections]:
     named = _names(data.get("meta_info"), options) if isinstance(data, dict) else None
     layout = unnamed_layout(options.skeleton)
     groups: dict[int, list[Person]] = {}
+    used = {len(named): len(named)} if named is not None else {count: len(order) for count, order in layout.items()}
     for index, j, instance, what in _people(data):
+        joints, instance = _cut(instance, used) if isinstance(instance, _Instance) else (None, instance)
         rows = _rows(instance, what)
-        counts = [len(named)] if named is not None else list(layout)
-        if len(rows) not in counts:
-            expected = " or ".join(map(str, counts))
+        joints = joints or len(rows)
+        if joints not in used:
+            expected = " or ".join(map(str, used))
             remedy = "" if named else skeleton_remedy(options.skeleton, "; name other joint orders with --skeleton")
-            raise InputError(f"{what}.keypoints: {len(rows)} joints; expected {expected}{remedy}")
-        used = len(rows) if named is not None else len(layout[len(rows)])
+            raise InputError(f"{what}.keypoints: {joints} joints; expected {expected}{remedy}")
         person = as_index(instance.get("track_id"), j)
-        groups.setdefault(len(rows), []).append(Person(index, person, *_instance(instance, rows, used, what)))
+        groups.setdefault(joints, []).append(Person(index, person, *_instance(instance, rows, used[joints], what)))
     if named is not None:
         return [_named(people, named, options) for people in groups.values()]
     return [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]
 
 
-def _people(data: Any) -> Iterator[tuple[int, int, dict[str, Any], str]]:
+def _cut(instance: _Instance, used: Mapping[int, int]) -> tuple[int | None, dict[str, Any]]:
+    """Number of joints, and the instance with those that are used; None, and all, where the numbers are not plain."""
+    found: dict[str, Any] = {
+        "track_id": instance.track_id,
+        "keypoint_scores": load_json(bytes(instance.keypoint_scores)),
+    }
+    text = bytes(instance.keypoints)
+    joints = text.count(b"[") - 1
+    plain = joints in used and b'"' not in text and text.count(b",") in (2 * joints - 1, 3 * joints - 1)
+    if not plain or len(found["keypoint_scores"] or ()) != joints:
+        return None, {**found, "keypoints": load_json(text)}
+    end = 0
+    for _ in range(used[joints]):
+        end = text.index(b"]", end) + 1
+    rows = load_json(text[:end] + b"]")
+    return joints, {**found, "keypoints": rows, "keypoint_scores": found["keypoint_scores"][: len(rows)]}
+
+
+def _people(data: Any) -> Iterator[tuple[int, int, Any, str]]:
     """Frame, place in the frame, the instance, and its name for messages, of everybody."""
     listed = data.get("instance_info", data.get("predictions", [data])) if isinstance(data, dict) else data
     frames = as_list(listed, "file")
     if any(frames) and all(not entry or (isinstance(entry, dict) and "keypoints" in entry) for entry in frames):
         frames = [frames]
     images = FrameNumbers()
-    for i, frame in enumerate(frames):
+    for i, frame in enumerate(frames.typed(_Frame) if isinstance(frames, LongList) else frames):
+        if isinstance(frame, _Frame):
+            index = as_index(frame.frame_id, i)
+            for j, instance in enumerate(frame.instances):
+                yield index, j, instance, f"frame {index}, person {j}"
+            continue
         if isinstance(frame, dict) and "preds" in frame:
             yield from _test_results(frame, f"batch {i}", images)
             continue
