@@ -891,8 +891,9 @@ FIELDS = [
     "frame_id", "keypoint_scores", "track_id", "pose_landmarks", "landmark", "x", "y", "visibility", "joints",
     "image_size", "focal", "height", "intrinsics", "covariance", "image", "frame", "skeleton", "iscrowd",
     "width", "pose_keypoints", "bodies", "version", "canvas_width", "canvas_height", "visible", "box", "scores",
-    "labels", "pred_keypoints", "pred_instances", "predictions", "preds", "image_paths", "pose", "poses", "name", "part",
-    "position", "score", "data", "result", "value", "keypointlabels", "original_width", "original_height", "attributes",
+    "labels", "pred_keypoints", "pred_instances", "predictions", "preds", "image_paths", "pose", "poses", "name",
+    "part", "position", "score", "data", "result", "value", "keypointlabels", "original_width", "original_height",
+    "attributes",
 ]  # fmt: skip
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["nose", "h36m17"])

@@ -29,8 +29,8 @@ EXAMPLE = (
 
 def recognises(data: Any) -> int:
     """People, or frames of people, whose keypoints are apart by axis."""
-    entry = first_entry(data) if isinstance(data, list) else None
-    person = first_entry(_parsed(entry)) if isinstance(entry, (list, str)) else entry
+    entry = _first(data) if isinstance(data, list) else None
+    person = first_entry(entry) if isinstance(entry, list) else entry
     if not isinstance(person, dict) or not isinstance(person.get("keypoints"), dict):
         return 0
     return 2 + ("box" in person) if {"x", "y"} <= set(person["keypoints"]) else 0
@@ -66,12 +66,17 @@ def read(data: Any, options: Options) -> list[Detections]:
 
 def _frames(data: list[Any]) -> Iterator[tuple[int, str, list[Any]]]:
     """Number, name for messages, and people of each frame."""
-    if isinstance(first_entry(data), dict):
+    if isinstance(_first(data), dict):
         yield 0, "", data
         return
     for frame, content in enumerate(data):
         people = _parsed(content)
         yield frame, f"frame {frame}, ", [] if people is None else as_list(people, f"frame {frame}")
+
+
+def _first(data: list[Any]) -> Any:
+    """The first frame with people, or person."""
+    return next((found for found in map(_parsed, data) if found), None)
 
 
 def _parsed(frame: Any) -> Any:
