@@ -9,7 +9,7 @@ import numpy as np
 
 from ..files.errors import InputError
 from .detections import Detections, Options, Person
-from .joint_names import covering_skeleton, resolve_names, temporary_skeleton
+from .joint_names import covering_skeleton, resolve_names, say_names, temporary_skeleton
 
 __all__ = ["NamedPerson", "stack_named"]
 
@@ -43,6 +43,7 @@ def stack_named(people: Sequence[NamedPerson], what: str, options: Options) -> l
     kept = [i for i, joint in enumerate(known) if joint is not None]
     if not kept:
         raise InputError(f"{what}: no joint that we know among {', '.join(map(repr, names[:6]))}")
+    say_names(options.file, [names], options.skeleton)
     joints = tuple(joint for joint in known if joint is not None)
     target = covering_skeleton(joints, options.skeleton)
     skeleton = target if joints == target.joints else temporary_skeleton(joints)

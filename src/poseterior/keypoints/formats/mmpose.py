@@ -13,7 +13,15 @@ from ...files.errors import InputError
 from ...files.long_json import LongList, load_json
 from ..detections import Detections, FrameNumbers, Options, Person, points
 from ..documents import first_entry, innermost
-from ..joint_names import covering_skeleton, resolve_names, skeleton_remedy, temporary_skeleton, unnamed_layout
+from ..joint_names import (
+    candidates,
+    covering_skeleton,
+    resolve_names,
+    say_names,
+    skeleton_remedy,
+    temporary_skeleton,
+    unnamed_layout,
+)
 
 NAME = "mmpose"
 ABOUT = "MMPose 0.x and 1.x: frames of {keypoints, keypoint_scores}, with or without meta_info; dumps of its results"
@@ -88,7 +96,9 @@ def read(data: Any, options: Options) -> list[Detections]:
         joints = joints or len(rows)
         if joints not in used:
             expected = " or ".join(map(str, used))
-            remedy = "" if named else skeleton_remedy(options.skeleton, "; name other joint orders with --skeleton")
+            others = " or ".join(candidates(joints))
+            unset = "; name other joint orders with --skeleton" + (f": {others}" if others else "")
+            remedy = "" if named else skeleton_remedy(options.skeleton, unset)
             raise InputError(f"{what}.keypoints: {joints} joints; expected {expected}{remedy}")
         person = as_index(instance.get("track_id"), j)
         groups.setdefault(joints, []).append(Person(index, person, *_instance(instance, rows, used[joints], what)))
@@ -205,6 +215,7 @@ def _names(meta: Any, options: Options) -> list[str | None] | None:
     found = resolve_names(table, "meta_info.keypoint_id2name", options.skeleton)
     if not any(found):
         raise InputError(f"meta_info.keypoint_id2name: no joint that we know among {describe(table)}")
+    say_names(options.file, [table], options.skeleton)
     return found
 
 
