@@ -170,7 +170,7 @@ def points(value: Any, what: str) -> tuple[Array, Array]:
     A joint that is null, or has a null coordinate, is missing (NaN).
     """
     rows = as_list(value, what)
-    widths = {len(row) if isinstance(row, list) else None for row in rows}
+    widths = set(map(len, rows)) if set(map(type, rows)) == {list} else set()
     if len(widths) == 1 and widths <= {2, 3}:
         (width,) = widths
         table = numbers(list(chain.from_iterable(rows)), what).reshape(len(rows), -1)

@@ -1,27 +1,62 @@
-"""Keypoint files before their format is known: JSON as Python sees it, npy and npz as arrays that load when asked for.
+"""Keypoint files before their format is known: JSON as Python sees it, arrays that load when asked for, XML, text.
 
 Nothing in a file is executed or unpickled, and no array is allocated on a header's word.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..files.checks import Array
 from ..files.errors import InputError
 from ..files.extras import installed
+from ..files.long_json import load_json, open_long_json
 from ..files.npz import NPY_MAGIC, ZIP_MAGIC, load_entry, load_npy, open_npz, read_arrays
-from ..files.texts import refuse_half_characters
+from ..files.texts import read_text, refuse_half_characters
+from ..files.xml import read_xml
 
-__all__ = ["ArrayFile", "UnknownContent", "first_entry", "innermost", "kind_of", "read_document"]
+__all__ = [
+    "ArrayFile",
+    "TextFile",
+    "UnknownContent",
+    "first_entry",
+    "innermost",
+    "kind_of",
+    "read_document",
+]
 
 _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
 _RESULT_SCHEMA = "poseterior.result"
 #: The longest text (bytes in the npz) that is looked at for the name of a schema.
 _LONGEST_SCHEMA = 4096
+#: The most bytes of an XML and of a text file that are parsed: millions of keypoints.
+_LONGEST_XML = 256 << 20
+_LONGEST_TEXT = 64 << 20
+
+_JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
+
+#: Kind of document -> what such a file is called in messages. Formats name theirs as ``KIND``.
+KINDS = {
+    "json": "JSON", "arrays": "an npy or npz file",
+    "xml": "an XML file", "text": "a text file",
+}  # fmt: skip
+#: How a file of a kind begins.
+_MAGIC = (
+    (NPY_MAGIC, "arrays"),
+    *((magic, "arrays") for magic in ZIP_MAGIC),
+    (b"<", "xml"),
+    (b"\xef\xbb\xbf<", "xml"),
+)
+#: Kind of a file that begins like none of these; all others are JSON.
+_KIND_OF_SUFFIX = {".txt": "text"}
+#: Extensions of keypoint files.
+SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
 
 #: How other files begin, and what to tell who passes one.
 _STRANGERS = {
@@ -82,31 +117,57 @@ class ArrayFile:
         return str(array.item()) if array.ndim == 0 else None
 
 
-def kind_of(path: Path) -> Literal["json", "arrays"]:
-    """Whether a file is an npy or npz, by its first bytes; all others have to be JSON.
+@dataclass(frozen=True)
+class TextFile:
+    """A text file that is no JSON."""
+
+    path: Path
+    text: str
+
+
+def kind_of(path: Path) -> str:
+    """Which of `KINDS` a file is, by its first bytes, else by its extension.
 
     Raises:
         InputError: no such file, an empty one, one that cannot be read.
         UnknownContent: Parquet.
     """
-    start = _read_bytes(path, 8)
+    start = _read_bytes(path, 64)
     if start.startswith(b"PAR1"):
         raise UnknownContent(_RESULT if _is_parquet_result(path) else "is a Parquet file, not keypoints")
-    return "arrays" if start.startswith((NPY_MAGIC, *ZIP_MAGIC)) else "json"
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    kind = _KIND_OF_SUFFIX.get(path.suffix.lower(), "json")
+    return "json" if _JSON_START.match(start) or start.startswith(tuple(_STRANGERS)) else kind
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_text(path, _LONGEST_TEXT)
+    except InputError as error:  # a folder may hold other texts
+        raise UnknownContent(str(error)) from None
 
 
 def read_document(path: Path) -> Any:
-    """A JSON file's objects and lists, or an `ArrayFile`.
+    """A JSON file's objects and lists, an `ArrayFile`, the root of an XML file, or a `TextFile`.
 
     Raises:
         InputError: as `kind_of`; no whole JSON document; a broken archive.
         UnknownContent: one of our own results, a photo, a pickle.
     """
-    if kind_of(path) == "arrays":
-        data = ArrayFile(path)
+    kind = kind_of(path)
+    if kind == "xml":
+        return read_xml(path, _LONGEST_XML)
+    if kind == "text":
+        return TextFile(path, _text_of(path))
+    if kind == "arrays":
+        data: Any = ArrayFile(path)
         schema: Any = data.schema
     else:
-        data = _parse_json(_read_bytes(path))
+        data = open_long_json(path)
+        if data is None:
+            data = _parse_json(_read_bytes(path))
         schema = data.get("schema") if isinstance(data, dict) else None
     if _is_result(schema):
         raise UnknownContent(_RESULT)
@@ -159,7 +220,7 @@ def _read_bytes(path: Path, count: int = -1) -> bytes:
             content = stream.read(count)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})") from None
-    if not content:
+    if not content and path.suffix.lower() != ".txt":  # YOLO's picture of nobody
         raise InputError("the file is empty")
     return content
 
@@ -173,6 +234,9 @@ def _parse_json(content: bytes) -> Any:
     for start, message in _STRANGERS.items():
         if content.startswith(start):
             raise UnknownContent(message)
+    if _JSON_START.match(content):
+        with contextlib.suppress(ValueError):  # what is wrong is told below
+            return load_json(content.removeprefix(b"\xef\xbb\xbf"))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-KEYPOINT_SUFFIXES = (".json", ".npy", ".npz")
+KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
 #: How OpenPose calls the keypoints of photo.jpg.
 _OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 

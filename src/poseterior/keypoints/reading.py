@@ -16,18 +16,17 @@ from typing import Any
 
 from ..files.checks import naming
 from ..files.errors import InputError
+from ..files.long_json import no_collection
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, Options, size_pair
-from .documents import UnknownContent, kind_of, read_document
+from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
 from .formats import AUTO, detect_format, format_names, formats
 from .keypoints import Keypoints2D
 
 __all__ = ["example_keypoints", "read_keypoints"]
 
 _LOG = logging.getLogger(__name__)
-
-_SUFFIXES = (".json", ".npy", ".npz")
 
 
 def read_keypoints(
@@ -68,7 +67,7 @@ def read_keypoints(
 
     parts: list[Keypoints2D] = []
     for item in map(Path, listed):
-        with reading(str(item)[:200]):
+        with reading(str(item)[:200]), no_collection():
             for detections in _read_path(item, format, Options(str(item), order, size)):
                 with naming(str(item)):
                     parts.append(detections.keypoints())
@@ -112,10 +111,10 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _read_folder(folder: Path, format: str, options: Options) -> list[Detections]:
-    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()), key=_natural)
+    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()), key=_natural)
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
-        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(_SUFFIXES)}")
+        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}")
     for known in formats().values():
         suffix, read_frames = known.frame_suffix, known.read_frames
         clip = [path for path in files if suffix and path.name.endswith(suffix)]
@@ -149,8 +148,8 @@ def _frame(path: Path) -> Any:
 def _read_file(path: Path, format: str, options: Options) -> list[Detections]:
     kind = kind_of(path)
     if format != AUTO and kind != formats()[format].kind:
-        if kind == "json":
-            raise InputError("not an npy or npz file")
-        raise InputError(f"is an npy or npz file, not {format}; use --format numpy, or auto")
+        if kind == "arrays":
+            raise InputError(f"is an npy or npz file, not {format}; use --format numpy, or auto")
+        raise InputError(f"not {KINDS[formats()[format].kind]}" + ("" if kind == "json" else f" but {KINDS[kind]}"))
     data = read_document(path)
     return formats()[detect_format(data) if format == AUTO else format].read(data, options)

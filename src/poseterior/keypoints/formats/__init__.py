@@ -4,13 +4,15 @@ A format is a module that has
 
 * ``NAME``: what ``--format`` calls it;
 * ``ABOUT``: one line that says what it looks like;
+* ``EXAMPLE``: what such a file holds, in a few lines;
 * ``recognises(data) -> int``: how many marks of the format a parsed file bears, 0 where it is of another;
 * ``read(data, options) -> list[Detections]``: the people in it, as `poseterior.keypoints.detections.Detections`; wrong
   values raise an `InputError` that names the place.
 
 ``data`` is what JSON parses to. Two things a module may have besides:
 
-* ``KIND = "arrays"``: the format is not of JSON but of npy and npz files; ``data`` is an `ArrayFile` then;
+* ``KIND``: the format is not of JSON; of npy and npz files (``"arrays"``, ``data`` is an `ArrayFile` then), of XML
+  (``"xml"``, the root element) or of other text (``"text"``, a `TextFile`);
 * ``FRAME_SUFFIX`` and ``read_frames(frames, options)``: the files of a folder whose names end so are one clip, and are
   read together, as pairs of path and ``data`` in natural order.
 
@@ -26,11 +28,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from xml.etree.ElementTree import Element
 
 from ...files.checks import describe
 from ...files.errors import InputError
 from ..detections import Detections, Options
-from ..documents import UnknownContent
+from ..documents import TextFile, UnknownContent
 
 __all__ = ["AUTO", "Format", "detect_format", "format_names", "formats"]
 
@@ -47,6 +50,7 @@ class Format:
     recognises: Callable[[Any], int]
     read: Callable[[Any, Options], list[Detections]]
     kind: str = "json"
+    example: str = ""
     frame_suffix: str | None = None
     read_frames: Callable[[Iterable[tuple[str, Any]], Options], list[Detections]] | None = None
 
@@ -63,6 +67,7 @@ def formats() -> dict[str, Format]:
             module.recognises,
             module.read,
             getattr(module, "KIND", "json"),
+            getattr(module, "EXAMPLE", ""),
             getattr(module, "FRAME_SUFFIX", None),
             getattr(module, "read_frames", None),
         )
@@ -92,6 +97,10 @@ def detect_format(data: Any) -> str:
 
 
 def _unknown(data: Any) -> str:
+    if isinstance(data, TextFile):
+        return "is a text file of no keypoint format that we know; expected YOLO's labels, class cx cy w h x y v ..."
+    if isinstance(data, Element):
+        return f"is XML <{data.tag[:40]}>, of no keypoint format that we know; expected CVAT's <annotations>"
     found = describe(data)
     if isinstance(data, list) and data:
         found += f" that starts with {describe(data[0])}"

@@ -10,6 +10,11 @@ from . import coco_results
 
 NAME = "alphapose"
 ABOUT = "AlphaPose results: Halpe-26 (or 17, or 136) joints, image_id a file name, idx the track"
+EXAMPLE = (
+    '[{"image_id": "0.jpg", "category_id": 1, "keypoints": ['
+    + ", ".join(f"{320 + i}.5, {90 + 10 * i}.0, 0.9" for i in range(26))
+    + '], "score": 2.9, "box": [240.0, 70.0, 160.0, 360.0], "idx": [0.0]}]'
+)
 
 #: Halpe's body, and its full body.
 _JOINTS = (26, 136)

@@ -22,6 +22,12 @@ from ..joint_names import (
 
 NAME = "coco-annotations"
 ABOUT = "COCO ground truth: {images, annotations, categories}; names, sizes are used"
+EXAMPLE = (
+    '{"images": [{"id": 1, "file_name": "000001.jpg", "width": 640, "height": 480}], "annotations": [{"id": 1, '
+    '"image_id": 1, "category_id": 1, "num_keypoints": 17, "keypoints": ['
+    + ", ".join(f"{320 + i}, {90 + 20 * i}, 2" for i in range(17))
+    + ']}], "categories": [{"id": 1, "name": "person"}]}'
+)
 
 #: Confidence that stands for COCO's v: not labelled, labelled but hidden from view, labelled and seen.
 VISIBILITY_CONFIDENCE = (0.0, 0.5, 1.0)

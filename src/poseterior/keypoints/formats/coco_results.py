@@ -12,6 +12,11 @@ from ..joint_names import skeleton_remedy, unnamed_layout
 
 NAME = "coco-results"
 ABOUT = "COCO keypoint results: a list of {image_id, keypoints: 17 x (x, y, score), score}"
+EXAMPLE = (
+    '[{"image_id": 397133, "category_id": 1, "keypoints": ['
+    + ", ".join(f"{320 + i}.5, {90 + 20 * i}.0, 0.9" for i in range(17))
+    + '], "score": 0.93}]'
+)
 
 _NEEDED, _USUAL = ("image_id", "keypoints"), ("category_id", "score")
 

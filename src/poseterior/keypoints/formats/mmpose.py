@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
-from ...geometry.skeletons import Skeleton
-from ..detections import Detections, Options, Person, points
+from ...files.long_json import LongList, load_json
+from ..detections import Detections, FrameNumbers, Options, Person, points
 from ..documents import first_entry, innermost
 from ..joint_names import (
     candidates,
@@ -22,72 +24,182 @@ from ..joint_names import (
 )
 
 NAME = "mmpose"
-ABOUT = "MMPose inferencer: frames of {keypoints, keypoint_scores}, with or without meta_info"
+ABOUT = "MMPose 0.x and 1.x: frames of {keypoints, keypoint_scores}, with or without meta_info; dumps of its results"
+EXAMPLE = (
+    '{"meta_info": {}, "instance_info": [{"frame_id": 0, "instances": [{"keypoints": '
+    f'{[[320.5 + i, 90.0 + 20 * i] for i in range(17)]}, "keypoint_scores": {[0.9] * 17}, '
+    '"bbox": [[240.0, 70.0, 400.0, 430.0]], "bbox_score": 0.98}]}]}'
+)
+
+
+class _Instance(msgspec.Struct):
+    """A person of a long file, the numbers as they stand there."""
+
+    keypoints: msgspec.Raw
+    keypoint_scores: msgspec.Raw
+    track_id: Any = None
+
+
+class _Frame(msgspec.Struct):
+    """A frame of a long file."""
+
+    instances: list[_Instance]
+    frame_id: Any = None
+
+
+#: Where an object has its people, or those of each frame.
+_LISTS = ("instances", "predictions", "pose_results")
 
 
 def recognises(data: Any) -> int:
     """Its own object of frames, or lists of people who have keypoints and scores apart; also frames of nobody."""
     if isinstance(data, dict):
-        return 1 + ("meta_info" in data) if "instance_info" in data else 0
+        if "instance_info" in data:
+            return 1 + ("meta_info" in data)
+        return 3 if "pred_instances" in data else _nested(data)
     entry = first_entry(data)
     if entry is None:
         return int(isinstance(data, list) and all(isinstance(frame, list) for frame in data))
     if isinstance(entry, dict) and "instances" in entry:
         return 1 + ("frame_id" in entry)
+    if isinstance(entry, dict) and ("pred_instances" in entry or {"preds", "image_paths"} <= set(entry)):
+        return 3
+    if isinstance(entry, dict) and "keypoints" not in entry:
+        return _nested(entry)
     person = innermost(entry)
     if not isinstance(person, dict) or "keypoints" not in person:
         return 0
     return 1 + ("keypoint_scores" in person) if isinstance(entry, list) or "keypoint_scores" in person else 0
 
 
+def _nested(frame: dict[str, Any]) -> int:
+    person = next((innermost(frame[field]) for field in _LISTS[1:] if field in frame), None)
+    return 1 + ("keypoint_scores" in person) if isinstance(person, dict) and "keypoints" in person else 0
+
+
 def read(data: Any, options: Options) -> list[Detections]:
     """Frames of instances ``{keypoints: [[x, y], …], keypoint_scores: […]}``.
 
     Accepts a list of instances (one image), a list of such lists (a video), and
-    ``{"meta_info": …, "instance_info": [{"frame_id": …, "instances": […]}, …]}``. Joint names come from
-    ``meta_info`` where it is there, else 17 joints are COCO's and 26 Halpe's.
+    ``{"meta_info": …, "instance_info": [{"frame_id": …, "instances": […]}, …]}``; of 0.x, where the score is the third
+    number of each keypoint, lists of ``{bbox, keypoints}`` and the test results ``{preds, boxes, image_paths}``; of 1.x
+    also ``{"predictions": […]}`` and samples with ``pred_instances``. Joint names come from ``meta_info`` where it is
+    there, else 17 joints are COCO's and 26 Halpe's.
     """
-    named = None
-    if isinstance(data, dict):
-        named = _names(data.get("meta_info"), options)
-        data = as_object(data, "file", "instance_info")["instance_info"]
-    frames = as_list(data, "file")
-    if frames and all(isinstance(entry, dict) and "keypoints" in entry for entry in frames):
-        frames = [frames]
+    named = _names(data.get("meta_info"), options) if isinstance(data, dict) else None
     layout = unnamed_layout(options.skeleton)
     groups: dict[int, list[Person]] = {}
-    for i, frame in enumerate(frames):
-        index, instances = i, frame
-        if isinstance(frame, dict):
-            index = as_index(frame.get("frame_id"), i)
-            instances = as_object(frame, f"frame {i}", "instances")["instances"]
-        for j, instance in enumerate(as_list(instances, f"frame {index}")):
-            what = f"frame {index}, person {j}"
-            xy, confidence = _instance(instance, what)
-            counts = [len(named)] if named is not None else list(layout)
-            if len(xy) not in counts:
-                expected = " or ".join(map(str, counts))
-                others = " or ".join(candidates(len(xy)))
-                unset = "; name other joint orders with --skeleton" + (f": {others}" if others else "")
-                remedy = "" if named else skeleton_remedy(options.skeleton, unset)
-                raise InputError(f"{what}.keypoints: {len(xy)} joints; expected {expected}{remedy}")
-            person = as_index(as_object(instance, what).get("track_id"), j)
-            groups.setdefault(len(xy), []).append(Person(index, person, xy, confidence))
+    used = {len(named): len(named)} if named is not None else {count: len(order) for count, order in layout.items()}
+    for index, j, instance, what in _people(data):
+        joints, instance = _cut(instance, used) if isinstance(instance, _Instance) else (None, instance)
+        rows = _rows(instance, what)
+        joints = joints or len(rows)
+        if joints not in used:
+            expected = " or ".join(map(str, used))
+            others = " or ".join(candidates(joints))
+            unset = "; name other joint orders with --skeleton" + (f": {others}" if others else "")
+            remedy = "" if named else skeleton_remedy(options.skeleton, unset)
+            raise InputError(f"{what}.keypoints: {joints} joints; expected {expected}{remedy}")
+        person = as_index(instance.get("track_id"), j)
+        groups.setdefault(joints, []).append(Person(index, person, *_instance(instance, rows, used[joints], what)))
     if named is not None:
         return [_named(people, named, options) for people in groups.values()]
-    return [_unnamed(people, layout[joints], options) for joints, people in groups.items()]
+    return [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]
 
 
-def _instance(instance: Any, what: str) -> tuple[Array, Array]:
-    instance = as_object(instance, what, "keypoints")
+def _cut(instance: _Instance, used: Mapping[int, int]) -> tuple[int | None, dict[str, Any]]:
+    """Number of joints, and the instance with those that are used; None, and all, where the numbers are not plain."""
+    found: dict[str, Any] = {
+        "track_id": instance.track_id,
+        "keypoint_scores": load_json(bytes(instance.keypoint_scores)),
+    }
+    text = bytes(instance.keypoints)
+    joints = text.count(b"[") - 1
+    plain = joints in used and b'"' not in text and text.count(b",") in (2 * joints - 1, 3 * joints - 1)
+    if not plain or len(found["keypoint_scores"] or ()) != joints:
+        return None, {**found, "keypoints": load_json(text)}
+    end = 0
+    for _ in range(used[joints]):
+        end = text.index(b"]", end) + 1
+    rows = load_json(text[:end] + b"]")
+    return joints, {**found, "keypoints": rows, "keypoint_scores": found["keypoint_scores"][: len(rows)]}
+
+
+def _people(data: Any) -> Iterator[tuple[int, int, Any, str]]:
+    """Frame, place in the frame, the instance, and its name for messages, of everybody."""
+    listed = data.get("instance_info", data.get("predictions", [data])) if isinstance(data, dict) else data
+    frames = as_list(listed, "file")
+    if any(frames) and all(not entry or (isinstance(entry, dict) and "keypoints" in entry) for entry in frames):
+        frames = [frames]
+    images = FrameNumbers()
+    for i, frame in enumerate(frames.typed(_Frame) if isinstance(frames, LongList) else frames):
+        if isinstance(frame, _Frame):
+            index = as_index(frame.frame_id, i)
+            for j, instance in enumerate(frame.instances):
+                yield index, j, instance, f"frame {index}, person {j}"
+            continue
+        if isinstance(frame, dict) and "preds" in frame:
+            yield from _test_results(frame, f"batch {i}", images)
+            continue
+        index = as_index(frame.get("frame_id"), i) if isinstance(frame, dict) else i
+        for j, instance in enumerate(_instances(frame, f"frame {index}") if frame else ()):
+            if instance:
+                what = f"frame {index}, person {j}"
+                yield index, j, as_object(instance, what, "keypoints"), what
+
+
+def _instances(frame: Any, what: str) -> list[Any]:
+    """The people of a frame, whichever way it nests them."""
+    if isinstance(frame, dict):
+        if "pred_instances" in frame:
+            return _unstacked(frame["pred_instances"], f"{what}.pred_instances")
+        field = next((field for field in _LISTS if field in frame), _LISTS[0])
+        frame = as_object(frame, what, field)[field]
+    people = as_list([] if frame is None else frame, what)
+    return people[0] if len(people) == 1 and isinstance(people[0], list) else people
+
+
+def _unstacked(value: Any, what: str) -> list[dict[str, Any]]:
+    """People of arrays (people, joints, 2) and (people, joints)."""
+    stacked = as_object(value, what, "keypoints")
+    keypoints = as_list(stacked["keypoints"], f"{what}.keypoints")
+    scores = as_list(stacked.get("keypoint_scores") or [None] * len(keypoints), f"{what}.keypoint_scores")
+    if len(scores) != len(keypoints):
+        raise InputError(f"{what}.keypoint_scores: {len(scores)} people; keypoints has {len(keypoints)}")
+    return [{"keypoints": k, "keypoint_scores": s} for k, s in zip(keypoints, scores, strict=True)]
+
+
+def _test_results(
+    batch: dict[str, Any], what: str, images: FrameNumbers
+) -> Iterator[tuple[int, int, dict[str, Any], str]]:
+    """What tests of 0.x write: people of a batch, each with the path of its image."""
+    preds = as_list(batch["preds"], f"{what}.preds")
+    paths = as_list(batch.get("image_paths"), f"{what}.image_paths")
+    if len(paths) not in (1, len(preds)):
+        raise InputError(f"{what}.image_paths: {len(paths)} paths; preds has {len(preds)} people")
+    for i, keypoints in enumerate(preds):
+        path = paths[i % len(paths)]
+        frame, person = images.place(path, f"{what}.image_paths")
+        yield frame, person, {"keypoints": keypoints}, f"{what}.preds[{i}]"
+
+
+def _rows(instance: dict[str, Any], what: str) -> list[Any]:
     rows = as_list(instance["keypoints"], f"{what}.keypoints")
-    if rows and isinstance(rows[0], list) and len(rows[0]) == 3 and "keypoint_scores" in instance:
+    if rows and isinstance(rows[0], list) and len(rows[0]) == 3 and instance.get("keypoint_scores") is not None:
         raise InputError(f"{what}.keypoints: has three coordinates per joint; lifting needs 2D keypoints in pixels")
-    xy, confidence = points(rows, f"{what}.keypoints")
+    return rows
+
+
+def _instance(instance: dict[str, Any], rows: list[Any], used: int, what: str) -> tuple[Array, Array]:
+    """xy (joints, 2) and confidence (joints,) of the first ``used`` joints."""
+    if rows and isinstance(rows[0], list) and len(rows[0]) > 3:  # of bottom-up models: a tag after the score
+        rows = [row[:3] if isinstance(row, list) else row for row in rows]
+    xy, confidence = points(rows[:used], f"{what}.keypoints")
     if instance.get("keypoint_scores") is not None:
-        confidence = numbers(instance["keypoint_scores"], f"{what}.keypoint_scores")
-        if len(confidence) != len(xy):
-            raise InputError(f"{what}.keypoint_scores: {len(confidence)} scores for {len(xy)} joints")
+        scores = as_list(instance["keypoint_scores"], f"{what}.keypoint_scores")
+        if len(scores) != len(rows):
+            raise InputError(f"{what}.keypoint_scores: {len(scores)} scores for {len(rows)} joints")
+        confidence = numbers(scores[:used], f"{what}.keypoint_scores")
     return xy, confidence
 
 
@@ -105,13 +217,6 @@ def _names(meta: Any, options: Options) -> list[str | None] | None:
         raise InputError(f"meta_info.keypoint_id2name: no joint that we know among {describe(table)}")
     say_names(options.file, [table], options.skeleton)
     return found
-
-
-def _unnamed(people: list[Person], skeleton: Skeleton, options: Options) -> Detections:
-    joints = len(skeleton)
-    for person in people:
-        person.xy, person.confidence = person.xy[:joints], person.confidence[:joints]
-    return Detections.from_people(people, skeleton, options)
 
 
 def _named(people: list[Person], named: list[str | None], options: Options) -> Detections:
