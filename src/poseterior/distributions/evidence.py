@@ -138,7 +138,9 @@ def _missing_information(
     return torch.linalg.cholesky(torch.linalg.inv(0.5 * (noise + noise.mT)))
 
 
-def _seen(pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness: float, nonroot: tuple[int, ...]) -> _Seen:
+def _seen(
+    pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness: float, nonroot: tuple[int, ...]
+) -> _Seen:
     intrinsics, knowledge = camera_of(keypoints)
     intrinsics = intrinsics.double()
     visible, covariance = keypoints.visible, keypoints.covariance.double()
