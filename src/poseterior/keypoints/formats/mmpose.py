@@ -9,7 +9,7 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
-from ..detections import Detections, Options, Person, points
+from ..detections import Detections, Options, Person, is_nobody, points, track
 from ..documents import first_entry, innermost
 from ..joint_names import (
     candidates,
@@ -52,17 +52,21 @@ def read(data: Any, options: Options) -> list[Detections]:
         named = _names(data.get("meta_info"), options)
         data = as_object(data, "file", "instance_info")["instance_info"]
     frames = as_list(data, "file")
-    if frames and all(isinstance(entry, dict) and "keypoints" in entry for entry in frames):
+    if any(frames) and all(isinstance(entry, dict) and (is_nobody(entry) or "keypoints" in entry) for entry in frames):
         frames = [frames]
     layout = unnamed_layout(options.skeleton)
     groups: dict[int, list[Person]] = {}
     for i, frame in enumerate(frames):
         index, instances = i, frame
+        if is_nobody(frame):
+            continue
         if isinstance(frame, dict):
             index = as_index(frame.get("frame_id"), i)
             instances = as_object(frame, f"frame {i}", "instances")["instances"]
         for j, instance in enumerate(as_list(instances, f"frame {index}")):
             what = f"frame {index}, person {j}"
+            if is_nobody(instance):
+                continue
             xy, confidence = _instance(instance, what)
             counts = [len(named)] if named is not None else list(layout)
             if len(xy) not in counts:
@@ -71,8 +75,8 @@ def read(data: Any, options: Options) -> list[Detections]:
                 unset = "; name other joint orders with --skeleton" + (f": {others}" if others else "")
                 remedy = "" if named else skeleton_remedy(options.skeleton, unset)
                 raise InputError(f"{what}.keypoints: {len(xy)} joints; expected {expected}{remedy}")
-            person = as_index(as_object(instance, what).get("track_id"), j)
-            groups.setdefault(len(xy), []).append(Person(index, person, xy, confidence))
+            person, tracked = track(as_object(instance, what).get("track_id"), j)
+            groups.setdefault(len(xy), []).append(Person(index, person, xy, confidence, tracked=tracked))
     if named is not None:
         return [_named(people, named, options) for people in groups.values()]
     return [_unnamed(people, layout[joints], options) for joints, people in groups.items()]

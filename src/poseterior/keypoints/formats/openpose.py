@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...files.checks import as_index, as_list, as_object
+from ...files.checks import as_list, as_object
 from ...geometry.skeletons import Skeleton, get_skeleton
-from ..detections import Detections, Options, Person, triples
+from ..detections import Detections, Options, Person, is_nobody, track, triples
 from ..documents import first_entry
 from ..joint_names import skeleton_remedy, temporary_skeleton
 
@@ -50,15 +50,21 @@ def read_frames(frames: Iterable[tuple[str, Any]], options: Options) -> list[Det
     groups: dict[int, list[Person]] = {}
     for frame, (source, content) in enumerate(frames):
         prefix = "" if source == options.file else f"{source}: "
+        if is_nobody(content):
+            continue
         people = as_list(as_object(content, f"{prefix}file", "people")["people"], f"{prefix}people")
         for i, entry in enumerate(people):
             what = f"{prefix}person {i}"
+            if is_nobody(entry):
+                continue
             entry = as_object(entry, what, "pose_keypoints_2d")
             if entry["pose_keypoints_2d"] == []:  # hands or a face alone
                 continue
             xy, confidence = triples(entry["pose_keypoints_2d"], f"{what}.pose_keypoints_2d", tuple(layout), remedy)
-            person = as_index(entry.get("person_id"), i)
-            groups.setdefault(len(xy), []).append(Person(frame, person, xy, confidence, source=source))
+            person, tracked = track(entry.get("person_id"), i)
+            groups.setdefault(len(xy), []).append(
+                Person(frame, person, xy, confidence, source=source, tracked=tracked)
+            )
     found = [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]
     for detections in found:
         if detections.skeleton.name == "file":
