@@ -94,7 +94,7 @@ def series_of(names: Sequence[str]) -> list[Series]:
         columns = range(1, len(parts[members[0]]), 2)
         splits = [_split(parts, members, column) for column in columns]
         fewest = min(len(split) for split in splits)
-        column, split = next((c, s) for c, s in zip(reversed(columns), reversed(splits), strict=True) if len(s) == fewest)
+        column, split = [pair for pair in zip(columns, splits, strict=True) if len(pair[1]) == fewest][-1]
         for group in split.values():
             ordered = sorted(group, key=lambda i: int(parts[i][column]))
             numbers = tuple(int(parts[i][column]) for i in ordered)

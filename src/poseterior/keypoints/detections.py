@@ -17,7 +17,19 @@ from ..geometry.skeletons import Skeleton, body_of
 from .frame_numbers import Frame, FrameNumbers
 from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
 
-__all__ = ["LARGEST_PICTURE", "Detections", "FrameNumbers", "Options", "Person", "is_nobody", "join", "points", "size_pair", "track", "triples"]
+__all__ = [
+    "LARGEST_PICTURE",
+    "Detections",
+    "FrameNumbers",
+    "Options",
+    "Person",
+    "is_nobody",
+    "join",
+    "points",
+    "size_pair",
+    "track",
+    "triples",
+]
 
 
 #: Width and height of a picture, px: what coordinates may reach.
@@ -165,7 +177,8 @@ def _joined(parts: Sequence[Detections]) -> Detections:
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
-    arrays = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS if getattr(first, name) is not None}
+    known = [name for name in _ARRAYS if getattr(first, name) is not None]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in known}
     rates = [part.fps for part in parts if part.fps is not None]
     return dataclasses.replace(
         first,

@@ -38,7 +38,8 @@ class FileClip:
 def file_clips(files: Sequence[Path]) -> list[FileClip]:
     """The clips that some files of one folder may be, by their names; a file belongs to one at most.
 
-    Names that photographs in the folder have (``IMG_0001.json`` beside ``IMG_0001.jpg``) stay apart, but for OpenPose's.
+    Files with the names of photographs in the folder (``IMG_0001.json`` beside ``IMG_0001.jpg``) stay apart, but for
+    OpenPose's.
     """
     suffixes = {known.frame_suffix: known.name for known in formats().values() if known.frame_suffix}
     photos = {path.stem for path in files[0].parent.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES}

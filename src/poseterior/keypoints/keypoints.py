@@ -401,7 +401,9 @@ class Keypoints2D:
         flat = [part.flatten() for part in parts]
         ids = tuple(chain.from_iterable(part.ids for part in flat))
         rates = {file: rate for part in flat for file, rate in part.rates.items()}
-        return flat[0]._replace(ids=ids, rates=rates, **{n: torch.cat([getattr(part, n) for part in flat]) for n in _PER_POSE})
+        return flat[0]._replace(
+            ids=ids, rates=rates, **{n: torch.cat([getattr(part, n) for part in flat]) for n in _PER_POSE}
+        )
 
     # -- skeletons -------------------------------------------------------------------------------------
 

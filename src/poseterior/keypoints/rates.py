@@ -32,7 +32,7 @@ def rate_of(value: Any) -> float | None:
 
 
 def stated_rate(data: Any) -> float | None:
-    """The frames per second in a parsed JSON document: beside the frames, in what is said about them, or in the first."""
+    """Frames per second in a parsed JSON document: beside the frames, in what it says about them, or in the first."""
     entry = first_entry(data) if isinstance(data, list) else data
     if not isinstance(entry, dict):
         return None

@@ -67,7 +67,8 @@ def read_keypoints(
 
     Raises:
         InputError: (a ValueError) a file is missing, empty, truncated, of no known format, or holds wrong
-            values; nobody is in any file, or not the person asked for. The message names the file, the place and the remedy.
+            values; nobody is in any file, or not the person asked for. The message names the file, the place and the
+            remedy.
     """
     listed: list[str | os.PathLike[str]]
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -138,7 +139,9 @@ def _read_paths(paths: list[Path], format: str, options: Options) -> list[Detect
 
 
 def _read_folder(folder: Path, format: str, options: Options) -> list[Detections]:
-    files = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    files = [
+        p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".") and p.is_file()
+    ]
     if not files:
         raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(_SUFFIXES)}")
     return _read_files(sorted(files, key=lambda path: natural_key(path.name)), format, options, skip=True)
@@ -184,8 +187,8 @@ def _read_clip(clip: FileClip, files: list[Path], format: str, options: Options,
     known = formats().get(clip.format or "")
     if known is not None and known.read_frames is not None:
         with naming(str(clip.folder)):
-            read = known.read_frames(((str(path), _frame(path)) for path in files), options)
-        return [_numbered(part, [clip.numbers[i.frame] for i in part.ids]) for part in read]
+            whole = known.read_frames(((str(path), _frame(path)) for path in files), options)
+        return [_numbered(part, [clip.numbers[i.frame] for i in part.ids]) for part in whole]
     parts: list[Detections] = []
     frames: list[list[int]] = []
     for path, number in zip(files, clip.numbers, strict=True):

@@ -10,10 +10,11 @@ one and a half times a person's size a track ends.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,8 +25,6 @@ from ..files.numbered import is_sequence, usual_step
 from .keypoints import Keypoints2D, PoseId, person_size
 
 __all__ = ["assign", "clip_summary", "linked", "moves_on", "of_person"]
-
-_LOG = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -59,7 +58,7 @@ def assign(cost: Float[Array, "rows columns"]) -> list[tuple[int, int]]:
 
 
 def _augmented(cost: Array) -> list[tuple[int, int]]:
-    """Rows are added one by one, each along the cheapest path of reassignments. Index 0 stands for no row, no column."""
+    """Rows are added in turn, each along the cheapest path of reassignments. Index 0 stands for no row, no column."""
     rows, columns = cost.shape
     row_price, column_price = np.zeros(rows + 1), np.zeros(columns + 1)
     row_of, before = np.zeros(columns + 1, int), np.zeros(columns + 1, int)
@@ -100,8 +99,8 @@ class _People:
     seen: NDArray[np.bool_]
     size: Array
 
-    def __getitem__(self, rows: object) -> _People:
-        return _People(self.xy[rows], self.variance[rows], self.seen[rows], self.size[rows])  # type: ignore[index]
+    def __getitem__(self, rows: Any) -> _People:
+        return _People(self.xy[rows], self.variance[rows], self.seen[rows], self.size[rows])
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -254,7 +253,7 @@ def moves_on(keypoints: Keypoints2D) -> bool:
     shown: dict[int, set[int]] = {}
     for frame, number in zip(frames[order].tolist(), numbers.tolist(), strict=True):
         shown.setdefault(frame, set()).add(number)
-    steps = list(zip(list(shown.values()), list(shown.values())[1:], strict=False))
+    steps = list(pairwise(shown.values()))
     return bool(steps) and 2 * sum(bool(a & b) for a, b in steps) >= len(steps)
 
 

@@ -44,7 +44,5 @@ def read(data: Any, options: Options) -> list[Detections]:
         frame, person = frames.place(entry["image_id"], what)
         person, tracked = track(entry.get("track_id", entry.get("idx")), person)
         joints = len(skeleton)
-        groups.setdefault(skeleton, []).append(
-            Person(frame, person, xy[:joints], confidence[:joints], tracked=tracked)
-        )
+        groups.setdefault(skeleton, []).append(Person(frame, person, xy[:joints], confidence[:joints], tracked=tracked))
     return [Detections.from_people(people, skeleton, options) for skeleton, people in groups.items()]

@@ -62,9 +62,7 @@ def read_frames(frames: Iterable[tuple[str, Any]], options: Options) -> list[Det
                 continue
             xy, confidence = triples(entry["pose_keypoints_2d"], f"{what}.pose_keypoints_2d", tuple(layout), remedy)
             person, tracked = track(entry.get("person_id"), i)
-            groups.setdefault(len(xy), []).append(
-                Person(frame, person, xy, confidence, source=source, tracked=tracked)
-            )
+            groups.setdefault(len(xy), []).append(Person(frame, person, xy, confidence, source=source, tracked=tracked))
     found = [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]
     for detections in found:
         if detections.skeleton.name == "file":
