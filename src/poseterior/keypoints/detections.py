@@ -196,8 +196,8 @@ def _settled(frame: int) -> int:
 
 
 def is_nobody(entry: Any) -> bool:
-    """Whether an entry stands for a person, or a frame of people, that is not there: null, or an empty object."""
-    return entry is None or entry == {}
+    """Whether an entry stands for a person, or a frame of people, that is not there: null, or empty."""
+    return entry is None or entry == {} or entry == []
 
 
 def track(value: Any, place: int) -> tuple[int, bool]:

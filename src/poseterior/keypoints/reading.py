@@ -176,7 +176,7 @@ def _read_files(files: list[Path], format: str, options: Options, skip: bool) ->
             unknown.append(error)
     if len(unknown) == len(files):
         raise InputError(f"{files[0].parent}: no keypoint file in this folder; the first: {unknown[0]}")
-    for skipped in unknown if not any(clip.sure for clip in clips) else []:
+    for skipped in unknown:
         _LOG.warning("skipped %s", skipped)
     return [part for i in sorted(found) for part in found[i]]
 
@@ -215,7 +215,7 @@ def _read_frame(path: Path, format: str, options: Options) -> list[Detections] |
     try:
         with naming(str(path)):
             data = read_document(path)
-            if is_nobody(data) or data == []:
+            if is_nobody(data):
                 return []
             return _read_data(data, path, format, options)
     except UnknownContent:

@@ -183,19 +183,20 @@ def gap_line(clips: Sequence[Sequence[int] | NDArray[np.int64]], fps: float, max
     >>> gap_line([[0, 1, 4, 90, 91]], 30.0)
     '2 gaps in time: 1 bridged (frames 2 to 3), 1 longer than 0.5 s splits the clip (frames 5 to 89)'
     """
-    bridged: list[tuple[int, int]] = []
-    split: list[tuple[int, int]] = []
+    # Everybody leaves a frame that was not read: one gap.
+    bridged: dict[tuple[int, int], None] = {}
+    split: dict[tuple[int, int], None] = {}
     for frames in clips:
         numbers = np.asarray(frames, np.int64)
         unit, most = _unit_and_most(numbers, fps, max_gap)
         usual = max(unit, usual_step(numbers.tolist()))
         for row in np.flatnonzero(np.diff(numbers) > usual).tolist():
             missing = (int(numbers[row]) + 1, int(numbers[row + 1]) - 1)
-            (split if numbers[row + 1] - numbers[row] > most else bridged).append(missing)
+            (split if numbers[row + 1] - numbers[row] > most else bridged)[missing] = None
     total = len(bridged) + len(split)
     if not total:
         return None
-    parts = [f"{len(bridged)} bridged ({_listed(bridged)})"] if bridged else []
+    parts = [f"{len(bridged)} bridged ({_listed(list(bridged))})"] if bridged else []
     if split:
         parts.append(
             f"{len(split)} longer than {max_gap:g} s split{'s' * (len(split) == 1)} the clip ({_listed(split)})"

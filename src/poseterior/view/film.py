@@ -396,7 +396,7 @@ def _in_real_time(known: set[int], fps: float, max_gap: float) -> tuple[list[int
     unit = usual if usual > max(max_gap * fps, 1.0) else 1
     rate = float(np.clip(fps / unit, 1.0, 240.0))
     frames: list[int] = []
-    for start, end in zip(numbers.tolist(), [*numbers[1:].tolist(), numbers[-1] + 1], strict=True):
+    for start, end in zip(numbers.tolist(), [*numbers[1:].tolist(), int(numbers[-1]) + unit], strict=True):
         away = (end - start) // unit
         frames += range(start, start + unit * (away if away <= _LONGEST_AWAY * rate else round(rate)), unit)
     return frames, rate
