@@ -20,7 +20,7 @@ BODY = np.array(
 
 
 def person(frame: object, shift: float, **more: object) -> dict:
-    keypoints = np.concatenate([BODY + [shift, 0], np.full((17, 1), 0.9)], 1).reshape(-1).tolist()
+    keypoints = np.concatenate([np.add(BODY, [shift, 0]), np.full((17, 1), 0.9)], 1).reshape(-1).tolist()
     return {"image_id": frame, "category_id": 1, "keypoints": keypoints, "score": 1.0, **more}
 
 

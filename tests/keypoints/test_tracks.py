@@ -118,7 +118,7 @@ def test_who_returns_late_is_somebody_else():
 def test_a_jump_ends_a_track():
     path = straight((200, 300), (1, 0), 40)
     path[20:] += [400, 0]
-    keypoints, truth = scene({0: path})
+    keypoints, _ = scene({0: path})
     (found,) = linked([keypoints], [None])
     assert [identity.person for identity in found.ids] == [0] * 20 + [1] * 20
 
@@ -213,7 +213,7 @@ def test_rows_come_in_order_of_the_frames():
 def openpose(*offsets: float) -> dict:
     people = []
     for offset in offsets:
-        points = np.concatenate([BODY + [300 + offset, 300], np.full((17, 1), 0.9)], 1)
+        points = np.concatenate([np.add(BODY, [300 + offset, 300]), np.full((17, 1), 0.9)], 1)
         order = [*range(17), 0]  # 18 joints
         people.append({"person_id": [-1], "pose_keypoints_2d": points[order].reshape(-1).tolist()})
     return {"people": people}

@@ -258,7 +258,7 @@ class PoseStore:
         rate = np.array([table["fps"][i] for i in order], dtype=np.float64)
         clip, frame = self._places({name: i for i, name in enumerate(names)})
         # Rows as they stand in time, whatever their order in the files, and whatever other tools left out of them.
-        ordered = np.lexsort([frame, clip])
+        ordered = np.lexsort((frame, clip))
         ordered = ordered[clip[ordered] >= 0]
         starts = np.searchsorted(clip[ordered], np.arange(len(names) + 1))
         runs = [ordered[start:end] for start, end in pairwise(starts)]

@@ -199,7 +199,7 @@ def gap_line(clips: Sequence[Sequence[int] | NDArray[np.int64]], fps: float, max
     parts = [f"{len(bridged)} bridged ({_listed(list(bridged))})"] if bridged else []
     if split:
         parts.append(
-            f"{len(split)} longer than {max_gap:g} s split{'s' * (len(split) == 1)} the clip ({_listed(split)})"
+            f"{len(split)} longer than {max_gap:g} s split{'s' * (len(split) == 1)} the clip ({_listed(list(split))})"
         )
     return f"{total} gap{'s' * (total > 1)} in time: {', '.join(parts)}"
 

@@ -18,7 +18,7 @@ JOINTS = list(get_skeleton("coco17").joints)
 
 
 def triples(shift: float = 0.0, joints: int = 17) -> list[float]:
-    points = np.resize(BODY, (joints, 2)) + [shift, 0]
+    points = np.add(np.resize(BODY, (joints, 2)), [shift, 0])
     return np.concatenate([points, np.full((joints, 1), 0.9)], 1).reshape(-1).tolist()
 
 
@@ -27,11 +27,11 @@ def openpose(*shifts: float) -> dict:
 
 
 def mmpose(*shifts: float) -> list:
-    return [{"keypoints": (BODY + [s, 0]).tolist(), "keypoint_scores": [0.9] * 17} for s in shifts]
+    return [{"keypoints": np.add(BODY, [s, 0]).tolist(), "keypoint_scores": [0.9] * 17} for s in shifts]
 
 
 def plain(shift: float = 0.0, **more: object) -> dict:
-    return {"joints": JOINTS, "keypoints": (BODY + [shift, 0]).tolist(), **more}
+    return {"joints": JOINTS, "keypoints": np.add(BODY, [shift, 0]).tolist(), **more}
 
 
 def coco(image: object, shift: float = 0.0, **more: object) -> dict:
@@ -78,7 +78,7 @@ def test_annotations_are_in_order_of_their_frames(tmp_path):
 
 
 def _labels(shift: float) -> list[float]:
-    return np.concatenate([BODY + [shift, 0], np.full((17, 1), 2)], 1).reshape(-1).tolist()
+    return np.concatenate([np.add(BODY, [shift, 0]), np.full((17, 1), 2)], 1).reshape(-1).tolist()
 
 
 def test_tracks_of_annotations(tmp_path):
@@ -109,7 +109,7 @@ def test_a_file_per_frame_is_one_clip(tmp_path, name, content):
 
 def test_arrays_of_a_frame_each_are_one_clip(tmp_path):
     for frame in range(4):
-        np.save(tmp_path / f"f{frame:03d}.npy", BODY + [frame, 0])
+        np.save(tmp_path / f"f{frame:03d}.npy", np.add(BODY, [frame, 0]))
     assert ids_of(tmp_path, skeleton="coco17") == [(str(tmp_path), frame, 0) for frame in range(4)]
 
 
@@ -205,7 +205,7 @@ def test_a_broken_frame_is_named(tmp_path):
         ([openpose(0), {}, openpose(2)], [0, 2]),
         ([coco(0), {}, coco(2, 2)], [0, 2]),
         ([mmpose(0), {}, mmpose(2), [{}]], [0, 2]),
-        ({"meta_info": {}, "instance_info": [{"frame_id": 1, "instances": [{}]}, {"frame_id": 2, "instances": mmpose(0)}]}, [2]),
+        ({"instance_info": [{"frame_id": 1, "instances": [{}]}, {"frame_id": 2, "instances": mmpose(0)}]}, [2]),
         ([plain(0), {}, plain(2)], [0, 2]),
         ([None, plain(0)], [1]),
     ],
@@ -230,7 +230,10 @@ def test_a_file_of_nobody_is_a_frame_without_people(tmp_path, name, nobody):
     [
         (plain(fps=25), 25.0),
         ([plain(0, fps=50.0), plain(1)], 50.0),
-        ({"meta_info": {"fps": "30000/1001"}, "instance_info": [{"frame_id": 0, "instances": mmpose(0)}]}, 30000 / 1001),
+        (
+            {"meta_info": {"fps": "30000/1001"}, "instance_info": [{"frame_id": 0, "instances": mmpose(0)}]},
+            30000 / 1001,
+        ),
         (plain(fps="fast"), None),
         (plain(fps=-1), None),
         (plain(fps=True), None),
