@@ -217,3 +217,43 @@ def test_a_newer_format_is_refused(store):
     pq.write_table(table.replace_schema_metadata(metadata), store.files[0])
     with pytest.raises(InputError, match="format 'poseterior-pose-store/9'; this version of poseterior reads"):
         PoseStore(store.path)
+
+
+# -- stores that other programs wrote again ------------------------------------------------------------------
+
+
+def rewritten(store, tmp_path, change) -> PoseStore:
+    """The store's table after ``change``, which takes and returns a pyarrow table, in a folder of its own."""
+    table = change(pa.concat_tables([pq.read_table(file) for file in store.files]))
+    (tmp_path / "again").mkdir()
+    pq.write_table(table, tmp_path / "again" / "part.parquet")
+    return PoseStore(tmp_path / "again")
+
+
+def test_rows_in_any_order_are_read_in_order_of_the_frames(store, tmp_path):
+    shuffled = rewritten(store, tmp_path, lambda t: t.take(np.random.default_rng(0).permutation(len(t))))
+    for fps in (None, 60):
+        mocap, expected = shuffled.load(fps), store.load(fps)
+        for number, name in enumerate(mocap.clip_names):
+            rows, other = mocap.clip == number, expected.clip == expected.clip_names.index(name)
+            np.testing.assert_array_equal(mocap.frame[rows], expected.frame[other])
+            np.testing.assert_array_equal(mocap.positions[rows], expected.positions[other])
+            np.testing.assert_array_equal(mocap.rotations[rows], expected.rotations[other])
+        assert (np.diff(mocap.clip) >= 0).all()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_store_thinned_elsewhere_has_the_rate_of_its_rows(store, tmp_path, first):
+    """Every fourth frame of 120 a second, whatever the first: 30 a second, and every third of these 10."""
+
+    def thin(table):
+        return table.filter([i % 4 == first for i in table["frame"].to_pylist()])
+
+    thinned = rewritten(store, tmp_path, thin)
+    mocap = thinned.load(clips=["b/fast"])
+    assert mocap.fps.tolist() == [30]
+    assert mocap.frame.tolist() == list(range(first, 25, 4))
+    again = thinned.load(fps=10, clips=["b/fast"])
+    assert again.fps.tolist() == [10]
+    assert again.frame.tolist() == list(range(first, 25, 12))
+    np.testing.assert_array_equal(again.positions, _clip(25, 1)[0][first::12])

@@ -12,10 +12,10 @@ import poseterior as pp
 from poseterior.distributions.evidence import (
     EVIDENCE_FILE,
     Evidence,
-    GivenEvidence,
     _missing_information,
     read_evidence,
 )
+from poseterior.distributions.given import GivenEvidence
 from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.files.errors import InputError
 from poseterior.geometry.cameras import project

@@ -14,7 +14,7 @@ from poseterior.cli import main
 from poseterior.data.simulation.protocols import PROTOCOLS, simulate
 from poseterior.evaluation import run as bench_run
 from poseterior.evaluation.collect import collect
-from poseterior.evaluation.measure import measure
+from poseterior.evaluation.measure import _velocity_pairs, measure
 from poseterior.evaluation.peers import PeerLifter
 from poseterior.evaluation.plan import entries, tasks
 from poseterior.evaluation.pose_scores import load_pose_scores
@@ -327,3 +327,24 @@ def test_rank_histograms_count_every_pose(unit: dict) -> None:
     for name, counts in unit["SBC"]["histograms"].items():
         assert len(counts) == 20
         assert sum(counts) == 40, name
+
+
+def test_velocities_do_not_depend_on_the_order_of_rows(store: Path) -> None:
+    """Rows of a table that was joined elsewhere; clips of other rates beside it keep their own step."""
+    data = simulate(store, "cmu-motion", 40)
+    keypoints = data.observations.keypoints
+    pairs = {tuple(keypoints.ids[row] for row in pair) for pair in _velocity_pairs(data).tolist()}
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    shuffled = replace(
+        data, observations=data.observations[order], action=tuple(data.action[i] for i in order.tolist()),
+        subject=tuple(data.subject[i] for i in order.tolist()),
+    )  # fmt: skip
+    ids = shuffled.observations.keypoints.ids
+    assert {tuple(ids[row] for row in pair) for pair in _velocity_pairs(shuffled).tolist()} == pairs
+    assert len(pairs) > 20
+    steps = {file: {b.frame - a.frame for a, b in pairs if a.file == file} for file in {a.file for a, _ in pairs}}
+    assert all(len(own) == 1 for own in steps.values())
+    first = keypoints.ids[0].file
+    slower = [i._replace(frame=7 * i.frame) if i.file == first else i for i in keypoints.ids]
+    other = replace(data, observations=replace(data.observations, keypoints=keypoints._replace(ids=slower)))
+    assert len(_velocity_pairs(other)) == len(pairs)

@@ -233,9 +233,9 @@ def test_a_file_that_may_be_of_two_formats_is_not_guessed(tmp_path: Path) -> Non
     expect(read_keypoints(path, "mediapipe"), "mediapipe33")
 
 
-def test_coco_results_number_frames_by_appearance(tmp_path: Path) -> None:
+def test_coco_results_keep_the_ids_as_frames(tmp_path: Path) -> None:
     path = save(tmp_path / "r.json", [result(image_id=i) for i in (9, 2, 9, 5)])
-    assert [(i.frame, i.person) for i in read_keypoints(path).ids] == [(0, 0), (1, 0), (0, 1), (2, 0)]
+    assert [(i.frame, i.person) for i in read_keypoints(path).ids] == [(2, 0), (5, 0), (9, 0), (9, 1)]
 
 
 def test_alphapose_tracks_name_people(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_openpose_folder_is_one_clip_in_natural_order(tmp_path: Path) -> None:
     save(tmp_path / "walk_3_keypoints.json", body25())
     save(tmp_path / "settings.json", {"fps": 30})
     found = read_keypoints(tmp_path)
-    assert [tuple(i) for i in found.ids] == [(str(tmp_path), f, p) for f in (0, 1, 3) for p in (0, 1)]
+    assert [tuple(i) for i in found.ids] == [(str(tmp_path), f, p) for f in (1, 2, 10) for p in (0, 1)]
     for pose, offset in enumerate((1, 11, 2, 12, 3, 13)):
         expect(found, "body25", pose, offset)
 
@@ -331,7 +331,7 @@ def test_mmpose_names_frames_and_tracks(tmp_path: Path) -> None:
     found = read_keypoints(save(tmp_path / "m.json", document))
     assert found.skeleton.name == "coco17"
     assert found.xy[0].tolist() == points(18)[1:]
-    assert [(i.frame, i.person) for i in found.ids] == [(4, 2), (4, 1), (9, 0)]
+    assert [(i.frame, i.person) for i in found.ids] == [(4, 2), (4, 1), (9, 1)]
 
 
 def test_mediapipe_normalised(tmp_path: Path) -> None:

@@ -760,3 +760,74 @@ def test_pages_say_that_their_keypoints_are_drawn(lifter):
     assert as_lift_result(result).settings["keypoints"] == "drawn, not seen: a frontal view of the mean 3D points"
     assert not as_lift_result(result).calibrated
     assert as_lift_result(result, level=0.5).region_label() == "50 % radius (uncalibrated)"
+
+
+# -- real time -----------------------------------------------------------------------------------------------
+
+
+def smooth(frames: list[int], **changes) -> RotationResult:
+    """Every sample of a frame is the motion itself."""
+    quaternions = roma.rotmat_to_unitquat(turns(max(frames) + 1)[frames]).numpy()
+    root = np.stack([np.array(frames, np.float32) / 10] * 3, -1)
+    return made_up(
+        len(frames), 3, rotations=np.repeat(quaternions[:, None], 3, 1), mean=quaternions, frame=np.array(frames),
+        root=root, **changes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".bvh", ".npz"])
+def test_missing_frames_are_bridged(tmp_path, caplog, suffix):
+    result = smooth([0, 1, 2, 5, 6, 9])
+    path = tmp_path / f"a{suffix}"
+    assert result.save(path, "mean", fps=30.0) == [path]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: 2 gaps in time: 2 bridged (frames 3 to 4, 7 to 8)"
+    ]
+    motion = (read_bvh if suffix == ".bvh" else read_amass)(path)
+    assert (len(motion), round(motion.fps, 4)) == (10, 30)
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            assert archive["frame"].tolist() == list(range(10))
+            assert archive["sample_quaternions"].shape == (10, 3, 22, 4)
+            assert np.isnan(archive["log_prob"]).all(1).tolist() == [frame in (3, 4, 7, 8) for frame in range(10)]
+            assert (archive["spread_radians"][3] > 1).all()
+        return
+    # turns at a steady speed: what lies between two frames is where the motion was
+    whole = smooth(list(range(10)))
+    expected = whole.points(whole.mean[:, None])[:, 0, :22]
+    index = [motion.joints.index(joint) for joint in SKELETONS["smpl22"].joints]
+    np.testing.assert_allclose(motion.positions[:, index] / 100, expected, atol=0.02)
+
+
+def test_long_gaps_split_a_motion(tmp_path, caplog):
+    result = smooth([0, 1, 2, 40, 41, 43])
+    written = result.save(tmp_path / "a.bvh", "mean", fps=30.0)
+    assert [path.name for path in written] == ["a-1.bvh", "a-2.bvh"]
+    assert [len(read_bvh(path)) for path in written] == [3, 4]
+    assert result.files(tmp_path / "a.bvh", fps=30.0) == written
+    assert caplog.records[0].getMessage() == (
+        f"{tmp_path / 'a.bvh'}: 2 gaps in time: 1 bridged (frame 42), "
+        "1 longer than 0.5 s splits the clip (frames 3 to 39)"
+    )
+    assert [path.name for path in result.save(tmp_path / "b.bvh", "mean", fps=30.0, max_gap=2.0)] == ["b.bvh"]
+    assert len(read_bvh(tmp_path / "b.bvh")) == 44
+
+
+def test_the_rate_comes_from_the_input_or_is_assumed_aloud(tmp_path, caplog):
+    result = smooth([0, 1, 2])
+    result.save(tmp_path / "a.bvh", "mean")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.bvh'}: 30 frames a second is assumed: pass --fps (fps=... in Python)"
+    ]
+    caplog.clear()
+    told = replace(result, settings={"fps": "59.94"})
+    told.save(tmp_path / "b.bvh", "mean")
+    told.save(tmp_path / "c.bvh", "mean", fps=25)
+    assert caplog.records == []
+    assert [round(read_bvh(tmp_path / f"{name}.bvh").fps, 3) for name in "abc"] == [30, 59.94, 25]
+
+
+def test_a_thinned_clip_lasts_as_long(tmp_path):
+    smooth([0, 60, 120]).save(tmp_path / "a.bvh", "mean", fps=30.0)
+    motion = read_bvh(tmp_path / "a.bvh")
+    assert (len(motion), motion.fps) == (3, 0.5)

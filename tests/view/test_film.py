@@ -339,3 +339,47 @@ def test_what_ffmpeg_says_of_its_failure_is_told(tmp_path, monkeypatch):
     with pytest.raises((OSError, InputError), match="No space left on device"):
         save_film(clip(3), tmp_path / "a.mp4", fps=25)
     assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+# -- real time ---------------------------------------------------------------------------------------------
+
+
+def test_gaps_of_a_film_are_bridged(tmp_path, caplog):
+    result = clip(6)
+    result = result[~np.isin(result.frame, [2, 3])]
+    assert save_film(result, tmp_path / "a.gif", fps=10, turn=0.0) == 6
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.gif'}: 1 gap in time: 1 bridged (frames 2 to 3)"
+    ]
+    coloured = [(np.ptp(frame[50:370, 420:], axis=-1) > 100).sum() for frame in frames_of(tmp_path / "a.gif")]
+    assert min(coloured) > 200
+
+
+def test_a_film_is_empty_while_nobody_is_there(tmp_path):
+    result = replace(clip(4), frame=np.array([0, 1, 20, 21]))
+    assert save_film(result, tmp_path / "a.gif", fps=10, turn=0.0) == 22
+    with Image.open(tmp_path / "a.gif") as image:
+        durations = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            durations.append(image.info["duration"])
+    assert sum(durations) == pytest.approx(2200, abs=20)
+
+
+def test_frames_of_a_film_in_real_time():
+    known = {0, 1, 4}
+    assert film._in_real_time(known, 10.0, 0.5) == ([0, 1, 2, 3, 4], 10.0)
+    frames, _ = film._in_real_time({0, 1, 5000, 5001}, 10.0, 0.5)  # a second instead of minutes of nothing
+    assert frames == [0, *range(1, 11), 5000, 5001]
+    assert film._in_real_time({0, 30, 60}, 30.0, 0.5) == ([0, 30, 60], 1.0)
+    assert film._in_real_time({0, 15, 30}, 60.0, 0.1) == ([0, 15, 30], 4.0)
+
+
+def test_the_rate_of_a_film(tmp_path, caplog):
+    save_film(clip(3), tmp_path / "a.gif")
+    assert "30 frames a second is assumed: pass --fps" in caplog.records[0].getMessage()
+    caplog.clear()
+    save_film(replace(clip(3), settings={"fps": "5"}), tmp_path / "a.gif")
+    assert caplog.records == []
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["duration"] == 200

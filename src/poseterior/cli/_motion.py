@@ -9,27 +9,41 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..results.provenance import Provenance
     from ..results.rotations import RotationResult
 
 
-__all__ = ["How", "check_motion", "write_motion", "write_picture"]
+__all__ = ["How", "check_motion", "frame_rate", "write_motion", "write_picture"]
 
 #: `poseterior.results.hypotheses.CHOICES`, without importing it.
 How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
 
 
-def check_motion(fps: float, how: str | None, count: int, samples: int) -> None:
+def check_motion(fps: float | None, how: str | None, count: int, samples: int, max_gap: float = 0.5) -> None:
     """Refuse options that no motion could be written with, before any work is done."""
     import math
 
     from ..files.errors import InputError
 
-    if not (math.isfinite(fps) and fps > 0):
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise InputError(f"--fps: expected a positive number, got {fps:g}")
+    if not (math.isfinite(max_gap) and max_gap >= 0):
+        raise InputError(f"--max-gap: expected seconds, 0 or more, got {max_gap:g}")
     if not 1 <= count <= max(samples, 1):
         raise InputError(f"--count: expected 1 to {samples} (--samples), got {count}")
     if how in ("mean", "best", "mode") and count > 1:
         raise InputError(f"--count: there is one {how}; use --how samples, clusters or path")
+
+
+def frame_rate(fps: float | None, result: Provenance, console: Console) -> float | None:
+    """The frames per second asked for, else None where files of the input tell theirs; else 30, and says so."""
+    from ..results.timeline import ASSUMED_RATE
+
+    if fps is not None or any(result.rate(file) is not None for file in set(result.file.tolist())):
+        return fps
+    if len(result.clips()) < len(result):
+        console.print(f"{ASSUMED_RATE:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
+    return ASSUMED_RATE
 
 
 def write_motion(
@@ -37,15 +51,16 @@ def write_motion(
     path: Path,
     how: str | None,
     count: int,
-    fps: float,
+    fps: float | None,
     console: Console,
     inputs: Iterable[Path | None] = (),
+    max_gap: float = 0.5,
 ) -> None:
     """Write motion files, and say which. Several are numbered: those names are no inputs either."""
     from ..files.writing import check_outputs
 
-    check_outputs({"--out": rotations.files(path, count)}, inputs)
-    written = rotations.save(path, how, count, fps)
+    check_outputs({"--out": rotations.files(path, count, fps, max_gap)}, inputs)
+    written = rotations.save(path, how, count, fps, max_gap)
     names = ", ".join(map(str, written[:4])) + (f" ... {written[-1]}" if len(written) > 4 else "")
     console.print(f"wrote {names}", highlight=False, soft_wrap=True)
     if path.suffix.lower() == ".bvh":

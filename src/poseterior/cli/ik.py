@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..geometry.skeletons import Skeleton
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
-from ._motion import How, check_motion, write_motion, write_picture
+from ._motion import How, check_motion, frame_rate, write_motion, write_picture
 
 
 @dataclass
@@ -45,8 +45,10 @@ class Ik:
     samples or clusters."""
     count: int = 1
     """Hypotheses written, one file each."""
-    fps: float = 30.0
-    """Frames per second of the motion."""
+    fps: float | None = None
+    """Frames per second of the motion (default: what the result tells, else 30, said aloud)."""
+    max_gap: float = 0.5
+    """Seconds without the person that the motion bridges by interpolation; longer ones split it."""
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
@@ -79,7 +81,7 @@ class Ik:
         check_extension(self.picture, "--picture", (".png",))
         inputs = [self.file, lifter_folder(self.lifter)]
         check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
-        check_motion(self.fps, self.how, self.count, self.samples)
+        check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:
             raise InputError(f"--sigma: expected 0 to 10000 mm, got {self.sigma:g}")
@@ -109,11 +111,17 @@ class Ik:
         for line in _lines(rotations):
             console.print(line, highlight=False, soft_wrap=True)
         if self.out is not None:
-            write_motion(rotations, self.out, self.how, self.count, self.fps, console, inputs)
+            fps = frame_rate(self.fps, rotations, console)
+            write_motion(rotations, self.out, self.how, self.count, fps, console, inputs, self.max_gap)
         if self.view is not None:
             from ..view import write_html
 
-            write_html(_page(rotations, result, points, seen, skeleton, self.level), self.view, fps=self.fps)
+            rate = self.fps or rotations.fps or 30.0
+            write_html(
+                _page(rotations, result, points, seen, skeleton, self.level),
+                self.view,
+                fps=rate,
+            )
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
             write_picture(rotations, self.picture, self.how, console)

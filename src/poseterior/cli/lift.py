@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ._motion import How, check_motion, write_motion, write_picture
+from ._motion import How, check_motion, frame_rate, write_motion, write_picture
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +49,11 @@ class Lift:
     """Format of the files, where their content does not tell; a name that is none lists those that are."""
     skeleton: str | None = None
     """Joint order of arrays that do not name their joints, e.g. h36m17 or coco17."""
+    tracks: Literal["auto", "off"] = "auto"
+    """Who is who in a clip without track ids: auto links people from frame to frame; off takes their order in the
+    file."""
+    person: int | None = None
+    """Lift this person of the clip alone: the track's number."""
     image_size: tuple[int, int] | None = None
     """Width and height in pixels, where the files do not tell."""
     focal: float | None = None
@@ -71,8 +76,10 @@ class Lift:
     samples or clusters."""
     count: int = 1
     """Hypotheses in the motion files, one file each."""
-    fps: float = 30.0
-    """Frames per second of the motion and the film."""
+    fps: float | None = None
+    """Frames per second of the clip, the motion and the film (default: what the file tells, else 30, said aloud)."""
+    max_gap: float = 0.5
+    """Seconds without the person that motions and films bridge by interpolation; longer ones split a motion."""
     json_samples: bool = False
     """Write samples and log-densities into .json too."""
     view: Path | None = None
@@ -109,36 +116,44 @@ class Lift:
             "--video": self.video,
         }  # fmt: skip
         check_outputs(outputs, inputs)
-        check_motion(self.fps, self.how, self.count, self.samples)
+        check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
         self._check_camera()
         from ..files.images import image_size
         from ..keypoints.reading import read_keypoints
+        from ..keypoints.tracks import clip_summary
         from ..lifters import load
+        from ..results.timeline import ASSUMED_RATE
 
         if self.video is not None:
             from ..view.film import check_video
 
-            check_video(self.video, self.fps)
+            check_video(self.video, self.fps or ASSUMED_RATE)
         lifter = load(self.lifter)
-        keypoints = read_keypoints(self.files, self.format, self.skeleton, self.image_size)
+        keypoints = read_keypoints(
+            self.files, self.format, self.skeleton, self.image_size, tracks=self.tracks, person=self.person
+        )
         size = self.image_size
         if size is None and self.photo is not None and not self.photo.is_dir():
             size = image_size(self.photo)
         keypoints = self._seen_by_camera(keypoints, size)
         console = Console()
+        for line in clip_summary(keypoints):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
         console.print(summary_table(result))
         if self.out is not None and self.out.suffix.lower() in RESULT_SUFFIXES:
             result.save(self.out, samples=True if self.json_samples else None)
             console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
+        moves = self.video is not None or bool(self._motions())
+        fps = frame_rate(self.fps, result, console) if moves else self.fps
         if rotations is not None:
             for path in self._motions():
-                write_motion(rotations, path, self.how, self.count, self.fps, console, inputs)
+                write_motion(rotations, path, self.how, self.count, fps, console, inputs, self.max_gap)
         if self.view is not None:
             from ..view import write_html
 
-            write_html(result, self.view, photos=self.photo)
+            write_html(result, self.view, photos=self.photo, fps=self.fps)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
             self._draw(result, rotations, self.picture, console)
@@ -146,7 +161,7 @@ class Lift:
             from ..view.film import save_film
 
             with _film_bar(console) as bar:
-                save_film(result, self.video, fps=self.fps, photos=self.photo, progress=bar)
+                save_film(result, self.video, fps=fps, photos=self.photo, max_gap=self.max_gap, progress=bar)
             console.print(f"wrote {self.video}", highlight=False, soft_wrap=True)
         if not any((self.out, self.motion, self.view, self.picture, self.video)):
             console.print(
@@ -200,6 +215,7 @@ class Lift:
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
         from ..lifting.poses import lift
+        from ..results.timeline import ASSUMED_RATE
         from ..view.film import check_video, save_film, save_photo_figure
         from ..view.photos import read_photo
         from ..view.sheets import contact_sheet
@@ -207,12 +223,14 @@ class Lift:
 
         film = self._check_folder(folder, out)
         need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
-        check_motion(self.fps, None, 1, self.samples)
+        check_motion(self.fps, None, 1, self.samples, self.max_gap)
         check_level(self.level)
         self._check_camera()
         lifter = load(self.lifter)
         device = check_device(self.device)
-        tasks, left_out = find_tasks(folder, self.format, self.skeleton, self.image_size)
+        tasks, left_out = find_tasks(
+            folder, self.format, self.skeleton, self.image_size, tracks=self.tracks, person=self.person
+        )
         make_folder(out)
         sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]
         kinds = (".parquet", ".png") if film is None else (".parquet", ".png", film)
@@ -220,9 +238,9 @@ class Lift:
             {"--out": [out / f"{task.name}{kind}" for task in tasks for kind in kinds]}, [*sources, self.camera]
         )
         if film is not None:
-            check_video(out / f"clip{film}", self.fps)
+            check_video(out / f"clip{film}", self.fps or ASSUMED_RATE)
         console = Console()
-        lifted = 0
+        lifted, rates = 0, []
         with _film_bar(console) as bar:
             for task in bar.track(tasks, description=f"lifting {folder.name}"):
                 try:
@@ -240,7 +258,11 @@ class Lift:
                 else:
                     save_photo_figure(result, picture, photos=photo)
                 if task.clip and film is not None:
-                    save_film(result, out / f"{task.name}{film}", fps=self.fps, photos=photo, progress=bar)
+                    rates.append(self.fps or result.fps)
+                    save_film(
+                        result, out / f"{task.name}{film}", fps=rates[-1] or ASSUMED_RATE, photos=photo,
+                        max_gap=self.max_gap, progress=bar,
+                    )  # fmt: skip
                 lifted += 1
         if not lifted:
             raise InputError(f"{folder}: nothing could be lifted; {left_out[0].file}: {left_out[0].reason}")
@@ -250,6 +272,8 @@ class Lift:
         )
         total = lifted + len(left_out)
         console.print(f"lifted {lifted} of {total}: {each}, in {out}", highlight=False, soft_wrap=True)
+        if None in rates:
+            console.print(f"films: {ASSUMED_RATE:g} frames a second is assumed: pass --fps", highlight=False)
         if left_out:
             console.print("left out:", highlight=False)
         for left in left_out:

@@ -36,8 +36,8 @@ class View:
     """Show the ball of each joint."""
     ellipsoids: bool = False
     """Show the lifter's own covariance too: an ellipsoid of one standard deviation for each joint."""
-    fps: float = 10.0
-    """Frames per second of the playback."""
+    fps: float | None = None
+    """Frames per second of the playback (default: what the result tells, else 10)."""
     host: str = "127.0.0.1"
     """Address to listen on; the default is this machine only, others need a token."""
     port: int = 8080

@@ -1,8 +1,8 @@
 """The pose store: a folder of Parquet files, one row per frame, that any Parquet reader opens.
 
-Columns: ``clip`` (string), ``frame`` (int32, from 0), ``subject``, ``action``, ``source`` (strings), ``fps`` (float),
-``positions`` (fixed_size_list<float>[66]: 22 smpl22 joints x 3, metres, world, y up, absolute), ``rotations``
-(fixed_size_list<float>[88]: 22 unit quaternions xyzw, relative to the parent; the pelvis' is the global
+Columns: ``clip`` (string), ``frame`` (int32, from 0), ``subject``, ``action``, ``source`` (strings), ``fps`` (float,
+of the frame numbers), ``positions`` (fixed_size_list<float>[66]: 22 smpl22 joints x 3, metres, world, y up, absolute),
+``rotations`` (fixed_size_list<float>[88]: 22 unit quaternions xyzw, relative to the parent; the pelvis' is the global
 orientation; the identity is the T-pose facing +z with the left at +x), ``h36m17`` (fixed_size_list<float>[51]:
 17 joints x 3, metres; NaN where the source has no such joint). The schema metadata say the same.
 """
@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from ..files.checks import quote
 from ..files.errors import InputError
 from ..files.extras import later
+from ..files.numbered import usual_step
 from ..files.parquet import column_names, metadata_of, numbers_of, open_parquet, texts_of
 from ..files.reading import reading
 from ..files.writing import discard_folder, put_folder, temporary_folder
@@ -228,10 +230,13 @@ class PoseStore:
                     yield _checked_batch(batch)
 
     def load(self, fps: float | None = None, clips: Sequence[str] | None = None) -> Mocap:
-        """Read frames into memory.
+        """Read frames into memory, clip after clip, each in order of its frames.
+
+        A store that another program thinned says the rate of its frame numbers still: a clip of the frames 0, 4, 8 …
+        at 120 frames per second has 30.
 
         Args:
-            fps: thin each clip to the highest rate not above this that keeping every k-th frame gives (a 120 Hz
+            fps: thin each clip to the highest rate not above this that keeping every k-th row gives (a 120 Hz
                 clip at ``fps=50`` becomes 40 Hz; 0.2 % above counts as equal); None keeps all. A clip that is
                 slower stays as it is.
             clips: names of the clips to read; None for all.
@@ -251,25 +256,33 @@ class PoseStore:
             order = [i for i in order if table["clip"][i] in wanted]
         names = [table["clip"][i] for i in order]
         rate = np.array([table["fps"][i] for i in order], dtype=np.float64)
+        clip, frame = self._places({name: i for i, name in enumerate(names)})
+        # Rows as they stand in time, whatever their order in the files, and whatever other tools left out of them.
+        ordered = np.lexsort((frame, clip))
+        ordered = ordered[clip[ordered] >= 0]
+        starts = np.searchsorted(clip[ordered], np.arange(len(names) + 1))
+        runs = [ordered[start:end] for start, end in pairwise(starts)]
+        rate = rate / np.array([usual_step(frame[run].tolist()) for run in runs], dtype=np.float64)
         # 0.2 % of slack: asked for 29.97, a 30 Hz clip stays whole
         keep = np.ones(len(order), dtype=np.int64)
         if fps is not None:
             keep = np.maximum(1, np.ceil(rate / fps * 0.998)).astype(np.int64)
-        index_of = {name: i for i, name in enumerate(names)}
+        kept = np.concatenate([run[::k] for run, k in zip(runs, keep.tolist(), strict=True)])
+        wanted_rows = np.zeros(len(clip), dtype=np.bool_)
+        wanted_rows[kept] = True
 
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in (*_ARRAYS, "clip", "frame")}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
+        start = 0
         for batch in self.batches(["clip", "frame", *_ARRAYS]):
-            encoded = _encoded(batch.column("clip"))
-            lookup = np.array([index_of.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
-            clip = lookup[encoded.indices.to_numpy()]
-            frame = batch.column("frame").to_numpy()
-            rows = clip >= 0
-            rows[rows] = frame[rows] % keep[clip[rows]] == 0
+            rows = wanted_rows[start : start + len(batch)]
+            start += len(batch)
             for name, shape in _ARRAYS.items():
                 parts[name].append(_floats(batch.column(name), shape)[rows])
-            parts["clip"].append(clip[rows])
-            parts["frame"].append(frame[rows])
         joined = {name: np.concatenate(values) for name, values in parts.items()}
+        order_in_time = np.argsort(np.argsort(kept))
+        if not (np.diff(kept) > 0).all():
+            joined = {name: values[order_in_time] for name, values in joined.items()}
+        joined |= {"clip": clip[kept], "frame": frame[kept]}
         subject, action, source = (tuple(table[label][i] for i in order) for label in ("subject", "action", "source"))
         return Mocap(
             joined["positions"],
@@ -283,6 +296,16 @@ class PoseStore:
             source,
             (rate / keep).astype(np.float32),
         )
+
+    def _places(self, index_of: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Index of the clip (-1 for one that is not wanted) and frame number of every row, in stored order."""
+        clips, frames = [], []
+        for batch in self.batches(["clip", "frame"]):
+            encoded = _encoded(batch.column("clip"))
+            lookup = np.array([index_of.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
+            clips.append(lookup[encoded.indices.to_numpy()])
+            frames.append(batch.column("frame").to_numpy())
+        return np.concatenate(clips), np.concatenate(frames)
 
     @staticmethod
     def create(path: str | Path, *, overwrite: bool = False, append: bool = False) -> StoreWriter:

@@ -9,7 +9,9 @@ _HOMES = {
     "ArticulatedPoseDistribution": "rotations",
     "DeltaPoseDistribution": "delta",
     "EmpiricalPoseDistribution": "empirical",
+    "Evidence": "evidence",
     "FlowPoseDistribution": "flow",
+    "GivenEvidence": "given",
     "IndependentPoseDistribution": "independent",
     "MixturePoseDistribution": "mixture",
     "PoseDistribution": "base",
@@ -25,7 +27,9 @@ __all__ = [
     "ArticulatedPoseDistribution",
     "DeltaPoseDistribution",
     "EmpiricalPoseDistribution",
+    "Evidence",
     "FlowPoseDistribution",
+    "GivenEvidence",
     "IndependentPoseDistribution",
     "MixturePoseDistribution",
     "PoseDistribution",
@@ -42,7 +46,9 @@ if TYPE_CHECKING:
     from .clustering import cluster
     from .delta import DeltaPoseDistribution
     from .empirical import EmpiricalPoseDistribution
+    from .evidence import Evidence
     from .flow import FlowPoseDistribution
+    from .given import GivenEvidence
     from .independent import IndependentPoseDistribution
     from .mixture import MixturePoseDistribution
     from .regions import Recalibration, Region

@@ -247,14 +247,27 @@ def _errors(pose: Tensor, truth: Tensor, valid: Tensor, pairs: Tensor | None) ->
 
 
 def _velocity_pairs(data: ObservationSet) -> Tensor:
-    """Rows ``(pairs, 2)`` that are consecutive frames of a clip: as far apart as most are."""
+    """Rows ``(pairs, 2)`` that are consecutive frames of a clip: as far apart as most are of its own.
+
+    The rows of a clip may stand anywhere, in any order: a table that was thinned or joined has another.
+    """
+    pairs = []
+    for rows in _clips(data):
+        frames = [data.observations.keypoints.ids[row].frame for row in rows]
+        steps = [b - a for a, b in pairwise(frames)]
+        forward = [step for step in steps if step > 0]
+        usual = max(set(forward), key=forward.count) if forward else 0
+        pairs += [[rows[i], rows[i + 1]] for i, step in enumerate(steps) if step == usual > 0]
+    return torch.tensor(pairs) if pairs else torch.zeros(0, 2, dtype=torch.long)
+
+
+def _clips(data: ObservationSet) -> list[list[int]]:
+    """Rows of each person of each clip, in order of the frames."""
     ids = data.observations.keypoints.ids
-    steps = [b.frame - a.frame if (a.file, a.person) == (b.file, b.person) else 0 for a, b in pairwise(ids)]
-    forward = [step for step in steps if step > 0]
-    if not forward:
-        return torch.zeros(0, 2, dtype=torch.long)
-    usual = max(set(forward), key=forward.count)
-    return torch.tensor([[i, i + 1] for i, step in enumerate(steps) if step == usual])
+    rows: dict[tuple[str, int], list[int]] = {}
+    for row, pose in enumerate(ids):
+        rows.setdefault((pose.file, pose.person), []).append(row)
+    return [sorted(own, key=lambda row: ids[row].frame) for own in rows.values()]
 
 
 def _scores(found: Collected) -> dict[str, float]:
@@ -398,10 +411,7 @@ def _plausibility(found: Collected, in_a_row: bool) -> dict[str, float]:
 
 def _consistency(poses: Tensor, data: ObservationSet) -> float:
     """MPSCE of the poses, averaged over clips by their frames."""
-    rows: dict[tuple[str, int], list[int]] = {}
-    for row, pose in enumerate(data.observations.keypoints.ids):
-        rows.setdefault((pose.file, pose.person), []).append(row)
-    each = [(len(own), float(plausibility.mpsce(poses[own], "h36m17"))) for own in rows.values() if len(own) > 1]
+    each = [(len(own), float(plausibility.mpsce(poses[own], "h36m17"))) for own in _clips(data) if len(own) > 1]
     return sum(n * value for n, value in each) / max(1, sum(n for n, _ in each))
 
 

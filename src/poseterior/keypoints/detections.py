@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from ..files.checks import Array, as_list, describe, numbers, quote
+from ..files.checks import Array, as_index, as_list, numbers, quote
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, body_of
+from .frame_numbers import Frame, FrameNumbers
 from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
 
-__all__ = ["LARGEST_PICTURE", "Detections", "FrameNumbers", "Options", "Person", "points", "size_pair", "triples"]
+__all__ = [
+    "LARGEST_PICTURE",
+    "Detections",
+    "FrameNumbers",
+    "Options",
+    "Person",
+    "is_nobody",
+    "join",
+    "points",
+    "size_pair",
+    "track",
+    "triples",
+]
 
 
 #: Width and height of a picture, px: what coordinates may reach.
@@ -39,7 +53,10 @@ class Options:
 
 @dataclass
 class Person:
-    """One person in one frame: ``xy`` (joints, 2) px and ``confidence`` (joints,)."""
+    """One person in one frame: ``xy`` (joints, 2) px and ``confidence`` (joints,).
+
+    ``tracked`` says whether ``person`` is a tracker's number (True) or the place in the frame (False); None: unknown.
+    """
 
     frame: int
     person: int
@@ -48,6 +65,7 @@ class Person:
     file: str | None = None
     source: str | None = None
     image_size: tuple[float, float] | None = None
+    tracked: bool | None = None
 
 
 @dataclass
@@ -61,6 +79,8 @@ class Detections:
         confidence, covariance, visible, image_size, intrinsics, height, amplitude: as in `Keypoints2D`; None: unknown.
         target: the skeleton to put them into afterwards, by joint name.
         sources: for error messages, the file of each pose where it is not that of the id.
+        tracked: whether each ``person`` is a tracker's number, see `Person`; None: unknown of all.
+        fps: frames per second, where the file tells.
     """
 
     skeleton: Skeleton
@@ -75,6 +95,8 @@ class Detections:
     amplitude: Array | None = None
     target: Skeleton | None = None
     sources: Sequence[str] | None = None
+    tracked: Sequence[bool | None] | None = None
+    fps: float | None = None
 
     @classmethod
     def from_people(cls, people: Sequence[Person], skeleton: Skeleton, options: Options) -> Detections:
@@ -82,11 +104,12 @@ class Detections:
         sizes = [person.image_size or options.image_size or (np.nan, np.nan) for person in people]
         return cls(
             skeleton=skeleton,
-            ids=[PoseId(p.file or options.file, p.frame, p.person) for p in people],
+            ids=[PoseId(p.file or options.file, _settled(p.frame), p.person) for p in people],
             xy=np.array([p.xy for p in people]).reshape(len(people), len(skeleton), 2),
             confidence=np.array([p.confidence for p in people]).reshape(len(people), len(skeleton)),
             image_size=np.array(sizes).reshape(len(people), 2),
             sources=[p.source or options.file for p in people],
+            tracked=[p.tracked for p in people],
         )
 
     def keypoints(self) -> Keypoints2D:
@@ -113,6 +136,8 @@ class Detections:
             )
         except InputError as error:
             raise InputError(self._locate(str(error))) from None
+        if self.fps is not None:
+            result.rates = dict.fromkeys((identity.file for identity in self.ids), self.fps)
         return result if self.target is None else result.as_skeleton(self.target)
 
     def _body(self) -> Detections:
@@ -133,25 +158,52 @@ class Detections:
         return message if self.sources is None else f"{self.sources[i]}: {message}"
 
 
-class FrameNumbers:
-    """Numbers images in order of first appearance and people within each."""
+def join(parts: Sequence[Detections]) -> list[Detections]:
+    """Few batches of many: those that have one joint order, and tell the same things, become one.
 
-    def __init__(self) -> None:
-        self._frames: dict[Any, int] = {}
-        self._people: dict[int, int] = {}
+    Files of one frame each are read fast so: thousands of small batches would be validated one by one.
+    """
+    groups: dict[Any, list[Detections]] = {}
+    for part in parts:
+        given = tuple(getattr(part, name) is None for name in _ARRAYS)
+        groups.setdefault((part.skeleton, part.target, given, getattr(part.covariance, "ndim", 0)), []).append(part)
+    return [_joined(group) for group in groups.values()]
 
-    def place(self, image_id: Any, what: str) -> tuple[int, int]:
-        """Numbers of the frame, and of the person in it, of the next entry of an image.
 
-        Raises:
-            InputError: an id that is neither a number nor a name.
-        """
-        if not isinstance(image_id, (int, str)):
-            raise InputError(f"{what}.image_id: expected a number or a name, found {describe(image_id)}")
-        frame = self._frames.setdefault(image_id, len(self._frames))
-        person = self._people.get(frame, 0)
-        self._people[frame] = person + 1
-        return frame, person
+_ARRAYS = ("confidence", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude")
+
+
+def _joined(parts: Sequence[Detections]) -> Detections:
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    known = [name for name in _ARRAYS if getattr(first, name) is not None]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in known}
+    rates = [part.fps for part in parts if part.fps is not None]
+    return dataclasses.replace(
+        first,
+        ids=[identity for part in parts for identity in part.ids],
+        xy=np.concatenate([part.xy for part in parts]),
+        sources=[source for part in parts for source in part.sources or [i.file for i in part.ids]],
+        tracked=[one for part in parts for one in part.tracked or [None] * len(part.ids)],
+        fps=rates[0] if rates else None,
+        **arrays,
+    )
+
+
+def _settled(frame: int) -> int:
+    return frame.settled() if isinstance(frame, Frame) else frame
+
+
+def is_nobody(entry: Any) -> bool:
+    """Whether an entry stands for a person, or a frame of people, that is not there: null, or empty."""
+    return entry is None or entry == {} or entry == []
+
+
+def track(value: Any, place: int) -> tuple[int, bool]:
+    """The ``person`` and ``tracked`` of a `Person`: a tracker's number, else the place in the frame."""
+    number = as_index(value, -1)
+    return (place, False) if number < 0 else (number, True)
 
 
 def triples(value: Any, what: str, joints: Sequence[int], remedy: str = "") -> tuple[Array, Array]:

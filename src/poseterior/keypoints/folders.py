@@ -6,13 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from ..files import images
 from ..files.errors import InputError
 from ..files.texts import read_json
+from .file_clips import PHOTO_SUFFIXES, file_clips
 from .formats.openpose import FRAME_SUFFIX
+from .frame_numbers import FrameNumbers
 from .keypoints import Keypoints2D
 from .reading import read_keypoints
 
@@ -22,7 +25,6 @@ __all__ = [
     "find_tasks",
 ]
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
 #: How OpenPose calls the keypoints of photo.jpg.
 _OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
@@ -60,17 +62,22 @@ def find_tasks(
     format: str = "auto",
     skeleton: str | None = None,
     image_size: Sequence[float] | None = None,
+    *,
+    tracks: Literal["auto", "off"] = "auto",
+    person: int | None = None,
 ) -> tuple[list[LiftTask], list[LeftOut]]:
     """Pair the photographs of a folder with keypoints, and find the clips in it.
 
     The keypoints of ``photo.jpg`` are in ``photo.json``, ``photo.npy``, ``photo.npz`` or ``photo_keypoints.json``; or
     in any file of the folder that names the picture (COCO annotations, AlphaPose results, plain JSON with ``image``).
-    What a keypoint file holds of no photograph is a task of its own: a pose, or a clip. Of OpenPose's frames without
-    photographs (``*_keypoints.json``) the folder is the clip.
+    What a keypoint file holds of no photograph is a task of its own: a pose, or a clip. Files without photographs that
+    hold a frame each, and whose names count the frames (``walk_000_keypoints.json``, ``cam1_000.json``), are a clip
+    together; it has the folder's name where it is the only one, else what the names share.
 
     Args:
         folder: looked into, not its subfolders.
-        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.reading.read_keypoints`.
+        format, skeleton, image_size, tracks, person: of the keypoint files, see
+            `poseterior.keypoints.reading.read_keypoints`.
 
     Returns:
         tasks in order of their names, which differ in more than upper and lower case; and what was left out.
@@ -84,18 +91,14 @@ def find_tasks(
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
-    found = _Finder(format, skeleton, image_size)
+    found = _Finder(format, skeleton, image_size, tracks, person)
     own: set[Path] = set()
     for photo in photos:
         beside = [path for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
         own.update(beside)
         found.add_photo_with_own(photo, beside)
     rest = [path for path in sources if path not in own]
-    frames = [path for path in rest if path.stem.endswith(_OPENPOSE) and path.suffix.lower() == ".json"]
-    if frames and not own:
-        found.add_openpose_clip(folder)
-        rest = [path for path in rest if path not in frames]
-    for source in rest:
+    for source in found.add_clips(rest) if rest else []:
         found.add_shared(source, photos)
     found.leave_out_the_other(photos)
     if not found.tasks:
@@ -109,8 +112,16 @@ def find_tasks(
 class _Finder:
     """Collects the tasks; every name is given once."""
 
-    def __init__(self, format: str, skeleton: str | None, image_size: Sequence[float] | None) -> None:
+    def __init__(
+        self,
+        format: str,
+        skeleton: str | None,
+        image_size: Sequence[float] | None,
+        tracks: Literal["auto", "off"],
+        person: int | None,
+    ) -> None:
         self.format, self.skeleton, self.image_size = format, skeleton, image_size
+        self.tracks, self.person = tracks, person
         self.tasks: list[LiftTask] = []
         self.left_out: list[LeftOut] = []
         self._taken: dict[str, str] = {}
@@ -126,25 +137,41 @@ class _Finder:
         if len(beside) != 1:
             return
         try:
-            keypoints = read_keypoints(beside[0], self.format, self.skeleton, images.image_size(photo))
+            keypoints = self._read(beside[0], images.image_size(photo))
         except InputError as error:
             self.leave_out(photo, str(error).replace(str(beside[0]), beside[0].name))
             return
         self._add(photo.stem, keypoints, photo, beside[0], _is_clip(keypoints))
 
-    def add_openpose_clip(self, folder: Path) -> None:
-        """The frames of a folder without photographs."""
-        try:
-            keypoints = read_keypoints(folder, self.format, self.skeleton, self.image_size)
-        except InputError as error:
-            self.leave_out(folder, error)
-            return
-        self._add(folder.resolve().name, keypoints, None, folder, _is_clip(keypoints))
+    def add_clips(self, files: list[Path]) -> list[Path]:
+        """Clips of one file per frame; returns the files that are no frames of one."""
+        rest = list(files)
+        clips = file_clips(files)
+        for clip in clips:
+            frames = [files[i] for i in clip.members]
+            name = clip.folder.resolve().name if len(clips) == 1 or not clip.name else clip.name
+            try:
+                keypoints = self._read(frames)
+            except InputError as error:
+                if clip.format is None:  # each file has its own word
+                    continue
+                self.leave_out(clip.folder, error)
+            else:
+                if clip.format is None and any(identity.file in map(str, frames) for identity in keypoints.ids):
+                    continue
+                self._add(name, keypoints, None, clip.folder, _is_clip(keypoints))
+            rest = [path for path in rest if path not in frames]
+        return rest
+
+    def _read(self, source: Path | list[Path], size: Sequence[float] | None = None) -> Keypoints2D:
+        return read_keypoints(
+            source, self.format, self.skeleton, size or self.image_size, tracks=self.tracks, person=self.person
+        )
 
     def add_shared(self, source: Path, photos: list[Path]) -> None:
         """A file that no photograph has the name of: it may name photographs, or be a clip or a pose of its own."""
         try:
-            keypoints = read_keypoints(source, self.format, self.skeleton, self.image_size)
+            keypoints = self._read(source)
         except InputError as error:
             self.leave_out(source, error)
             return
@@ -201,21 +228,27 @@ def _pictures(source: Path, keypoints: Keypoints2D, photos: list[Path]) -> list[
     has one of these photographs.
     """
     images = _alphapose_images(source)
-    if any(_photo_called(image, photos) for image in images):
+    if any(_photo_called(image, photos) for image in images.values()):
         return [images[identity.frame] for identity in keypoints.ids]
     return [identity.file if identity.file != str(source) else "" for identity in keypoints.ids]
 
 
-def _alphapose_images(source: Path) -> list[str]:
-    """Names in the order of the frames as `read_keypoints` counts them; none if the file is of another format."""
+def _alphapose_images(source: Path) -> dict[int, str]:
+    """Names by the frame numbers that `read_keypoints` gives them; none if the file is of another format."""
     if source.suffix.lower() != ".json":
-        return []
+        return {}
     entries = read_json(source)
     if not isinstance(entries, list):
-        return []
+        return {}
+    entries = [entry for entry in entries if entry != {}]
     images = [entry.get("image_id") for entry in entries if isinstance(entry, dict)]
     names = [image for image in images if isinstance(image, str)]
-    return list(dict.fromkeys(names)) if len(names) == len(entries) else []
+    if len(names) < len(entries):
+        return {}
+    frames = FrameNumbers()
+    for name in names:
+        frames.place(name, str(source))
+    return {number: name for name, number in frames.numbers().items()}
 
 
 def _photo_called(name: str, photos: list[Path]) -> Path | None:

@@ -10,8 +10,9 @@ checked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -113,6 +114,7 @@ class Keypoints2D:
         keys: ``(*batch,)`` int64: what a pose's own random numbers are derived from, besides the seed. A hash of its
             visible coordinates as they came in, which copies keep: so a pose's answer depends on the pose and the seed
             alone, not on its place or on its company.
+        rates: file of an id -> frames per second, of files that tell.
 
     Raises:
         InputError: (a ValueError) wrong shape, a visible joint that is not finite, a negative confidence,
@@ -123,6 +125,8 @@ class Keypoints2D:
     >>> keypoints.batch_shape, keypoints.skeleton.name
     (torch.Size([5]), 'h36m17')
     """
+
+    rates: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
@@ -400,7 +404,10 @@ class Keypoints2D:
             raise InputError(f"cannot join keypoints of different skeletons: {', '.join(sorted(skeletons))}")
         flat = [part.flatten() for part in parts]
         ids = tuple(chain.from_iterable(part.ids for part in flat))
-        return flat[0]._replace(ids=ids, **{n: torch.cat([getattr(part, n) for part in flat]) for n in _PER_POSE})
+        rates = {file: rate for part in flat for file, rate in part.rates.items()}
+        return flat[0]._replace(
+            ids=ids, rates=rates, **{n: torch.cat([getattr(part, n) for part in flat]) for n in _PER_POSE}
+        )
 
     # -- skeletons -------------------------------------------------------------------------------------
 

@@ -6,23 +6,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..files.checks import naming
 from ..files.errors import InputError
 from ..files.long_json import no_collection
+from ..files.numbered import natural_key
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
-from .detections import Detections, Options, size_pair
+from .detections import Detections, Options, is_nobody, join, size_pair
 from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
+from .file_clips import FileClip, file_clips
 from .formats import AUTO, detect_format, format_names, formats
 from .keypoints import Keypoints2D
+from .rates import stated_rate
+from .tracks import linked, moves_on, of_person
 
 __all__ = ["example_keypoints", "read_keypoints"]
 
@@ -34,27 +38,36 @@ def read_keypoints(
     format: str = AUTO,
     skeleton: str | Skeleton | None = None,
     image_size: Sequence[float] | None = None,
+    *,
+    tracks: Literal["auto", "off"] = "auto",
+    person: int | None = None,
 ) -> Keypoints2D:
     """Read keypoint files of any known format into one flat batch of poses.
 
     Args:
-        paths: a file or folder, or many. A folder with ``*_keypoints.json`` files is one OpenPose clip, its
-            frames in natural order of their names; of another folder every .json, .npy and .npz is read.
+        paths: a file or folder, or many. Of a folder every .json, .npy and .npz is read. Files that hold a frame
+            each, and whose names count the frames (``000.json``, ``cam1_000000.json``, ``walk_12_keypoints.json``),
+            are one clip, one for each name without the number; the number is the frame.
         format: a name of `poseterior.keypoints.formats.formats`; by default told from each file's content.
         skeleton: joint order of files that do not name their joints (arrays; other formats where the number
             of joints fits); files that name them are put into it. Arrays need it where several skeletons
             have that many joints (17: h36m17, coco17, mpi17).
         image_size: ``(width, height)`` px for files that do not tell; normalised MediaPipe landmarks need it.
+        tracks: "auto" links the people of a clip from frame to frame where no tracker numbered them, see
+            `poseterior.keypoints.tracks`; "off" numbers them by their place in each frame.
+        person: keep this person alone.
 
     Returns:
-        Keypoints in pixels, batch shape ``(poses,)``. ``ids`` tell file, frame and person: frames are
-        numbered as the file does (MMPose), by order of first appearance of the image (COCO, AlphaPose) or by
-        position; the person is the track id where there is one, else the position in the frame. Files of
-        different skeletons are brought to h36m17.
+        Keypoints in pixels, batch shape ``(poses,)``, those of a clip in order of its frames. ``ids`` tell file, frame
+        and person: frames have the file's own numbers (MMPose's ``frame_id``, COCO's image ids, the number in the
+        image's or the frame's file name), else they are counted; frames without people are absent. The person is the
+        tracker's number where there is one, else that of its track, or for single pictures the place in the picture.
+        ``rates`` tells frames per second of files that do. Files of different skeletons are brought to h36m17.
 
     Raises:
         InputError: (a ValueError) a file is missing, empty, truncated, of no known format, or holds wrong
-            values; nobody is in any file. The message names the file, the place and the remedy.
+            values; nobody is in any file, or not the person asked for. The message names the file, the place and the
+            remedy.
     """
     listed: list[str | os.PathLike[str]]
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -66,18 +79,22 @@ def read_keypoints(
     size = None if image_size is None else size_pair(list(image_size), "image_size")
 
     parts: list[Keypoints2D] = []
-    for item in map(Path, listed):
-        with reading(str(item)[:200]), no_collection():
-            for detections in _read_path(item, format, Options(str(item), order, size)):
-                with naming(str(item)):
-                    parts.append(detections.keypoints())
+    for items in _together([Path(item) for item in listed]):
+        with reading(str(items[0])[:200]), no_collection():
+            found = _read_paths(items, format, Options(str(items[0]), order, size))
+            clips = []
+            for detections in found:
+                with naming(str(items[0]) if len(items) == 1 else detections.ids[0].file):
+                    clips.append(detections.keypoints())
+            parts += linked(clips, [detections.tracked for detections in found], link=tracks == "auto")
     parts = [part for part in parts if len(part)]
     if not parts:
         names = ", ".join(str(item) for item in listed[:5]) + (", ..." if len(listed) > 5 else "")
         raise InputError(f"{names}: no person in any frame, so there is nothing to lift")
     if len({part.skeleton for part in parts}) > 1:
         parts = [part.as_skeleton("h36m17") for part in parts]
-    return Keypoints2D.cat(parts)
+    whole = Keypoints2D.cat(parts)
+    return whole if person is None else of_person(whole, person)
 
 
 def example_keypoints() -> Keypoints2D:
@@ -93,51 +110,118 @@ def example_keypoints() -> Keypoints2D:
 # -- paths ---------------------------------------------------------------------------------------------
 
 
-def _read_path(path: Path, format: str, options: Options) -> list[Detections]:
+def _together(paths: list[Path]) -> list[list[Path]]:
+    """Neighbours that may be frames of one clip: files of one folder."""
+    groups: list[list[Path]] = []
+    for path in paths:
+        beside = groups and not path.is_dir() and not groups[-1][0].is_dir() and groups[-1][0].parent == path.parent
+        if beside:
+            groups[-1].append(path)
+        else:
+            groups.append([path])
+    return groups
+
+
+def _read_paths(paths: list[Path], format: str, options: Options) -> list[Detections]:
+    """A folder, a file, or files of one folder."""
     try:
-        if path.is_dir():
-            return _read_folder(path, format, options)
-        with naming(str(path)):
-            return _read_file(path, format, options)
+        if paths[0].is_dir():
+            return _read_folder(paths[0], format, options)
+        if len(paths) > 1:
+            return _read_files(paths, format, options, skip=False)
+        with naming(str(paths[0])):
+            return _read_file(paths[0], format, options)
     except InputError:
         raise
     except (OSError, ValueError) as error:  # no permission, a name too long or with a null byte
-        raise InputError(f"{str(path)[:200]!r}: cannot be read ({error})") from None
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key by which frame_2 comes before frame_10."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.name)]
+        raise InputError(f"{str(paths[0])[:200]!r}: cannot be read ({error})") from None
 
 
 def _read_folder(folder: Path, format: str, options: Options) -> list[Detections]:
-    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()), key=_natural)
-    files = [path for path in files if not path.name.startswith(".")]
+    files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     if not files:
         raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}")
-    for known in formats().values():
-        suffix, read_frames = known.frame_suffix, known.read_frames
-        clip = [path for path in files if suffix and path.name.endswith(suffix)]
-        if clip and read_frames and format in (AUTO, known.name):
-            with naming(str(folder)):
-                return read_frames(((str(path), _frame(path)) for path in clip), options)
-    found: list[Detections] = []
+    return _read_files(sorted(files, key=lambda path: natural_key(path.name)), format, options, skip=True)
+
+
+def _read_files(files: list[Path], format: str, options: Options, skip: bool) -> list[Detections]:
+    """Files of one folder: clips of one file per frame, and others; ``skip`` passes over those of no format."""
+    found: dict[int, list[Detections]] = {}
     unknown: list[UnknownContent] = []
-    for path in files:
-        own = Options(str(path), options.skeleton, options.image_size)
+    taken: set[int] = set()
+    clips = [clip for clip in file_clips(files) if format in (AUTO, clip.format or format)]
+    names = {clip.name for clip in clips}
+    for clip in clips:
+        label = clip.folder if len(clips) == 1 or not clip.name else clip.folder / clip.name
+        if len(names) < len(clips) and clip.name and sum(one.name == clip.name for one in clips) > 1:
+            label = label.with_name(label.name + files[clip.members[0]].suffix)
+        read = _read_clip(clip, [files[i] for i in clip.members], format, options, str(label))
+        if read is not None:
+            taken.update(clip.members)
+            found[clip.members[0]] = read
+    for i, path in enumerate(files):
+        if i in taken:
+            continue
         try:
             with naming(str(path)):
-                parts = _read_file(path, format, own)
-            for part in parts:
+                found[i] = _read_file(path, format, dataclasses.replace(options, file=str(path)))
+            for part in found[i]:
                 part.sources = part.sources or [str(path)] * len(part.ids)
-            found += parts
         except UnknownContent as error:
+            if not skip:
+                raise
             unknown.append(error)
     if len(unknown) == len(files):
-        raise InputError(f"{folder}: no keypoint file in this folder; the first: {unknown[0]}")
+        raise InputError(f"{files[0].parent}: no keypoint file in this folder; the first: {unknown[0]}")
     for skipped in unknown:
         _LOG.warning("skipped %s", skipped)
-    return found
+    return [part for i in sorted(found) for part in found[i]]
+
+
+def _read_clip(clip: FileClip, files: list[Path], format: str, options: Options, label: str) -> list[Detections] | None:
+    """The frames of a clip as few batches; None where the files turn out to be no frames of one clip."""
+    options = dataclasses.replace(options, file=label)
+    known = formats().get(clip.format or "")
+    if known is not None and known.read_frames is not None:
+        with naming(str(clip.folder)):
+            whole = known.read_frames(((str(path), _frame(path)) for path in files), options)
+        return [_numbered(part, [clip.numbers[i.frame] for i in part.ids]) for part in whole]
+    parts: list[Detections] = []
+    frames: list[list[int]] = []
+    for path, number in zip(files, clip.numbers, strict=True):
+        read = _read_frame(path, format, dataclasses.replace(options, file=str(path)))
+        if read is None or len({(i.file, i.frame) for part in read for i in part.ids}) > 1:
+            return None
+        if any(i.file != str(path) for part in read for i in part.ids):  # the file names a photograph
+            return None
+        for part in read:
+            part.sources = part.sources or [str(path)] * len(part.ids)
+            parts.append(part)
+            frames.append([number] * len(part.ids))
+    own = [part.ids[0].frame for part in parts if part.ids]
+    if len(set(own)) == len(own) > 1 and own == sorted(own):  # the files tell their frames themselves
+        frames = [[identity.frame for identity in part.ids] for part in parts]
+    joined = join([_numbered(p, f, label) for p, f in zip(parts, frames, strict=True)])
+    if not clip.sure and not (joined and moves_on(joined[0].keypoints())):
+        return None
+    return joined
+
+
+def _read_frame(path: Path, format: str, options: Options) -> list[Detections] | None:
+    """A file that may be a frame of a clip; None where it is of no format."""
+    try:
+        with naming(str(path)):
+            data = read_document(path)
+            if is_nobody(data):
+                return []
+            return _read_data(data, path, format, options)
+    except UnknownContent:
+        return None
+
+
+def _numbered(part: Detections, frames: Sequence[int], file: str | None = None) -> Detections:
+    ids = [i._replace(frame=frame, file=file or i.file) for i, frame in zip(part.ids, frames, strict=True)]
+    return dataclasses.replace(part, ids=ids)
 
 
 def _frame(path: Path) -> Any:
@@ -146,10 +230,17 @@ def _frame(path: Path) -> Any:
 
 
 def _read_file(path: Path, format: str, options: Options) -> list[Detections]:
+    return _read_data(read_document(path), path, format, options)
+
+
+def _read_data(data: Any, path: Path, format: str, options: Options) -> list[Detections]:
     kind = kind_of(path)
     if format != AUTO and kind != formats()[format].kind:
         if kind == "arrays":
             raise InputError(f"is an npy or npz file, not {format}; use --format numpy, or auto")
         raise InputError(f"not {KINDS[formats()[format].kind]}" + ("" if kind == "json" else f" but {KINDS[kind]}"))
-    data = read_document(path)
-    return formats()[detect_format(data) if format == AUTO else format].read(data, options)
+    found = formats()[detect_format(data) if format == AUTO else format].read(data, options)
+    rate = stated_rate(data)
+    for part in found:
+        part.fps = part.fps or rate
+    return found

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
 from ..distributions.evidence import EVIDENCE_FILE, Evidence, read_evidence
+from ..distributions.given import given_evidence
 from ..distributions.regions import Recalibration, read_recalibration
 from ..distributions.seeded import SeededDistribution
 from ..files.checks import cut, quote
@@ -147,7 +148,7 @@ class Lifter(Model):
         keypoints = keypoints.as_skeleton(self.skeleton)
         posterior = self.distribution(keypoints)
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
-        return posterior if self.evidence is None else posterior.given_evidence(evidence=self.evidence)
+        return posterior if self.evidence is None else given_evidence(posterior, evidence=self.evidence)
 
 
 class Prior(Model):

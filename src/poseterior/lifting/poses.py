@@ -13,6 +13,7 @@ from ..keypoints import Keypoints2D
 from ..lifters import Lifter
 from ..results import poses
 from ..results.poses import LiftResult
+from ..results.provenance import rates_in_words
 from .bodies import rotations_of
 from .draws import Draws, draw, lifter_name
 from .ik import shipped_solution
@@ -72,7 +73,7 @@ def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: 
         skeleton=lifter.skeleton.name,
         lifter=lifter_name(lifter),
         seed=seed,
-        settings=_settings(keypoints),
+        settings=_settings(keypoints) | rates_in_words(keypoints.rates, [i.file for i in keypoints.ids]),
         solver=shipped_solution,
     )
     rotations = [part.rotations for part in draws if part.rotations is not None]

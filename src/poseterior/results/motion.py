@@ -26,7 +26,7 @@ def save_motion(
     path: str | os.PathLike[str],
     how: str | None = None,
     count: int = 1,
-    fps: float = 30.0,
+    fps: float | None = None,
 ) -> list[Path]:
     """`RotationResult.save`, under its name of 0.1."""
     return result.save(path, how, count, fps)

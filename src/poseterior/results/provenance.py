@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files.numbered import is_sequence
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Array", "Provenance", "clips_of"]
+__all__ = ["Array", "Provenance", "clips_of", "rates_in_words"]
 
 Array = NDArray[Any]
 
@@ -28,7 +31,8 @@ class Provenance:
         frame, person: ``(poses,)`` whole numbers.
         lifter: name of the lifter.
         seed: of the samples, None if there was none.
-        settings: free strings that say what was assumed, e.g. ``{"camera": "field of view 50 degrees"}``.
+        settings: free strings that say what was assumed, e.g. ``{"camera": "field of view 50 degrees"}``;
+            ``fps`` holds the frames per second where the input told them.
     """
 
     PER_POSE: ClassVar[tuple[str, ...]] = ("file", "frame", "person")
@@ -49,6 +53,23 @@ class Provenance:
         values = {name: getattr(self, name) for name in self.PER_POSE}
         return replace(self, **{name: value[rows] for name, value in values.items() if value is not None})
 
+    @property
+    def fps(self) -> float | None:
+        """Frames per second, where the input told them, and the same of all its files."""
+        rates = {self.rate(str(file)) for file in set(self.file.tolist())}
+        return rates.pop() if len(rates) == 1 else None
+
+    def rate(self, file: str) -> float | None:
+        """Frames per second of one input file, None where it did not tell."""
+        try:
+            told = json.loads(self.settings.get("fps", "null"))
+        except ValueError:
+            return None
+        rate = told.get(file) if isinstance(told, dict) else told
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+            return None
+        return float(rate) if 0 < rate < float("inf") else None
+
     def clips(self) -> list[Array]:
         """Rows of each clip, its frames in order; see `clips_of`."""
         return clips_of(self.file, self.frame, self.person)
@@ -62,7 +83,7 @@ def clips_of(file: Array, frame: Array, person: Array) -> list[Array]:
     that a person has twice begins another clip.
     """
     names = [str(name) for name in file]
-    label = "" if _is_sequence(names, frame) else None
+    label = "" if is_sequence(names, frame.tolist()) else None
     found: dict[tuple[str, int, int], list[int]] = {}
     seen: dict[tuple[str, int, int], int] = {}
     for row, (name, number, who) in enumerate(zip(names, frame.tolist(), person.tolist(), strict=True)):
@@ -73,16 +94,10 @@ def clips_of(file: Array, frame: Array, person: Array) -> list[Array]:
     return [np.asarray(sorted(rows, key=lambda row: int(frame[row]))) for rows in found.values()]
 
 
-def _is_sequence(names: list[str], frame: Array) -> bool:
-    """Whether each file is a frame of one and the same clip, to judge by their names."""
-    frames = dict(zip(names, frame.tolist(), strict=True))
-    single = all(frames[name] == number for name, number in zip(names, frame.tolist(), strict=True))
-    if len(frames) < 3 or not single or len({re.sub(r"\d+", "#", name) for name in frames}) > 1:
-        return False
-    ordered = sorted(frames, key=lambda name: frames[name])
-    numbers = np.array([[int(n) for n in re.findall(r"\d+", name)] for name in ordered])
-    moving = (numbers != numbers[0]).any(0)
-    if moving.sum() != 1:
-        return False
-    gaps = np.diff(numbers[:, moving][:, 0])
-    return bool(gaps.min() > 0 and np.median(gaps) == gaps.min())
+def rates_in_words(rates: Mapping[str, float], files: Sequence[str]) -> dict[str, str]:
+    """What `Provenance.rate` reads, as settings: one number where all files have it, else an object by file."""
+    known = {file: rates[file] for file in dict.fromkeys(files) if file in rates}
+    if not known:
+        return {}
+    same = len(set(known.values())) == 1 and all(file in known for file in files)
+    return {"fps": json.dumps(next(iter(known.values())) if same else known)}

@@ -6,6 +6,7 @@ are nats above uniform (normalised Haar measure of each modelled joint).
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,16 @@ from ..geometry.skeletons import SKELETONS
 from .animation import Animation, numbered_paths, save_animation
 from .hypotheses import CHOICES, settled, smoothest
 from .provenance import Array, Provenance
+from .timeline import (
+    ASSUMED_RATE,
+    MAX_GAP,
+    Segment,
+    blend,
+    blend_quaternions,
+    gap_line,
+    timeline,
+    widening,
+)
 
 __all__ = [
     "MOTION_SUFFIXES",
@@ -37,9 +48,13 @@ __all__ = [
 
 Axes = Literal["y up", "camera"]
 
+_LOG = logging.getLogger(__name__)
+
 #: What `RotationResult.save` writes.
 MOTION_SUFFIXES = (".bvh", ".glb", ".npz")
 _SMPL = SKELETONS["smpl22"]
+#: Metres: a joint that is off by this at the end of a bone turns it by a radian.
+_BONE = 0.3
 #: Samples of a frame that a path is searched among.
 _PATH_SAMPLES = 64
 #: Poses at a time whose samples' points are held.
@@ -215,45 +230,93 @@ class RotationResult(Provenance):
         ).upright()
 
     def save(
-        self, path: str | os.PathLike[str], how: str | None = None, count: int = 1, fps: float = 30.0
+        self,
+        path: str | os.PathLike[str],
+        how: str | None = None,
+        count: int = 1,
+        fps: float | None = None,
+        max_gap: float = MAX_GAP,
     ) -> list[Path]:
-        """Write hypotheses as motion files that other programs play.
+        """Write hypotheses as motion files that other programs play, in real time.
+
+        Frames that are missing are bridged: rotations along the shortest arc, the root on a straight line. A motion is
+        split where somebody is away for longer than ``max_gap``. Both are logged.
 
         Args:
             path: ``.bvh``, ``.glb`` or ``.npz`` (as AMASS; besides, in axes with y up: ``mean_quaternions``,
-                ``sample_quaternions``, ``log_prob``, ``spread_radians``, ``frame``).
+                ``sample_quaternions``, ``log_prob`` (NaN in frames that are bridged), ``spread_radians``, ``frame``).
             how: see `choose`; by default path for clips and mean for single poses (clusters for several of them).
             count: hypotheses of each clip, one file each.
-            fps: frames per second.
+            fps: frames per second; by default what the input told, else 30 is assumed and logged.
+            max_gap: seconds without the person that are bridged.
 
         Returns:
-            The files written: ``path`` itself for one; numbered ``x-1.bvh`` ... for several clips or hypotheses, and
-            ``x-1-1.bvh`` ... for several hypotheses of several clips.
+            The files written: ``path`` itself for one; numbered ``x-1.bvh`` ... for several clips, parts of clips or
+            hypotheses, and ``x-1-1.bvh`` ... for several hypotheses of several clips.
 
         Raises:
-            InputError: an unknown extension or choice, a path that cannot be written to; before anything is written.
+            InputError: an unknown extension or choice, a rate or gap that is none, a path that cannot be written to;
+                before anything is written.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in MOTION_SUFFIXES:
             raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(MOTION_SUFFIXES)}")
         upright = self.in_axes("y up")
-        clips = upright.clips()
+        clips = upright._pieces(fps, max_gap)
+        bases = iter(numbered_paths(path, sum(len(segments) for _, segments in clips)))
         jobs: list[tuple[Path, RotationResult, Animation]] = []
-        for rows, base in zip(clips, numbered_paths(path, len(clips)), strict=True):
+        for rows, segments in clips:
             clip = upright[rows]
             default = "path" if len(rows) > 1 else "mean" if count == 1 else "clusters"
             chosen = clip.choose(how or default, count)
-            for number, target in enumerate(numbered_paths(base, count)):
-                check_writable(target)
-                jobs.append((target, clip, clip.animation(chosen[:, number], fps, target.stem)))
-        for target, clip, animation in jobs:
-            save_animation(animation, target, extra=clip._samples())
+            for segment in segments:
+                ways, part = blend_quaternions(chosen, segment), clip._at(segment)
+                for number, target in enumerate(numbered_paths(next(bases), count)):
+                    check_writable(target)
+                    jobs.append((target, part, part.animation(ways[:, number], segment.fps, target.stem)))
+        if fps is None and len(self) > len(self.clips()) and any(self.rate(str(file)) is None for file in self.file):
+            _LOG.warning("%s: %g frames a second is assumed: pass --fps (fps=... in Python)", path, ASSUMED_RATE)
+        for rate, frames in self._frames_by_rate(fps).items():
+            if said := gap_line(frames, rate, max_gap):
+                _LOG.warning("%s: %s", path, said)
+        for target, part, animation in jobs:
+            save_animation(animation, target, extra=part._samples())
         return [target for target, _, _ in jobs]
 
-    def files(self, path: str | Path, count: int = 1) -> list[Path]:
+    def files(self, path: str | Path, count: int = 1, fps: float | None = None, max_gap: float = MAX_GAP) -> list[Path]:
         """The files that `save` writes, by name."""
-        clips = numbered_paths(path, len(self.clips()))
-        return [file for clip in clips for file in numbered_paths(clip, count)]
+        pieces = numbered_paths(path, sum(len(segments) for _, segments in self._pieces(fps, max_gap)))
+        return [file for piece in pieces for file in numbered_paths(piece, count)]
+
+    def _rate(self, rows: Array, fps: float | None) -> float:
+        return fps if fps is not None else self.rate(str(self.file[rows[0]])) or ASSUMED_RATE
+
+    def _pieces(self, fps: float | None, max_gap: float) -> list[tuple[Array, list[Segment]]]:
+        """The rows of each clip, with the parts of it that have no long gap."""
+        return [(rows, timeline(self.frame[rows], self._rate(rows, fps), max_gap)) for rows in self.clips()]
+
+    def _frames_by_rate(self, fps: float | None) -> dict[float, list[Array]]:
+        found: dict[float, list[Array]] = {}
+        for rows in self.clips():
+            found.setdefault(self._rate(rows, fps), []).append(self.frame[rows])
+        return found
+
+    def _at(self, segment: Segment) -> RotationResult:
+        """One clip at the moments of a segment."""
+        known, away = segment.before, segment.bridged
+        if not away.any():
+            return self[known]
+        turn = widening(segment)[:, None] / _BONE
+        return replace(
+            self[known],
+            rotations=blend_quaternions(self.rotations, segment),
+            mean=blend_quaternions(self.mean, segment),
+            mode=None if self.mode is None else blend_quaternions(self.mode, segment),
+            spread=np.sqrt(blend(self.spread, segment) ** 2 + turn**2).astype(np.float32),
+            log_prob=np.where(away[:, None], np.nan, self.log_prob[known]),
+            root=blend(self.root, segment),
+            frame=segment.frames,
+        )
 
     def _samples(self) -> dict[str, Array]:
         """What an npz file holds beside one hypothesis."""

@@ -9,6 +9,7 @@ matplotlib is imported when a figure is made, not with this module.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,9 +20,12 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
+from ..files.numbered import usual_step
 from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton
+from ..results.bridging import bridged
 from ..results.poses import LiftResult
+from ..results.timeline import ASSUMED_RATE, MAX_GAP, gap_line
 from .drawing import COLOURS, Array, circles, ellipses, explain, literal_text, side_handles, tidy_axes
 from .ffmpeg import check_ffmpeg, encode
 from .photos import Photos, check_photos, keypoint_box, read_photo
@@ -53,6 +57,9 @@ _GIF_FPS, _GIF_FRAMES = 15.0, 1000
 #: Metres from the middle: rings on the floor, the mark that shows in which direction the camera is.
 _RINGS, _CAMERA_MARK = (0.25, 0.5), 0.6
 _PAPER = "0.965"
+#: Seconds for which a film may be empty; longer ones are cut to one second.
+_LONGEST_AWAY = 10.0
+_LOG = logging.getLogger(__name__)
 
 
 # -- drawing a body ----------------------------------------------------------------------------------------
@@ -305,10 +312,11 @@ def save_film(
     result: LiftResult,
     path: str | os.PathLike[str],
     *,
-    fps: float = 30.0,
+    fps: float | None = None,
     turn: float = 20.0,
     photos: Photos = None,
     hypotheses: int = 20,
+    max_gap: float = MAX_GAP,
     progress: Progress | None = None,
 ) -> int:
     """Write a film of a lifted clip: the 2D keypoints, and the person in 3D, slowly turning.
@@ -316,17 +324,21 @@ def save_film(
     In 3D the mean is thick, hypotheses are thin, circles are the balls of each joint's region, of which the caption
     says whether they are calibrated; the lowest joint stands on the floor, whose rings are half a metre and a metre
     wide and turn with the direction to the camera. Up to four people stand side by side, further ones are left out, and
-    the film says so. A person who is not there is not drawn.
+    the film says so. A person who is not there is not drawn, but for gaps of at most ``max_gap``, in which the pose is
+    what `poseterior.results.bridging.bridged` gives. The film keeps real time: it stands empty while nobody is there.
 
     Args:
         result: at least one person in at least two frames; single pictures are left out.
         path: ``.mp4`` (1280x720, H.264; by the ffmpeg on the path, or the one of the extra ``video``) or ``.gif``
             (768x432, of at most 15 frames per second: every second frame of a clip of 30). The file appears only when
             it is complete.
-        fps: frames per second, 1 to 240; every frame number of the result is a frame of the film.
+        fps: frames per second, 1 to 240; every frame number from the first of the result to the last is a frame of the
+            film, but that it is empty for a second only where nobody is there for more than ten. By default what the
+            input told, else 30 is assumed and logged.
         turn: degrees per second by which the eye goes around the person; 0 keeps it still.
         photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`.
         hypotheses: samples drawn per pose.
+        max_gap: seconds without a person that are bridged.
         progress: a rich progress display that counts the frames.
 
     Returns:
@@ -336,6 +348,11 @@ def save_film(
         InputError: as `check_video`; no clip in the result; a GIF of more than 1,000 frames; a photo that cannot be
             read; writing fails.
     """
+    if fps is None:
+        fps = result.fps
+        if fps is None:
+            fps = ASSUMED_RATE
+            _LOG.warning("%s: %g frames a second is assumed: pass --fps (fps=... in Python)", os.fspath(path), fps)
     check_video(path, fps)
     if not np.isfinite(turn):
         raise InputError(f"turn: expected degrees per second, got {turn}")
@@ -345,7 +362,12 @@ def save_film(
         raise InputError(
             f"{os.fspath(path)}: a film needs a clip, but every file has one frame; write a picture instead"
         )
-    frames = sorted({frame for track in tracks for frame in track.poses})
+    said = gap_line([sorted(track.poses) for track in tracks], fps, max_gap)
+    if said:
+        _LOG.warning("%s: %s", os.fspath(path), said)
+    result = bridged(result, fps, max_gap)
+    tracks = [track for track in tracks_of(result) if not track.still]
+    frames, fps = _in_real_time({frame for track in tracks for frame in track.poses}, fps, max_gap)
     step = max(int(np.ceil(fps / _GIF_FPS)), 1) if suffix == ".gif" else 1
     shown = frames[::step]
     if suffix == ".gif" and len(shown) > _GIF_FRAMES:
@@ -365,6 +387,19 @@ def save_film(
         else:
             _write_mp4(file, pictures, fps, os.fspath(path))
     return len(shown)
+
+
+def _in_real_time(known: set[int], fps: float, max_gap: float) -> tuple[list[int], float]:
+    """The frame numbers of a film, and its frames per second: fewer for a clip that is thinned, but one at least."""
+    numbers = np.asarray(sorted(known), np.int64)
+    usual = usual_step(numbers.tolist())
+    unit = usual if usual > max(max_gap * fps, 1.0) else 1
+    rate = float(np.clip(fps / unit, 1.0, 240.0))
+    frames: list[int] = []
+    for start, end in zip(numbers.tolist(), [*numbers[1:].tolist(), int(numbers[-1]) + unit], strict=True):
+        away = (end - start) // unit
+        frames += range(start, start + unit * (away if away <= _LONGEST_AWAY * rate else round(rate)), unit)
+    return frames, rate
 
 
 def _write_mp4(file: IO[bytes], pictures: Iterable[NDArray[np.uint8]], fps: float, name: str) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "PoseScene",
     "SceneOptions",
+    "pauses",
+    "playback_rate",
     "write_html",
 ]
 
@@ -55,6 +57,8 @@ _ONE_ROW = 3
 _WINDOW = 1.45
 #: Seconds; frame numbers may be far apart, e.g. those of a few pictures of a data set.
 _LONGEST_PAUSE = 1.0
+#: Frames per second of a playback, where nobody says another number.
+_SLOW_RATE = 10.0
 #: An instance that is not shown keeps its place in the batch with this scale: batches keep their length.
 _HIDDEN_SCALE = 1e-6
 
@@ -130,6 +134,11 @@ def tracks_of(result: LiftResult) -> list[Track]:
         parts += [f"person {person}"] * (len(people[file]) > 1) + [f"({repeat + 1})"] * (repeat > 0)
         tracks.append(Track(" · ".join(parts), file, poses, still=len(frames[file]) == 1))
     return tracks
+
+
+def playback_rate(result: LiftResult, fps: float | None) -> float:
+    """Frames per second to play at: as asked, else as the input told, else 10, so that one can follow."""
+    return fps if fps is not None else result.fps or _SLOW_RATE
 
 
 def steps_of(tracks: list[Track], limit: int) -> list[int]:
@@ -514,6 +523,11 @@ class PoseScene:
             view.show(self.frames[step], self.options)
 
 
+def pauses(frames: list[int], fps: float) -> list[float]:
+    """Seconds for which each step is shown."""
+    return [min(gap / fps, _LONGEST_PAUSE) for gap in _gaps(frames)]
+
+
 def _gaps(frames: list[int]) -> list[int]:
     """How long each step lasts, in frames; nothing to play for a single step."""
     gaps = [after - before for before, after in itertools.pairwise(frames)]
@@ -525,7 +539,7 @@ def write_html(
     path: str | os.PathLike[str],
     *,
     photos: Photos = None,
-    fps: float = 10.0,
+    fps: float | None = None,
     options: SceneOptions | None = None,
 ) -> None:
     """Write the scene as one HTML file that needs neither network nor server.
@@ -536,13 +550,15 @@ def write_html(
         result: what to draw.
         path: the HTML file.
         photos: the picture(s) that the keypoints come from, see `read_photo`.
-        fps: frames per second of the playback; frame numbers that are missing are waited for, up to a second.
+        fps: frames per second of the playback, by default those that the input told, else 10; frame numbers that are
+            missing are waited for, up to a second.
         options: see `SceneOptions`.
 
     Raises:
         InputError: no poses, an unreadable photo, a path that cannot be written to, or viser is not installed.
     """
     need("view", "viser", f"{os.fspath(path)}: the page")
+    fps = playback_rate(result, fps)
     if not fps > 0:
         raise InputError(f"fps: expected frames per second above 0, got {fps}")
     with atomic_write(path) as file:
@@ -550,9 +566,9 @@ def write_html(
         try:
             scene = PoseScene(server, result, options, photos)
             recording = server.get_scene_serializer()
-            for step, frames in enumerate(_gaps(scene.frames)):
+            for step, seconds in enumerate(pauses(scene.frames, fps)):
                 scene.show(step)
-                recording.insert_sleep(min(frames / fps, _LONGEST_PAUSE))
+                recording.insert_sleep(seconds)
             file.write(recording.as_html().encode())
         finally:
             stop_server(server)

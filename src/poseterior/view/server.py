@@ -13,7 +13,7 @@ from ..files.extras import need
 from ..results.poses import LiftResult
 from ..web import Doorkeeper, address, needs_token
 from .photos import Photos
-from .scene import PoseScene, SceneOptions
+from .scene import PoseScene, SceneOptions, pauses, playback_rate
 from .serving import start_server, stop_server
 
 if TYPE_CHECKING:
@@ -128,8 +128,14 @@ class Viewer:
         lines += [f"{key}: {value}" for key, value in result.settings.items()]
         return "\n".join(f"* {_plain(line)}" for line in lines)
 
+    def _pause(self) -> float:
+        """Seconds for which the step is shown."""
+        rate = float(self.fps.value)
+        shown = pauses(self.scene.frames, rate)
+        return shown[int(self.step.value)] if shown else 1.0 / rate
+
     def _play(self) -> None:
-        while not self._stopped.wait(1.0 / float(self.fps.value)):
+        while not self._stopped.wait(self._pause()):
             if self.play.value:
                 self.step.value = (int(self.step.value) + 1) % len(self.scene.frames)  # type: ignore[misc]
 
@@ -165,7 +171,7 @@ def serve(
     port: int = 8080,
     *,
     photos: Photos = None,
-    fps: float = 10.0,
+    fps: float | None = None,
     options: SceneOptions | None = None,
     token: str | None = None,
 ) -> Viewer:
@@ -178,7 +184,8 @@ def serve(
         host: address to listen on; the default can be reached from this machine only.
         port: wished port; the next free one is taken (0: any), see the viewer's ``url``.
         photos: the picture(s) that the keypoints come from, see `poseterior.view.photos.read_photo`.
-        fps: frames per second of the playback.
+        fps: frames per second of the playback, by default those that the input told, else 10; frame numbers that are
+            missing are waited for, up to a second.
         options: what is shown at first.
         token: who looks must know it, ``?token=`` once; needed for an address that other machines reach.
 
@@ -192,7 +199,7 @@ def serve(
     need("view", "viser", "the viewer")
     server = start_server(host, port, "poseterior", Doorkeeper(token).check)
     try:
-        return Viewer(server, result, options or SceneOptions(), photos, fps, token)
+        return Viewer(server, result, options or SceneOptions(), photos, playback_rate(result, fps), token)
     except BaseException:
         stop_server(server)
         raise

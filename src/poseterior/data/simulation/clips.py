@@ -108,14 +108,18 @@ class StoredKeypoints:
     """Draws `KeypointPairs` from stored observations, of which it keeps the 2D only.
 
     Args:
-        observations: rows of one clip are those whose ids name the same file.
-        step, least: as for `ClipSimulator`, in stored rows.
+        observations: rows of one clip are those whose ids name the same file, in any order.
+        step, least: as for `ClipSimulator`, in rows of a clip in order of its frames.
     """
 
     def __init__(self, observations: Observations, step: int = 5, least: int = 10) -> None:
         self.keypoints = observations.keypoints
         numbers: dict[str, int] = {}
         self.clip = torch.tensor([numbers.setdefault(i.file, len(numbers)) for i in self.keypoints.ids])
+        places = list(zip(self.clip.tolist(), (i.frame for i in self.keypoints.ids), strict=True))
+        order = sorted(range(len(places)), key=places.__getitem__)
+        if order != list(range(len(places))):
+            self.keypoints, self.clip = self.keypoints[order], self.clip[order]
         self.step, self.least = step, least
 
     def __call__(self, n: int, generator: Generator) -> KeypointPairs:

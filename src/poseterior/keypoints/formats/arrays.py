@@ -13,6 +13,7 @@ from ..detections import Detections, Options
 from ..documents import ArrayFile
 from ..joint_names import skeleton_of
 from ..keypoints import PoseId
+from ..rates import rate_of
 
 NAME = "numpy"
 ABOUT = "npy or npz of shape (frames, joints*2), (frames, joints, 2|3) or (joints, 2|3)"
@@ -29,6 +30,7 @@ _FIELDS = {
     "intrinsics": "fiu",
     "height": "fiu",
     "amplitude": "fiu",
+    "fps": "fiu",
 }
 
 
@@ -83,6 +85,8 @@ def read(data: ArrayFile, options: Options) -> list[Detections]:
             intrinsics=field("intrinsics", (count, 4)),
             height=field("height", (count,)),
             amplitude=field("amplitude", (count, joints)),
+            tracked=[True] * count,
+            fps=rate_of(arrays["fps"].item()) if "fps" in arrays and arrays["fps"].size == 1 else None,
         )
     ]
 

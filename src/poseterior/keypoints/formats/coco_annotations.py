@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_index, as_list, as_object, cut, describe, number, quote
+from ...files.checks import Array, as_list, as_object, cut, describe, number, quote
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
-from ..detections import Detections, FrameNumbers, Options, Person, size_pair, triples
+from ..detections import Detections, FrameNumbers, Options, Person, size_pair, track, triples
 from ..joint_names import (
     covering_skeleton,
     resolve_names,
@@ -74,12 +74,12 @@ def read(data: Any, options: Options) -> list[Detections]:
         if not (confidence > 0).any():
             skipped += 1
             continue
-        frame, person = frames.place(note["image_id"], what)
-        image = images.get(note["image_id"])
+        image = images.get(note["image_id"]) if isinstance(note["image_id"], (int, str)) else None
+        file = None if image is None else image.get("file_name")
+        frame, person = frames.place(note["image_id"], what, file)
         if image is None:
             raise InputError(f"{what}.image_id: image {note['image_id']!r} is not in 'images'")
-        person = as_index(note.get("track_id"), person)
-        file = image.get("file_name")
+        person, tracked = track(note.get("track_id", _attribute(note, "track_id")), person)
         kept = list(range(len(layout[len(xy)]))) if joints is None else [j for j, n in enumerate(joints) if n]
         key = layout[len(xy)] if joints is None else tuple(n for n in joints if n)
         groups.setdefault(key, []).append(
@@ -91,11 +91,18 @@ def read(data: Any, options: Options) -> list[Detections]:
                 file=file if isinstance(file, str) else None,
                 source=options.file,
                 image_size=_image_size(image),
+                tracked=tracked,
             )
         )
     if skipped:
         _LOG.warning("%s: skipped %d annotations (crowds or no labelled joint)", options.file, skipped)
     return [_stack(key, people, options) for key, people in groups.items()]
+
+
+def _attribute(note: dict[str, Any], name: str) -> Any:
+    """What CVAT and Datumaro keep beside COCO's own fields."""
+    attributes = note.get("attributes")
+    return attributes.get(name) if isinstance(attributes, dict) else None
 
 
 def _stack(key: tuple[str, ...] | Skeleton, people: list[Person], options: Options) -> Detections:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...files.checks import as_index, as_list, as_object
+from ...files.checks import as_list, as_object
 from ...geometry.skeletons import Skeleton
-from ..detections import Detections, FrameNumbers, Options, Person, triples
+from ..detections import Detections, FrameNumbers, Options, Person, is_nobody, track, triples
 from ..documents import first_entry
 from ..joint_names import skeleton_remedy, unnamed_layout
 
@@ -41,11 +41,13 @@ def read(data: Any, options: Options) -> list[Detections]:
     groups: dict[Skeleton, list[Person]] = {}
     for i, entry in enumerate(as_list(data, "file")):
         what = f"result {i}"
+        if is_nobody(entry):
+            continue
         entry = as_object(entry, what, "image_id", "keypoints")
         xy, confidence = triples(entry["keypoints"], f"{what}.keypoints", tuple(layout), remedy)
         skeleton = layout[len(xy)]
         frame, person = frames.place(entry["image_id"], what)
-        person = as_index(entry.get("track_id", entry.get("idx")), person)
+        person, tracked = track(entry.get("track_id", entry.get("idx")), person)
         joints = len(skeleton)
-        groups.setdefault(skeleton, []).append(Person(frame, person, xy[:joints], confidence[:joints]))
+        groups.setdefault(skeleton, []).append(Person(frame, person, xy[:joints], confidence[:joints], tracked=tracked))
     return [Detections.from_people(people, skeleton, options) for skeleton, people in groups.items()]

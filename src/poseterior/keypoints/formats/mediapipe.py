@@ -9,7 +9,7 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import get_skeleton
-from ..detections import Detections, Options, Person, size_pair
+from ..detections import Detections, Options, Person, is_nobody, size_pair
 from ..documents import first_entry, innermost
 
 NAME = "mediapipe"
@@ -73,7 +73,7 @@ def _image_size(value: Any) -> tuple[float, float] | None:
 
 def _people(frame: Any, what: str) -> list[list[Any]]:
     """The landmark lists of a frame, whichever way it nests them."""
-    if frame is None:
+    if is_nobody(frame):
         return []
     if isinstance(frame, dict):
         field = next((f for f in _LANDMARK_FIELDS if f in frame), None)

@@ -11,7 +11,7 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...files.long_json import LongList, load_json
-from ..detections import Detections, FrameNumbers, Options, Person, points
+from ..detections import Detections, FrameNumbers, Options, Person, points, track
 from ..documents import first_entry, innermost
 from ..joint_names import (
     candidates,
@@ -100,8 +100,9 @@ def read(data: Any, options: Options) -> list[Detections]:
             unset = "; name other joint orders with --skeleton" + (f": {others}" if others else "")
             remedy = "" if named else skeleton_remedy(options.skeleton, unset)
             raise InputError(f"{what}.keypoints: {joints} joints; expected {expected}{remedy}")
-        person = as_index(instance.get("track_id"), j)
-        groups.setdefault(joints, []).append(Person(index, person, *_instance(instance, rows, used[joints], what)))
+        person, tracked = track(instance.get("track_id"), j)
+        pose = _instance(instance, rows, used[joints], what)
+        groups.setdefault(joints, []).append(Person(index, person, *pose, tracked=tracked))
     if named is not None:
         return [_named(people, named, options) for people in groups.values()]
     return [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_index, as_list, as_object, numbers
+from ...files.checks import Array, as_list, as_object, numbers
 from ...geometry.skeletons import Skeleton, get_skeleton
-from ..detections import Detections, Options, Person, size_pair, triples
+from ..detections import Detections, Options, Person, is_nobody, size_pair, track, triples
 from ..documents import first_entry
 from ..joint_names import covering_skeleton, skeleton_remedy, temporary_skeleton
 
@@ -85,13 +85,13 @@ def people_of(frames: Iterable[tuple[str, Any]], options: Options) -> Iterator[t
     remedy = skeleton_remedy(options.skeleton, "; name other joint orders with --skeleton")
     for frame, (source, content) in enumerate(frames):
         prefix = "" if source == options.file else f"{source}: "
-        for i, entry in enumerate(_people(content, prefix)):
+        for i, entry in enumerate([] if is_nobody(content) else _people(content, prefix)):
             found = _keypoints(entry, f"{prefix}person {i}", counts, remedy)
             if found is None:
                 continue
-            person = as_index(entry.get("person_id"), i)
+            person, tracked = track(entry.get("person_id"), i)
             size = _canvas(content, prefix)
-            yield frame, Person(frame, person, *found, source=source, image_size=size)
+            yield frame, Person(frame, person, *found, source=source, image_size=size, tracked=tracked)
 
 
 def stack_order(people: Sequence[Person], options: Options) -> Detections:

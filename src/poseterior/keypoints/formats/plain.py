@@ -10,7 +10,7 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_name, as_object, describe, number, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton, body_of, get_skeleton
-from ..detections import Detections, Options, points, size_pair
+from ..detections import Detections, Options, is_nobody, points, size_pair
 from ..documents import first_entry
 from ..joint_names import (
     covering_skeleton,
@@ -54,6 +54,9 @@ def read(data: Any, options: Options) -> list[Detections]:
     frame = 0
     for i, entry in enumerate(entries):
         what = f"entry {i}" if isinstance(data, list) else "file"
+        if is_nobody(entry):  # but a frame
+            frame += 1
+            continue
         detections = _read_entry(entry, what, frame, options)
         frame += len(detections.ids)
         found.append(detections)
@@ -80,13 +83,15 @@ def _join(parts: list[Detections]) -> Detections:
         return None if arrays[0] is None else np.concatenate(arrays)
 
     names = ("confidence", "covariance", "image_size", "intrinsics", "height", "amplitude")
+    arrays: dict[str, Any] = {name: cat(name) for name in names}
     return Detections(
         parts[0].skeleton,
         [identity for part in parts for identity in part.ids],
         np.concatenate([part.xy for part in parts]),
-        **{name: cat(name) for name in names},
+        **arrays,
         target=parts[0].target,
         sources=[source for part in parts for source in part.sources or ()],
+        tracked=[tracked for part in parts for tracked in part.tracked or ()],
     )
 
 
@@ -122,6 +127,7 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
         intrinsics=None if intrinsics is None else np.tile(intrinsics, (count, 1)),
         height=None if height is None else np.full(count, height),
         sources=[options.file] * count,
+        tracked=[True] * count,
     )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...files.checks import Array, as_index, as_list, as_object, numbers
+from ...files.checks import Array, as_list, as_object, numbers
 from ...files.errors import InputError
 from ...files.texts import parse_json
 from ...geometry.skeletons import Skeleton
-from ..detections import Detections, Options, Person
+from ..detections import Detections, Options, Person, track
 from ..documents import first_entry
 from ..joint_names import skeleton_remedy, unnamed_layout
 
@@ -59,8 +59,9 @@ def read(data: Any, options: Options) -> list[Detections]:
                 raise InputError(f"{where}.keypoints: {len(xy)} joints; expected {counts}{remedy}")
             skeleton = layout[len(xy)]
             joints = len(skeleton)
-            person = as_index(entry.get("track_id"), i)
-            groups.setdefault(skeleton, []).append(Person(frame, person, xy[:joints], confidence[:joints]))
+            person, tracked = track(entry.get("track_id"), i)
+            found = Person(frame, person, xy[:joints], confidence[:joints], tracked=tracked)
+            groups.setdefault(skeleton, []).append(found)
     return [Detections.from_people(people, skeleton, options) for skeleton, people in groups.items()]
 
 

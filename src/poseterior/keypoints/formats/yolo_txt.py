@@ -47,7 +47,7 @@ def read(data: TextFile, options: Options) -> list[Detections]:
         )
     skeleton, xy, confidence, tracks = table
     people = [
-        Person(0, i if tracks is None else int(tracks[i]), place, scores)
+        Person(0, i if tracks is None else int(tracks[i]), place, scores, tracked=tracks is not None)
         for i, (place, scores) in enumerate(zip(xy * np.array(options.image_size), confidence, strict=True))
     ]
     return [Detections.from_people(people, skeleton, options)]

@@ -1,0 +1,80 @@
+"""Lifted clips with poses for the frames that are missing, for what is shown in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .poses import LiftResult
+from .timeline import MAX_GAP, Segment, blend, blend_samples, timeline, widening
+
+__all__ = ["bridged"]
+
+#: Fields that say what a picture showed: nothing, between two frames.
+_SEEN = ("keypoints", "keypoint_covariance")
+_BLENDED = ("region_center", "image_size", "intrinsics")
+
+
+def bridged(result: LiftResult, fps: float, max_gap: float = MAX_GAP) -> LiftResult:
+    """A result with poses in the gaps of its clips that are at most ``max_gap`` seconds long.
+
+    They follow those of the result. The mean and the centres of the regions go straight from one frame to the next,
+    samples as `poseterior.results.timeline.blend_samples`; covariances and radii are those in between, widened by what
+    a straight line misses. No joint is visible in them, and their ``log_prob`` is NaN.
+
+    Args:
+        result: any; its rotations are left out.
+        fps: frames per second.
+        max_gap: seconds.
+    """
+    parts = []
+    for rows in result.clips():
+        if len(np.unique(result.frame[rows])) < len(rows):
+            continue
+        for segment in timeline(result.frame[rows], fps, max_gap):
+            if segment.bridged.any():
+                parts.append(_between(result[rows], segment))
+    if not parts:
+        return result
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in (result, *parts)])
+        for name in LiftResult.PER_POSE
+        if name != "rotations"
+    }
+    return replace(result, rotations=None, **arrays)
+
+
+def _between(clip: LiftResult, segment: Segment) -> LiftResult:
+    """The moments of a segment that no frame shows."""
+    wide = widening(segment)[:, None]
+    values: dict[str, Any] = {name: blend(getattr(clip, name), segment) for name in _BLENDED}
+    values["mean"] = blend(clip.mean, segment)
+    shift = np.random.default_rng(0).standard_normal((clip.samples.shape[1], *clip.mean.shape[1:]))
+    shift[:, clip.joint_names.index("pelvis") if "pelvis" in clip.joint_names else 0] = 0
+    if clip.samples.shape[1]:
+        values["samples"] = blend_samples(clip.samples, segment) + wide[:, None, :, None] * shift
+    else:
+        values["samples"] = clip.samples[segment.before]
+    values["covariance"] = blend(clip.covariance, segment) + (wide**2)[..., None, None] * np.eye(3)
+    for name in ("region_radius", "pose_radius"):
+        values[name] = np.sqrt(blend(getattr(clip, name), segment) ** 2 + (_sigmas(clip.level) * wide) ** 2)
+    at = segment.before
+    values |= {name: np.full_like(getattr(clip, name)[at], np.nan) for name in _SEEN}
+    values |= {"visible": np.zeros_like(clip.visible[at]), "log_prob": np.full_like(clip.log_prob[at], np.nan)}
+    values |= {"frame": segment.frames, "file": clip.file[at], "person": clip.person[at], "rotations": None}
+    return replace(clip, **values)[segment.bridged]
+
+
+def _sigmas(level: float) -> float:
+    """Radius of the ball that holds a standard normal vector in three dimensions with this probability."""
+    import torch
+
+    half = torch.tensor(1.5, dtype=torch.float64)
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        inside = float(torch.special.gammainc(half, torch.tensor(middle**2 / 2, dtype=torch.float64)))
+        low, high = (middle, high) if inside < level else (low, middle)
+    return high
