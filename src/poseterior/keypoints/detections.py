@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..files.checks import Array, as_list, describe, numbers, quote
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, body_of
 from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
+from .scores import JUDGED
 
 __all__ = ["LARGEST_PICTURE", "Detections", "FrameNumbers", "Options", "Person", "points", "size_pair", "triples"]
 
@@ -30,11 +31,18 @@ class Options:
         file: path of the file (or clip), as it stands in the ids.
         skeleton: joint order to read with; None where the file must tell.
         image_size: ``(width, height)`` px for files that do not tell.
+        confidence_scale: of the scores, one of `poseterior.keypoints.scores.SCALES`; None where the format or the
+            scores themselves must tell.
+        min_confidence: joints with less confidence are missing; None: `MINIMUM_CONFIDENCE`.
+        keep_unseen: keep people without a visible joint.
     """
 
     file: str
     skeleton: Skeleton | None = None
     image_size: tuple[float, float] | None = None
+    confidence_scale: str | None = None
+    min_confidence: float | None = None
+    keep_unseen: bool = False
 
 
 @dataclass
@@ -61,6 +69,11 @@ class Detections:
         confidence, covariance, visible, image_size, intrinsics, height, amplitude: as in `Keypoints2D`; None: unknown.
         target: the skeleton to put them into afterwards, by joint name.
         sources: for error messages, the file of each pose where it is not that of the id.
+        format: name of the format that they come from.
+        scores: scale of the confidence as it stands in the file, see `poseterior.keypoints.scores`; "unknown": told
+            from how it is distributed.
+        normalised: how coordinates of the format are normalised where they are: "unit" (0 to 1 of the picture), "signed"
+            (-1 to 1); None: told from their range.
     """
 
     skeleton: Skeleton
@@ -75,6 +88,9 @@ class Detections:
     amplitude: Array | None = None
     target: Skeleton | None = None
     sources: Sequence[str] | None = None
+    format: str = ""
+    scores: str = JUDGED
+    normalised: str | None = None
 
     @classmethod
     def from_people(cls, people: Sequence[Person], skeleton: Skeleton, options: Options) -> Detections:
@@ -88,6 +104,18 @@ class Detections:
             image_size=np.array(sizes).reshape(len(people), 2),
             sources=[p.source or options.file for p in people],
         )
+
+    def take(self, rows: Array) -> Detections:
+        """The poses of these rows (indices or a mask), in that order."""
+        rows = np.arange(len(self.ids))[rows]
+        changes: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                changes[field.name] = value[rows]
+            elif isinstance(value, (list, tuple)):
+                changes[field.name] = [value[row] for row in rows]
+        return replace(self, **changes)
 
     def keypoints(self) -> Keypoints2D:
         """Validated keypoints; messages say which frame and person."""
@@ -112,7 +140,7 @@ class Detections:
                 ids=self.ids,
             )
         except InputError as error:
-            raise InputError(self._locate(str(error))) from None
+            raise InputError(self.located(str(error))) from None
         return result if self.target is None else result.as_skeleton(self.target)
 
     def _body(self) -> Detections:
@@ -123,7 +151,7 @@ class Detections:
         kept: dict[str, Any] = {name: a if a is None else a[:, : len(body)] for name, a in arrays.items()}
         return replace(self, skeleton=body, target=None if self.target is None else body_of(self.target), **kept)
 
-    def _locate(self, message: str) -> str:
+    def located(self, message: str) -> str:
         """Replace the position in our batch by the file's own frame and person."""
         found = re.search(r"pose (\d+), ", message)
         if not found:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -60,6 +61,7 @@ def find_tasks(
     format: str = "auto",
     skeleton: str | None = None,
     image_size: Sequence[float] | None = None,
+    **scores: Any,
 ) -> tuple[list[LiftTask], list[LeftOut]]:
     """Pair the photographs of a folder with keypoints, and find the clips in it.
 
@@ -70,7 +72,8 @@ def find_tasks(
 
     Args:
         folder: looked into, not its subfolders.
-        format, skeleton, image_size: of the keypoint files, see `poseterior.keypoints.reading.read_keypoints`.
+        format, skeleton, image_size, scores: of the keypoint files, see
+            `poseterior.keypoints.reading.read_keypoints`.
 
     Returns:
         tasks in order of their names, which differ in more than upper and lower case; and what was left out.
@@ -84,7 +87,7 @@ def find_tasks(
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
-    found = _Finder(format, skeleton, image_size)
+    found = _Finder(format, skeleton, image_size, scores)
     own: set[Path] = set()
     for photo in photos:
         beside = [path for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
@@ -109,11 +112,16 @@ def find_tasks(
 class _Finder:
     """Collects the tasks; every name is given once."""
 
-    def __init__(self, format: str, skeleton: str | None, image_size: Sequence[float] | None) -> None:
-        self.format, self.skeleton, self.image_size = format, skeleton, image_size
+    def __init__(
+        self, format: str, skeleton: str | None, image_size: Sequence[float] | None, scores: dict[str, Any]
+    ) -> None:
+        self.format, self.skeleton, self.image_size, self.scores = format, skeleton, image_size, scores
         self.tasks: list[LiftTask] = []
         self.left_out: list[LeftOut] = []
         self._taken: dict[str, str] = {}
+
+    def _read(self, path: Path, image_size: Sequence[float] | None) -> Keypoints2D:
+        return read_keypoints(path, self.format, self.skeleton, image_size, **self.scores)
 
     def leave_out(self, path: Path, reason: object) -> None:
         self.left_out.append(LeftOut(path.name, str(reason).removeprefix(f"{path}: ")))
@@ -126,7 +134,7 @@ class _Finder:
         if len(beside) != 1:
             return
         try:
-            keypoints = read_keypoints(beside[0], self.format, self.skeleton, images.image_size(photo))
+            keypoints = self._read(beside[0], images.image_size(photo))
         except InputError as error:
             self.leave_out(photo, str(error).replace(str(beside[0]), beside[0].name))
             return
@@ -135,7 +143,7 @@ class _Finder:
     def add_openpose_clip(self, folder: Path) -> None:
         """The frames of a folder without photographs."""
         try:
-            keypoints = read_keypoints(folder, self.format, self.skeleton, self.image_size)
+            keypoints = self._read(folder, self.image_size)
         except InputError as error:
             self.leave_out(folder, error)
             return
@@ -144,7 +152,7 @@ class _Finder:
     def add_shared(self, source: Path, photos: list[Path]) -> None:
         """A file that no photograph has the name of: it may name photographs, or be a clip or a pose of its own."""
         try:
-            keypoints = read_keypoints(source, self.format, self.skeleton, self.image_size)
+            keypoints = self._read(source, self.image_size)
         except InputError as error:
             self.leave_out(source, error)
             return

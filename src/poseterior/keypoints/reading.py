@@ -1,7 +1,7 @@
 """Keypoint files and folders as `Keypoints2D`, whatever wrote them.
 
-`poseterior.keypoints.documents` parses a file, one of `poseterior.keypoints.formats` makes arrays of it, and
-`Keypoints2D` validates these, once.
+`poseterior.keypoints.documents` parses a file, one of `poseterior.keypoints.formats` makes arrays of it,
+`poseterior.keypoints.cleaning` makes measurements of these, and `Keypoints2D` validates them, once.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..files.checks import naming
+from ..files.checks import describe, naming
 from ..files.errors import InputError
 from ..files.long_json import no_collection
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
+from .cleaning import clean
 from .detections import Detections, Options, size_pair
 from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
 from .formats import AUTO, detect_format, format_names, formats
+from .intrinsics import read_intrinsics
 from .keypoints import Keypoints2D
+from .scores import SCALES
 
 __all__ = ["example_keypoints", "read_keypoints"]
 
@@ -34,6 +38,12 @@ def read_keypoints(
     format: str = AUTO,
     skeleton: str | Skeleton | None = None,
     image_size: Sequence[float] | None = None,
+    *,
+    camera: Any = None,
+    height: float | None = None,
+    confidence_scale: str | None = None,
+    min_confidence: float | None = None,
+    keep_unseen: bool = False,
 ) -> Keypoints2D:
     """Read keypoint files of any known format into one flat batch of poses.
 
@@ -44,13 +54,22 @@ def read_keypoints(
         skeleton: joint order of files that do not name their joints (arrays; other formats where the number
             of joints fits); files that name them are put into it. Arrays need it where several skeletons
             have that many joints (17: h36m17, coco17, mpi17).
-        image_size: ``(width, height)`` px for files that do not tell; normalised MediaPipe landmarks need it.
+        image_size: ``(width, height)`` px for files that do not tell; normalised coordinates need it.
+        camera: that of all pictures: ``(fx, fy, cx, cy)`` px, these as a dict, a 3x3 K, or a JSON file with one of them
+            (see `poseterior.keypoints.intrinsics`); it replaces what files say.
+        height: of all people, metres; it replaces what files say.
+        confidence_scale: of the scores: probability, peak, percent, logit or sum (see `poseterior.keypoints.scores`);
+            by default the format's, or told from how the scores of a file are distributed, with a warning.
+        min_confidence: joints with less confidence (0 to 1) are missing; by default 0.1.
+        keep_unseen: keep people without a visible joint, whose pose is the lifter's prior. They are left out by
+            default, with a warning.
 
     Returns:
         Keypoints in pixels, batch shape ``(poses,)``. ``ids`` tell file, frame and person: frames are
         numbered as the file does (MMPose), by order of first appearance of the image (COCO, AlphaPose) or by
         position; the person is the track id where there is one, else the position in the frame. Files of
-        different skeletons are brought to h36m17.
+        different skeletons are brought to h36m17. Placeholders of joints that were not found (see
+        `poseterior.keypoints.placeholders`) are missing; what was judged is said in warnings.
 
     Raises:
         InputError: (a ValueError) a file is missing, empty, truncated, of no known format, or holds wrong
@@ -64,20 +83,34 @@ def read_keypoints(
         raise InputError(f"unknown format {format!r}; known: {', '.join(format_names())}")
     order = None if skeleton is None else get_skeleton(skeleton)
     size = None if image_size is None else size_pair(list(image_size), "image_size")
+    intrinsics = None if camera is None else read_intrinsics(camera)
+    _check_scores(confidence_scale, min_confidence)
+    options = Options("", order, size, confidence_scale, min_confidence, keep_unseen)
 
-    parts: list[Keypoints2D] = []
+    raw: list[tuple[str, Detections]] = []
     for item in map(Path, listed):
         with reading(str(item)[:200]), no_collection():
-            for detections in _read_path(item, format, Options(str(item), order, size)):
-                with naming(str(item)):
-                    parts.append(detections.keypoints())
+            raw += [(str(item), found) for found in _read_path(item, format, replace(options, file=str(item)))]
+    parts: list[Keypoints2D] = []
+    for path, detections in clean(raw, options):
+        with reading(path[:200]), naming(path):
+            parts.append(detections.keypoints())
     parts = [part for part in parts if len(part)]
     if not parts:
         names = ", ".join(str(item) for item in listed[:5]) + (", ..." if len(listed) > 5 else "")
-        raise InputError(f"{names}: no person in any frame, so there is nothing to lift")
+        unseen = sum(len(found.ids) for _, found in raw)
+        nobody = f" ({unseen} without a visible joint; --keep-unseen keeps them)" if unseen else ""
+        raise InputError(f"{names}: no person in any frame{nobody}, so there is nothing to lift")
     if len({part.skeleton for part in parts}) > 1:
         parts = [part.as_skeleton("h36m17") for part in parts]
-    return Keypoints2D.cat(parts)
+    return Keypoints2D.cat(parts).with_camera(intrinsics=intrinsics, height=height)
+
+
+def _check_scores(scale: str | None, least: float | None) -> None:
+    if scale is not None and scale not in SCALES:
+        raise InputError(f"confidence_scale: expected one of {', '.join(SCALES)}, got {describe(scale)}")
+    if least is not None and not (isinstance(least, (int, float)) and 0 <= least <= 1):
+        raise InputError(f"min_confidence: expected a number from 0 to 1, got {describe(least)}")
 
 
 def example_keypoints() -> Keypoints2D:
@@ -124,7 +157,7 @@ def _read_folder(folder: Path, format: str, options: Options) -> list[Detections
     found: list[Detections] = []
     unknown: list[UnknownContent] = []
     for path in files:
-        own = Options(str(path), options.skeleton, options.image_size)
+        own = replace(options, file=str(path))
         try:
             with naming(str(path)):
                 parts = _read_file(path, format, own)
