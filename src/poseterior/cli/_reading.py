@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["ReadingOptions"]
+__all__ = ["FileOptions", "ReadingOptions"]
 
 
 @dataclass(kw_only=True)
-class ReadingOptions:
+class FileOptions:
     """How keypoint files are read, where they do not tell or tell wrong: a command that reads some inherits these."""
 
     format: str = "auto"
@@ -19,10 +19,6 @@ class ReadingOptions:
     """Joint order of arrays that do not name their joints, e.g. h36m17 or coco17."""
     image_size: tuple[int, int] | None = None
     """Width and height in pixels, where the files do not tell."""
-    camera: Path | None = None
-    """JSON file with intrinsics: fx, fy, cx, cy in pixels, or a 3x3 K."""
-    height: float | None = None
-    """The person's height in metres: fixes the scale, which is part of the uncertainty otherwise."""
     confidence_scale: Literal["probability", "peak", "percent", "logit", "sum"] | None = None
     """What the scores are: probabilities, peaks of heat maps, percentages, logits, or sums of scores (default: what the
     format says, else told from the scores)."""
@@ -31,10 +27,23 @@ class ReadingOptions:
     keep_unseen: bool = False
     """Keep people without a visible joint, whose poses are the prior; by default they are left out."""
 
-    def scores(self) -> dict[str, Any]:
-        """What `poseterior.keypoints.reading.read_keypoints` takes of scores and of people without any."""
+    def reading(self) -> dict[str, Any]:
+        """The arguments of `poseterior.keypoints.reading.read_keypoints`."""
         return {
+            "format": self.format,
+            "skeleton": self.skeleton,
+            "image_size": self.image_size,
             "confidence_scale": self.confidence_scale,
             "min_confidence": self.min_confidence,
             "keep_unseen": self.keep_unseen,
         }
+
+
+@dataclass(kw_only=True)
+class ReadingOptions(FileOptions):
+    """These, and the camera that saw the keypoints: for a command that lifts them."""
+
+    camera: Path | None = None
+    """JSON file with intrinsics: fx, fy, cx, cy in pixels, or a 3x3 K."""
+    height: float | None = None
+    """The person's height in metres: fixes the scale, which is part of the uncertainty otherwise."""

@@ -115,7 +115,7 @@ class Lift(ReadingOptions):
         size = self.image_size
         if size is None and self.photo is not None and not self.photo.is_dir():
             size = image_size(self.photo)
-        keypoints = read_keypoints(self.files, self.format, self.skeleton, size, **self.scores())
+        keypoints = read_keypoints(self.files, **{**self.reading(), "image_size": size})
         keypoints = self._seen_by_camera(keypoints)
         console = Console()
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
@@ -199,7 +199,7 @@ class Lift(ReadingOptions):
         self._check_camera()
         lifter = load(self.lifter)
         device = check_device(self.device)
-        tasks, left_out = find_tasks(folder, self.format, self.skeleton, self.image_size, **self.scores())
+        tasks, left_out = find_tasks(folder, **self.reading())
         make_folder(out)
         sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]
         kinds = (".parquet", ".png") if film is None else (".parquet", ".png", film)

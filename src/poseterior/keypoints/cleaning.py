@@ -36,12 +36,14 @@ _LOG = logging.getLogger(__name__)
 #: People who are smaller than this (px) are questioned.
 SMALLEST_PERSON = 8.0
 
-#: Coordinates are normalised if half of the joints are within this of 0, and nine tenths within twice this: 1 is the edge
-#: of the picture, people who are partly outside reach farther.
+#: Coordinates are normalised if half of the joints are within this of 0, and nine tenths within twice this: 1 is the
+#: edge of the picture, people who are partly outside reach farther.
 _NORMALISED = 2.0
 #: Of a picture normalised to -1 to 1 the middle is 0: this part of the coordinates is below 0 along one axis, or that
 #: along both, or some far below. Of one normalised to 0 to 1 little is, of people who are partly outside.
 _BELOW_ONE, _BELOW_BOTH, _FAR_BELOW = 0.4, 0.2, -0.35
+#: Formats that may hold 3D points in metres as well.
+_NAMELESS = ("numpy", "plain")
 #: Two computed coordinates are one within this (px).
 _ROUNDING = 1e-3
 
@@ -50,8 +52,8 @@ def clean(found: Iterable[tuple[str, Detections]], options: Options) -> list[tup
     """Measurements of what was read, with the paths that were asked for.
 
     Args:
-        found: ``(path, detections)``: a path is a file or folder as the caller named it. Files of one frame in one folder
-            are judged together.
+        found: ``(path, detections)``: a path is a file or folder as the caller named it. Files of one frame in one
+            folder are judged together.
         options: what the caller said.
 
     Returns:
@@ -125,7 +127,8 @@ class _Group:
             source = "" if part.sources is None else f"{part.sources[int(unknown.argmax())]}: "
             raise InputError(
                 f"{source}frame {where.frame}, person {where.person}: normalised coordinates ({span}) need the size of "
-                f"the image: pass --image-size WIDTH HEIGHT (image_size=(width, height) in Python); {IK}"
+                "the image: pass --image-size WIDTH HEIGHT (image_size=(width, height) in Python)"
+                + (f"; {IK}" if part.format in _NAMELESS else "")
             )
         if part.covariance is not None:
             raise InputError(
@@ -138,7 +141,9 @@ class _Group:
         if normalised == "signed by axes":
             return replace(part, xy=(part.xy + 1) * size / 2)
         scale = size[..., :1] / 2
-        return replace(part, xy=(part.xy + np.concatenate([np.ones_like(scale), size[..., 1:] / size[..., :1]], -1)) * scale)
+        return replace(
+            part, xy=(part.xy + np.concatenate([np.ones_like(scale), size[..., 1:] / size[..., :1]], -1)) * scale
+        )
 
     def _say_normalised(self, parts: Sequence[Detections], normalised: str) -> None:
         if all(part.normalised is not None for part in parts):
@@ -229,9 +234,7 @@ class _Group:
             rows = np.flatnonzero(seen.sum(-1) >= 3)
             if len(rows):
                 size = (np.nanmax(there[rows], 1) - np.nanmin(there[rows], 1)).max(-1)
-                small += [
-                    (float(s), part, int(r)) for s, r in zip(size, rows, strict=True) if s < SMALLEST_PERSON
-                ]
+                small += [(float(s), part, int(r)) for s, r in zip(size, rows, strict=True) if s < SMALLEST_PERSON]
         if small:
             size, part, row = min(small, key=lambda item: item[0])
             where = part.ids[row]
@@ -242,11 +245,9 @@ class _Group:
             )  # fmt: skip
 
     def _without_nobody(self, parts: list[Detections]) -> list[Detections]:
-        kept = [_is_seen(part).any(-1) for part in parts]
+        kept: list[Array] = [np.asarray(_is_seen(part).any(-1)) for part in parts]
         total = sum(map(len, kept))
-        nobody = [
-            part.ids[row].frame for part, rows in zip(parts, kept, strict=True) for row in np.flatnonzero(~rows)
-        ]
+        nobody = [part.ids[row].frame for part, rows in zip(parts, kept, strict=True) for row in np.flatnonzero(~rows)]
         if not nobody:
             return parts
         frames = sorted(set(nobody))
@@ -275,7 +276,7 @@ def _sizes(part: Detections) -> Array:
 
 def _may_be_seen(part: Detections) -> Array:
     """``(poses, joints)``: joints that would be taken as measured, whatever the scale of their scores."""
-    there = np.isfinite(part.xy).all(-1)
+    there = np.asarray(np.isfinite(part.xy).all(-1))
     if part.visible is not None:
         return there & part.visible
     return there if part.confidence is None else there & (np.nan_to_num(part.confidence) != 0)
@@ -285,7 +286,7 @@ def _is_seen(part: Detections) -> Array:
     """``(poses, joints)``: joints that are visible to `Keypoints2D`; what it will refuse counts as visible."""
     if part.visible is not None:
         return part.visible
-    there = ~np.isnan(part.xy).any(-1)
+    there = np.asarray(~np.isnan(part.xy).any(-1))
     if part.confidence is None:
         return there
     # as `Keypoints2D` compares them
@@ -321,7 +322,9 @@ def _normalisation(parts: Sequence[Detections], kinds: Sequence[Array]) -> str |
     if not (far or below.max() >= _BELOW_ONE or below.min() >= _BELOW_BOTH):
         return "unit"
     # 2 y / width - height / width reaches height / width: beyond it y was divided by the height
-    shape = np.concatenate([np.repeat(_sizes(part), len(part.skeleton), 0)[rows.ravel()] for part, rows in zip(parts, known, strict=True)])
+    shape = np.concatenate(
+        [np.repeat(_sizes(part), len(part.skeleton), 0)[rows.ravel()] for part, rows in zip(parts, known, strict=True)]
+    )
     with np.errstate(invalid="ignore"):
         beyond = np.abs(places[:, 1]) > shape[:, 1] / shape[:, 0] + 0.02
     return "signed by axes" if beyond.mean() > 0.02 else "signed"

@@ -19,7 +19,7 @@ _PROBABILITY = 1.2
 #: No score of any scale is above this (percentages), or far below 0 (logits).
 _LARGEST_SCORE, _LOWEST_LOGIT = 101.0, -40.0
 #: The distances of one person's joints from a camera differ by less than this, as a fraction of their mean.
-_EVEN = 0.12
+_EVEN = 0.07
 
 
 def refuse_depths(xy: Array, third: Array) -> None:

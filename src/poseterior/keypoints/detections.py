@@ -72,8 +72,8 @@ class Detections:
         format: name of the format that they come from.
         scores: scale of the confidence as it stands in the file, see `poseterior.keypoints.scores`; "unknown": told
             from how it is distributed.
-        normalised: how coordinates of the format are normalised where they are: "unit" (0 to 1 of the picture), "signed"
-            (-1 to 1); None: told from their range.
+        normalised: how coordinates of the format are normalised where they are: "unit" (0 to 1 of the picture),
+            "signed" (-1 to 1); None: told from their range.
     """
 
     skeleton: Skeleton

@@ -38,6 +38,11 @@ _PARTS = {
     "shoulder": ("shoulder", "collar", "clavicle", "neck", "thorax", "chest", "spine3", "sternum"),
     "hip": ("hip", "pelvis", "root", "spine", "sacrum", "torso", "belly"),
 }
+#: Neighbouring parts: tools that lack a joint may copy one of these.
+_NEIGHBOURS = (
+    {"head", "shoulder"}, {"shoulder", "elbow"}, {"elbow", "hand"}, {"shoulder", "hip"}, {"hip", "knee"},
+    {"knee", "foot"},
+)  # fmt: skip
 #: A person this many grains long is too small to tell joints apart; this many, to tell neighbouring parts apart.
 _TINY, _COARSE = 40, 150
 #: Farther from the middle of the person than this times the median joint is no joint.
@@ -64,19 +69,20 @@ def find_outside(xy: Array, size: Array, slack: float = 0.0) -> Array:
     """
     kinds = np.zeros(xy.shape[:-1], np.int8)
     size = size[:, None]
-    known = np.isfinite(xy).all(-1) & (np.abs(xy) <= MAXIMUM_COORDINATE).all(-1)
+    known = np.asarray((np.abs(xy) <= MAXIMUM_COORDINATE).all(-1))
     with np.errstate(invalid="ignore"):
         start = np.abs(xy) <= slack
         end = (np.abs(xy - size) <= slack) | (np.abs(xy - (size - 1)) <= slack)
         corner = (start | end).all(-1) & np.isfinite(size).all(-1)
         corner &= (size >= _LARGE).all(-1) | (corner.sum(-1, keepdims=True) >= 2)
-        centre = (np.abs(xy - size / 2) <= slack).all(-1)
+        centre = np.asarray((np.abs(xy - size / 2) <= slack).all(-1))
         outside = ((xy < -size) | (xy > 2 * size)).any(-1)
     kinds[known & corner] = _CORNER
     kinds[known & start.all(-1)] = _ORIGIN
     kinds[known & centre & (centre.sum(-1, keepdims=True) >= 2)] = _REPEATED
     kinds[known & outside] = _OUTSIDE
-    rows = np.flatnonzero(~np.isfinite(size).all(-1)[:, 0] & (known.sum(-1) >= 6))
+    unsized = np.isnan(size).any((-2, -1))
+    rows = np.flatnonzero(unsized & (known.sum(-1) >= 6))
     if len(rows):
         there = np.where(known[rows, :, None], xy[rows], np.nan)
         away = np.linalg.norm(there - np.nanmedian(there, 1, keepdims=True), axis=-1)
@@ -129,6 +135,8 @@ def _is_placeholder(xy: Array, here: Array, parts: Array) -> bool:
         return kinds >= 2 or not coarse
     if kinds >= 2 and (point < 0).any():
         return not tiny
+    if kinds >= 2 and not grain and set(parts[here]) not in _NEIGHBOURS:
+        return True  # fractions of pixels that agree to the last digit
     return count >= 3 and ((kinds >= 3 and not tiny) or (kinds == 2 and not coarse))
 
 

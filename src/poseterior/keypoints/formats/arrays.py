@@ -102,7 +102,8 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
     if array.ndim != 3 or array.shape[2] not in (2, 3):
         triples = f"; {IK}" if shape[-1:] and shape[-1] > 0 and shape[-1] % 3 == 0 else ""
         raise InputError(
-            f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3){triples}"
+            f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
+            f"{triples}"
         )
     values = array.astype(np.float64)
     if values.shape[2] == 3 and options.confidence_scale is None:

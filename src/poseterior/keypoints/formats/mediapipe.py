@@ -47,8 +47,8 @@ def read(data: Any, options: Options) -> list[Detections]:
     """One frame (33 landmarks, or ``pose_landmarks`` of one or several people) or a list of frames.
 
     ``visibility`` (times ``presence``, where given) is the confidence; z is not used. One that is 0 for every landmark
-    of the file was never set (the older solutions API does not set ``presence``) and is not used either. Coordinates may
-    be normalised: ``image_size`` (or ``width``, ``height``) from the file, else the caller's, makes them pixels.
+    of the file was never set (the older solutions API does not set ``presence``) and is not used either. Coordinates
+    may be normalised: ``image_size`` (or ``width``, ``height``) from the file, else the caller's, makes them pixels.
 
     Raises:
         InputError: not 33 landmarks; world landmarks, which are 3D.
@@ -111,9 +111,7 @@ def _landmarks(landmarks: list[Any], what: str) -> tuple[Array, Array]:
     if (scores < 0).any():
         field, place = np.argwhere(scores < 0)[0]
         joint = get_skeleton("mediapipe33").joints[place]
-        raise InputError(
-            f"{what}, joint {joint!r}: {_SCORE_FIELDS[field]} is {scores[field, place]}; expected 0 to 1"
-        )
+        raise InputError(f"{what}, joint {joint!r}: {_SCORE_FIELDS[field]} is {scores[field, place]}; expected 0 to 1")
     return np.stack([x, y], -1), scores
 
 

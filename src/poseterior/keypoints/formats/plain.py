@@ -85,11 +85,12 @@ def _join(parts: list[Detections]) -> Detections:
         return None if arrays[0] is None else np.concatenate(arrays)
 
     names = ("confidence", "covariance", "image_size", "intrinsics", "height", "amplitude")
+    arrays: dict[str, Any] = {name: cat(name) for name in names}
     return Detections(
         parts[0].skeleton,
         [identity for part in parts for identity in part.ids],
         np.concatenate([part.xy for part in parts]),
-        **{name: cat(name) for name in names},
+        **arrays,
         target=parts[0].target,
         sources=[source for part in parts for source in part.sources or ()],
     )
