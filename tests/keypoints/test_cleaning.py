@@ -109,6 +109,16 @@ def test_joints_of_small_people_may_meet(tall: int, tmp_path: Path) -> None:
         assert read(write(form, tmp_path, xy, SCORES), image_size=SIZE).visible.all()
 
 
+def test_people_on_one_spot_are_very_small(tmp_path: Path, said: Any) -> None:
+    for point in ((1.0, 1.0), (320.0, 240.0), (240.5, 100.2)):
+        found = read(write("coco-results", tmp_path, np.stack([np.tile(point, (17, 1))] * 2), SCORES), image_size=SIZE)
+        assert found.visible.all()
+        assert found.xy[0, 3].tolist() == pytest.approx(point)
+        (line,) = said.messages
+        assert "2 people are smaller than 8 px (frame 0, person 0: 0 px)" in line
+        said.clear()
+
+
 def test_the_joints_of_a_face_or_of_two_legs_may_meet(tmp_path: Path) -> None:
     xy = PERSON.copy()
     xy[:5] = (320, 90)
@@ -277,7 +287,7 @@ def test_one_frame_a_file_is_judged_with_its_folder(tmp_path: Path, said: Any) -
     assert "look like peaks of heat maps" in said.text
 
 
-def test_negative_scores(tmp_path: Path) -> None:
+def test_negative_scores(tmp_path: Path, said: Any) -> None:
     scores = SCORES.copy()
     scores[WRIST] = -0.5
     path = write("coco-results", tmp_path, PERSON, scores)
@@ -285,9 +295,11 @@ def test_negative_scores(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read(path, **options)
         assert str(caught.value) == (
-            f"{path}: confidence: frame 0, person 0, joint 'left_wrist' has -0.5; expected a finite number, not "
-            "negative (logits are read with --confidence-scale logit, confidence_scale='logit' in Python)"
+            f"{path}: confidence: frame 0, person 0, joint 'left_wrist' has -0.5; expected a finite number, not negative"
         )
+        remedy = f"{path}: negative scores; if they are logits, pass --confidence-scale logit"
+        assert any(line.startswith(remedy) for line in said.messages) == (not options)
+        said.clear()
     assert read(path, confidence_scale="logit").visible.all()
 
 
@@ -349,7 +361,8 @@ def test_everything_of_a_pose_goes_with_it(tmp_path: Path) -> None:
     xy = np.stack([PERSON, np.full((17, 2), np.nan), PERSON + 5])
     np.savez(
         tmp_path / "a.npz", keypoints=xy, height=[1.6, 1.7, 1.8], image_size=np.array([[640, 480]] * 3),
-        amplitude=np.array([[0.1], [0.2], [0.3]]) * np.ones(17), covariance=np.array([[1.0], [2.0], [3.0]]) * np.ones(17),
+        amplitude=np.array([[0.1], [0.2], [0.3]]) * np.ones(17),
+        covariance=np.array([[1.0], [2.0], [3.0]]) * np.ones(17),
     )  # fmt: skip
     found = read(tmp_path / "a.npz")
     assert found.height.tolist() == pytest.approx([1.6, 1.8])

@@ -212,6 +212,10 @@ class _Group:
         if scores is None:
             return part
         if scale != "logit":
+            if self.options.confidence_scale is None and (scores < 0).any():
+                self.warn(
+                    "negative scores; if they are logits, pass --confidence-scale logit (confidence_scale in Python)"
+                )
             _refuse_negative(part, scores)
         elif np.isinf(scores).any():
             scores = np.where(np.isinf(scores), np.nan, scores)
@@ -299,8 +303,7 @@ def _refuse_negative(part: Detections, scores: Array) -> None:
         pose, joint = np.argwhere(bad)[0]
         message = (
             f"confidence: pose {pose}, joint {part.skeleton.joints[joint]!r} has {scores[pose, joint]}; expected a "
-            "finite number, not negative (logits are read with --confidence-scale logit, confidence_scale='logit' in "
-            "Python)"
+            "finite number, not negative"
         )
         raise InputError(part.located(message))
 
@@ -309,7 +312,7 @@ def _normalisation(parts: Sequence[Detections], kinds: Sequence[Array]) -> str |
     """How the coordinates are normalised: None (they are pixels), "unit", "signed" or "signed by axes"."""
     known = [np.isfinite(part.xy).all(-1) & (kind == 0) for part, kind in zip(parts, kinds, strict=True)]
     places = np.concatenate([part.xy[rows] for part, rows in zip(parts, known, strict=True)])
-    if not len(places):
+    if not len(places) or not np.ptp(places, 0).any():  # one point has no range
         return None
     half, most = np.quantile(np.abs(places).max(-1), [0.5, 0.9])
     if half > _NORMALISED or most > 2 * _NORMALISED:

@@ -7,7 +7,7 @@
 
 A joint on the picture's edge is none of these, and neither are neighbours that meet at one pixel: the joints of a face,
 a hand or a foot, both sides of a person seen from the side, and any joints of people who are small for the grain of
-their coordinates (whole pixels, cells of a heat map).
+their coordinates (whole pixels, cells of a heat map). People whose every joint is at one point are very small.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def find_outside(xy: Array, size: Array, slack: float = 0.0) -> Array:
         outside = ((xy < -size) | (xy > 2 * size)).any(-1)
     kinds[known & corner] = _CORNER
     kinds[known & start.all(-1)] = _ORIGIN
-    kinds[known & centre & (centre.sum(-1, keepdims=True) >= 2)] = _REPEATED
+    several = (centre.sum(-1, keepdims=True) >= 2) & (centre != known).any(-1, keepdims=True)
+    kinds[known & centre & several] = _REPEATED
     kinds[known & outside] = _OUTSIDE
     unsized = np.isnan(size).any((-2, -1))
     rows = np.flatnonzero(unsized & (known.sum(-1) >= 6))
@@ -125,7 +126,7 @@ def _is_placeholder(xy: Array, here: Array, parts: Array) -> bool:
     if (point < 0).all():
         return True
     if len(others) < 3:
-        return count >= 3 and (kinds >= 3 or (kinds >= 2 and not len(others)))
+        return bool(len(others)) and count >= 3 and kinds >= 3
     low, high = others.min(0), others.max(0)
     length = float(np.linalg.norm(high - low))
     grain = _grain(others)
