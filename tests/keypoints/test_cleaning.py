@@ -295,7 +295,8 @@ def test_negative_scores(tmp_path: Path, said: Any) -> None:
         with pytest.raises(InputError) as caught:
             read(path, **options)
         assert str(caught.value) == (
-            f"{path}: confidence: frame 0, person 0, joint 'left_wrist' has -0.5; expected a finite number, not negative"
+            f"{path}: confidence: frame 0, person 0, joint 'left_wrist' has -0.5; expected a finite number, not "
+            "negative"
         )
         remedy = f"{path}: negative scores; if they are logits, pass --confidence-scale logit"
         assert any(line.startswith(remedy) for line in said.messages) == (not options)
