@@ -90,7 +90,7 @@ class _Group:
     options: Options
 
     def cleaned(self) -> list[Detections]:
-        parts = [self._sized(part) for part in self.parts]
+        parts = [self._sized(part.body()) for part in self.parts]
         kinds = [_merge(find_marks(part.xy), find_repeated(part.xy, part.skeleton.joints)) for part in parts]
         normalised = _normalisation(parts, kinds)
         if normalised is not None:

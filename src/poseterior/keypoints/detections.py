@@ -120,7 +120,7 @@ class Detections:
     def keypoints(self) -> Keypoints2D:
         """Validated keypoints; messages say which frame and person."""
         if body_of(self.skeleton) != self.skeleton:
-            return self._body().keypoints()
+            return self.body().keypoints()
         confidence = self.confidence
         if confidence is not None and self.visible is None:
             # A joint without a score, or without coordinates, is missing: neither value is then read.
@@ -143,9 +143,11 @@ class Detections:
             raise InputError(self.located(str(error))) from None
         return result if self.target is None else result.as_skeleton(self.target)
 
-    def _body(self) -> Detections:
+    def body(self) -> Detections:
         """Without the points of hands and face that follow the body's."""
         body = body_of(self.skeleton)
+        if body == self.skeleton:
+            return self
         names = ("xy", "confidence", "covariance", "visible", "amplitude")
         arrays = {name: getattr(self, name) for name in names}
         kept: dict[str, Any] = {name: a if a is None else a[:, : len(body)] for name, a in arrays.items()}
