@@ -348,8 +348,8 @@ def test_mediapipe_normalised(tmp_path: Path) -> None:
 def test_mediapipe_half_outside_the_image_is_still_normalised(tmp_path: Path) -> None:
     marks = [{"x": 0.5, "y": -0.4 + 0.09 * i} for i in range(33)]  # feet at 2.5 image heights
     found = read_keypoints(save(tmp_path / "p.json", marks), image_size=(100, 100))
-    assert found.xy[0, 32].tolist() == pytest.approx([50, 248])
-    assert found.visible.all()
+    assert found.xy[0, 26].tolist() == pytest.approx([50, 194])
+    assert found.visible[0].tolist() == [i <= 26 for i in range(33)]  # beyond 2 they are out by a whole picture
 
 
 def test_mediapipe_visibility_and_presence_multiply(tmp_path: Path) -> None:
@@ -398,7 +398,9 @@ def test_plain_frames_and_camera(tmp_path: Path) -> None:
         "image": "photo.jpg",
         "covariance": [2.0] * 14,
     }
-    found = read_keypoints(save(tmp_path / "p.json", [entry, {**entry, "keypoints": points(14), "frame": 40}]))
+    path = save(tmp_path / "p.json", [entry, {**entry, "keypoints": points(14), "frame": 40}])
+    assert [i.frame for i in read_keypoints(path).ids] == [0, 2, 40]  # nobody is left out
+    found = read_keypoints(path, keep_unseen=True)
     assert [tuple(i) for i in found.ids] == [("photo.jpg", f, 0) for f in (0, 1, 2, 40)]
     expect(found, "lsp14", 2, 5)
     assert not found.visible[1].any()
@@ -738,8 +740,9 @@ def test_our_own_results_are_not_keypoints(suffix: str, tmp_path: Path, caplog: 
 
 
 def test_other_fields_called_schema_are_no_hindrance(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", keypoints=np.zeros((2, 25, 2)), schema=np.arange(3))
-    np.savez(tmp_path / "b.npz", keypoints=np.zeros((2, 25, 2)), schema="v1", note=np.array([{}], object))
+    xy = np.array([points(25), points(25)])
+    np.savez(tmp_path / "a.npz", keypoints=xy, schema=np.arange(3))
+    np.savez(tmp_path / "b.npz", keypoints=xy, schema="v1", note=np.array([{}], object))
     save(tmp_path / "c.json", {**LSP, "schema": "poses/1"})
     assert len(read_keypoints([tmp_path / "a.npz", tmp_path / "b.npz"])) == 4
     assert len(read_keypoints(tmp_path / "c.json")) == 1
@@ -794,7 +797,7 @@ BAD_ARRAYS: list[tuple[bytes, str]] = [
     (npy(np.zeros((4, 34))), "17 joints may be h36m17 or coco17 or mpi17: pass --skeleton"),
     (npy(np.zeros((4, 13, 2))), "13 joints; no skeleton has as many: h36m17 (17), smpl22 (22)"),
     (npy(np.full((4, 25, 2), np.inf)), "xy: frame 0, person 0, joint 'nose' has [inf, inf]"),
-    (npy(np.full((4, 25, 3), -1.0)), "confidence: frame 0, person 0, joint 'nose' has -1.0"),
+    (npy([[[*xy, -1.0] for xy in points(25)]] * 4), "confidence: frame 0, person 0, joint 'nose' has -1.0"),
 ]
 
 
@@ -822,7 +825,7 @@ def test_no_array_is_allocated_on_a_headers_word(tmp_path: Path, monkeypatch: py
 
 
 def test_npz_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    np.savez_compressed(tmp_path / "bomb.npz", keypoints=np.zeros((2000, 25, 2)))
+    np.savez_compressed(tmp_path / "bomb.npz", keypoints=np.array([points(25)] * 2000))
     assert len(read_keypoints(tmp_path / "bomb.npz")) == 2000  # small things may pack well
     monkeypatch.setattr("poseterior.files.npz.FREE_BYTES", 1000)
     with pytest.raises(InputError, match=r"bytes claim to unpack to \d+; refused as a decompression bomb"):

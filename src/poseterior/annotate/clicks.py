@@ -43,7 +43,7 @@ class ClickTarget:
         """
         if not self.out.exists():
             return {}
-        keypoints = read_keypoints(self.out, "plain", self.skeleton)
+        keypoints = read_keypoints(self.out, "plain", self.skeleton, keep_unseen=True)
         if len(keypoints) != 1:
             raise InputError(f"{self.out}: holds {len(keypoints)} people; give another file as --out")
         xy, visible = keypoints.xy[0].tolist(), keypoints.visible[0].tolist()

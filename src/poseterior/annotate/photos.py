@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data.labels.labels import image_id
 from ..files.errors import InputError
@@ -63,12 +64,12 @@ def find_photos(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def find_keypoints(paths: Iterable[Path], skeleton: str | None = None) -> Keypoints2D:
+def find_keypoints(paths: Iterable[Path], skeleton: str | None = None, **reading: Any) -> Keypoints2D:
     """The keypoints beside the photographs, found as `poseterior lift FOLDER` finds them.
 
     Args:
         paths: photographs, or folders of photographs.
-        skeleton: see `poseterior.keypoints.reading.read_keypoints`.
+        skeleton, reading: see `poseterior.keypoints.reading.read_keypoints`.
 
     Returns:
         those of all photographs that have some, each named as its photograph.
@@ -83,7 +84,7 @@ def find_keypoints(paths: Iterable[Path], skeleton: str | None = None) -> Keypoi
     reasons: list[str] = []
     for folder in folders:
         try:
-            tasks, left_out = find_tasks(folder, skeleton=skeleton)
+            tasks, left_out = find_tasks(folder, skeleton=skeleton, **reading)
         except InputError as error:
             reasons.append(str(error))
             continue

@@ -57,29 +57,10 @@ def check_device(device: str) -> str:
 
 
 def camera_file(path: Path) -> list[float]:
-    """Intrinsics from a JSON file: ``{"fx": .., "fy": .., "cx": .., "cy": ..}`` or a 3x3 ``"K"``."""
-    import math
+    """Intrinsics from a JSON file, see `poseterior.keypoints.intrinsics.read_intrinsics`."""
+    from ..keypoints.intrinsics import read_intrinsics
 
-    from ..files.errors import InputError
-    from ..files.texts import read_json
-
-    try:
-        values: Any = read_json(path)
-    except InputError as error:
-        raise InputError(f"--camera {path}: {error}") from None
-    try:
-        if "K" in values:
-            k = values["K"]
-            numbers = [float(k[0][0]), float(k[1][1]), float(k[0][2]), float(k[1][2])]
-        else:
-            numbers = [float(values[name]) for name in ("fx", "fy", "cx", "cy")]
-        if not all(math.isfinite(n) for n in numbers):
-            raise ValueError
-        return numbers
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
-        raise InputError(
-            f'--camera {path}: expected {{"fx": .., "fy": .., "cx": .., "cy": ..}} in pixels, or a 3x3 "K"'
-        ) from None
+    return read_intrinsics(path, "--camera")
 
 
 def check_level(level: float) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from ._reading import FileOptions
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Annotate:
+class Annotate(FileOptions):
     """Ask people which of two joints is nearer the camera: a page in the browser, for one or many annotators.
 
     Answers are kept in the database at once; started again, the study goes on where it was. Nothing is uploaded.
@@ -42,8 +44,6 @@ class Annotate:
     """Seed of the pairs and of all orders."""
     gold: Path | None = None
     """Labels with known answers (.parquet): one question in ten is one of these."""
-    skeleton: str | None = None
-    """Joint order of keypoint files that do not name their joints; those that do are put into it."""
     host: str = "127.0.0.1"
     """Address to listen on; the default is this machine only, others need a token."""
     port: int = 8321
@@ -98,9 +98,9 @@ class Annotate:
             raise InputError("no photographs are given: poseterior annotate IMAGES --keypoints FILE")
         photos = find_photos(self.images)
         if self.keypoints:
-            keypoints = read_keypoints(self.keypoints, skeleton=self.skeleton)
+            keypoints = read_keypoints(self.keypoints, **self.reading())
         else:
-            keypoints = find_keypoints(self.images, self.skeleton)
+            keypoints = find_keypoints(self.images, **self.reading())
         people = match_people(photos, keypoints)
         gold = None if self.gold is None else load_labels(self.gold)
         return open_study(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ._motion import How, check_motion, frame_rate, write_motion, write_picture
+from ._reading import ReadingOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +29,7 @@ def _film_bar(console: Console) -> Progress:
 
 
 @dataclass
-class Lift:
+class Lift(ReadingOptions):
     """Lift keypoint files to 3D poses with error bars.
 
     Formats are told from the content: COCO results and annotations, OpenPose BODY_25 folders,
@@ -45,23 +46,13 @@ class Lift:
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
     """Hypotheses per pose."""
-    format: str = "auto"
-    """Format of the files, where their content does not tell; a name that is none lists those that are."""
-    skeleton: str | None = None
-    """Joint order of arrays that do not name their joints, e.g. h36m17 or coco17."""
     tracks: Literal["auto", "off"] = "auto"
     """Who is who in a clip without track ids: auto links people from frame to frame; off takes their order in the
     file."""
     person: int | None = None
     """Lift this person of the clip alone: the track's number."""
-    image_size: tuple[int, int] | None = None
-    """Width and height in pixels, where the files do not tell."""
     focal: float | None = None
     """Focal length in pixels; the principal point is the image centre (needs the image size)."""
-    camera: Path | None = None
-    """JSON file with intrinsics: fx, fy, cx, cy in pixels, or a 3x3 K."""
-    height: float | None = None
-    """The person's height in metres: fixes the scale, which is part of the uncertainty otherwise."""
     level: float = 0.9
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
@@ -93,6 +84,9 @@ class Lift:
     """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
     device: str = "cpu"
     """cpu, cuda or auto."""
+
+    def reading(self) -> dict[str, Any]:
+        return {**super().reading(), "tracks": self.tracks, "person": self.person}
 
     def run(self) -> None:
         from rich.console import Console
@@ -130,13 +124,11 @@ class Lift:
 
             check_video(self.video, self.fps or ASSUMED_RATE)
         lifter = load(self.lifter)
-        keypoints = read_keypoints(
-            self.files, self.format, self.skeleton, self.image_size, tracks=self.tracks, person=self.person
-        )
         size = self.image_size
         if size is None and self.photo is not None and not self.photo.is_dir():
             size = image_size(self.photo)
-        keypoints = self._seen_by_camera(keypoints, size)
+        keypoints = read_keypoints(self.files, **{**self.reading(), "image_size": size})
+        keypoints = self._seen_by_camera(keypoints)
         console = Console()
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -183,17 +175,13 @@ class Lift:
         if self.focal is not None and self.camera is not None:
             raise InputError("--focal and --camera: give one of the two")
 
-    def _seen_by_camera(self, keypoints: Keypoints2D, size: tuple[float, float] | None = None) -> Keypoints2D:
-        """The keypoints with the camera and the height of the options, and an image size where they have none."""
+    def _seen_by_camera(self, keypoints: Keypoints2D) -> Keypoints2D:
+        """The keypoints with the camera and the height of the options."""
         import numpy as np
-        import torch
 
         from ..files.errors import InputError
         from ._common import camera_file
 
-        if size is not None:
-            known = keypoints.image_size.isfinite()
-            keypoints = keypoints.with_camera(image_size=torch.where(known, keypoints.image_size, torch.tensor(size)))
         intrinsics: object = None
         if self.camera is not None:
             intrinsics = camera_file(self.camera)
@@ -228,9 +216,7 @@ class Lift:
         self._check_camera()
         lifter = load(self.lifter)
         device = check_device(self.device)
-        tasks, left_out = find_tasks(
-            folder, self.format, self.skeleton, self.image_size, tracks=self.tracks, person=self.person
-        )
+        tasks, left_out = find_tasks(folder, **self.reading())
         make_folder(out)
         sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]
         kinds = (".parquet", ".png") if film is None else (".parquet", ".png", film)

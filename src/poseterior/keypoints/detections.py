@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, body_of
 from .frame_numbers import Frame, FrameNumbers
 from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
+from .scores import JUDGED
 
 __all__ = [
     "LARGEST_PICTURE",
@@ -44,11 +45,18 @@ class Options:
         file: path of the file (or clip), as it stands in the ids.
         skeleton: joint order to read with; None where the file must tell.
         image_size: ``(width, height)`` px for files that do not tell.
+        confidence_scale: of the scores, one of `poseterior.keypoints.scores.SCALES`; None where the format or the
+            scores themselves must tell.
+        min_confidence: joints with less confidence are missing; None: `MINIMUM_CONFIDENCE`.
+        keep_unseen: keep people without a visible joint.
     """
 
     file: str
     skeleton: Skeleton | None = None
     image_size: tuple[float, float] | None = None
+    confidence_scale: str | None = None
+    min_confidence: float | None = None
+    keep_unseen: bool = False
 
 
 @dataclass
@@ -81,6 +89,11 @@ class Detections:
         sources: for error messages, the file of each pose where it is not that of the id.
         tracked: whether each ``person`` is a tracker's number, see `Person`; None: unknown of all.
         fps: frames per second, where the file tells.
+        format: name of the format that they come from.
+        scores: scale of the confidence as it stands in the file, see `poseterior.keypoints.scores`; "unknown": told
+            from how it is distributed.
+        normalised: how coordinates of the format are normalised where they are: "unit" (0 to 1 of the picture),
+            "signed" (-1 to 1); None: told from their range.
     """
 
     skeleton: Skeleton
@@ -97,6 +110,9 @@ class Detections:
     sources: Sequence[str] | None = None
     tracked: Sequence[bool | None] | None = None
     fps: float | None = None
+    format: str = ""
+    scores: str = JUDGED
+    normalised: str | None = None
 
     @classmethod
     def from_people(cls, people: Sequence[Person], skeleton: Skeleton, options: Options) -> Detections:
@@ -112,10 +128,22 @@ class Detections:
             tracked=[p.tracked for p in people],
         )
 
+    def take(self, rows: Array) -> Detections:
+        """The poses of these rows (indices or a mask), in that order."""
+        rows = np.arange(len(self.ids))[rows]
+        changes: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                changes[field.name] = value[rows]
+            elif isinstance(value, (list, tuple)):
+                changes[field.name] = [value[row] for row in rows]
+        return replace(self, **changes)
+
     def keypoints(self) -> Keypoints2D:
         """Validated keypoints; messages say which frame and person."""
         if body_of(self.skeleton) != self.skeleton:
-            return self._body().keypoints()
+            return self.body().keypoints()
         confidence = self.confidence
         if confidence is not None and self.visible is None:
             # A joint without a score, or without coordinates, is missing: neither value is then read.
@@ -135,20 +163,22 @@ class Detections:
                 ids=self.ids,
             )
         except InputError as error:
-            raise InputError(self._locate(str(error))) from None
+            raise InputError(self.located(str(error))) from None
         if self.fps is not None:
             result.rates = dict.fromkeys((identity.file for identity in self.ids), self.fps)
         return result if self.target is None else result.as_skeleton(self.target)
 
-    def _body(self) -> Detections:
+    def body(self) -> Detections:
         """Without the points of hands and face that follow the body's."""
         body = body_of(self.skeleton)
+        if body == self.skeleton:
+            return self
         names = ("xy", "confidence", "covariance", "visible", "amplitude")
         arrays = {name: getattr(self, name) for name in names}
         kept: dict[str, Any] = {name: a if a is None else a[:, : len(body)] for name, a in arrays.items()}
         return replace(self, skeleton=body, target=None if self.target is None else body_of(self.target), **kept)
 
-    def _locate(self, message: str) -> str:
+    def located(self, message: str) -> str:
         """Replace the position in our batch by the file's own frame and person."""
         found = re.search(r"pose (\d+), ", message)
         if not found:

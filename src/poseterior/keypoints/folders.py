@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from ..files import images
 from ..files.errors import InputError
 from ..files.texts import read_json
+from .documents import UnknownContent
 from .file_clips import PHOTO_SUFFIXES, file_clips
 from .formats.openpose import FRAME_SUFFIX
 from .frame_numbers import FrameNumbers
@@ -65,6 +66,7 @@ def find_tasks(
     *,
     tracks: Literal["auto", "off"] = "auto",
     person: int | None = None,
+    **scores: Any,
 ) -> tuple[list[LiftTask], list[LeftOut]]:
     """Pair the photographs of a folder with keypoints, and find the clips in it.
 
@@ -76,7 +78,7 @@ def find_tasks(
 
     Args:
         folder: looked into, not its subfolders.
-        format, skeleton, image_size, tracks, person: of the keypoint files, see
+        format, skeleton, image_size, tracks, person, scores: of the keypoint files, see
             `poseterior.keypoints.reading.read_keypoints`.
 
     Returns:
@@ -91,7 +93,8 @@ def find_tasks(
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
-    found = _Finder(format, skeleton, image_size, tracks, person)
+    more = {"tracks": tracks, "person": person, **scores}
+    found = _Finder(format, skeleton, image_size, more)
     own: set[Path] = set()
     for photo in photos:
         beside = [path for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
@@ -113,18 +116,15 @@ class _Finder:
     """Collects the tasks; every name is given once."""
 
     def __init__(
-        self,
-        format: str,
-        skeleton: str | None,
-        image_size: Sequence[float] | None,
-        tracks: Literal["auto", "off"],
-        person: int | None,
+        self, format: str, skeleton: str | None, image_size: Sequence[float] | None, more: dict[str, Any]
     ) -> None:
-        self.format, self.skeleton, self.image_size = format, skeleton, image_size
-        self.tracks, self.person = tracks, person
+        self.format, self.skeleton, self.image_size, self.more = format, skeleton, image_size, more
         self.tasks: list[LiftTask] = []
         self.left_out: list[LeftOut] = []
         self._taken: dict[str, str] = {}
+
+    def _read(self, path: Path | list[Path], image_size: Sequence[float] | None) -> Keypoints2D:
+        return read_keypoints(path, self.format, self.skeleton, image_size, **self.more)
 
     def leave_out(self, path: Path, reason: object) -> None:
         self.left_out.append(LeftOut(path.name, str(reason).removeprefix(f"{path}: ")))
@@ -151,7 +151,7 @@ class _Finder:
             frames = [files[i] for i in clip.members]
             name = clip.folder.resolve().name if len(clips) == 1 or not clip.name else clip.name
             try:
-                keypoints = self._read(frames)
+                keypoints = self._read(frames, self.image_size)
             except InputError as error:
                 if clip.format is None:  # each file has its own word
                     continue
@@ -163,17 +163,13 @@ class _Finder:
             rest = [path for path in rest if path not in frames]
         return rest
 
-    def _read(self, source: Path | list[Path], size: Sequence[float] | None = None) -> Keypoints2D:
-        return read_keypoints(
-            source, self.format, self.skeleton, size or self.image_size, tracks=self.tracks, person=self.person
-        )
-
     def add_shared(self, source: Path, photos: list[Path]) -> None:
         """A file that no photograph has the name of: it may name photographs, or be a clip or a pose of its own."""
         try:
-            keypoints = self._read(source)
+            keypoints = self._read(source, self.image_size)
         except InputError as error:
-            self.leave_out(source, error)
+            if not (isinstance(error, UnknownContent) and source.suffix.lower() == ".txt"):  # a note, not keypoints
+                self.leave_out(source, error)
             return
         rows: dict[str, list[int]] = {}
         for row, picture in enumerate(_pictures(source, keypoints, photos)):

@@ -1,31 +1,34 @@
 """Keypoint files and folders as `Keypoints2D`, whatever wrote them.
 
-`poseterior.keypoints.documents` parses a file, one of `poseterior.keypoints.formats` makes arrays of it, and
-`Keypoints2D` validates these, once.
+`poseterior.keypoints.documents` parses a file, one of `poseterior.keypoints.formats` makes arrays of it,
+`poseterior.keypoints.cleaning` makes measurements of these, and `Keypoints2D` validates them, once.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files.checks import naming
+from ..files.checks import describe, naming
 from ..files.errors import InputError
 from ..files.long_json import no_collection
 from ..files.numbered import natural_key
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
+from .cleaning import clean
 from .detections import Detections, Options, is_nobody, join, size_pair
 from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
 from .file_clips import FileClip, file_clips
 from .formats import AUTO, detect_format, format_names, formats
+from .intrinsics import read_intrinsics
 from .keypoints import Keypoints2D
 from .rates import stated_rate
+from .scores import SCALES
 from .tracks import linked, moves_on, of_person
 
 __all__ = ["example_keypoints", "read_keypoints"]
@@ -41,6 +44,11 @@ def read_keypoints(
     *,
     tracks: Literal["auto", "off"] = "auto",
     person: int | None = None,
+    camera: Any = None,
+    height: float | None = None,
+    confidence_scale: str | None = None,
+    min_confidence: float | None = None,
+    keep_unseen: bool = False,
 ) -> Keypoints2D:
     """Read keypoint files of any known format into one flat batch of poses.
 
@@ -52,10 +60,18 @@ def read_keypoints(
         skeleton: joint order of files that do not name their joints (arrays; other formats where the number
             of joints fits); files that name them are put into it. Arrays need it where several skeletons
             have that many joints (17: h36m17, coco17, mpi17).
-        image_size: ``(width, height)`` px for files that do not tell; normalised MediaPipe landmarks need it.
+        image_size: ``(width, height)`` px for files that do not tell; normalised coordinates need it.
         tracks: "auto" links the people of a clip from frame to frame where no tracker numbered them, see
             `poseterior.keypoints.tracks`; "off" numbers them by their place in each frame.
         person: keep this person alone.
+        camera: that of all pictures: ``(fx, fy, cx, cy)`` px, these as a dict, a 3x3 K, or a JSON file with one of them
+            (see `poseterior.keypoints.intrinsics`); it replaces what files say.
+        height: of all people, metres; it replaces what files say.
+        confidence_scale: of the scores: probability, peak, percent, logit or sum (see `poseterior.keypoints.scores`);
+            by default the format's, or told from how the scores of a file are distributed, with a warning.
+        min_confidence: joints with less confidence (0 to 1) are missing; by default 0.1.
+        keep_unseen: keep people without a visible joint, whose pose is the lifter's prior. They are left out by
+            default, with a warning.
 
     Returns:
         Keypoints in pixels, batch shape ``(poses,)``, those of a clip in order of its frames. ``ids`` tell file, frame
@@ -63,6 +79,8 @@ def read_keypoints(
         image's or the frame's file name), else they are counted; frames without people are absent. The person is the
         tracker's number where there is one, else that of its track, or for single pictures the place in the picture.
         ``rates`` tells frames per second of files that do. Files of different skeletons are brought to h36m17.
+        Placeholders of joints that were not found (see `poseterior.keypoints.placeholders`) are missing; what was
+        judged is said in warnings.
 
     Raises:
         InputError: (a ValueError) a file is missing, empty, truncated, of no known format, or holds wrong
@@ -77,24 +95,45 @@ def read_keypoints(
         raise InputError(f"unknown format {format!r}; known: {', '.join(format_names())}")
     order = None if skeleton is None else get_skeleton(skeleton)
     size = None if image_size is None else size_pair(list(image_size), "image_size")
+    intrinsics = None if camera is None else read_intrinsics(camera)
+    _check_scores(confidence_scale, min_confidence)
+    options = Options("", order, size, confidence_scale, min_confidence, keep_unseen)
 
-    parts: list[Keypoints2D] = []
-    for items in _together([Path(item) for item in listed]):
+    groups = _together([Path(item) for item in listed])
+    raw: list[tuple[str, Detections]] = []
+    group_of: list[int] = []
+    for number, items in enumerate(groups):
         with reading(str(items[0])[:200]), no_collection():
-            found = _read_paths(items, format, Options(str(items[0]), order, size))
-            clips = []
-            for detections in found:
-                with naming(str(items[0]) if len(items) == 1 else detections.ids[0].file):
-                    clips.append(detections.keypoints())
-            parts += linked(clips, [detections.tracked for detections in found], link=tracks == "auto")
+            found = _read_paths(items, format, replace(options, file=str(items[0])))
+        for detections in found:
+            named = str(items[0]) if len(items) == 1 or not detections.ids else detections.ids[0].file
+            raw.append((named, detections))
+            group_of.append(number)
+    own: list[list[tuple[Keypoints2D, Any]]] = [[] for _ in groups]
+    for number, (path, detections) in zip(group_of, clean(raw, options), strict=True):
+        with reading(path[:200]), naming(path):
+            own[number].append((detections.keypoints(), detections.tracked))
+    parts: list[Keypoints2D] = []
+    for read in own:
+        parts += linked([part for part, _ in read], [tracked for _, tracked in read], link=tracks == "auto")
     parts = [part for part in parts if len(part)]
     if not parts:
         names = ", ".join(str(item) for item in listed[:5]) + (", ..." if len(listed) > 5 else "")
-        raise InputError(f"{names}: no person in any frame, so there is nothing to lift")
+        unseen = sum(len(found.ids) for _, found in raw)
+        nobody = f" ({unseen} without a visible joint; --keep-unseen keeps them)" if unseen else ""
+        raise InputError(f"{names}: no person in any frame{nobody}, so there is nothing to lift")
     if len({part.skeleton for part in parts}) > 1:
         parts = [part.as_skeleton("h36m17") for part in parts]
     whole = Keypoints2D.cat(parts)
-    return whole if person is None else of_person(whole, person)
+    whole = whole if person is None else of_person(whole, person)
+    return whole.with_camera(intrinsics=intrinsics, height=height)
+
+
+def _check_scores(scale: str | None, least: float | None) -> None:
+    if scale is not None and scale not in SCALES:
+        raise InputError(f"confidence_scale: expected one of {', '.join(SCALES)}, got {describe(scale)}")
+    if least is not None and not (isinstance(least, (int, float)) and 0 <= least <= 1):
+        raise InputError(f"min_confidence: expected a number from 0 to 1, got {describe(least)}")
 
 
 def example_keypoints() -> Keypoints2D:
@@ -164,7 +203,7 @@ def _read_files(files: list[Path], format: str, options: Options, skip: bool) ->
             continue
         try:
             with naming(str(path)):
-                found[i] = _read_file(path, format, dataclasses.replace(options, file=str(path)))
+                found[i] = _read_file(path, format, replace(options, file=str(path)))
             for part in found[i]:
                 part.sources = part.sources or [str(path)] * len(part.ids)
         except UnknownContent as error:
@@ -180,7 +219,7 @@ def _read_files(files: list[Path], format: str, options: Options, skip: bool) ->
 
 def _read_clip(clip: FileClip, files: list[Path], format: str, options: Options, label: str) -> list[Detections] | None:
     """The frames of a clip as few batches; None where the files turn out to be no frames of one clip."""
-    options = dataclasses.replace(options, file=label)
+    options = replace(options, file=label)
     known = formats().get(clip.format or "")
     if known is not None and known.read_frames is not None:
         with naming(str(clip.folder)):
@@ -189,7 +228,7 @@ def _read_clip(clip: FileClip, files: list[Path], format: str, options: Options,
     parts: list[Detections] = []
     frames: list[list[int]] = []
     for path, number in zip(files, clip.numbers, strict=True):
-        read = _read_frame(path, format, dataclasses.replace(options, file=str(path)))
+        read = _read_frame(path, format, replace(options, file=str(path)))
         if read is None or len({(i.file, i.frame) for part in read for i in part.ids}) > 1:
             return None
         if any(i.file != str(path) for part in read for i in part.ids):  # the file names a photograph
@@ -202,7 +241,7 @@ def _read_clip(clip: FileClip, files: list[Path], format: str, options: Options,
     if len(set(own)) == len(own) > 1 and own == sorted(own):  # the files tell their frames themselves
         frames = [[identity.frame for identity in part.ids] for part in parts]
     joined = join([_numbered(p, f, label) for p, f in zip(parts, frames, strict=True)])
-    if not clip.sure and not (joined and moves_on(joined[0].keypoints())):
+    if not clip.sure and not (joined and moves_on(replace(joined[0], confidence=None).keypoints())):
         return None
     return joined
 
@@ -221,7 +260,7 @@ def _read_frame(path: Path, format: str, options: Options) -> list[Detections] |
 
 def _numbered(part: Detections, frames: Sequence[int], file: str | None = None) -> Detections:
     ids = [i._replace(frame=frame, file=file or i.file) for i, frame in zip(part.ids, frames, strict=True)]
-    return dataclasses.replace(part, ids=ids)
+    return replace(part, ids=ids)
 
 
 def _frame(path: Path) -> Any:

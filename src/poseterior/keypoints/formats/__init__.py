@@ -9,8 +9,10 @@ A format is a module that has
 * ``read(data, options) -> list[Detections]``: the people in it, as `poseterior.keypoints.detections.Detections`; wrong
   values raise an `InputError` that names the place.
 
-``data`` is what JSON parses to. Two things a module may have besides:
+``data`` is what JSON parses to. Three things a module may have besides:
 
+* ``SCORES``: the scale of its scores where the format has one, see `poseterior.keypoints.scores`; of others the scores'
+  distribution over the file tells;
 * ``KIND``: the format is not of JSON; of npy and npz files (``"arrays"``, ``data`` is an `ArrayFile` then), of XML
   (``"xml"``, the root element) or of other text (``"text"``, a `TextFile`);
 * ``FRAME_SUFFIX`` and ``read_frames(frames, options)``: the files of a folder whose names end so are one clip, and are
@@ -22,6 +24,7 @@ of formats; where two find equally many, the user has to choose.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
@@ -34,6 +37,7 @@ from ...files.checks import describe
 from ...files.errors import InputError
 from ..detections import Detections, Options
 from ..documents import TextFile, UnknownContent
+from ..scores import JUDGED
 
 __all__ = ["AUTO", "Format", "detect_format", "format_names", "formats"]
 
@@ -61,17 +65,33 @@ def formats() -> dict[str, Format]:
     found = {}
     for place in pkgutil.iter_modules(__path__):
         module: Any = importlib.import_module(f"{__name__}.{place.name}")
+        read_frames = getattr(module, "read_frames", None)
         found[module.NAME] = Format(
             module.NAME,
             module.ABOUT,
             module.recognises,
-            module.read,
+            _labelling(module.read, module),
             getattr(module, "KIND", "json"),
             getattr(module, "EXAMPLE", ""),
             getattr(module, "FRAME_SUFFIX", None),
-            getattr(module, "read_frames", None),
+            None if read_frames is None else _labelling(read_frames, module),
         )
     return dict(sorted(found.items()))
+
+
+def _labelling(read: Callable[[Any, Options], list[Detections]], module: Any) -> Callable[..., list[Detections]]:
+    """The reader of a module, whose detections say which format they are of and on what scale its scores are."""
+
+    @functools.wraps(read)
+    def labelled(data: Any, options: Options) -> list[Detections]:
+        found = read(data, options)
+        for detections in found:
+            detections.format = module.NAME
+            if detections.scores == JUDGED:
+                detections.scores = getattr(module, "SCORES", JUDGED)
+        return found
+
+    return labelled
 
 
 def format_names() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from ...files.checks import Array
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
+from ..depths import IK, pairs_look_flat, refuse_depths
 from ..detections import Detections, Options
 from ..documents import ArrayFile
 from ..joint_names import skeleton_of
@@ -49,7 +50,7 @@ def read(data: ArrayFile, options: Options) -> list[Detections]:
     number of joints must belong to one named skeleton only.
 
     Raises:
-        InputError: a wrong shape or type, a header that claims more than the file holds, an archive that
+        InputError: 3D points, a wrong shape or type, a header that claims more than the file holds, an archive that
             unpacks out of all proportion.
     """
     arrays = _load(data)
@@ -100,15 +101,32 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
     if array.ndim == 2 and shape[1] in (2, 3):
         array = array[None]
     elif array.ndim == 2 and shape[1] % 2 == 0 and shape[1] > 0:
+        _refuse_flat_triples(array, options.skeleton)
         array = array.reshape(shape[0], shape[1] // 2, 2)
     if array.ndim != 3 or array.shape[2] not in (2, 3):
+        triples = f"; {IK}" if shape[-1:] and shape[-1] > 0 and shape[-1] % 3 == 0 else ""
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
+            f"{triples}"
         )
     values = array.astype(np.float64)
+    if values.shape[2] == 3 and options.confidence_scale is None:
+        refuse_depths(values[..., :2], values[..., 2])
     skeleton = skeleton_of(array.shape[1], shape, options.skeleton, values[..., :2])
     confidence = values[..., 2] if values.shape[2] == 3 else np.ones(values.shape[:2])
     return values[..., :2], confidence, skeleton
+
+
+def _refuse_flat_triples(array: Array, skeleton: Skeleton | None) -> None:
+    """Refuse ``(frames, joints*3)`` numbers that are no places in a picture, where they may be pairs, too."""
+    columns = array.shape[1]
+    if columns % 3 or (skeleton is not None and 2 * len(skeleton) == columns):
+        return
+    if (skeleton is not None and 3 * len(skeleton) == columns) or not pairs_look_flat(array.astype(np.float64)):
+        raise InputError(
+            f"array of shape {array.shape}: {columns // 3} joints of x, y, z rather than {columns // 2} of x, y; {IK} "
+            f"as (frames, {columns // 3}, 3)"
+        )
 
 
 def _load(file: ArrayFile) -> dict[str, Array]:

@@ -28,6 +28,8 @@ EXAMPLE = (
     + ", ".join(f"{320 + i}, {90 + 20 * i}, 2" for i in range(17))
     + ']}], "categories": [{"id": 1, "name": "person"}]}'
 )
+#: The labels become confidences here.
+SCORES = "probability"
 
 #: Confidence that stands for COCO's v: not labelled, labelled but hidden from view, labelled and seen.
 VISIBILITY_CONFIDENCE = (0.0, 0.5, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,21 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import get_skeleton
+from ..depths import IK
 from ..detections import Detections, Options, Person, is_nobody, size_pair
 from ..documents import first_entry, innermost
 
 NAME = "mediapipe"
 ABOUT = "MediaPipe's 33 landmarks {x, y, visibility}, normalised (needs the image size) or pixels"
+#: Visibility and presence are probabilities.
+SCORES = "probability"
 
-#: Above this median of ``max(|x|, |y|)`` coordinates are pixels. Normalised ones of people half outside the
-#: image pass 1, single joints even 2; their median does not.
-PIXEL_THRESHOLD = 2.0
+_LOG = logging.getLogger(__name__)
+
+#: What a landmark says of itself, as probabilities.
+_SCORE_FIELDS = ("visibility", "presence")
+#: The middle of the hips, the origin of world landmarks, is within this (m) of it.
+_AT_ORIGIN = 0.02
 
 #: Where the landmarks of a frame may be (Tasks API, its JSON spelling, the older solutions API).
 _LANDMARK_FIELDS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
@@ -39,23 +46,32 @@ def recognises(data: Any) -> int:
 def read(data: Any, options: Options) -> list[Detections]:
     """One frame (33 landmarks, or ``pose_landmarks`` of one or several people) or a list of frames.
 
-    ``visibility`` (times ``presence``, where given) is the confidence; z is not used. Normalised coordinates
-    are turned into pixels with ``image_size`` (or ``width``, ``height``) from the file, else the caller's.
+    ``visibility`` (times ``presence``, where given) is the confidence; z is not used. One that is 0 for every landmark
+    of the file was never set (the older solutions API does not set ``presence``) and is not used either. Coordinates
+    may be normalised: ``image_size`` (or ``width``, ``height``) from the file, else the caller's, makes them pixels.
 
     Raises:
-        InputError: normalised coordinates and no image size; not 33 landmarks.
+        InputError: not 33 landmarks; world landmarks, which are 3D.
     """
     whole_size = _image_size(data)
     frames = data if isinstance(data, list) and not (data and _is_landmark(data[0])) else [data]
     people: list[Person] = []
+    scores: list[Array] = []
     for i, frame in enumerate(frames):
         index = as_index(_first(frame, ("frame_id", "frame", "frame_index")), i)
         size = _image_size(frame) or whole_size or options.image_size
         for j, landmarks in enumerate(_people(frame, f"frame {index}")):
-            xy, confidence = _landmarks(landmarks, f"frame {index}, person {j}")
-            people.append(Person(index, j, xy, confidence, image_size=size))
-    _to_pixels(people)
-    return [Detections.from_people(people, get_skeleton("mediapipe33"), options)] if people else []
+            xy, given = _landmarks(landmarks, f"frame {index}, person {j}")
+            people.append(Person(index, j, xy, np.ones(33), image_size=size))
+            scores.append(given)
+    if not people:
+        return []
+    _refuse_world(np.stack([person.xy for person in people]))
+    for person, confidence in zip(people, _confidence(np.stack(scores), options), strict=True):
+        person.confidence = confidence
+    found = Detections.from_people(people, get_skeleton("mediapipe33"), options)
+    found.normalised = "unit"
+    return [found]
 
 
 def _first(value: Any, fields: tuple[str, ...]) -> Any:
@@ -91,28 +107,31 @@ def _landmarks(landmarks: list[Any], what: str) -> tuple[Array, Array]:
         raise InputError(f"{what}: {len(landmarks)} landmarks; MediaPipe's pose has 33")
     rows = [as_object(mark, f"{what}, landmark {i}", "x", "y") for i, mark in enumerate(landmarks)]
     x, y = (numbers([row[axis] for row in rows], f"{what}.{axis}") for axis in "xy")
-    confidence = np.ones(33)
-    for field in ("visibility", "presence"):
-        given = numbers([row.get(field) for row in rows], f"{what}.{field}")
-        if (given < 0).any():
-            place = int((given < 0).argmax())
-            joint = get_skeleton("mediapipe33").joints[place]
-            raise InputError(f"{what}, joint {joint!r}: {field} is {given[place]}; expected 0 to 1")
-        confidence = confidence * np.where(np.isnan(given), 1.0, given)
-    return np.stack([x, y], -1), confidence
+    scores = np.stack([numbers([row.get(field) for row in rows], f"{what}.{field}") for field in _SCORE_FIELDS])
+    if (scores < 0).any():
+        field, place = np.argwhere(scores < 0)[0]
+        joint = get_skeleton("mediapipe33").joints[place]
+        raise InputError(f"{what}, joint {joint!r}: {_SCORE_FIELDS[field]} is {scores[field, place]}; expected 0 to 1")
+    return np.stack([x, y], -1), scores
 
 
-def _to_pixels(people: list[Person]) -> None:
-    """Scale normalised coordinates by the image size, in place."""
-    if not people:
+def _confidence(scores: Array, options: Options) -> Array:
+    """``(people, 33)`` products of what is set of ``(people, 2, 33)`` visibility and presence, 1 where nothing is."""
+    unset = (np.nan_to_num(scores) == 0).all((0, 2)) & ~np.isnan(scores).all((0, 2))
+    for field in np.array(_SCORE_FIELDS)[unset]:
+        _LOG.warning("%s: %s is 0 for every landmark, so it was never set and is not used", options.file, field)
+    return np.where(np.isnan(scores) | unset[:, None], 1.0, scores).prod(1)
+
+
+def _refuse_world(xy: Array) -> None:
+    """Refuse metres around the middle of the hips, which no picture has."""
+    hips = [get_skeleton("mediapipe33").index(joint) for joint in ("left_hip", "right_hip")]
+    middle = np.abs(xy[:, hips].mean(1))
+    extent = np.abs(xy).max(-1)
+    if not np.isfinite(extent).any() or np.nanmedian(extent) > 2:
         return
-    reach = np.abs(np.stack([person.xy for person in people])).max(-1)
-    if np.isnan(reach).all() or np.nanmedian(reach) > PIXEL_THRESHOLD:
-        return
-    for person in people:
-        if person.image_size is None:
-            raise InputError(
-                f"frame {person.frame}, person {person.person}: normalised landmarks (0 to 1) need the size "
-                "of the image: pass --image-size WIDTH HEIGHT (image_size=(width, height) in Python)"
-            )
-        person.xy = person.xy * np.array(person.image_size)
+    if (middle < _AT_ORIGIN).all() and (np.nan_to_num(xy) < 0).any():
+        raise InputError(
+            "these are world landmarks (metres from the middle of the hips), not places in a picture: give "
+            f"pose_landmarks, the others; {IK}"
+        )

@@ -16,7 +16,6 @@ from ..joint_names import covering_skeleton, skeleton_remedy, temporary_skeleton
 
 NAME = "openpose"
 ABOUT = "OpenPose JSON (Sports2D, Pose2Sim, DWPose ...) of 15 to 137 joints: a file, or a folder of *_keypoints.json"
-SCORES = "probability"
 EXAMPLE = (
     '{"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": ['
     + ", ".join(f"{320 + i}.5, {90 + 10 * i}.0, 0.9" for i in range(26))

@@ -10,6 +10,7 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_name, as_object, describe, number, numbers
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton, body_of, get_skeleton
+from ..depths import refuse_depths
 from ..detections import Detections, Options, is_nobody, points, size_pair
 from ..documents import first_entry
 from ..joint_names import (
@@ -65,7 +66,11 @@ def read(data: Any, options: Options) -> list[Detections]:
     target = covering_skeleton(tuple(names), options.skeleton)
     for detections in found:
         detections.target = target
-    return [_join(list(group)) for _, group in groupby(found, key=_shape)]
+    joined = [_join(list(group)) for _, group in groupby(found, key=_shape)]
+    for detections in joined:
+        if detections.confidence is not None and options.confidence_scale is None:
+            refuse_depths(detections.xy, detections.confidence)
+    return joined
 
 
 def _shape(detections: Detections) -> Any:
