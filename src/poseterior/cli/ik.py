@@ -19,21 +19,25 @@ from ._motion import How, check_motion, write_motion, write_picture
 class Ik:
     """Inverse kinematics: 3D keypoints, any subset of them, to joint rotations with their uncertainty.
 
-    FILE holds an array (frames, joints, 3) of one person: .npy; .npz with `points`, and where it knows them
-    `joint_names` and `sigma`; .json, plain or {"joints": [names], "points": [frames]}. NaN (JSON: null) is a hidden
-    joint. Or FILE is a result of `poseterior lift`, whose mean is taken, as uncertain as its covariance says.
+    FILE holds 3D points of one person in time: an array (frames, joints, 3) as .npy; .npz with `points`, and where it
+    knows them `joint_names` and `sigma`; .json, plain or {"joints": [names], "points": [frames]}; markers as .trc or
+    .c3d; a table as .csv, .tsv or .parquet (`poseterior formats` shows an example of each). NaN (JSON: null) is a
+    hidden joint. Or FILE is a result of `poseterior lift`, whose mean is taken, as uncertain as its covariance says.
 
     Example: poseterior ik walk.npy --skeleton h36m17 --unit mm --out walk.bvh
     """
 
     file: tyro.conf.Positional[Path]
-    """3D keypoints: .npy, .npz or .json; or a result file."""
+    """3D keypoints: .npy, .npz, .json, .trc, .c3d, .csv, .tsv or .parquet; or a result file."""
     skeleton: str | None = None
     """Joint order of arrays that do not name their joints, e.g. h36m17 or smpl22."""
-    axes: Literal["y-up", "z-up", "camera"] = "y-up"
-    """Axes of the keypoints; camera is x right, y down, z forward. Results are in camera axes."""
-    unit: Literal["m", "cm", "mm"] = "m"
-    """Length unit of the keypoints."""
+    axes: Literal["y-up", "z-up", "x-up", "camera"] | None = None
+    """Axes of the keypoints (default: what the file says, else y-up); camera is x right, y down, z forward. Results are
+    in camera axes. Where the person does not stand in them you are asked, unless you say them."""
+    handedness: Literal["right", "left"] | None = None
+    """Of the axes; left mirrors the points. Where the mirrored poses are far likelier you are asked, unless you say."""
+    unit: Literal["m", "cm", "mm"] | None = None
+    """Length unit of the keypoints (default: what the file says, else m)."""
     sigma: float | None = None
     """Standard deviation of the keypoints in mm (default: exact; results: by their covariance)."""
     hide: str | None = None
@@ -45,8 +49,8 @@ class Ik:
     samples or clusters."""
     count: int = 1
     """Hypotheses written, one file each."""
-    fps: float = 30.0
-    """Frames per second of the motion."""
+    fps: float | None = None
+    """Frames per second of the motion (default: the file's own, else 30)."""
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
@@ -70,6 +74,7 @@ class Ik:
         from ..keypoints.points3d import read_points, visible_joints
         from ..lifters import load
         from ..lifting.ik import solve_ik, solve_ik_of_result
+        from ..lifting.posture import check_handedness, check_standing
         from ..results.poses import load_result
         from ..results.rotations import MOTION_SUFFIXES
         from ._common import check_device, check_extension, check_level, lifter_folder
@@ -79,7 +84,7 @@ class Ik:
         check_extension(self.picture, "--picture", (".png",))
         inputs = [self.file, lifter_folder(self.lifter)]
         check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
-        check_motion(self.fps, self.how, self.count, self.samples)
+        check_motion(30.0 if self.fps is None else self.fps, self.how, self.count, self.samples)
         check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:
             raise InputError(f"--sigma: expected 0 to 10000 mm, got {self.sigma:g}")
@@ -89,14 +94,19 @@ class Ik:
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
         }  # fmt: skip
-        evidence = read_points(self.file, self.skeleton, self.axes, self.unit)
+        evidence = read_points(self.file, self.skeleton, self.axes, self.unit, self.handedness == "left")
+        fps = self.fps or (evidence.fps if evidence is not None else None) or 30.0
         result = None
         if evidence is not None:
             points, skeleton = evidence.points, evidence.skeleton
             seen = visible_joints(points, skeleton, hidden)
-            axes: Any = "camera" if self.axes == "camera" else "y up"
+            axes: Any = "camera" if evidence.axes == "camera" else "y up"
             spread = evidence.sigma if sigma is None else sigma
             lifter = load(self.lifter)
+            about = f"{self.file}: "
+            check_standing(points, seen, skeleton, evidence.axes, self.axes is not None, about)
+            if self.handedness is None:
+                check_handedness(lifter.to(device), points, seen, skeleton, about)
             rotations = solve_ik(lifter, points, seen, spread, skeleton, axes=axes, file=self.file.name, **options)
         else:
             result = load_result(self.file)
@@ -109,11 +119,11 @@ class Ik:
         for line in _lines(rotations):
             console.print(line, highlight=False, soft_wrap=True)
         if self.out is not None:
-            write_motion(rotations, self.out, self.how, self.count, self.fps, console, inputs)
+            write_motion(rotations, self.out, self.how, self.count, fps, console, inputs)
         if self.view is not None:
             from ..view import write_html
 
-            write_html(_page(rotations, result, points, seen, skeleton, self.level), self.view, fps=self.fps)
+            write_html(_page(rotations, result, points, seen, skeleton, self.level), self.view, fps=fps)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
             write_picture(rotations, self.picture, self.how, console)

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
+KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml", ".csv", ".tsv", ".h5", ".hdf5", ".trc")
 #: How OpenPose calls the keypoints of photo.jpg.
 _OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 

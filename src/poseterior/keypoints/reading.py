@@ -20,7 +20,7 @@ from ..files.long_json import no_collection
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, Options, size_pair
-from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
+from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document, without_copies
 from .formats import AUTO, detect_format, format_names, formats
 from .keypoints import Keypoints2D
 
@@ -112,7 +112,7 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 def _read_folder(folder: Path, format: str, options: Options) -> list[Detections]:
     files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()), key=_natural)
-    files = [path for path in files if not path.name.startswith(".")]
+    files = without_copies([path for path in files if not path.name.startswith(".")])
     if not files:
         raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}")
     for known in formats().values():

@@ -14,6 +14,11 @@ from ..documents import first_entry, innermost
 
 NAME = "mediapipe"
 ABOUT = "MediaPipe's 33 landmarks {x, y, visibility}, normalised (needs the image size) or pixels"
+EXAMPLE = (
+    "[["
+    + ", ".join(f'{{"x": {320 + 2 * i}.5, "y": {90 + 10 * i}.0, "z": -0.3, "visibility": 0.99}}' for i in range(33))
+    + "]]"
+)
 
 #: Above this median of ``max(|x|, |y|)`` coordinates are pixels. Normalised ones of people half outside the
 #: image pass 1, single joints even 2; their median does not.
