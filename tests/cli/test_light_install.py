@@ -21,6 +21,7 @@ from documents import EXAMPLES, ROOT
 EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
     "imageio_ffmpeg", "pygltflib", "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
+    "c3d",
 )  # fmt: skip
 KEYPOINTS = str(EXAMPLES / "demo.json")
 
@@ -75,6 +76,13 @@ MISSING: dict[str, tuple[list[str], str]] = {
         "old.parquet: a Parquet file needs pyarrow: pip install 'poseterior[parquet]'"
         "; import .csv and .json with `poseterior labels import`",
     ),
+    "lift HDF5": (
+        ["lift", "clip.h5"], "clip.h5: reading HDF5 files needs h5py: pip install 'poseterior[hdf5]'",
+    ),
+    "lift Parquet": (
+        ["lift", "old.parquet"], "old.parquet: reading a Parquet file needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "ik of C3D": (["ik", "walk.c3d"], "walk.c3d: reading C3D files needs c3d: pip install 'poseterior[c3d]'"),
     "annotate": (
         ["annotate", "photos", "--db", "a.sqlite"],
         "the annotation page needs fastapi: pip install 'poseterior[annotate]'",
@@ -114,6 +122,7 @@ WORKING: dict[str, list[str]] = {
     "motion": ["lift", KEYPOINTS, "--out", "light.bvh", "--samples", "8"],
     "view a picture": ["view", "light.npz", "--png", "again.png"],
     "lifters": ["lifters"],
+    "formats": ["formats"],
     "demo": ["demo", "--samples", "8"],
 }
 
@@ -125,6 +134,8 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     (folder / "store").mkdir()
     (folder / "store" / "part.parquet").write_bytes(b"PAR1 cut short")
     (folder / "old.parquet").write_bytes(b"PAR1 cut short")
+    (folder / "clip.h5").write_bytes(b"\x89HDF\r\n\x1a\n cut short")
+    (folder / "walk.c3d").write_bytes(b"\x02P cut short")
     commands = WORKING | {name: command for name, (command, _) in MISSING.items()}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps([EXTRAS, commands])], cwd=folder, capture_output=True, text=True
@@ -147,7 +158,7 @@ def test_what_misses_an_extra_says_the_line(light: tuple[Path, dict[str, Any]], 
 def test_nothing_is_left_by_what_was_refused(light: tuple[Path, dict[str, Any]]) -> None:
     motions = {f"light-{person}.bvh" for person in range(1, 6)}
     assert {path.name for path in light[0].iterdir()} == motions | {
-        "store", "old.parquet", "light.npz", "light.png", "light.json", "again.png", "demo",
+        "store", "old.parquet", "clip.h5", "walk.c3d", "light.npz", "light.png", "light.json", "again.png", "demo",
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_commands_share_them() -> None:
     assert isinstance(lift, ReadingOptions)
     assert lift.reading() == {
         "format": "auto", "skeleton": None, "image_size": (6, 8), "confidence_scale": "peak", "min_confidence": None,
-        "keep_unseen": True,
+        "keep_unseen": True, "tracks": "auto", "person": None,
     }  # fmt: skip
     assert isinstance(parse(["annotate", "photos", "--min-confidence", "0.3"]), FileOptions)
 

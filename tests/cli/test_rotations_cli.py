@@ -15,16 +15,18 @@ import pytest
 import torch
 from PIL import Image
 
+import poseterior as pp
 from conftest import made_up_store
 from poseterior.cli import main
 from poseterior.data.mocap.amass import read_amass
 from poseterior.data.mocap.bvh import read_bvh
 from poseterior.files.errors import InputError
 from poseterior.geometry.body import H36M_POINTS, body_points, rest_offsets
-from poseterior.geometry.skeletons import SKELETONS
+from poseterior.geometry.skeletons import SKELETONS, canonical_joint_name
 from poseterior.keypoints.points3d import Points3D, read_points
 from poseterior.lifters import saved
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
+from poseterior.lifting.prior import sample_prior
 from poseterior.results.poses import load_result
 from poseterior.view.sheets import contact_sheet
 
@@ -257,7 +259,9 @@ def test_missing_and_strange_files(capsys, weights, tmp_path):
     path = tmp_path / "a.npy"
     assert refused(capsys, "ik", path, "--lifter", weights) == f"{path}: no such file"
     path = tmp_path / "a.txt"
-    message = f"{path}: unknown extension '.txt'; use .npy, .npz or .json, or a result file"
+    message = (
+        f"{path}: unknown extension '.txt'; use .c3d, .csv, .json, .npy, .npz, .parquet, .trc, .tsv, or a result file"
+    )
     assert refused(capsys, "ik", path, "--lifter", weights) == message
 
 
@@ -335,7 +339,10 @@ def test_prior_score_of_samples_is_their_density(capsys, weights, tmp_path):
     ("arguments", "message"),
     [
         (["none.bvh"], "none.bvh: no such file"),
-        (["{walk}"], "{walk}: unknown extension '.npy'; use .bvh, .amc, .npz, or the folder of a pose store"),
+        (
+            ["{walk}"],
+            "{walk}: unknown extension '.npy'; use .bvh, .amc, .npz, .glb, .gltf, or the folder of a pose store",
+        ),
         (["{folder}"], "{folder}: no Parquet file in it; not a pose store"),
         (["{walk}", "--samples", "0"], "--samples: expected at least 1, got 0"),
         (["{walk}", "--fps", "-1"], "--fps: expected a positive number, got -1"),
@@ -432,3 +439,39 @@ def test_bad_contact_sheets(tmp_path):
     with pytest.raises(InputError, match="positions: frame 1, joint 'right_ankle' is not finite"):
         contact_sheet(clip, "h36m17", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_ik_asks_for_axes_and_handedness(capsys, tmp_path):
+    poses = sample_prior(pp.load("rotations"), 6, seed=3)
+    upright = poses.mean.copy()
+    upright[:, 0] = (0, 0, 0, 1)
+    clip = poses.points(upright[:, None])[:, 0, :22].numpy()
+    np.save(tmp_path / "camera.npy", clip * [1, -1, -1])
+    np.save(tmp_path / "left.npy", clip * [-1, 1, 1])
+    out = tmp_path / "a.bvh"
+    said = refused(capsys, "ik", tmp_path / "camera.npy", "--samples", 2, "--out", out)
+    assert said.startswith(f"{tmp_path / 'camera.npy'}: in ")
+    assert said.endswith("stands with camera: pass --axes camera, or --axes y-up if it is so")
+    said = refused(capsys, "ik", tmp_path / "left.npy", "--samples", 2, "--out", out)
+    assert "the points look mirrored (left-handed axes, or left and right exchanged)" in said
+    assert said.endswith("pass --handedness left, or --handedness right if they are right so")
+    assert not out.exists()
+    answers = [("camera", "--axes", "camera"), ("left", "--handedness", "left"), ("left", "--handedness", "right")]
+    for name, *option in answers:
+        code, _, err = run(capsys, "ik", tmp_path / f"{name}.npy", *option, "--samples", 2, "--out", out)
+        assert (code, err) == (0, "")
+
+
+def test_ik_keeps_the_frame_rate_of_the_file(capsys, weights, walk, tmp_path):
+    names = ("LHip", "LKnee", "LAnkle", "RHip", "RKnee", "RAnkle", "Neck")
+    joints = [SMPL.index(canonical_joint_name(name)) for name in names]
+    cells = [
+        "\t".join(map(str, (i, i / 120, *pose.reshape(-1).tolist()))) for i, pose in enumerate(np.load(walk)[:, joints])
+    ]
+    about = ["DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits", "120\t120\t5\t7\tm"]
+    header = ["PathFileType\t4\t(X/Y/Z)\ta.trc", *about, "Frame#\tTime\t" + "\t\t\t".join(names), "\t\tX1\tY1\tZ1"]
+    path = tmp_path / "a.trc"
+    path.write_text("\n".join([*header, "", *cells]) + "\n")
+    for options, fps in (((), 120), (("--fps", "24"), 24)):
+        code, _, _ = run(capsys, "ik", path, "--lifter", weights, "--samples", 2, "--out", tmp_path / "a.bvh", *options)
+        assert (code, read_bvh(tmp_path / "a.bvh").fps) == (0, fps)

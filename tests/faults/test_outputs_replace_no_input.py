@@ -78,6 +78,7 @@ COMMANDS = {
         ("result",),
     ),
     "Lifters": Command("lifters", {}, {}),
+    "Formats": Command("formats", {}, {}),
     "Heatmaps": Command("heatmaps fit", {"file": "{}"}, {"out": ("--out {}", "x.npz")}, ("file",)),
     "Keypoints": Command("keypoints click", {"image": "{}"} | _TOKEN, {"out": ("--out {}", "x.json")}, ("image",)),
     "Annotate": Command(

@@ -108,7 +108,12 @@ def test_metadata_of_others_do_not_matter(bench: Bench) -> None:
         ("observations", "visible", lambda n: pa.array([True] * n), "'visible' holds bool; expected lists of 17"),
         ("observations", "xy", lambda n: pa.array([None] * n, pa.list_(pa.float32(), 34)), "'xy': row 0 has an empty"),
         ("observations", "action", lambda n: pa.array([1.5] * n), "column 'action' holds double; expected text"),
-        ("pose store", "rotations", lambda n: pa.array([[1.0]] * n), "column 'rotations' is list<element: double>"),
+        (
+            "pose store",
+            "rotations",
+            lambda n: pa.array([[1.0]] * n),
+            "column 'rotations': row 0 holds 1 numbers; expected 88",
+        ),
         ("pose store", "positions", lambda n: pa.array([[np.inf] * 66] * n, pa.list_(pa.float32(), 66)), "not finite"),
         (
             "result parquet",

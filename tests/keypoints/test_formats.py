@@ -687,7 +687,7 @@ def test_the_file_at_fault_is_named_among_many(tmp_path: Path) -> None:
     [
         (b"\xff\xfe[\x00]\x00", "not UTF-8 text (byte 0)"),
         (b'["\xff"]', "not UTF-8 text (byte 2)"),
-        (b"PAR1abc", "is a Parquet file, not keypoints"),
+        (b"PAR1abc", "not a readable Parquet file"),
         (b"\xff\xd8\xff\xe0", "is a photo; run a 2D keypoint detector on it"),
         (b"\x89PNG\r\n", "is a photo"),
         (pickle.dumps([1, 2]), "is a Python pickle, which is never loaded"),

@@ -20,6 +20,7 @@ from .data import Data
 from .demo import Demo
 from .evaluate import Evaluate
 from .experiments import Experiments
+from .formats import Formats
 from .heatmaps import Heatmaps
 from .ik import Ik
 from .keypoints import Keypoints
@@ -35,6 +36,7 @@ __all__ = ["main", "parse"]
 _Command = (
     Annotated[Demo, tyro.conf.subcommand(name="demo")]
     | Annotated[Lift, tyro.conf.subcommand(name="lift")]
+    | Annotated[Formats, tyro.conf.subcommand(name="formats")]
     | Annotated[Ik, tyro.conf.subcommand(name="ik")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]
     | Annotated[View, tyro.conf.subcommand(name="view")]

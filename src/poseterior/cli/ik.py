@@ -19,21 +19,25 @@ from ._motion import How, check_motion, frame_rate, write_motion, write_picture
 class Ik:
     """Inverse kinematics: 3D keypoints, any subset of them, to joint rotations with their uncertainty.
 
-    FILE holds an array (frames, joints, 3) of one person: .npy; .npz with `points`, and where it knows them
-    `joint_names` and `sigma`; .json, plain or {"joints": [names], "points": [frames]}. NaN (JSON: null) is a hidden
-    joint. Or FILE is a result of `poseterior lift`, whose mean is taken, as uncertain as its covariance says.
+    FILE holds 3D points of one person in time: an array (frames, joints, 3) as .npy; .npz with `points`, and where it
+    knows them `joint_names` and `sigma`; .json, plain or {"joints": [names], "points": [frames]}; markers as .trc or
+    .c3d; a table as .csv, .tsv or .parquet (`poseterior formats` shows an example of each). NaN (JSON: null) is a
+    hidden joint. Or FILE is a result of `poseterior lift`, whose mean is taken, as uncertain as its covariance says.
 
     Example: poseterior ik walk.npy --skeleton h36m17 --unit mm --out walk.bvh
     """
 
     file: tyro.conf.Positional[Path]
-    """3D keypoints: .npy, .npz or .json; or a result file."""
+    """3D keypoints: .npy, .npz, .json, .trc, .c3d, .csv, .tsv or .parquet; or a result file."""
     skeleton: str | None = None
     """Joint order of arrays that do not name their joints, e.g. h36m17 or smpl22."""
-    axes: Literal["y-up", "z-up", "camera"] = "y-up"
-    """Axes of the keypoints; camera is x right, y down, z forward. Results are in camera axes."""
-    unit: Literal["m", "cm", "mm"] = "m"
-    """Length unit of the keypoints."""
+    axes: Literal["y-up", "z-up", "x-up", "camera"] | None = None
+    """Axes of the keypoints (default: what the file says, else y-up); camera is x right, y down, z forward. Results are
+    in camera axes. Where the person does not stand in them you are asked, unless you say them."""
+    handedness: Literal["right", "left"] | None = None
+    """Of the axes; left mirrors the points. Where the mirrored poses are far likelier you are asked, unless you say."""
+    unit: Literal["m", "cm", "mm"] | None = None
+    """Length unit of the keypoints (default: what the file says, else m)."""
     sigma: float | None = None
     """Standard deviation of the keypoints in mm (default: exact; results: by their covariance)."""
     hide: str | None = None
@@ -46,7 +50,7 @@ class Ik:
     count: int = 1
     """Hypotheses written, one file each."""
     fps: float | None = None
-    """Frames per second of the motion (default: what the result tells, else 30, said aloud)."""
+    """Frames per second of the motion (default: what the file or the result tells, else 30, said aloud)."""
     max_gap: float = 0.5
     """Seconds without the person that the motion bridges by interpolation; longer ones split it."""
     seed: int = 0
@@ -72,6 +76,7 @@ class Ik:
         from ..keypoints.points3d import read_points, visible_joints
         from ..lifters import load
         from ..lifting.ik import solve_ik, solve_ik_of_result
+        from ..lifting.posture import check_handedness, check_standing
         from ..results.poses import load_result
         from ..results.rotations import MOTION_SUFFIXES
         from ._common import check_device, check_extension, check_level, lifter_folder
@@ -91,14 +96,19 @@ class Ik:
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
         }  # fmt: skip
-        evidence = read_points(self.file, self.skeleton, self.axes, self.unit)
+        evidence = read_points(self.file, self.skeleton, self.axes, self.unit, self.handedness == "left")
+        told = self.fps or (None if evidence is None else evidence.fps)
         result = None
         if evidence is not None:
             points, skeleton = evidence.points, evidence.skeleton
             seen = visible_joints(points, skeleton, hidden)
-            axes: Any = "camera" if self.axes == "camera" else "y up"
+            axes: Any = "camera" if evidence.axes == "camera" else "y up"
             spread = evidence.sigma if sigma is None else sigma
             lifter = load(self.lifter)
+            about = f"{self.file}: "
+            check_standing(points, seen, skeleton, evidence.axes, self.axes is not None, about)
+            if self.handedness is None:
+                check_handedness(lifter.to(device), points, seen, skeleton, about)
             rotations = solve_ik(lifter, points, seen, spread, skeleton, axes=axes, file=self.file.name, **options)
         else:
             result = load_result(self.file)
@@ -111,17 +121,13 @@ class Ik:
         for line in _lines(rotations):
             console.print(line, highlight=False, soft_wrap=True)
         if self.out is not None:
-            fps = frame_rate(self.fps, rotations, console)
-            write_motion(rotations, self.out, self.how, self.count, fps, console, inputs, self.max_gap)
+            rate = frame_rate(told, rotations, console)
+            write_motion(rotations, self.out, self.how, self.count, rate, console, inputs, self.max_gap)
         if self.view is not None:
             from ..view import write_html
 
-            rate = self.fps or rotations.fps or 30.0
-            write_html(
-                _page(rotations, result, points, seen, skeleton, self.level),
-                self.view,
-                fps=rate,
-            )
+            rate = told or rotations.fps or 30.0
+            write_html(_page(rotations, result, points, seen, skeleton, self.level), self.view, fps=rate)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
             write_picture(rotations, self.picture, self.how, console)

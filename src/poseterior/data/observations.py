@@ -15,7 +15,7 @@ from torch import Tensor
 from ..files.checks import quote
 from ..files.errors import InputError
 from ..files.extras import later
-from ..files.parquet import column_names, metadata_of, numbers_of, read_table, texts_of
+from ..files.parquet import METADATA_LOST, column_names, metadata_of, numbers_of, open_parquet, read_table, texts_of
 from ..files.reading import reader
 from ..files.writing import atomic_write, make_folder
 from ..geometry.skeletons import SKELETONS
@@ -145,8 +145,11 @@ def load_observations(path: str | Path) -> ObservationSet:
             what belongs there; names the column.
     """
     table = read_table(path)
-    metadata = metadata_of(table.schema)
+    with open_parquet(path) as file:
+        metadata = metadata_of(file)
     if metadata.get("format") != _FORMAT:
+        if set(_COLUMNS) <= {*table.column_names, "amplitude"} and "format" not in metadata:
+            raise InputError(f"holds the columns of observations, but no metadata that say so: {METADATA_LOST}")
         raise InputError("not an observation file; make one with `poseterior data simulate`")
     needed = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name != "amplitude"]
     column_names(table.schema, needed, _REMEDY)
@@ -154,7 +157,7 @@ def load_observations(path: str | Path) -> ObservationSet:
     for name, shape in _COLUMNS.items():
         if name not in table.column_names:  # files from before there were amplitudes
             continue
-        array = numbers_of(table[name], name, shape, "b" if name in _FLAGS else "f")
+        array = numbers_of(table[name], name, shape, "b" if name in _FLAGS else "f", missing=name == "height")
         with np.errstate(over="ignore"):  # what is too large is refused as infinite
             values[name] = torch.from_numpy(array.astype(bool if name in _FLAGS else np.float32))
     frames = numbers_of(table["frame"], "frame", kinds="iu")

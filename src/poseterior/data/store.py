@@ -28,7 +28,7 @@ from ..files.checks import quote
 from ..files.errors import InputError
 from ..files.extras import later
 from ..files.numbered import usual_step
-from ..files.parquet import column_names, metadata_of, numbers_of, open_parquet, texts_of
+from ..files.parquet import column_names, is_text, metadata_of, numbers_of, open_parquet, texts_of
 from ..files.reading import reading
 from ..files.writing import discard_folder, put_folder, temporary_folder
 from ..geometry.skeletons import SKELETONS
@@ -159,7 +159,7 @@ class PoseStore:
         self._rows = 0
         for file in self.files:
             with reading(file), open_parquet(file) as opened:
-                _check_schema(opened.schema_arrow)
+                _check_schema(opened.schema_arrow, metadata_of(opened))
                 self._rows += opened.metadata.num_rows
         if not self._rows:
             raise InputError(f"{self.path}: the store holds no frame; import motion capture into it anew")
@@ -178,7 +178,7 @@ class PoseStore:
         licences: list[str] = []
         for file in self.files:
             with reading(file), open_parquet(file) as opened:
-                raw = metadata_of(opened.schema_arrow)
+                raw = metadata_of(opened)
             licences += [text for text in raw.pop("licence", "").split("\n") if text and text not in licences]
             found |= {key: value for key, value in raw.items() if key in _METADATA}
         return found | {"licence": "\n".join(licences)}
@@ -227,7 +227,7 @@ class PoseStore:
         for file in self.files:
             with reading(file), open_parquet(file) as opened:
                 for batch in opened.iter_batches(batch_size=_ROWS_A_GROUP, columns=columns):
-                    yield _checked_batch(batch)
+                    yield _conformed(_checked_batch(batch))
 
     def load(self, fps: float | None = None, clips: Sequence[str] | None = None) -> Mocap:
         """Read frames into memory, clip after clip, each in order of its frames.
@@ -318,15 +318,31 @@ class PoseStore:
 
 
 def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
+    """Whether a column holds what it should, as we write it or as another program wrote it anew (`_conformed`)."""
     if pa.types.is_fixed_size_list(expected):
-        return (
-            pa.types.is_fixed_size_list(found)
-            and found.list_size == expected.list_size
-            and found.value_type == expected.value_type
-        )
+        if pa.types.is_fixed_size_list(found):
+            return found.list_size == expected.list_size and pa.types.is_floating(found.value_type)
+        return (pa.types.is_list(found) or pa.types.is_large_list(found)) and pa.types.is_floating(found.value_type)
     if pa.types.is_string(expected):
-        return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_dictionary(found)
-    return found == expected
+        return is_text(found) or pa.types.is_dictionary(found)
+    if pa.types.is_integer(expected):
+        return pa.types.is_integer(found)
+    return found == expected or (pa.types.is_floating(expected) and pa.types.is_floating(found))
+
+
+def _conformed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with our own types: pandas and DuckDB make lists of any length, and whole numbers of 64 bits."""
+    schema = _schema()
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        type_ = schema.field(name).type if name in schema.names else column.type
+        if name in _ARRAYS and column.type != type_:
+            flat = numbers_of(column, name, _ARRAYS[name], "f").astype(np.float32).reshape(-1)
+            column = pa.FixedSizeListArray.from_arrays(pa.array(flat), type_.list_size)
+        elif name in ("frame", "fps") and column.type != type_:
+            column = pa.array(numbers_of(column, name, kinds="iuf"), type_)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _floats(column: pa.Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -337,7 +353,7 @@ def _encoded(column: pa.Array) -> pa.DictionaryArray:
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
-def _check_schema(schema: pa.Schema) -> None:
+def _check_schema(schema: pa.Schema, metadata: dict[str, str]) -> None:
     """Raises `InputError` where a file is no part of a store."""
     expected = _schema()
     column_names(schema, [name for name in expected.names if schema.names.count(name) > 1], "make the store anew")
@@ -348,7 +364,7 @@ def _check_schema(schema: pa.Schema) -> None:
                 f"not part of a pose store: column {column.name!r} is "
                 f"{'missing' if found is None else str(found)[:80]}, expected {column.type}"
             )
-    version = metadata_of(schema).get("format", FORMAT)
+    version = metadata.get("format", FORMAT)
     if version != FORMAT:
         raise InputError(f"format {quote(version)}; this version of poseterior reads {FORMAT!r}")
 
@@ -364,9 +380,10 @@ def _checked_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
                 row, joint, _ = np.argwhere(bad)[0]
                 raise InputError(f"column {name!r}: row {row}, joint {joint} is not finite; make the store anew")
         elif name == "frame":
-            frame = numbers_of(column, name, kinds="i")
-            if (frame < 0).any():
-                raise InputError(f"column 'frame': a row is {frame.min()}; expected numbers from 0")
+            frame = numbers_of(column, name, kinds="iu")
+            if (frame < 0).any() or (frame > np.iinfo(np.int32).max).any():
+                wrong = frame.min() if (frame < 0).any() else frame.max()
+                raise InputError(f"column 'frame': a row is {wrong}; expected numbers from 0")
         elif name in _TEXT and column.null_count:
             raise InputError(f"column {name!r} has an empty cell; make the store anew")
     return batch

@@ -20,6 +20,7 @@ from .extras import need
 FREE_BYTES, MAXIMUM_RATIO = 1024**3, 1000
 
 __all__ = [
+    "check_size",
     "open_h5",
     "read_numbers",
     "read_texts",
@@ -27,13 +28,17 @@ __all__ = [
 
 
 @contextmanager
-def open_h5(path: str | Path) -> Iterator[Any]:
+def open_h5(path: str | Path, extra: str = "h36m") -> Iterator[Any]:
     """An ``h5py.File`` to read from.
+
+    Args:
+        path: of the file.
+        extra: that h5py comes with, for the message where it is missing.
 
     Raises:
         InputError: h5py is not installed, no such file, or one that cannot be read, now or while it is open.
     """
-    need("h36m", "h5py", f"{path}: reading HDF5 files")
+    need(extra, "h5py", f"{path}: reading HDF5 files")
     import h5py
 
     if not Path(path).is_file():
@@ -54,13 +59,26 @@ def _dataset(file: Any, name: str) -> Any:
     if not isinstance(found, h5py.Dataset):
         held = ", ".join(key[:40] if isinstance(key, str) else quote(key)[:40] for key in islice(file, 20)) or "nothing"
         raise InputError(f"{file.filename}: {name!r} is missing; the file holds: {held}")
-    claimed, stored = int(found.size or 0) * max(8, found.dtype.itemsize), os.path.getsize(file.filename)
+    check_size(found)
+    return found
+
+
+def check_size(found: Any) -> None:
+    """Refuse a dataset that claims to unpack out of all proportion to its file.
+
+    Raises:
+        InputError: names the file and the dataset.
+    """
+    import h5py
+
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{found.file.filename}: {found.name.lstrip('/')!r} is a group; expected an array")
+    name, filename = found.name.lstrip("/"), found.file.filename
+    claimed, stored = int(found.size or 0) * max(8, found.dtype.itemsize), os.path.getsize(filename)
     if claimed > FREE_BYTES and claimed > MAXIMUM_RATIO * stored:
         raise InputError(
-            f"{file.filename}: {name!r}: {stored:,} bytes claim to unpack to {claimed:,}; refused as a decompression "
-            "bomb"
+            f"{filename}: {name!r}: {stored:,} bytes claim to unpack to {claimed:,}; refused as a decompression bomb"
         )
-    return found
 
 
 def read_numbers(file: Any, name: str) -> NDArray[np.float64]:

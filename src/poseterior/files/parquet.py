@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 else:  # an extra: imported when a file is read
     pa, pq = (later("parquet", name, "a Parquet file") for name in ("pyarrow", "pyarrow.parquet"))
 
-__all__ = ["column_names", "metadata_of", "numbers_of", "open_parquet", "read_table", "texts_of"]
+__all__ = [
+    "METADATA_LOST",
+    "column_names",
+    "is_text",
+    "metadata_of",
+    "numbers_of",
+    "open_parquet",
+    "read_table",
+    "texts_of",
+]
 
+#: What to do about a file that was read and written again, which takes its metadata away.
+METADATA_LOST = (
+    "pandas, polars and DuckDB drop a file's metadata when they write it anew; hand them on with pyarrow.parquet: "
+    "write_table(table.replace_schema_metadata(read_schema(ORIGINAL).metadata), FILE)"
+)
 #: A file may claim to hold this many bytes of values, and beyond no more than this times its own size.
 FREE_BYTES = 1024**3
 MAXIMUM_RATIO = 1000
@@ -97,14 +111,20 @@ def column_names(schema: pa.Schema, needed: Sequence[str], remedy: str) -> None:
             raise InputError(f"the column {name!r} is {'missing' if not count else 'there twice'}; {remedy}")
 
 
-def metadata_of(schema: pa.Schema) -> dict[str, str]:
-    """The metadata of a schema as text; what has a name that is no text is nobody's and left out.
+def metadata_of(source: pa.Schema | pq.ParquetFile) -> dict[str, str]:
+    """The metadata of a schema, or of a file, as text; what has a name that is no text is nobody's and left out.
+
+    A file says them in its schema as pyarrow keeps it, or (polars, DuckDB) in its footer only.
 
     Raises:
         InputError: a value that is not UTF-8.
     """
+    if isinstance(source, pa.Schema):
+        raw = source.metadata or {}
+    else:
+        raw = {**(source.metadata.metadata or {}), **(source.schema_arrow.metadata or {})}
     found: dict[str, str] = {}
-    for key, value in (schema.metadata or {}).items():
+    for key, value in raw.items():
         name = key.decode(errors="ignore")
         if name.encode() != key or name.startswith("ARROW:"):
             continue
@@ -118,7 +138,11 @@ def metadata_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def numbers_of(
-    column: pa.Array | pa.ChunkedArray, name: str, shape: tuple[int, ...] = (), kinds: str = "fiu"
+    column: pa.Array | pa.ChunkedArray,
+    name: str,
+    shape: tuple[int, ...] = (),
+    kinds: str = "fiu",
+    missing: bool = False,
 ) -> NDArray[Any]:
     """A column as an array ``(rows, *shape)``, with the column's own type of number.
 
@@ -127,6 +151,10 @@ def numbers_of(
         name: of the column, for messages.
         shape: of a row.
         kinds: of number (NumPy's dtype.kind); "b" are booleans.
+        missing: an empty cell is NaN.
+
+    Numbers with a decimal point that are null within a list are NaN: pandas writes NaN so. A list that is null is an
+    empty cell.
 
     Raises:
         InputError: another type or length, or an empty cell; names the column, and the row of an empty cell.
@@ -151,7 +179,8 @@ def numbers_of(
     kind = _kind(column.type)
     if kind not in kinds:
         raise InputError(f"column {name!r} holds {_short(column.type)}; expected {_EXPECTED.get(kinds, 'numbers')}")
-    _refuse_nulls(column, name, rows)
+    if kind != "f" or not (shape or missing):
+        _refuse_nulls(column, name, rows)
     values = column.to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(values).reshape(rows, *shape)
 
@@ -174,6 +203,12 @@ def _refuse_nulls(column: pa.Array, name: str, rows: int) -> None:
         raise InputError(f"column {name!r}: row {row} has an empty cell; make the file anew")
 
 
+def is_text(type_: pa.DataType) -> bool:
+    """Whether a type is of texts, in whichever of Arrow's layouts."""
+    view = hasattr(pa.types, "is_string_view") and pa.types.is_string_view(type_)
+    return view or pa.types.is_string(type_) or pa.types.is_large_string(type_)
+
+
 def texts_of(column: pa.Array | pa.ChunkedArray, name: str) -> list[str]:
     """A column of text, which may be encoded as a dictionary.
 
@@ -181,7 +216,7 @@ def texts_of(column: pa.Array | pa.ChunkedArray, name: str) -> list[str]:
         InputError: another type, an empty cell, or bytes that are not UTF-8; names the column.
     """
     type_ = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
+    if not is_text(type_):
         raise InputError(f"column {name!r} holds {_short(column.type)}; expected text")
     try:
         found = column.to_pylist()

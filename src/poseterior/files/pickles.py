@@ -23,10 +23,12 @@ from typing import IO, Any
 import numpy as np
 
 from .errors import InputError
+from .npz import check_entry
 
 __all__ = [
     "read_npz_dictionary",
     "read_pickle",
+    "read_pickle_bytes",
 ]
 
 #: Data types that hold no references: bool, integers, floats, bytes, text.
@@ -240,6 +242,20 @@ def read_pickle(path: str | Path) -> Any:
         return _load(file, os.fstat(file.fileno()).st_size)
 
 
+def read_pickle_bytes(raw: bytes, what: str) -> Any:
+    """A pickle that stands inside another file, as `read_pickle` reads one.
+
+    Args:
+        raw: the pickle.
+        what: it is, for messages.
+
+    Raises:
+        InputError: as `read_pickle`.
+    """
+    with _explained(what):
+        return _load(io.BytesIO(raw), len(raw))
+
+
 def read_npz_dictionary(path: str | Path, name: str) -> dict[Any, Any]:
     """The dictionary that ``np.savez(path, name=dictionary)`` saved: a pickle, read as `read_pickle` does.
 
@@ -250,6 +266,7 @@ def read_npz_dictionary(path: str | Path, name: str) -> dict[Any, Any]:
         names = [member.removesuffix(".npy") for member in archive.namelist()]
         if name not in names:
             raise InputError(f"{path}: {name!r} is missing; the file holds: {', '.join(names[:20]) or 'nothing'}")
+        check_entry(archive.getinfo(f"{name}.npy"), f"{path}: {name!r}")
         member = io.BytesIO(archive.read(f"{name}.npy"))
         version = np.lib.format.read_magic(member)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

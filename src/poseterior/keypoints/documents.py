@@ -1,4 +1,4 @@
-"""Keypoint files before their format is known: JSON as Python sees it, arrays that load when asked for, XML, text.
+"""Keypoint files before their format is known: JSON as Python sees it, XML, text; arrays, tables that load on demand.
 
 Nothing in a file is executed or unpickled, and no array is allocated on a header's word.
 """
@@ -20,19 +20,23 @@ from ..files.long_json import load_json, open_long_json
 from ..files.npz import NPY_MAGIC, ZIP_MAGIC, load_entry, load_npy, open_npz, read_arrays
 from ..files.texts import read_text, refuse_half_characters
 from ..files.xml import read_xml
+from .hdf5_files import HDF5File
+from .strangers import LONGEST_START, stranger
+from .tables import read_csv_table, read_parquet_table
+from .trc import TRC_MAGIC, read_trc
 
 __all__ = [
-    "ArrayFile",
-    "TextFile",
-    "UnknownContent",
-    "first_entry",
-    "innermost",
-    "kind_of",
-    "read_document",
-]
+    "KINDS", "SUFFIXES", "ArrayFile", "TextFile", "UnknownContent", "first_entry", "innermost", "is_own_parquet",
+    "kind_of", "read_document", "without_copies",
+]  # fmt: skip
 
 _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
 _RESULT_SCHEMA = "poseterior.result"
+#: ``format`` of our other Parquet files -> what they are.
+_OWN = {
+    "poseterior-observations-1": "is a file of observations, not keypoints; it is for `poseterior evaluate --data`",
+    "poseterior-pose-store/1": "is part of a pose store, not keypoints; its folder is for `poseterior train`",
+}
 #: The longest text (bytes in the npz) that is looked at for the name of a schema.
 _LONGEST_SCHEMA = 4096
 #: The most bytes of an XML and of a text file that are parsed: millions of keypoints.
@@ -43,27 +47,25 @@ _JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
 #: Kind of document -> what such a file is called in messages. Formats name theirs as ``KIND``.
 KINDS = {
-    "json": "JSON", "arrays": "an npy or npz file",
-    "xml": "an XML file", "text": "a text file",
+    "json": "JSON", "arrays": "an npy or npz file", "table": "a table (CSV, TSV or Parquet)", "hdf5": "an HDF5 file",
+    "trc": "a TRC file", "xml": "an XML file", "text": "a text file",
 }  # fmt: skip
 #: How a file of a kind begins.
 _MAGIC = (
     (NPY_MAGIC, "arrays"),
     *((magic, "arrays") for magic in ZIP_MAGIC),
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"PAR1", "table"),
+    (TRC_MAGIC, "trc"),
     (b"<", "xml"),
     (b"\xef\xbb\xbf<", "xml"),
 )
 #: Kind of a file that begins like none of these; all others are JSON.
-_KIND_OF_SUFFIX = {".txt": "text"}
+_KIND_OF_SUFFIX = {".txt": "text", ".csv": "table", ".tsv": "table", ".tab": "table"}
 #: Extensions of keypoint files.
-SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
-
-#: How other files begin, and what to tell who passes one.
-_STRANGERS = {
-    b"\x80": "is a Python pickle, which is never loaded; save the keypoints as .npy, .npz or JSON",
-    b"\xff\xd8\xff": "is a photo; run a 2D keypoint detector on it and pass what that writes",
-    b"\x89PNG": "is a photo; run a 2D keypoint detector on it and pass what that writes",
-}
+SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".trc")
+#: Programs write the same poses under one name as both.
+_COPIES = ((".h5", ".csv"), (".parquet", ".csv"))
 
 
 class UnknownContent(InputError):
@@ -130,16 +132,17 @@ def kind_of(path: Path) -> str:
 
     Raises:
         InputError: no such file, an empty one, one that cannot be read.
-        UnknownContent: Parquet.
+        UnknownContent: a file of another kind: a film, a photo, a motion, an archive ...
     """
-    start = _read_bytes(path, 64)
-    if start.startswith(b"PAR1"):
-        raise UnknownContent(_RESULT if _is_parquet_result(path) else "is a Parquet file, not keypoints")
+    start = _read_bytes(path, LONGEST_START)
+    said = stranger(start, path)
+    if said is not None:
+        raise UnknownContent(said)
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             return kind
     kind = _KIND_OF_SUFFIX.get(path.suffix.lower(), "json")
-    return "json" if _JSON_START.match(start) or start.startswith(tuple(_STRANGERS)) else kind
+    return "json" if _JSON_START.match(start) else kind
 
 
 def _text_of(path: Path) -> str:
@@ -150,10 +153,10 @@ def _text_of(path: Path) -> str:
 
 
 def read_document(path: Path) -> Any:
-    """A JSON file's objects and lists, an `ArrayFile`, the root of an XML file, or a `TextFile`.
+    """JSON's objects and lists, an `ArrayFile`, XML's root, a `TextFile`, `Table`, `HDF5File` or `TrcFile`.
 
     Raises:
-        InputError: as `kind_of`; no whole JSON document; a broken archive.
+        InputError: as `kind_of`; no whole JSON document; a broken archive; no package that reads it.
         UnknownContent: one of our own results, a photo, a pickle.
     """
     kind = kind_of(path)
@@ -161,6 +164,12 @@ def read_document(path: Path) -> Any:
         return read_xml(path, _LONGEST_XML)
     if kind == "text":
         return TextFile(path, _text_of(path))
+    if kind == "table":
+        return _read_table(path)
+    if kind == "hdf5":
+        return HDF5File(path)
+    if kind == "trc":
+        return read_trc(path)
     if kind == "arrays":
         data: Any = ArrayFile(path)
         schema: Any = data.schema
@@ -172,6 +181,34 @@ def read_document(path: Path) -> Any:
     if _is_result(schema):
         raise UnknownContent(_RESULT)
     return data
+
+
+def _read_table(path: Path) -> Any:
+    if not _read_bytes(path, 4).startswith(b"PAR1"):
+        return read_csv_table(path, _read_bytes(path))
+    own = _own_parquet(path)
+    if own is not None:
+        raise UnknownContent(own)
+    return read_parquet_table(path)
+
+
+def is_own_parquet(path: Path) -> bool:
+    """Whether a Parquet file is a result of ours.
+
+    Raises:
+        InputError: not a readable Parquet file.
+    """
+    return not installed("pyarrow") or _own_parquet(path) == _RESULT
+
+
+def without_copies(paths: list[Path]) -> list[Path]:
+    """The files but for those that another program wrote beside one of the same name: DeepLabCut's CSV and HDF5."""
+    there = {(path.stem, path.suffix.lower()) for path in paths}
+    return [
+        path
+        for path in paths
+        if not any(path.suffix.lower() == copy and (path.stem, first) in there for first, copy in _COPIES)
+    ]
 
 
 # -- what formats are recognised by ------------------------------------------------------------------------
@@ -197,17 +234,21 @@ def _is_result(schema: Any) -> bool:
     return isinstance(schema, str) and schema.startswith(_RESULT_SCHEMA)
 
 
-def _is_parquet_result(path: Path) -> bool:
+def _own_parquet(path: Path) -> str | None:
+    """What to say of a Parquet file of ours that holds no keypoints."""
     if not installed("pyarrow"):
-        return False
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+        return None
+    from ..files.parquet import metadata_of, open_parquet
 
+    with open_parquet(path) as file:
+        metadata = metadata_of(file)
     try:
-        about = json.loads((pq.read_schema(path).metadata or {}).get(b"poseterior", b"null"))
-    except (pa.ArrowException, OSError, ValueError, RecursionError):
-        return False
-    return isinstance(about, dict) and _is_result(about.get("schema"))
+        about = json.loads(metadata.get("poseterior", "null"))
+    except (ValueError, RecursionError):
+        about = None
+    if isinstance(about, dict) and _is_result(about.get("schema")):
+        return _RESULT
+    return _OWN.get(metadata.get("format", ""))
 
 
 def _read_bytes(path: Path, count: int = -1) -> bytes:
@@ -231,9 +272,6 @@ def _parse_json(content: bytes) -> Any:
     NaN and Infinity literals are let through: the first is a missing joint, the second is refused later with
     the joint's name.
     """
-    for start, message in _STRANGERS.items():
-        if content.startswith(start):
-            raise UnknownContent(message)
     if _JSON_START.match(content):
         with contextlib.suppress(ValueError):  # what is wrong is told below
             return load_json(content.removeprefix(b"\xef\xbb\xbf"))

@@ -26,7 +26,7 @@ __all__ = [
     "find_tasks",
 ]
 
-KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml")
+KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml", ".csv", ".tsv", ".h5", ".hdf5", ".trc")
 #: How OpenPose calls the keypoints of photo.jpg.
 _OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 

@@ -1,30 +1,39 @@
-"""Files of 3D keypoints, as inverse kinematics takes them: npy, npz, JSON, or a result of `poseterior lift`."""
+"""3D keypoints of files as inverse kinematics takes them: in metres, y up or camera axes, right-handed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files.checks import cut, quote, reason
+from ..files.checks import cut, quote
 from ..files.errors import InputError
-from ..files.npz import load_entry, load_npy, open_npz
 from ..files.reading import reader
-from ..files.texts import read_json
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton, skeleton_names
-from .joint_names import meant_joints, say_names
+from .joint_names import meant_joints, resolve_names, say_names
+from .points import PointFile, read_point_file
 
-__all__ = ["Points3D", "read_points", "visible_joints"]
+__all__ = ["AXES", "Points3D", "read_points", "turned", "visible_joints"]
 
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-#: A person with arms and legs stretched fits into a box of this diagonal (metres).
-_LARGEST = 4.5
+#: A person with arms and legs stretched fits into a box of this diagonal (metres); and into none of that.
+_LARGEST, _SMALLEST = 4.5, 0.15
+#: So many joints tell how large a person is.
+_ENOUGH = 8
 #: No coordinate is beyond this, in whatever unit.
 _FARTHEST = 1e9
+
+#: Axes that points may be in -> the rows (x, y, z) of the turn that makes y up of them. Camera axes stay as they are.
+AXES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "y-up": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "z-up": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "x-up": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
+    "camera": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+}
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -32,57 +41,87 @@ _FARTHEST = 1e9
 
 @dataclass(frozen=True)
 class Points3D:
-    """3D keypoints of a file: ``points`` (frames, joints, 3) and ``sigma`` (any shape that fits) in metres."""
+    """3D keypoints of a file.
+
+    Attributes:
+        points: (frames, joints, 3) in metres, with y up, or in camera axes (y down).
+        skeleton: of the joints.
+        sigma: standard deviations in metres, of any shape that fits.
+        axes: that the file's own points are in, told or taken.
+        fps: frames per second; None where the file does not say.
+    """
 
     points: Any
     skeleton: Skeleton
     sigma: Any
+    axes: str = "y-up"
+    fps: float | None = None
 
 
 @reader()
-def read_points(path: Path, skeleton: str | None, axes: str, unit: str) -> Points3D | None:
-    """3D keypoints from an array file, with y up unless they are in camera axes; None where it holds a result of ours.
+def read_points(
+    path: Path, skeleton: str | None, axes: str | None = None, unit: str | None = None, left_handed: bool = False
+) -> Points3D | None:
+    """3D keypoints from a file, with y up unless they are in camera axes; None where it holds a result of ours.
+
+    Args:
+        path: of any of the formats in `poseterior.keypoints.points`.
+        skeleton: joint order of files that do not name their joints.
+        axes: one of `AXES`; by default what the file says, else y up.
+        unit: m, cm or mm; by default what the file says, else m.
+        left_handed: mirror the points.
 
     Raises:
         InputError: no such file, none of these formats, another shape, joints that are not known, lengths that no
             person has; names the file, the field and the remedy.
     """
-
-    if path.suffix.lower() not in (".npy", ".npz", ".json", ".parquet"):
-        raise InputError(f"{path}: unknown extension {path.suffix!r}; use .npy, .npz or .json, or a result file")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    fields = _fields(path)
-    if fields is None:
-        if skeleton is not None or axes != "y-up" or unit != "m":
-            raise InputError(f"{path}: is a result; leave out --skeleton, --axes and --unit, which it knows")
+    found = read_point_file(path)
+    if found is None:
+        if skeleton is not None or axes not in (None, "y-up") or unit not in (None, "m") or left_handed:
+            raise InputError(
+                f"{path}: is a result; leave out --skeleton, --axes and --unit, which it knows"
+                + (", and --handedness" if left_handed else "")
+            )
         return None
-    points = fields["points"]
+    points = np.asarray(found.points)
     points = points[None] if points.ndim == 2 else points
     if points.ndim != 3 or points.shape[2] != 3 or not points.size:
         raise InputError(f"{path}: points have shape {points.shape}; expected (frames, joints, 3)")
-    if "joint_names" in fields and "hip_centre" not in fields["joint_names"]:
-        say_names(str(path), [fields["joint_names"]])
-    order, points, sigma = _order(points, fields.get("joint_names"), fields.get("sigma", 0.0), skeleton)
+    if found.joint_names is not None and "hip_centre" not in found.joint_names:
+        say_names(str(path), [found.joint_names])
+    order, points, sigma = _order(points, found, skeleton if skeleton is not None else found.skeleton)
     _refuse_no_numbers(points, sigma, order)
-    points = points * _METRES[unit]
-    if axes == "z-up":
-        points = points[..., [0, 2, 1]] * [1.0, 1.0, -1.0]
+    unit, axes = unit or found.unit or "m", axes or found.axes or "y-up"
+    points = turned(points * _METRES[unit], axes, left_handed)
+    _refuse_no_body(points, unit, path)
+    return Points3D(points, order, sigma * _METRES[unit], axes, found.fps)
+
+
+def turned(points: Any, axes: str, left_handed: bool = False) -> Any:
+    """Points ``(..., 3)`` of these axes with y up (camera axes as they are); left-handed ones mirrored (their x)."""
+    mirrored = points * [-1.0, 1.0, 1.0] if left_handed else points
+    if axes in ("y-up", "camera"):
+        return mirrored
+    turn = np.array(AXES[axes])
+    return np.where(np.isfinite(mirrored).all(-1, keepdims=True), mirrored, np.nan) @ turn.T
+
+
+def _refuse_no_body(points: Any, unit: str, path: Path) -> None:
+    """Lengths that no person has; names the unit that would fit."""
     with np.errstate(invalid="ignore", over="ignore"):
         box = np.nanmax(points, 1, initial=-np.inf) - np.nanmin(points, 1, initial=np.inf)
+    many = np.isfinite(points).all(-1).sum(1) >= _ENOUGH
     size = np.linalg.norm(box[np.isfinite(box).all(-1)], axis=-1)
+    whole = np.linalg.norm(box[np.isfinite(box).all(-1) & many], axis=-1)
     if len(size) and np.median(size) > _LARGEST:
-        raise InputError(
-            f"{path}: the person takes {np.median(size):.4g} m; the length unit is wrong: pass --unit, one of m, cm, mm"
-        )
-    return Points3D(points, order, sigma * _METRES[unit])
-
-
-def _fields(path: Path) -> dict[str, Any] | None:
-    """``points`` and, where the file has them, ``joint_names`` and ``sigma``; None for a result of ours."""
-
-    read = {".npy": _from_npy, ".npz": _from_npz, ".json": _from_json}.get(path.suffix.lower())
-    return None if read is None else read(path)
+        wrong = float(np.median(size))
+    elif len(whole) and np.median(whole) < _SMALLEST:
+        wrong = float(np.median(whole))
+    else:
+        return
+    fitting = [u for u, metres in _METRES.items() if 1.0 <= wrong / _METRES[unit] * metres <= 3.0]
+    remedy = f"pass --unit {fitting[0]}" if fitting else "pass --unit, one of m, cm, mm"
+    raise InputError(f"{path}: the person takes {wrong:.4g} m; the length unit is wrong: {remedy}")
 
 
 def _refuse_no_numbers(points: Any, sigma: Any, skeleton: Skeleton) -> None:
@@ -101,65 +140,12 @@ def _refuse_no_numbers(points: Any, sigma: Any, skeleton: Skeleton) -> None:
         raise InputError(f"sigma{joint}: is {sigma[tuple(place)]}; expected the standard deviation, a number from 0")
 
 
-def _from_npy(path: Path) -> dict[str, Any]:
-    return {"points": load_npy(path, "fiu").astype(np.float64)}
-
-
-def _from_npz(path: Path) -> dict[str, Any] | None:
-
-    with open_npz(path) as archive:
-        entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if "schema" in entries:
-            return None
-        name = "points" if "points" in entries else next(iter(entries), "") if len(entries) == 1 else None
-        if name is None or not entries:
-            raise InputError(f"npz: no array named 'points'; it holds {_listed(entries)}")
-        fields: dict[str, Any] = {"points": load_entry(archive, entries[name], "fiu").astype("float64")}
-        if "sigma" in entries:
-            fields["sigma"] = load_entry(archive, entries["sigma"], "fiu").astype("float64")
-        if "joint_names" in entries:
-            fields["joint_names"] = load_entry(archive, entries["joint_names"], "U").reshape(-1).tolist()
-    return fields
-
-
-def _listed(names: Iterable[str]) -> str:
-    return cut(", ".join(map(quote, names))) or "nothing"
-
-
-def _from_json(path: Path) -> dict[str, Any] | None:
-    content = read_json(path)
-    if isinstance(content, dict) and "schema" in content:
-        return None
-    found = content if isinstance(content, dict) else {"points": content}
-    if "points" not in found:
-        raise InputError('expected nested lists (frames, joints, 3), or {"joints": [names], "points": [frames]}')
-    fields: dict[str, Any] = {}
-    for name in ("points", "sigma"):
-        if name in found:
-            try:
-                fields[name] = np.array(_filled(found[name]), dtype=np.float64)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise InputError(f"{name}: expected numbers in lists of equal length ({reason(error)})") from None
-    names = found.get("joints")
-    if names is not None:
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError("joints: expected a list of names")
-        fields["joint_names"] = names
-    return fields
-
-
-def _filled(value: Any) -> Any:
-    """A joint that is null as a whole becomes three missing numbers."""
-    if isinstance(value, list) and any(isinstance(part, list) for part in value):
-        return [[None] * 3 if part is None else _filled(part) for part in value]
-    return value
-
-
-def _order(points: Any, names: list[str] | None, sigma: Any, skeleton: str | None) -> tuple[Skeleton, Any, Any]:
+def _order(points: Any, file: PointFile, skeleton: str | None) -> tuple[Skeleton, Any, Any]:
     """The skeleton of an array, and the array in its order; joints that the file does not have are NaN."""
 
+    names = file.joint_names
     joints = points.shape[1]
-    sigma = np.asarray(sigma, np.float64)
+    sigma = np.asarray(file.sigma, np.float64)
     if sigma.ndim and sigma.shape not in ((joints,), points.shape[:2]):
         raise InputError(f"sigma has shape {sigma.shape}; expected one number, ({joints},) or {points.shape[:2]}")
     known = (*(s for s in SKELETONS.values()), SMPL25)
@@ -176,6 +162,8 @@ def _order(points: Any, names: list[str] | None, sigma: Any, skeleton: str | Non
         raise InputError("the file names its joints; leave out --skeleton")
     if len(names) != joints:
         raise InputError(f"joints: {len(names)} names for {joints} joints")
+    if file.loose:
+        return _loose(points, names, sigma)
     exact = "hip_centre" in names and set(names) <= set(SMPL25.joints)
     resolved = names if exact else meant_joints(names)
     ours = [raw if joint is None else joint for raw, joint in zip(names, resolved, strict=True)]
@@ -196,6 +184,16 @@ def _order(points: Any, names: list[str] | None, sigma: Any, skeleton: str | Non
     spread = np.zeros((*sigma.shape[:-1], len(target)))
     spread[..., where] = sigma
     return target, placed, spread
+
+
+def _loose(points: Any, names: Sequence[str], sigma: Any) -> tuple[Skeleton, Any, Any]:
+    """The joints among names of any kind."""
+    known = resolve_names(list(names), "joints")
+    used = [i for i, joint in enumerate(known) if joint is not None]
+    order = Skeleton("file", tuple(joint for joint in known if joint is not None), (-1,) * len(used))
+    if not set(order.joints) & set(SMPL25.joints):
+        raise InputError(f"joints: none of {cut(', '.join(map(quote, names)))} is one of: {', '.join(SMPL25.joints)}")
+    return order, points[:, used], sigma[..., used] if sigma.ndim else sigma
 
 
 def visible_joints(points: Any, skeleton: Skeleton, hidden: Sequence[str]) -> Any:

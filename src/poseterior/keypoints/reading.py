@@ -22,7 +22,7 @@ from ..files.reading import reading
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .cleaning import clean
 from .detections import Detections, Options, is_nobody, join, size_pair
-from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document
+from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document, without_copies
 from .file_clips import FileClip, file_clips
 from .formats import AUTO, detect_format, format_names, formats
 from .intrinsics import read_intrinsics
@@ -178,6 +178,7 @@ def _read_paths(paths: list[Path], format: str, options: Options) -> list[Detect
 
 def _read_folder(folder: Path, format: str, options: Options) -> list[Detections]:
     files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    files = without_copies(files)
     if not files:
         raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}")
     return _read_files(sorted(files, key=lambda path: natural_key(path.name)), format, options, skip=True)

@@ -2,7 +2,8 @@
 
 `poseterior.results.poses` says what is in them. The containers know no field but ``file``, ``seed`` and ``settings``,
 which npz cannot hold as they are. An array has a row per pose; one whose rows are empty (samples of which none were
-drawn) is left out of Parquet and JSON.
+drawn) is left out of Parquet and JSON. In npz ``file`` is called ``file_name``, because ``numpy.savez(path, **arrays)``
+takes no array of that name; files from before are read too.
 """
 
 from __future__ import annotations
@@ -87,14 +88,16 @@ def _save_npz(fields: Fields, file: IO[bytes]) -> None:
     arrays, constants = _split(fields)
     constants["seed"] = np.asarray([] if constants["seed"] is None else [constants["seed"]], np.int64)
     constants["settings"] = np.asarray(list(constants["settings"].items()), np.str_).reshape(-1, 2)
-    # Not np.savez, whose own argument `file` leaves no room for an array of that name; and not compressed:
-    # float noise shrinks by a tenth and takes a hundred times as long.
+    arrays = {_NPZ_NAMES.get(name, name): value for name, value in arrays.items()}
+    # Not compressed: float noise shrinks by a tenth and takes a hundred times as long.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, value in (arrays | constants).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
 
 
+#: What npz calls a field that numpy.savez takes for its own argument.
+_NPZ_NAMES = {"file": "file_name"}
 #: Kinds of number (NumPy's dtype.kind) in a result: booleans, whole numbers, floats, text.
 _KINDS = "biufU"
 
@@ -105,6 +108,7 @@ def _load_npz(path: Path) -> dict[str, Any]:
         with open_npz(path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
+                name = {stored: field for field, stored in _NPZ_NAMES.items()}.get(name, name)
                 _check_size(archive, info, name if name.isidentifier() else quote(name))
                 fields[name] = load_entry(archive, info, _KINDS)
     except InputError as error:
@@ -168,12 +172,19 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
 
 def _load_parquet(path: Path) -> dict[str, Any]:
     need("parquet", "pyarrow", "reading Parquet")
-    from ..files.parquet import numbers_of, open_parquet, texts_of
+    from ..files.parquet import METADATA_LOST, numbers_of, open_parquet, texts_of
 
     with open_parquet(path) as file:
-        metadata = file.schema_arrow.metadata or {}
+        # in the schema as pyarrow writes them, or in the footer only (polars, DuckDB)
+        metadata = {**(file.metadata.metadata or {}), **(file.schema_arrow.metadata or {})}
         if b"poseterior" not in metadata:
-            raise InputError(NOT_OURS.format("no 'poseterior' in the schema metadata"))
+            ours = {"mean", "covariance", "keypoints", "frame", "person"} <= set(file.schema_arrow.names)
+            reason = "no 'poseterior' in the schema metadata"
+            raise InputError(
+                f"holds the columns of a poseterior result, but {reason}: {METADATA_LOST}"
+                if ours
+                else NOT_OURS.format(reason)
+            )
         fields = _about(metadata[b"poseterior"])
         table = file.read()
     shapes = fields.pop("shapes", None)
@@ -184,7 +195,8 @@ def _load_parquet(path: Path) -> dict[str, Any]:
             raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
         column = table[name]
         if column.null_count:
-            raise InputError(f"{name}: has empty cells; the file is damaged, lift again")
+            row = column.is_null().to_pylist().index(True)
+            raise InputError(f"{name}: has empty cells, the first in row {row}; drop such rows, or lift again")
         if name == "file":
             fields[name] = np.asarray(texts_of(column, name), np.str_)
         elif name in shapes:

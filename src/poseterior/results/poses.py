@@ -30,8 +30,8 @@ assumption) and ``schema``.
 Files of layout 1, which had no regions and no intrinsics, are still read: their regions are those of the samples (of
 a normal distribution with the stored covariances where there are none), uncalibrated.
 
-**npz**: one array a name; strings are fixed-width unicode arrays, ``seed`` is an empty array if there is
-none, ``settings`` is an (n, 2) array of keys and values. Nothing is pickled.
+**npz**: one array a name (``file`` is called ``file_name`` there); strings are fixed-width unicode arrays,
+``seed`` is an empty array if there is none, ``settings`` is an (n, 2) array of keys and values. Nothing is pickled.
 
 **Parquet**: one row per pose; arrays are fixed-size lists, flattened row-major (C order); ``samples`` and
 ``log_prob`` are left out if there are none. The schema metadata has one key, ``poseterior``: a JSON object

@@ -262,7 +262,7 @@ def test_command_line_import_and_export(lsp_json, tmp_path, capsys):
     loaded = load_observations(observed)
     assert [i.file for i in loaded.observations.keypoints.ids] == ["images/im0001.jpg", "images/im0002.jpg"]
     Export(store, tmp_path / "labels.csv").run()
-    assert (tmp_path / "labels.csv").read_text().startswith("# skeleton: lsp14\nimage,joint_a,")
+    assert (tmp_path / "labels.csv").read_text().startswith("image,joint_a,")
     Import(tmp_path / "labels.csv", tmp_path / "again.parquet").run()
     np.testing.assert_array_equal(load_labels(tmp_path / "again.parquet").confidence, load_labels(store).confidence)
     Export(store, tmp_path / "labels.json").run()
@@ -284,3 +284,35 @@ def test_command_line_refuses_what_does_not_fit(lsp_json, tmp_path):
     with pytest.raises(InputError, match=r"--out .*unknown extension '.csv'; use one of: .parquet"):
         Import(lsp_json, tmp_path / "y.csv").run()
     assert not out.exists()
+
+
+def test_labels_survive_pandas(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    images = ["007", "a#1.jpg", "NA", "1e5", "'quoted", "true", "12", "im 3, b.jpg", "''007"]
+    rows = len(images)
+    labels = DepthLabels(
+        np.array(images), np.full(rows, "left_wrist"), np.full(rows, "head_top"), np.full(rows, -1), np.full(rows, 0.9),
+        np.array(["01", "", "ann", "", "None", "", "", "", ""]), np.full(rows, np.nan), "lsp14",
+    )  # fmt: skip
+    write_csv(labels, tmp_path / "a.csv")
+    pandas.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "b.csv", index=False)
+    for name in "ab":
+        found = read_csv(tmp_path / f"{name}.csv")
+        assert found.skeleton == "lsp14"
+        for field in ("image", "annotator", "joint_a", "label"):
+            assert getattr(found, field).tolist() == getattr(labels, field).tolist(), field
+    # numbers alone are what pandas takes for numbers as a whole
+    numbers = DepthLabels(*(getattr(labels, f)[[0, 6]] for f in labels_fields), "lsp14")
+    write_csv(numbers, tmp_path / "a.csv")
+    pandas.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "b.csv", index=False)
+    assert read_csv(tmp_path / "b.csv").image.tolist() == ["007", "12"]
+
+
+labels_fields = ("image", "joint_a", "joint_b", "label", "confidence", "annotator", "time")
+
+
+def test_two_skeletons_in_a_csv(tmp_path):
+    lines = ["image,joint_a,joint_b,label,skeleton", "a,left_wrist,head_top,1,lsp14", "b,left_wrist,head_top,1,h36m17"]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"a\.csv: line 3: the skeleton is h36m17, but lsp14 was given"):
+        read_csv(tmp_path / "a.csv")

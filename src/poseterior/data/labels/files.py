@@ -7,7 +7,9 @@ were merged: ``{"joint_names": [14], "images": [{"im_file", "is_train", "keypoin
 confidence that the stored label is right is ``prob`` where it is 1 and ``1 - risk`` where it is 0.
 
 The CSV has one row per answer and the columns image, joint_a, joint_b, label (-1, 0, +1 as in `DepthLabels`), and,
-where known, confidence (1), annotator and time; its first line may be ``# skeleton: NAME``.
+where known, confidence (1), annotator, time and skeleton; its first line may be ``# skeleton: NAME`` instead of that
+column. Spreadsheets and pandas read and write it: names that they would take for numbers or for nothing (007, NA) have
+an apostrophe before them, and so have those that begin with one.
 """
 
 from __future__ import annotations
@@ -44,6 +46,11 @@ __all__ = [
 _LSP = SKELETONS["lsp14"]
 _COLUMNS = ("image", "joint_a", "joint_b", "label", "confidence", "annotator", "time")
 _NEEDED = _COLUMNS[:4]
+#: Names that other programs take for something else than text.
+_NO_TEXT = re.compile(
+    r"(?i)\s*[+-]?(\d[\d_,]*\.?\d*|\.\d+)(e[+-]?\d+)?\s*|[+-]?(nan|inf|infinity|na|n/a|#n/a( n/a)?|#na|<na>|null|none"
+    r"|true|false|-1\.#ind|-1\.#qnan|1\.#ind|1\.#qnan)|'.*"
+)
 _SPLITS = ("train", "test")
 
 
@@ -256,11 +263,6 @@ def read_csv(path: str | os.PathLike[str], skeleton: str | None = None) -> Depth
         named = re.fullmatch(r"#\s*skeleton:\s*(\S+)\s*", first.strip().rstrip(","))
         if named and skeleton is not None and named[1] != skeleton:
             raise InputError(f"the first line says skeleton {named[1]}, but {skeleton} was given; drop one of the two")
-        if not named and skeleton is None:
-            raise InputError(
-                "the skeleton is not given: make the first line '# skeleton: NAME', or pass --skeleton NAME"
-            )
-        body = get_skeleton(named[1] if named else skeleton or "")
         lines = csv.DictReader(io.StringIO(text[len(first) + 1 :] if named else text))
         try:
             header = lines.fieldnames or []
@@ -269,30 +271,47 @@ def read_csv(path: str | os.PathLike[str], skeleton: str | None = None) -> Depth
         for column in _NEEDED:
             if column not in header:
                 raise InputError(f"the column {column!r} is missing; expected {', '.join(_COLUMNS)}")
-        return _from_rows(lines, body.name, 1 if named else 0)
+        try:
+            rows = [(row, lines.line_num + (1 if named else 0)) for row in lines]
+        except csv.Error as error:
+            raise InputError(f"line {lines.line_num + (1 if named else 0)}: not readable as CSV ({error})") from None
+        body = _skeleton_of(rows, named[1] if named else None, skeleton)
+        return _from_rows(rows, len(header), body)
 
 
-def _from_rows(lines: csv.DictReader[str], skeleton: str, above: int) -> DepthLabels:
-    """Labels of the rows; ``above``: how many lines stand above the header."""
+_Row = tuple[dict[str, Any], int]
+
+
+def _skeleton_of(rows: list[_Row], named: str | None, given: str | None) -> str:
+    """The skeleton that the first line, the column or the caller names."""
+    for row, line in rows:
+        own = (row.get("skeleton") or "").strip()
+        known = named or given
+        if own and known is not None and own != known:
+            raise InputError(f"line {line}: the skeleton is {own}, but {known} was given; drop one of the two")
+        named = named or own or None
+    if named is None and given is None:
+        raise InputError("the skeleton is not given: make the first line '# skeleton: NAME', or pass --skeleton NAME")
+    return get_skeleton(named or given or "").name
+
+
+def _from_rows(rows: list[_Row], width: int, skeleton: str) -> DepthLabels:
+    """Labels of the rows, each with the line it ends in; ``width``: entries of the header."""
     joints = get_skeleton(skeleton).joints
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     place: list[int] = []
-    try:
-        for row in lines:
-            line = lines.line_num + above
-            if None in row or None in row.values():
-                raise InputError(f"line {line}: expected {len(lines.fieldnames or [])} entries, as in the header")
-            place.append(line)
-            columns["image"].append(row["image"].strip())
-            for side in ("joint_a", "joint_b"):
-                name = row[side].strip()
-                columns[side].append(name if name in joints else canonical_joint_name(name))
-            columns["label"].append(_number(row["label"], f"line {line}: label"))
-            columns["confidence"].append(_number(row.get("confidence") or "1", f"line {line}: confidence"))
-            columns["annotator"].append((row.get("annotator") or "").strip())
-            columns["time"].append(_number(row.get("time") or "nan", f"line {line}: time"))
-    except csv.Error as error:
-        raise InputError(f"line {lines.line_num + above}: not readable as CSV ({error})") from None
+    for row, line in rows:
+        if None in row or None in row.values():
+            raise InputError(f"line {line}: expected {width} entries, as in the header")
+        place.append(line)
+        columns["image"].append(_unguarded(row["image"].strip()))
+        for side in ("joint_a", "joint_b"):
+            name = row[side].strip()
+            columns[side].append(name if name in joints else canonical_joint_name(name))
+        columns["label"].append(_number(row["label"], f"line {line}: label"))
+        columns["confidence"].append(_number(row.get("confidence") or "1", f"line {line}: confidence"))
+        columns["annotator"].append(_unguarded((row.get("annotator") or "").strip()))
+        columns["time"].append(_number(row.get("time") or "nan", f"line {line}: time"))
     text = ("image", "joint_a", "joint_b", "annotator")
     try:
         arrays = {name: np.array(entries, str if name in text else float) for name, entries in columns.items()}
@@ -302,6 +321,15 @@ def _from_rows(lines: csv.DictReader[str], skeleton: str, above: int) -> DepthLa
         raise InputError(
             re.sub(r"row (\d+)", lambda found: f"line {place[int(found[1])]}", str(error), count=1)
         ) from None
+
+
+def _guarded(name: str) -> str:
+    """A name with an apostrophe before it, where another program would not leave it as it is."""
+    return f"'{name}" if _NO_TEXT.fullmatch(name) else name
+
+
+def _unguarded(text: str) -> str:
+    return text[1:] if text.startswith("'") and _NO_TEXT.fullmatch(text[1:]) else text
 
 
 def _number(text: str, what: str) -> float:
@@ -319,12 +347,12 @@ def _decimal(value: np.float32) -> float:
 def write_csv(labels: DepthLabels, path: str | os.PathLike[str]) -> None:
     """Write labels as CSV; `read_csv` gives the same back."""
     text = io.StringIO()
-    text.write(f"# skeleton: {labels.skeleton}\n")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow([*_COLUMNS, "skeleton"])
     times = ["" if np.isnan(time) else repr(time) for time in labels.time.tolist()]
     confidences = map(_decimal, labels.confidence)
-    columns = [getattr(labels, name).tolist() for name in ("image", "joint_a", "joint_b", "label")]
-    writer.writerows(zip(*columns, confidences, labels.annotator.tolist(), times, strict=True))
+    columns = [getattr(labels, name).tolist() for name in ("joint_a", "joint_b", "label")]
+    images, people = (list(map(_guarded, getattr(labels, name).tolist())) for name in ("image", "annotator"))
+    writer.writerows(zip(images, *columns, confidences, people, times, [labels.skeleton] * len(images), strict=True))
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())

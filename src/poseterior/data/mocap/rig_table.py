@@ -192,7 +192,7 @@ def assign_named(motion: Motion, named: Mapping[str, str]) -> Assignment:
                 return spelled[name]
         raise InputError(f"{joint} is named {named[joint]!r}, which the file lacks")
 
-    def need(joint: str) -> int:
+    def required(joint: str) -> int:
         found = find(joint)
         if found is None:
             raise InputError(f"no joint is named for {joint}")
@@ -203,7 +203,7 @@ def assign_named(motion: Motion, named: Mapping[str, str]) -> Assignment:
         above: str | None = None
         for part in parts:
             joint = f"{side}_{_SMPL_NAMES[part]}"
-            named_at = find(joint) if part in ("toe", "collar") else need(joint)
+            named_at = find(joint) if part in ("toe", "collar") else required(joint)
             if named_at is None:
                 continue
             limbs[side, part] = named_at
@@ -213,7 +213,7 @@ def assign_named(motion: Motion, named: Mapping[str, str]) -> Assignment:
                     f"({side}_{_SMPL_NAMES[above]})"
                 )
             above = part
-    pelvis, head = need("pelvis"), need("head")
+    pelvis, head = required("pelvis"), required("head")
     chest = _common(motion.parents, limbs["left", "upper_arm"], limbs["right", "upper_arm"])
     neck = find("neck")
     trunk = [place for place in (find("spine1"), find("spine2"), find("spine3")) if place is not None]

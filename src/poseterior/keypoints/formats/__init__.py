@@ -13,7 +13,8 @@ A format is a module that has
 
 * ``SCORES``: the scale of its scores where the format has one, see `poseterior.keypoints.scores`; of others the scores'
   distribution over the file tells;
-* ``KIND``: the format is not of JSON; of npy and npz files (``"arrays"``, ``data`` is an `ArrayFile` then), of XML
+* ``KIND``: the format is not of JSON; of npy and npz files (``"arrays"``, ``data`` is an `ArrayFile` then), of CSV, TSV
+  and Parquet (``"table"``, a `Table`), of HDF5 (``"hdf5"``, an `HDF5File`), TRC (``"trc"``, a `TrcFile`), XML
   (``"xml"``, the root element) or of other text (``"text"``, a `TextFile`);
 * ``FRAME_SUFFIX`` and ``read_frames(frames, options)``: the files of a folder whose names end so are one clip, and are
   read together, as pairs of path and ``data`` in natural order.
@@ -33,11 +34,13 @@ from functools import cache
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ...files.checks import describe
+from ...files.checks import cut, describe, quote
 from ...files.errors import InputError
 from ..detections import Detections, Options
 from ..documents import TextFile, UnknownContent
+from ..hdf5_files import HDF5File
 from ..scores import JUDGED
+from ..tables import Table
 
 __all__ = ["AUTO", "Format", "detect_format", "format_names", "formats"]
 
@@ -121,6 +124,15 @@ def _unknown(data: Any) -> str:
         return "is a text file of no keypoint format that we know; expected YOLO's labels, class cx cy w h x y v ..."
     if isinstance(data, Element):
         return f"is XML <{data.tag[:40]}>, of no keypoint format that we know; expected CVAT's <annotations>"
+    if isinstance(data, Table):
+        return (
+            f"a table of no keypoint format that we know (columns {cut(', '.join(map(quote, data.names)))}); expected "
+            "frame, person, joint, x, y, score, or nose_x, nose_y ...; `poseterior formats` shows examples"
+        )
+    if isinstance(data, HDF5File):
+        return (
+            f"is {cut(repr(data))}: of no keypoint format that we know; expected DeepLabCut's or SLEAP's analysis file"
+        )
     found = describe(data)
     if isinstance(data, list) and data:
         found += f" that starts with {describe(data[0])}"

@@ -18,6 +18,7 @@ from ..rates import rate_of
 
 NAME = "numpy"
 ABOUT = "npy or npz of shape (frames, joints*2), (frames, joints, 2|3) or (joints, 2|3)"
+EXAMPLE = "numpy.save('keypoints.npy', xy)  # xy: (frames, joints, 2), or 3 with a confidence; px, NaN: missing"
 #: Made of an `ArrayFile`, not of JSON.
 KIND = "arrays"
 

@@ -18,6 +18,11 @@ NAME = "mediapipe"
 ABOUT = "MediaPipe's 33 landmarks {x, y, visibility}, normalised (needs the image size) or pixels"
 #: Visibility and presence are probabilities.
 SCORES = "probability"
+EXAMPLE = (
+    "[["
+    + ", ".join(f'{{"x": {320 + 2 * i}.5, "y": {90 + 10 * i}.0, "z": -0.3, "visibility": 0.99}}' for i in range(33))
+    + "]]"
+)
 
 _LOG = logging.getLogger(__name__)
 

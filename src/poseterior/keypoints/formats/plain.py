@@ -26,6 +26,11 @@ from ..keypoints import PoseId
 
 NAME = "plain"
 ABOUT = 'named joints: {"joints": [names], "keypoints": [[x, y, confidence?], ...]}, or a list of these'
+EXAMPLE = (
+    '{"joints": ["neck", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_knee"], "keypoints": ['
+    + ", ".join(f"[{320 + 2 * i}.5, {90 + 20 * i}.0, 0.9]" for i in range(6))
+    + "]}"
+)
 
 
 def recognises(data: Any) -> int:
