@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..results.rotations import RotationResult
 
 
-__all__ = ["How", "check_motion", "write_motion", "write_picture"]
+__all__ = ["How", "check_motion", "check_rig", "write_motion", "write_picture"]
 
 #: `poseterior.results.hypotheses.CHOICES`, without importing it.
 How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
@@ -32,6 +32,18 @@ def check_motion(fps: float, how: str | None, count: int, samples: int) -> None:
         raise InputError(f"--count: there is one {how}; use --how samples, clusters or path")
 
 
+def check_rig(rig: str | None, motions: Iterable[Path]) -> None:
+    """Refuse a rig that is none, or that no file is written on, before any work is done."""
+    from ..files.errors import InputError
+    from ..results.rigs import get_rig
+
+    if rig is None:
+        return
+    if not any(path.suffix.lower() == ".bvh" for path in motions):
+        raise InputError(f"--rig {rig}: is for .bvh files; add --out clip.bvh")
+    get_rig(rig)
+
+
 def write_motion(
     rotations: RotationResult,
     path: Path,
@@ -40,12 +52,13 @@ def write_motion(
     fps: float,
     console: Console,
     inputs: Iterable[Path | None] = (),
+    rig: str | None = None,
 ) -> None:
     """Write motion files, and say which. Several are numbered: those names are no inputs either."""
     from ..files.writing import check_outputs
 
     check_outputs({"--out": rotations.files(path, count)}, inputs)
-    written = rotations.save(path, how, count, fps)
+    written = rotations.save(path, how, count, fps, rig)
     names = ", ".join(map(str, written[:4])) + (f" ... {written[-1]}" if len(written) > 4 else "")
     console.print(f"wrote {names}", highlight=False, soft_wrap=True)
     if path.suffix.lower() == ".bvh":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..geometry.skeletons import Skeleton
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
-from ._motion import How, check_motion, write_motion, write_picture
+from ._motion import How, check_motion, check_rig, write_motion, write_picture
 
 
 @dataclass
@@ -47,6 +47,9 @@ class Ik:
     """Hypotheses written, one file each."""
     fps: float = 30.0
     """Frames per second of the motion."""
+    rig: str | None = None
+    """Whose names the joints of a .bvh get: mixamo, unreal, xsens ... (a name that is none lists them), or a .yaml file
+    of joint names."""
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
@@ -80,6 +83,7 @@ class Ik:
         inputs = [self.file, lifter_folder(self.lifter)]
         check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
         check_motion(self.fps, self.how, self.count, self.samples)
+        check_rig(self.rig, [] if self.out is None else [self.out])
         check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:
             raise InputError(f"--sigma: expected 0 to 10000 mm, got {self.sigma:g}")
@@ -109,7 +113,7 @@ class Ik:
         for line in _lines(rotations):
             console.print(line, highlight=False, soft_wrap=True)
         if self.out is not None:
-            write_motion(rotations, self.out, self.how, self.count, self.fps, console, inputs)
+            write_motion(rotations, self.out, self.how, self.count, self.fps, console, inputs, self.rig)
         if self.view is not None:
             from ..view import write_html
 

@@ -2,8 +2,8 @@
 
 Conventions follow the recommendations of the International Society of Biomechanics (Wu et al. 2002, 2005; Grood &
 Suntay 1983) as far as points can: segments have the axes X forward, Y up, Z to the person's right; a distal segment is
-turned in its proximal one by the Cardan sequence Z-X-Y of moving axes (flexion, adduction, axial rotation), and signs of
-the left side are those of its mirror image. That is also the sequence of OpenSim's gait models (Rajagopal et al. 2016).
+turned in its proximal one by the Cardan sequence Z-X-Y of moving axes (flexion, adduction, axial rotation). Signs of
+the left side are those of its mirror image. It is the sequence of OpenSim's gait models (Rajagopal et al. 2016) too.
 
 What the segments are when only points are known:
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
@@ -42,6 +42,7 @@ __all__ = [
     "angles_of_rotations",
     "joints_of",
     "side_of",
+    "told_by",
 ]
 
 _SIDES = ("right", "left")
@@ -63,8 +64,10 @@ ROTATION_ANGLES: tuple[str, ...] = (
 )
 #: Angles with bounds, degrees; all others go round (-180 to 180).
 RANGES: dict[str, tuple[float, float]] = {
-    f"{side}_{angle}": (0.0, 180.0) for side in _SIDES for angle in ("knee_flexion", "elbow_flexion", "shoulder_elevation")
-}  # fmt: skip
+    f"{side}_{angle}": (0.0, 180.0)
+    for side in _SIDES
+    for angle in ("knee_flexion", "elbow_flexion", "shoulder_elevation")
+}
 
 #: Camera axes (x right, y down, z forward) to those of the ground: X away from the camera, Y up, Z to its right.
 CAMERA_TO_GROUND: tuple[tuple[float, ...], ...] = ((0.0, 0.0, 1.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
@@ -124,6 +127,13 @@ def joints_of(angle: str) -> tuple[str, ...]:
         return tuple(arm)
     bent = what == "rotation"
     return (*(_PELVIS if part == "hip" else _CHEST), *(leg if part == "hip" else arm)[: 3 if bent else 2])
+
+
+def told_by(joints: Bool[Tensor, "*batch joints"], skeleton: str | Skeleton) -> Bool[Tensor, "*batch angles"]:
+    """Which of `POINT_ANGLES` have all of their joints, of those that are marked."""
+    skeleton = get_skeleton(skeleton)
+    columns = [joints[..., [skeleton.index(j) for j in joints_of(angle)]].all(-1) for angle in POINT_ANGLES]
+    return torch.stack(columns, -1)
 
 
 # -- vectors ---------------------------------------------------------------------------------------------------
@@ -207,7 +217,9 @@ def angles_of_points(
     skeleton = get_skeleton(skeleton)
     missing = [j for j in dict.fromkeys(j for a in POINT_ANGLES for j in joints_of(a)) if j not in skeleton.joints]
     if missing:
-        raise InputError(f"angles need the joint {missing[0]!r}, which the skeleton {skeleton.name!r} lacks; use h36m17")
+        raise InputError(
+            f"angles need the joint {missing[0]!r}, which the skeleton {skeleton.name!r} lacks; use h36m17"
+        )
     poses = poses.double()
 
     def at(joint: str) -> Tensor:

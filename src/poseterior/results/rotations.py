@@ -7,9 +7,10 @@ are nats above uniform (normalised Haar measure of each modelled joint).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import roma
@@ -26,6 +27,10 @@ from ..geometry.skeletons import SKELETONS
 from .animation import Animation, numbered_paths, save_animation
 from .hypotheses import CHOICES, settled, smoothest
 from .provenance import Array, Provenance
+from .rigs import get_rig
+
+if TYPE_CHECKING:
+    from .angles import Angles
 
 __all__ = [
     "MOTION_SUFFIXES",
@@ -38,7 +43,7 @@ __all__ = [
 Axes = Literal["y up", "camera"]
 
 #: What `RotationResult.save` writes.
-MOTION_SUFFIXES = (".bvh", ".glb", ".npz")
+MOTION_SUFFIXES = (".bvh", ".glb", ".npz", ".usda", ".usdc", ".usdz", ".mot")
 _SMPL = SKELETONS["smpl22"]
 #: Samples of a frame that a path is searched among.
 _PATH_SAMPLES = 64
@@ -215,16 +220,22 @@ class RotationResult(Provenance):
         ).upright()
 
     def save(
-        self, path: str | os.PathLike[str], how: str | None = None, count: int = 1, fps: float = 30.0
+        self,
+        path: str | os.PathLike[str],
+        how: str | None = None,
+        count: int = 1,
+        fps: float = 30.0,
+        rig: str | Path | Mapping[str, str] | None = None,
     ) -> list[Path]:
         """Write hypotheses as motion files that other programs play.
 
         Args:
-            path: ``.bvh``, ``.glb`` or ``.npz`` (as AMASS; besides, in axes with y up: ``mean_quaternions``,
-                ``sample_quaternions``, ``log_prob``, ``spread_radians``, ``frame``).
+            path: ``.bvh``, ``.glb``, ``.usda``, ``.usdc``, ``.usdz``, ``.mot`` or ``.npz`` (as AMASS; besides, in axes
+                with y up: ``mean_quaternions``, ``sample_quaternions``, ``log_prob``, ``spread_radians``, ``frame``).
             how: see `choose`; by default path for clips and mean for single poses (clusters for several of them).
             count: hypotheses of each clip, one file each.
             fps: frames per second.
+            rig: of a ``.bvh``, whose joints have this rig's names (`poseterior.results.rigs.get_rig`).
 
         Returns:
             The files written: ``path`` itself for one; numbered ``x-1.bvh`` ... for several clips or hypotheses, and
@@ -236,6 +247,9 @@ class RotationResult(Provenance):
         suffix = Path(path).suffix.lower()
         if suffix not in MOTION_SUFFIXES:
             raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(MOTION_SUFFIXES)}")
+        if rig is not None and suffix != ".bvh":
+            raise InputError(f"{path}: a rig is for .bvh files only")
+        names = None if rig is None else get_rig(rig)
         upright = self.in_axes("y up")
         clips = upright.clips()
         jobs: list[tuple[Path, RotationResult, Animation]] = []
@@ -247,8 +261,34 @@ class RotationResult(Provenance):
                 check_writable(target)
                 jobs.append((target, clip, clip.animation(chosen[:, number], fps, target.stem)))
         for target, clip, animation in jobs:
-            save_animation(animation, target, extra=clip._samples())
+            save_animation(animation, target, extra=clip._samples(), rig=names)
         return [target for target, _, _ in jobs]
+
+    def angles(self, level: float = 0.9) -> Angles:
+        """Joint angles of the samples, with intervals that no recalibration has made right: also of ankles and hands.
+
+        Args:
+            level: probability of the intervals.
+
+        Raises:
+            InputError: a level that is not between 0 and 1, or no samples.
+        """
+        from ..distributions.regions import check_level
+        from ..geometry.angles import ROTATION_ANGLES, angles_of_rotations
+        from .angles import Angles, intervals_of
+
+        check_level(level)
+        if not self.rotations.shape[1]:
+            raise InputError("angles: this result has no samples")
+        turns = self.in_axes("camera").rotations
+        samples = torch.stack([angles_of_rotations(matrices(pose)) for pose in turns], 1)
+        seen = torch.ones(samples.shape[1:], dtype=torch.bool)
+        degrees, lower, upper, calibrated = intervals_of(samples, ROTATION_ANGLES, seen, level, None)
+        return Angles(
+            names=ROTATION_ANGLES, degrees=degrees, lower=lower, upper=upper, seen=seen.numpy(), level=level,
+            calibrated=calibrated, file=self.file, frame=self.frame, person=self.person, lifter=self.lifter,
+            seed=self.seed, settings=self.settings,
+        )  # fmt: skip
 
     def files(self, path: str | Path, count: int = 1) -> list[Path]:
         """The files that `save` writes, by name."""
