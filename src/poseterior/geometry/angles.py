@@ -218,7 +218,7 @@ def angles_of_points(
     missing = [j for j in dict.fromkeys(j for a in POINT_ANGLES for j in joints_of(a)) if j not in skeleton.joints]
     if missing:
         raise InputError(
-            f"angles need the joint {missing[0]!r}, which the skeleton {skeleton.name!r} lacks; use h36m17"
+            f"angles: the skeleton {skeleton.name!r} lacks the joint {missing[0]!r}; use h36m17"
         )
     poses = poses.double()
 

@@ -196,10 +196,10 @@ def angles_of_poses(result: _Sampled, about: Provenance, level: float) -> Angles
 
     text = result.angle_calibration
     recalibration = AngleRecalibration.from_json(text) if text else None
-    seen = told_by(torch.from_numpy(result.visible), result.tree)
+    seen = told_by(torch.from_numpy(np.array(result.visible)), result.tree)
     drawn = result.samples.shape[1]
     if not drawn:
-        degrees = angles_of_points(torch.from_numpy(result.mean), result.tree).numpy()
+        degrees = angles_of_points(torch.from_numpy(np.array(result.mean)), result.tree).numpy()
         unknown = np.full_like(degrees, np.nan)
         found = [(degrees, unknown, unknown, False)]
         _log.warning(
@@ -210,7 +210,7 @@ def angles_of_poses(result: _Sampled, about: Provenance, level: float) -> Angles
         parts = [slice(start, start + _CHUNK) for start in range(0, max(len(about), 1), _CHUNK)]
         found = [
             intervals_of(
-                angles_of_points(torch.from_numpy(result.samples[rows]).transpose(0, 1), result.tree),
+                angles_of_points(torch.from_numpy(np.array(result.samples[rows])).transpose(0, 1), result.tree),
                 POINT_ANGLES, seen[rows], level, recalibration,
             )
             for rows in parts

@@ -25,13 +25,13 @@ def write_c3d(
     first: int,
     notes: Sequence[str],
 ) -> None:
-    """Write points in metres, Y up.
+    """Write points in millimetres, Y up: what programs expect of C3D.
 
     Args:
         path: the file.
         names: of the points.
-        positions: a point that is missing (NaN) is marked as C3D does, by a residual of -1.
-        radius: metres: the residual of each point.
+        positions: metres; a point that is missing (NaN) is marked as C3D does, by a residual of -1.
+        radius: metres: the residual of each point, to the millimetre and at most 255 mm, which is all that C3D holds.
         rate: rows per second.
         first: number of the first frame.
         notes: a description for each point.
@@ -45,13 +45,13 @@ def write_c3d(
     file = ezc3d.c3d()
     missing = np.isnan(positions).any(-1)
     points = np.ones((4, len(names), len(positions)))
-    points[:3] = positions.transpose(2, 1, 0)
+    points[:3] = 1000.0 * positions.transpose(2, 1, 0)
     file["data"]["points"] = points
-    file["data"]["meta_points"]["residuals"] = np.where(missing, -1.0, radius).T[None]
+    file["data"]["meta_points"]["residuals"] = np.where(missing, -1.0, np.minimum(np.round(1000.0 * radius), 255.0)).T[None]
     file["parameters"]["POINT"]["RATE"]["value"] = [rate]
     file["parameters"]["POINT"]["LABELS"]["value"] = list(names)
     file["parameters"]["POINT"]["DESCRIPTIONS"]["value"] = list(notes)
-    file["parameters"]["POINT"]["UNITS"]["value"] = ["m"]
+    file["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
     file.add_parameter("POINT", "X_SCREEN", ["+Z"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Y"])
     file.add_parameter("MANUFACTURER", "COMPANY", ["poseterior"])

@@ -6,7 +6,7 @@ extension      what is written
 ``.csv``       a row per pose and joint (`poseterior.results.tables.COLUMNS`), metres, camera axes
 ``.coco.json`` 2D and 3D joints in the manner of COCO's annotations (`poseterior.results.coco3d.coco_document`)
 ``.trc``       markers, a file a clip: metres, ground axes
-``.c3d``       points, a file a clip: metres, ground axes; the residual is the radius. Needs the extra ``c3d``
+``.c3d``       points, a file a clip: mm, ground axes; the residual is the radius. Needs the extra ``c3d``
 ``.mot``       OpenSim's coordinates, a file a clip: degrees, metres (`poseterior.results.mot`)
 =============  =======================================================================================================
 
@@ -179,7 +179,7 @@ def _c3d(path: Path, result: Exported, rows: Array, when: Timing, positions: Arr
     from .c3d import write_c3d
 
     radius = np.nan_to_num(when.spread(result.region_radius[rows]))
-    notes = [f"residual: {result.region_label()}"] * len(result.joint_names)
+    notes = [f"residual: {result.region_label('radius, mm')}"] * len(result.joint_names)
     write_c3d(path, result.joint_names, positions, radius, when.rate, int(when.frames[0]), notes)
 
 

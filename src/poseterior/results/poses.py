@@ -31,8 +31,8 @@ assumption) and ``schema``; and ``angle_calibration`` (text: what calibrates int
 of `poseterior.distributions.intervals.AngleRecalibration`; empty if there is none).
 
 The root is known where the intrinsics are and two joints or more are seen; ``mean + root`` is then the pose before the
-camera. Files before 0.2.2 lack ``root``, ``root_covariance`` and ``angle_calibration``: the first two are then made of
-the samples.
+camera. Earlier files lack ``root``, ``root_covariance`` and ``angle_calibration``: the first two are then made of the
+samples.
 
 Files of layout 1, which had no regions and no intrinsics, are still read: their regions are those of the samples (of
 a normal distribution with the stored covariances where there are none), uncalibrated.

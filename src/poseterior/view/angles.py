@@ -65,7 +65,9 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
         panel.set_title(title.replace("_", " "), fontsize=10, loc="left")
         tidy_axes(panel)
         panel.grid(True, axis="y", color="0.92")
-        panel.margins(x=0.01)
+        panel.margins(x=0.01 if one_clip else 0.06)
+        if not one_clip:
+            panel.xaxis.get_major_locator().set_params(integer=True)
     for panel in list(axes.flat)[len(panels) :]:
         panel.set_axis_off()
     for panel in axes[:, 0]:
