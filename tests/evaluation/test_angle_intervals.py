@@ -58,7 +58,9 @@ def test_intervals_are_nested(standing: torch.Tensor) -> None:
         factors = table.factors(percent / 100, seen, POINT_ANGLES)
         assert (factors >= before).all()
         before = factors
-    with pytest.raises(InputError, match=r"level 0.995: the angles of this lifter are calibrated for levels up to 0.99"):
+    with pytest.raises(
+        InputError, match=r"level 0.995: the angles of this lifter are calibrated for levels up to 0.99"
+    ):
         table.factors(0.995, seen, POINT_ANGLES)
     with pytest.raises(InputError, match="angles: 'tail_flexion' was not calibrated; known: pelvis_tilt"):
         table.factors(0.9, seen, ("tail_flexion",))

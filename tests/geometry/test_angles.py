@@ -1,4 +1,4 @@
-"""Joint angles: right on bodies of known angles, the same from points and rotations, whatever the place and the view."""
+"""Joint angles: right on bodies of known angles, the same from points and rotations, wherever they are seen from."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_results import make_result
 
 from poseterior.files.errors import InputError
 from poseterior.geometry.cameras import project
@@ -15,7 +16,6 @@ from poseterior.keypoints.reading import read_keypoints
 from poseterior.results.exports import ground_positions
 from poseterior.results.poses import LiftResult, load_result
 from poseterior.results.tables import COLUMNS
-from test_results import make_result
 
 GROUND = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
 
@@ -198,8 +198,12 @@ def test_mot_has_opensims_coordinates(tmp_path: Path, standing) -> None:
     assert header[-1] == "The pelvis is where the known camera sees it."
     np.testing.assert_allclose(columns["time"], np.array([3, 4, 6, 7]) / 50)
     angles = result.angles()
-    np.testing.assert_allclose(columns["knee_angle_r"], angles.degrees[:, angles.index("right_knee_flexion")], atol=1e-5)
-    np.testing.assert_allclose(columns["lumbar_extension"], -angles.degrees[:, angles.index("trunk_flexion")], atol=1e-5)
+    np.testing.assert_allclose(
+        columns["knee_angle_r"], angles.degrees[:, angles.index("right_knee_flexion")], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        columns["lumbar_extension"], -angles.degrees[:, angles.index("trunk_flexion")], atol=1e-5
+    )
     expected, _ = ground_positions(result)
     np.testing.assert_allclose(np.stack([columns[f"pelvis_t{a}"] for a in "xyz"], -1), expected[:, 0], atol=1e-6)
     assert not any("ankle" in name or "subtalar" in name for name in columns)
@@ -241,7 +245,7 @@ def test_what_is_hidden_has_no_number_in_coco(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["r.csv", "r.trc", "r.mot", "r.coco.json", "r.c3d"])
 def test_bad_files(tmp_path: Path, standing, name: str, monkeypatch) -> None:
     result = clip(standing)
-    with pytest.raises(InputError, match="the folder .*nowhere does not exist; make it first"):
+    with pytest.raises(InputError, match=r"the folder .*nowhere does not exist; make it first"):
         result.save(tmp_path / "nowhere" / name)
     with pytest.raises(InputError, match="fps: expected a positive number, got 0"):
         result.save(tmp_path / name, fps=0)
@@ -254,8 +258,9 @@ def test_bad_files(tmp_path: Path, standing, name: str, monkeypatch) -> None:
 def test_a_missing_library_is_named(tmp_path: Path, standing, monkeypatch, name: str, extra: str, module: str) -> None:
     from dataclasses import replace
 
-    from poseterior.files import extras
     from test_motion_files import made_up
+
+    from poseterior.files import extras
 
     monkeypatch.setattr(extras, "installed", lambda wanted: wanted != module)
     result = replace(clip(standing), solver=lambda result: made_up())

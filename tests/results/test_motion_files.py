@@ -1,4 +1,4 @@
-"""Motions for other programs: USD read by usd-core, BVH on named rigs by an independent reader, OpenSim's coordinates."""
+"""Motions for other programs: USD by usd-core, BVH on named rigs by a reader of its own, OpenSim's coordinates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def made_up(poses: int = 5, samples: int = 50) -> RotationResult:
     noise = Rotation.from_rotvec(rng.normal(0, 0.03, (poses * samples * 22, 3)))
     drawn = (usual * noise).as_quat().reshape(poses, samples, 22, 4).astype(np.float32)
     return RotationResult(
-        rotations=drawn, log_prob=np.zeros((poses, samples), np.float32), mean=moving(poses).rotations.astype(np.float32),
+        rotations=drawn, log_prob=np.zeros((poses, samples), np.float32),
+        mean=moving(poses).rotations.astype(np.float32),
         spread=np.full((poses, 22), 0.03, np.float32), offsets=np.tile(rest_offsets().numpy(), (poses, 1, 1)),
         root=moving(poses).root.astype(np.float32), axes="y up", modelled=SMPL.joints, lifter="rotations",
         file=np.array(["clip.json"] * poses), frame=np.arange(poses), person=np.zeros(poses, int),
@@ -198,7 +199,7 @@ def test_bad_rigs_are_named(rig, message: str) -> None:
 
 
 def test_a_rig_is_for_bvh_only(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="clip.glb: a rig is for .bvh files only"):
+    with pytest.raises(InputError, match=r"clip.glb: a rig is for .bvh files only"):
         made_up().save(tmp_path / "clip.glb", rig="mixamo")
     assert not list(tmp_path.iterdir())
 

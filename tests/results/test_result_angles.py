@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_results import make_result
 
 from conftest import STANDING
 from poseterior.cli import main
@@ -18,7 +19,6 @@ from poseterior.geometry.angles import POINT_ANGLES
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.results.poses import load_result
 from poseterior.view.angles import angles_figure, save_angles
-from test_results import make_result
 
 H36M = SKELETONS["h36m17"]
 

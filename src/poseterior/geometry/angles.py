@@ -217,9 +217,7 @@ def angles_of_points(
     skeleton = get_skeleton(skeleton)
     missing = [j for j in dict.fromkeys(j for a in POINT_ANGLES for j in joints_of(a)) if j not in skeleton.joints]
     if missing:
-        raise InputError(
-            f"angles: the skeleton {skeleton.name!r} lacks the joint {missing[0]!r}; use h36m17"
-        )
+        raise InputError(f"angles: the skeleton {skeleton.name!r} lacks the joint {missing[0]!r}; use h36m17")
     poses = poses.double()
 
     def at(joint: str) -> Tensor:

@@ -47,7 +47,9 @@ def write_c3d(
     points = np.ones((4, len(names), len(positions)))
     points[:3] = 1000.0 * positions.transpose(2, 1, 0)
     file["data"]["points"] = points
-    file["data"]["meta_points"]["residuals"] = np.where(missing, -1.0, np.minimum(np.round(1000.0 * radius), 255.0)).T[None]
+    file["data"]["meta_points"]["residuals"] = np.where(missing, -1.0, np.minimum(np.round(1000.0 * radius), 255.0)).T[
+        None
+    ]
     file["parameters"]["POINT"]["RATE"]["value"] = [rate]
     file["parameters"]["POINT"]["LABELS"]["value"] = list(names)
     file["parameters"]["POINT"]["DESCRIPTIONS"]["value"] = list(notes)
