@@ -78,7 +78,7 @@ from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from .angles import Angles, angles_of_poses
 from .animation import numbered_paths
 from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
-from .exports import export_kind, save_export
+from .exports import EXPORT_SUFFIXES, export_kind, save_export
 from .provenance import Array, Provenance
 from .roots import root_of_samples, roots
 from .times import ASSUMED_FPS
@@ -471,6 +471,9 @@ class LiftResult(Provenance):
             return save_export(self, self, kind, Path(path), fps)
         if rig is not None or Path(path).suffix.lower() in _MOTIONS:
             return self.motion().save(path, fps=ASSUMED_FPS if fps is None else fps, rig=rig)
+        if Path(path).suffix.lower() not in SUFFIXES:
+            known = ", ".join((*SUFFIXES, *EXPORT_SUFFIXES, *_MOTIONS))
+            raise InputError(f"{path}: unknown extension {Path(path).suffix.lower()!r}; use one of: {known}")
         keep = Path(path).suffix.lower() != ".json" if samples is None else samples
         fields = {name: getattr(self, name) for name in (*_CONSTANTS, "angle_calibration", "file", *_ARRAYS)}
         if not keep:
