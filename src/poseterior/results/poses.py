@@ -59,6 +59,7 @@ Rotations are not written: motion files (`RotationResult.save`) are for them.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -210,8 +211,7 @@ class LiftResult(Provenance):
             raise InputError(f"settings: expected pairs of names and values, got {quote(self.settings)}")
         if self.seed is not None and (not isinstance(self.seed, (int, np.integer)) or self.seed < 0):
             raise InputError(f"seed: expected a whole number from 0, or none; got {quote(self.seed)}")
-        if not isinstance(self.angle_calibration, str):
-            raise InputError(f"angle_calibration: expected text, got {quote(self.angle_calibration)}")
+        _check_calibration(self.angle_calibration)
         put(self, "joint_names", tuple(str(name) for name in self.joint_names))
         put(self, "settings", {str(key): str(value) for key, value in self.settings.items()})
         put(self, "seed", None if self.seed is None else int(self.seed))
@@ -508,6 +508,16 @@ class LiftResult(Provenance):
 def _covariance(points: Float[Array, "poses samples 3"]) -> Float[Array, "poses 3 3"]:
     offset = points - points.mean(1, keepdims=True)
     return np.einsum("psi,psj->pij", offset, offset) / (points.shape[1] - 1)
+
+
+def _check_calibration(text: Any) -> None:
+    # What is in it is checked where it is used, which takes torch.
+    try:
+        good = isinstance(text, str) and (not text or isinstance(json.loads(text), dict))
+    except (ValueError, RecursionError):
+        good = False
+    if not good:
+        raise InputError(f"angle_calibration: expected the text of a JSON object, or none; got {quote(text)}")
 
 
 def _check_level(level: Any) -> None:
