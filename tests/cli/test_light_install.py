@@ -40,7 +40,9 @@ MISSING: dict[str, tuple[list[str], str]] = {
     "lift to glTF": (
         ["lift", KEYPOINTS, "--out", "a.glb"], "--out a.glb: needs pygltflib: pip install 'poseterior[gltf]'",
     ),
-    "lift to USD": (["lift", KEYPOINTS, "--out", "a.usdz"], "--out a.usdz: needs usd-core: pip install 'poseterior[usd]'"),
+    "lift to USD": (
+        ["lift", KEYPOINTS, "--out", "a.usdz"], "--out a.usdz: needs usd-core: pip install 'poseterior[usd]'",
+    ),
     "lift to C3D": (["lift", KEYPOINTS, "--out", "a.c3d"], "--out a.c3d: needs ezc3d: pip install 'poseterior[c3d]'"),
     "lift with a film": (
         ["lift", KEYPOINTS, "--video", "a.mp4"],
