@@ -20,7 +20,8 @@ from documents import EXAMPLES, ROOT
 #: What extras bring, by the names of their modules.
 EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
-    "imageio_ffmpeg", "pygltflib", "pxr", "ezc3d", "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
+    "imageio_ffmpeg", "pygltflib", "pxr", "ezc3d",
+    "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
 )  # fmt: skip
 KEYPOINTS = str(EXAMPLES / "demo.json")
 
