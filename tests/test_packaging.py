@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "poseterior"
 #: What is imported by another name than it is installed by.
 IMPORTED_AS = {
-    "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL", "pot": "ot", "pyyaml": "yaml",
+    "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL", "pot": "ot", "pyyaml": "yaml", "usd-core": "pxr",
 }  # fmt: skip
 #: What only some users need: heavy, or under terms that not everybody can accept.
 OPTIONAL = {"lightning", "tensorboard", "viser", "trimesh", "pyarrow", "fastapi", "smplx", "imageio-ffmpeg"}

@@ -20,7 +20,8 @@ from documents import EXAMPLES, ROOT
 #: What extras bring, by the names of their modules.
 EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
-    "imageio_ffmpeg", "pygltflib", "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
+    "imageio_ffmpeg", "pygltflib", "pxr", "ezc3d",
+    "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
     "c3d",
 )  # fmt: skip
 KEYPOINTS = str(EXAMPLES / "demo.json")
@@ -41,6 +42,10 @@ MISSING: dict[str, tuple[list[str], str]] = {
     "lift to glTF": (
         ["lift", KEYPOINTS, "--out", "a.glb"], "--out a.glb: needs pygltflib: pip install 'poseterior[gltf]'",
     ),
+    "lift to USD": (
+        ["lift", KEYPOINTS, "--out", "a.usdz"], "--out a.usdz: needs usd-core: pip install 'poseterior[usd]'",
+    ),
+    "lift to C3D": (["lift", KEYPOINTS, "--out", "a.c3d"], "--out a.c3d: needs ezc3d: pip install 'poseterior[c3d]'"),
     "lift with a film": (
         ["lift", KEYPOINTS, "--video", "a.mp4"],
         "a.mp4: writing MP4 without ffmpeg on the path needs imageio-ffmpeg: pip install 'poseterior[video]'"

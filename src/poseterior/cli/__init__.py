@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from .angles import Angles
 from .annotate import Annotate
 from .bench import Bench
 from .calibrate import Calibrate
@@ -40,6 +41,7 @@ _Command = (
     | Annotated[Ik, tyro.conf.subcommand(name="ik")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]
     | Annotated[View, tyro.conf.subcommand(name="view")]
+    | Annotated[Angles, tyro.conf.subcommand(name="angles")]
     | Annotated[Lifters, tyro.conf.subcommand(name="lifters")]
     | Annotated[Heatmaps, tyro.conf.subcommand(name="heatmaps")]
     | Annotated[Keypoints, tyro.conf.subcommand(name="keypoints")]

@@ -14,7 +14,10 @@ __all__ = [
 ]  # fmt: skip
 
 #: Extra and module by which files of an extension are written.
-_NEEDS = {".parquet": ("parquet", "pyarrow"), ".html": ("view", "viser"), ".glb": ("gltf", "pygltflib")}
+_NEEDS = {
+    ".parquet": ("parquet", "pyarrow"), ".html": ("view", "viser"), ".glb": ("gltf", "pygltflib"),
+    ".usda": ("usd", "pxr"), ".usdc": ("usd", "pxr"), ".usdz": ("usd", "pxr"), ".c3d": ("c3d", "ezc3d"),
+}  # fmt: skip
 
 
 def check_extension(path: Path | None, option: str, allowed: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..results.rotations import RotationResult
 
 
-__all__ = ["How", "check_motion", "frame_rate", "write_motion", "write_picture"]
+__all__ = ["How", "check_motion", "check_rig", "frame_rate", "write_motion", "write_picture"]
 
 #: `poseterior.results.hypotheses.CHOICES`, without importing it.
 How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
@@ -46,6 +46,18 @@ def frame_rate(fps: float | None, result: Provenance, console: Console) -> float
     return ASSUMED_RATE
 
 
+def check_rig(rig: str | None, motions: Iterable[Path]) -> None:
+    """Refuse a rig that is none, or that no file is written on, before any work is done."""
+    from ..files.errors import InputError
+    from ..results.rigs import get_rig
+
+    if rig is None:
+        return
+    if not any(path.suffix.lower() == ".bvh" for path in motions):
+        raise InputError(f"--rig {rig}: is for .bvh files; add --out clip.bvh")
+    get_rig(rig)
+
+
 def write_motion(
     rotations: RotationResult,
     path: Path,
@@ -55,12 +67,13 @@ def write_motion(
     console: Console,
     inputs: Iterable[Path | None] = (),
     max_gap: float = 0.5,
+    rig: str | None = None,
 ) -> None:
     """Write motion files, and say which. Several are numbered: those names are no inputs either."""
     from ..files.writing import check_outputs
 
     check_outputs({"--out": rotations.files(path, count, fps, max_gap)}, inputs)
-    written = rotations.save(path, how, count, fps, max_gap)
+    written = rotations.save(path, how, count, fps, max_gap, rig)
     names = ", ".join(map(str, written[:4])) + (f" ... {written[-1]}" if len(written) > 4 else "")
     console.print(f"wrote {names}", highlight=False, soft_wrap=True)
     if path.suffix.lower() == ".bvh":

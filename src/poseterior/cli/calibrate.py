@@ -87,6 +87,7 @@ class Calibrate:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from ..distributions.regions import CALIBRATION_FILE
+        from ..evaluation.angles import angle_coverage
         from ..evaluation.calibrate import fit_distances, two_sets
         from ..files.writing import check_outputs
         from ..lifters import list_shipped, load
@@ -105,10 +106,15 @@ class Calibrate:
         with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
             measured = self._measurer(lifter, device, bar)
             recalibration = fit_distances(measured("fit", fitting, self.seed), description)
-            held = {"held-out poses": held_out} | tests
-            distances = {name: measured(name, data, self.seed + _OTHER_SAMPLES) for name, data in held.items()}
+            others = {"held-out poses": held_out} | tests
+            distances = {name: measured(name, data, self.seed + _OTHER_SAMPLES) for name, data in others.items()}
         for name, found in distances.items():
             console.print(_table(name, found, recalibration))
+            if found.angles is not None:
+                held = angle_coverage(found.angles, 0.9, recalibration.angles)
+                console.print(
+                    f"{name}: intervals of joint angles at level 0.9 hold {held['mean']:.3f}", highlight=False
+                )
         highest, count = recalibration.highest, recalibration.poses
         console.print(f"fitted on {count} poses, for levels up to {highest:g}", highlight=False)
         target = self._save(recalibration, folder)
@@ -170,7 +176,7 @@ class Calibrate:
             task = bar.add_task(name, total=len(observations.pose))
             return measure(
                 lifter, observations, self.samples, seed, device=device,
-                progress=lambda done: bar.update(task, completed=done),
+                progress=lambda done: bar.update(task, completed=done), angles=True,
             )  # fmt: skip
 
         return measured

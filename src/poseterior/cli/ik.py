@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..geometry.skeletons import Skeleton
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
-from ._motion import How, check_motion, frame_rate, write_motion, write_picture
+from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
 
 
 @dataclass
@@ -53,6 +53,9 @@ class Ik:
     """Frames per second of the motion (default: what the file or the result tells, else 30, said aloud)."""
     max_gap: float = 0.5
     """Seconds without the person that the motion bridges by interpolation; longer ones split it."""
+    rig: str | None = None
+    """Whose names the joints of a .bvh get: mixamo, unreal, xsens ... (a name that is none lists them), or a .yaml file
+    of joint names."""
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
@@ -87,6 +90,7 @@ class Ik:
         inputs = [self.file, lifter_folder(self.lifter)]
         check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
+        check_rig(self.rig, [] if self.out is None else [self.out])
         check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:
             raise InputError(f"--sigma: expected 0 to 10000 mm, got {self.sigma:g}")
@@ -122,7 +126,7 @@ class Ik:
             console.print(line, highlight=False, soft_wrap=True)
         if self.out is not None:
             rate = frame_rate(told, rotations, console)
-            write_motion(rotations, self.out, self.how, self.count, rate, console, inputs, self.max_gap)
+            write_motion(rotations, self.out, self.how, self.count, rate, console, inputs, self.max_gap, self.rig)
         if self.view is not None:
             from ..view import write_html
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ._motion import How, check_motion, frame_rate, write_motion, write_picture
+from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
 from ._reading import ReadingOptions
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..lifters import Lifter
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
+
+
+#: Files that a result is written as for other programs (`poseterior.results.exports`), by their last extension.
+_EXPORTS = (".csv", ".trc", ".c3d", ".mot")
 
 
 def _film_bar(console: Console) -> Progress:
@@ -58,10 +62,15 @@ class Lift(ReadingOptions):
     seed: int = 0
     """Seed of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Result file: .parquet, .npz or .json; or motion file: .bvh or .glb. Of one folder of photographs and clips: a
-    folder, for a result and a picture each."""
+    """Result file: .parquet, .npz or .json; table: .csv; for other programs: .trc, .c3d, .mot (OpenSim) or .coco.json;
+    or motion file: .bvh, .glb, .usda or .usdz. Of one folder of photographs and clips: a folder, for a result and a
+    picture each."""
     motion: Path | None = None
-    """Motion file beside the result: .bvh, .glb, or .npz (as AMASS, with means and samples)."""
+    """Motion file beside the result: .bvh, .glb, .usda, .usdz, .mot (with ankles), or .npz (as AMASS, with means and
+    samples)."""
+    rig: str | None = None
+    """Whose names the joints of a .bvh get: mixamo, unreal, xsens ... (a name that is none lists them), or a .yaml file
+    of joint names."""
     how: How | None = None
     """What the motion shows: mean, best, mode, path (the smoothest way through the samples; for clips the default),
     samples or clusters."""
@@ -99,8 +108,9 @@ class Lift(ReadingOptions):
             return
         from ..results.poses import RESULT_SUFFIXES
         from ..results.rotations import MOTION_SUFFIXES
+        from ..results.usd import USD_SUFFIXES
 
-        check_extension(self.out, "--out", (*RESULT_SUFFIXES, ".bvh", ".glb"))
+        check_extension(self.out, "--out", (*RESULT_SUFFIXES, *_EXPORTS, ".bvh", ".glb", *USD_SUFFIXES))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
@@ -112,6 +122,7 @@ class Lift(ReadingOptions):
         check_outputs(outputs, inputs)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
+        check_rig(self.rig, self._motions())
         self._check_camera()
         from ..files.images import image_size
         from ..keypoints.reading import read_keypoints
@@ -134,14 +145,18 @@ class Lift(ReadingOptions):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
         console.print(summary_table(result))
-        if self.out is not None and self.out.suffix.lower() in RESULT_SUFFIXES:
-            result.save(self.out, samples=True if self.json_samples else None)
-            console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
-        moves = self.video is not None or bool(self._motions())
+        moves = self.video is not None or bool(self._motions()) or self._holds_times()
         fps = frame_rate(self.fps, result, console) if moves else self.fps
+        if self.out is not None and self.out not in self._motions():
+            check_outputs({"--out": result.files(self.out)}, inputs)
+            for path in result.save(
+                self.out, samples=True if self.json_samples else None, fps=fps, max_gap=self.max_gap
+            ):
+                console.print(f"wrote {path}", highlight=False, soft_wrap=True)
         if rotations is not None:
             for path in self._motions():
-                write_motion(rotations, path, self.how, self.count, fps, console, inputs, self.max_gap)
+                rig = self.rig if path.suffix.lower() == ".bvh" else None
+                write_motion(rotations, path, self.how, self.count, fps, console, inputs, self.max_gap, rig)
         if self.view is not None:
             from ..view import write_html
 
@@ -287,11 +302,18 @@ class Lift(ReadingOptions):
             raise InputError(f"--video {self.video}: with a folder as --out give mp4 or gif; each clip gets a film")
         return suffix
 
+    def _holds_times(self) -> bool:
+        """Whether the file for another program has times in it."""
+        from ..results.exports import export_kind
+
+        return self.out is not None and export_kind(self.out) not in (None, ".coco.json")
+
     def _motions(self) -> list[Path]:
         """The motion files asked for."""
         from ..results.poses import RESULT_SUFFIXES
 
-        out = [] if self.out is None or self.out.suffix.lower() in RESULT_SUFFIXES else [self.out]
+        result = (*RESULT_SUFFIXES, *_EXPORTS)
+        out = [] if self.out is None or self.out.suffix.lower() in result else [self.out]
         return out + ([] if self.motion is None else [self.motion])
 
     def _lifted(

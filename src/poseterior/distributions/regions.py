@@ -49,6 +49,7 @@ from ..files.checks import cut
 from ..files.errors import InputError
 from ..files.reading import reading
 from ..geometry.skeletons import Skeleton
+from .intervals import AngleRecalibration
 
 __all__ = [
     "CALIBRATION_FILE",
@@ -281,6 +282,7 @@ class Recalibration:
         poses: number of poses it was fitted on.
         description: of these poses.
         files: sha256 of the files of the lifter that it was fitted for; empty where that was never saved.
+        angles: the same for intervals of joint angles; None where they were not fitted.
     """
 
     joints: tuple[str, ...]
@@ -294,6 +296,7 @@ class Recalibration:
     poses: int = 0
     description: str = ""
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    angles: AngleRecalibration | None = None
 
     @property
     def highest(self) -> float:
@@ -347,7 +350,10 @@ class Recalibration:
 
     def to_json(self) -> str:
         """One object: the attributes and ``format``; numbers with 4 digits."""
-        return json.dumps({"format": _FORMAT} | dataclasses.asdict(self), separators=(",", ":")) + "\n"
+        fields = dataclasses.asdict(self)
+        if self.angles is None:
+            del fields["angles"]
+        return json.dumps({"format": _FORMAT} | fields, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str = CALIBRATION_FILE) -> Recalibration:
@@ -388,6 +394,7 @@ class Recalibration:
             poses=read.whole(saved.get("poses"), "poses", 0, 10**12),
             description=read.texts([saved.get("description")], "description")[0],
             files={} if files == {} else read.decisive(files),
+            angles=AngleRecalibration.from_fields(saved["angles"], f"{source}: angles") if "angles" in saved else None,
         )
 
 

@@ -12,7 +12,8 @@ level 0.9 (`poseterior.distributions.regions` says what radii are made of):
    poses of the same kind such a ball holds the truth with probability q to q + 1 / (n + 1), whatever the lifter;
 3. on the same poses the **pose factor**, for balls that hold *all* joints of a pose with probability q: the same
    quantile of the largest score of a pose, for poses with none, few and many joints missing apart (Mondrian groups,
-   Vovk et al. 2005).
+   Vovk et al. 2005);
+4. where the distances have joint angles: their intervals (`poseterior.evaluation.angles`).
 
 The quantile of a larger level is never smaller, hence regions are nested. A level has one where
 ``ceil((n + 1) q) <= n``; those of `LEVELS` for which some row has not are left out, and regions of larger levels than
@@ -50,6 +51,8 @@ from ..distributions.regions import (
 )
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
+from .angles import AngleErrors, angle_errors, fit_angles
+from .conformal import conformal_quantile, rounded_up
 
 if TYPE_CHECKING:
     from ..data.observations import Observations
@@ -106,6 +109,7 @@ class Distances:
         visible: ``(n, joints)`` joints that the lifter saw.
         observed: ``(n, joints)`` joints that the truth has; never the root, which is known.
         samples, seed: with which the answers were drawn.
+        angles: the same of joint angles; None where they were not asked for.
     """
 
     skeleton: Skeleton
@@ -118,6 +122,7 @@ class Distances:
     observed: Tensor
     samples: int
     seed: int
+    angles: AngleErrors | None = None
 
     def __len__(self) -> int:
         return len(self.error)
@@ -128,6 +133,7 @@ class Distances:
             self,
             error=self.error[rows], radius=self.radius[:, rows], shape=self.shape[rows],
             pose_scale=self.pose_scale[:, rows], visible=self.visible[rows], observed=self.observed[rows],
+            angles=None if self.angles is None else self.angles[rows],
         )  # fmt: skip
 
 
@@ -141,6 +147,7 @@ def measure(
     levels: Sequence[float] = LEVELS,
     device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
+    angles: bool = False,
 ) -> Distances:
     """Lift observations and compare the answers with the truth, without any recalibration.
 
@@ -153,6 +160,7 @@ def measure(
         levels: at which radii are taken.
         device: where to run.
         progress: called with the number of poses done, after each chunk.
+        angles: compare joint angles too.
 
     Raises:
         InputError: no poses, too few or too many samples, a seed out of range, a level outside (0, 1), a lifter of
@@ -174,6 +182,7 @@ def measure(
     lifter = lifter.to(device).eval()
     root = lifter.skeleton.root
     parts: list[tuple[Tensor, ...]] = []
+    turned: list[AngleErrors] = []
     for start in range(0, count, chunk):
         part = observations[start : start + chunk].to(device)
         drawn = lifter(part.keypoints).sample((samples,), seed=seed)
@@ -184,39 +193,22 @@ def measure(
         poses_first = plain.radius.movedim(0, 1), plain.pose_scale.movedim(0, 1)
         found = (error, *poses_first, plain.shape, part.keypoints.visible, observed)
         parts.append(tuple(value.cpu() for value in found))
+        if angles:
+            visible = part.keypoints.visible
+            turned.append(angle_errors(drawn, part.pose, visible, part.observed, lifter.skeleton))
         if progress is not None:
             progress(min(start + chunk, count))
     error, radius, scale, shape, visible, observed = (torch.cat(column) for column in zip(*parts, strict=True))
     return Distances(
         lifter.skeleton, tuple(levels), error, radius.movedim(1, 0), shape, scale.movedim(1, 0), visible, observed,
-        samples, seed,
+        samples, seed, AngleErrors.joined(turned) if turned else None,
     )  # fmt: skip
-
-
-def conformal_quantile(scores: Float[Tensor, "*shape n"], level: float) -> Float[Tensor, "*shape"]:
-    """The ``ceil((n + 1) level)``-th smallest of n scores; infinite if there is none.
-
-    A new score from the same distribution is at most that with probability ``level`` to ``level + 1 / (n + 1)``.
-    """
-    # 0.9 * 10 is a little more than 9 in floating point.
-    rank = math.ceil((scores.shape[-1] + 1) * level - 1e-9)
-    if rank > scores.shape[-1]:
-        return scores.new_full(scores.shape[:-1], math.inf)
-    return scores.kthvalue(max(rank, 1), -1).values
-
-
-def _rounded_up(value: float) -> float:
-    """To 4 digits; at least 0.0001, because a radius is not zero."""
-    if value <= 1e-4:
-        return 1e-4
-    digits = 3 - math.floor(math.log10(value))
-    return float(f"{math.ceil(value * 10.0**digits - 1e-6) / 10.0**digits:.4g}")
 
 
 def _row(scores: Float[Tensor, " n"]) -> list[float]:
     """Conformal quantiles of scores, one per level as far as there are any: never falling."""
     found = [float(conformal_quantile(scores, level)) for level in LEVELS]
-    return [_rounded_up(value) for value in found if math.isfinite(value)]
+    return [rounded_up(value) for value in found if math.isfinite(value)]
 
 
 def _holding(error: Float[Tensor, " n"], stretch: Float[Tensor, " n"]) -> float:
@@ -332,6 +324,7 @@ def fit_distances(distances: Distances, description: str = "") -> Recalibration:
         seed=distances.seed,
         poses=len(distances),
         description=description,
+        angles=None if distances.angles is None else fit_angles(distances.angles),
     )
 
 
@@ -355,7 +348,7 @@ def fit(
     Raises:
         InputError: as `measure` and `fit_distances`.
     """
-    return fit_distances(measure(lifter, observations, samples, seed, chunk), description)
+    return fit_distances(measure(lifter, observations, samples, seed, chunk, angles=True), description)
 
 
 # -- measuring -------------------------------------------------------------------------------------------------
@@ -602,6 +595,6 @@ def calibrate(
         observations, _, description = two_sets(data, poses, seed, protocol)
     else:
         observations, description = data, ""
-    distances = measure(given, observations, samples, seed, device=device)
+    distances = measure(given, observations, samples, seed, device=device, angles=True)
     given.recalibration = fit_distances(distances, description)
     return given

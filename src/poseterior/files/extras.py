@@ -12,7 +12,7 @@ from .errors import InputError
 __all__ = ["installed", "later", "need"]
 
 #: What is installed under another name than it is imported by.
-_INSTALLED_AS = {"imageio_ffmpeg": "imageio-ffmpeg", "ot": "POT"}
+_INSTALLED_AS = {"imageio_ffmpeg": "imageio-ffmpeg", "ot": "POT", "pxr": "usd-core"}
 
 
 def installed(module: str) -> bool:

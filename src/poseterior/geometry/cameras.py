@@ -20,6 +20,7 @@ __all__ = [
     "fit_root",
     "pixels_to_plane",
     "project",
+    "root_covariance",
     "turn_to_axis",
 ]
 
@@ -75,6 +76,20 @@ def explaining_root(
     Returns:
         Metres, float64; NaN where fewer than two joints are visible.
     """
+    normal = _root_equations(xy, covariance, visible, intrinsics)
+    right = -(normal @ torch.where(visible.unsqueeze(-1), poses.double(), 0.0).unsqueeze(-1)).sum(-3)
+    # The matrix is the same for all samples, so that its inverse is taken once for all.
+    root = (torch.linalg.pinv(normal.sum(-3), hermitian=True) @ right).squeeze(-1)
+    return torch.where(visible.sum(-1, keepdim=True) >= 2, root, float("nan"))
+
+
+def _root_equations(
+    xy: Float[Tensor, "*batch joints 2"],
+    covariance: Float[Tensor, "*batch joints 2 2"],
+    visible: Bool[Tensor, "*batch joints"],
+    intrinsics: Float[Tensor, "*batch 4"],
+) -> Float[Tensor, "*batch joints 3 3"]:
+    """Each visible joint's part of the normal matrix of the equations for the root; zero where hidden."""
     known = visible.unsqueeze(-1)
     intrinsics = intrinsics.double()
     xy = torch.where(known, xy.double(), 0.0)
@@ -83,11 +98,29 @@ def explaining_root(
     focal = torch.diag_embed(intrinsics[..., :2]).unsqueeze(-3).expand(*xy.shape, 2)
     camera = torch.cat([focal, (intrinsics[..., None, 2:] - xy).unsqueeze(-1)], -1)  # (*batch, joints, 2, 3)
     normal = camera.mT @ torch.linalg.inv(covariance) @ camera
-    normal = torch.where(known.unsqueeze(-1), normal, 0.0)
-    right = -(normal @ torch.where(known, poses.double(), 0.0).unsqueeze(-1)).sum(-3)
-    # The matrix is the same for all samples, so that its inverse is taken once for all.
-    root = (torch.linalg.pinv(normal.sum(-3), hermitian=True) @ right).squeeze(-1)
-    return torch.where(visible.sum(-1, keepdim=True) >= 2, root, float("nan"))
+    return torch.where(known.unsqueeze(-1), normal, 0.0)
+
+
+def root_covariance(
+    root: Float[Tensor, "*batch 3"],
+    xy: Float[Tensor, "*batch joints 2"],
+    covariance: Float[Tensor, "*batch joints 2 2"],
+    visible: Bool[Tensor, "*batch joints"],
+    intrinsics: Float[Tensor, "*batch 4"],
+) -> Float[Tensor, "*batch 3 3"]:
+    """What the keypoints' noise leaves open of `explaining_root` where the pose is known: to first order.
+
+    The equations' residuals are pixels times depth, so that their inverse normal matrix is times the squared depth.
+
+    Args:
+        root: metres, from `explaining_root`.
+        xy, covariance, visible, intrinsics: as there.
+
+    Returns:
+        m², float64.
+    """
+    normal = _root_equations(xy, covariance, visible, intrinsics).sum(-3)
+    return torch.linalg.pinv(normal, hermitian=True) * root.double()[..., 2, None, None].square()
 
 
 def fit_root(

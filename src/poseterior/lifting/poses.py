@@ -44,6 +44,11 @@ def _settings(keypoints: Keypoints2D) -> dict[str, str]:
     return {"camera": "; ".join(parts), "scale": scale}
 
 
+def _angle_calibration(lifter: Lifter) -> str:
+    recalibration = lifter.recalibration
+    return "" if recalibration is None or recalibration.angles is None else recalibration.angles.to_json()
+
+
 def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: int) -> LiftResult:
     """`draw`'s output on these keypoints as a result, with the rotations where the draws have them."""
     hidden = ~keypoints.visible.cpu().numpy()
@@ -74,6 +79,7 @@ def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: 
         lifter=lifter_name(lifter),
         seed=seed,
         settings=_settings(keypoints) | rates_in_words(keypoints.rates, [i.file for i in keypoints.ids]),
+        angle_calibration=_angle_calibration(lifter),
         solver=shipped_solution,
     )
     rotations = [part.rotations for part in draws if part.rotations is not None]

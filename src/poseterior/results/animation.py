@@ -1,4 +1,4 @@
-"""Motion that other programs play: BVH, AMASS-style npz, glTF.
+"""Motion that other programs play: BVH, AMASS-style npz, glTF, USD, OpenSim's coordinates.
 
 One `Animation` is one body through time: bone lengths are constant, whatever the pose, because the files hold
 rotations of one rest body.
@@ -16,6 +16,9 @@ suffix     what is written
            Besides: ``offsets`` (22, 3) our rest body in the T-pose (y up, metres), and ``joint_names``.
 ``.glb``   binary glTF 2.0: a node a joint, metres, y up; a skin with an octahedron a bone, so that viewers show a
            body; linear keys for each joint's rotation and for the pelvis' place. Needs the extra ``gltf``.
+``.usda``  USD as text, ``.usdc`` binary, ``.usdz`` a package: UsdSkel skeleton and animation of the 22 joints, metres,
+           y up, with the same body. Needs the extra ``usd``.
+``.mot``   OpenSim's coordinates (`poseterior.results.mot`), angles in degrees, the pelvis in metres.
 =========  ==========================================================================================================
 """
 
@@ -175,18 +178,20 @@ def save_animation(
     path: str | os.PathLike[str],
     fps: float | None = None,
     extra: _Extra | None = None,
+    rig: str | Path | Mapping[str, str] | None = None,
 ) -> None:
     """Write a motion file, y up (npz: z up, as AMASS); the extension chooses the format.
 
     Args:
         animation: what to write; camera axes are turned upright.
-        path: ``.bvh``, ``.npz`` or ``.glb``. The file is replaced only when the new one is complete.
+        path: see the module. The file is replaced only when the new one is complete.
         fps: frames per second to write instead of the animation's own; no frame is made or dropped.
         extra: arrays to keep beside the motion, by name; only npz has room for them.
+        rig: of a BVH, whose joints have this rig's names (`poseterior.results.rigs.get_rig`).
 
     Raises:
-        InputError: another extension, a rate that is not positive, a folder that does not exist or cannot be
-            written to, a library that is missing.
+        InputError: another extension, a rig that is none or for a file that is no BVH, a rate that is not positive, a
+            folder that does not exist or cannot be written to, a library that is missing.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
@@ -194,6 +199,15 @@ def save_animation(
     check_writable(path)
     animation = animation if fps is None else replace(animation, fps=fps)
     animation = animation.upright().continuous()
+    if rig is not None:
+        if suffix != ".bvh":
+            raise InputError(f"{path}: a rig is for .bvh files only")
+        from .rig_bvh import write_rig_bvh
+        from .rigs import get_rig, on_rig
+
+        placed = on_rig(animation.rotations, animation.offsets, get_rig(rig))
+        write_rig_bvh(Path(path), placed, animation.root, animation.fps)
+        return
     _FORMATS[suffix](animation, Path(path), extra or {})
 
 
@@ -346,6 +360,37 @@ def _save_glb(animation: Animation, path: Path, _: _Extra) -> None:
         file.write(b"".join(gltf.save_to_bytes()))
 
 
+# -- USD and OpenSim -------------------------------------------------------------------------------------
+
+
+def _save_usd(animation: Animation, path: Path, _: _Extra) -> None:
+    from .usd import write_usd
+
+    standing = replace(animation, rotations=np.tile([0.0, 0.0, 0.0, 1.0], (1, 22, 1)), root=np.zeros((1, 3)))
+    mesh = _bones_mesh(animation, standing.positions()[0])
+    write_usd(
+        path, _SMPL.joints, _SMPL.parents, animation.rotations, animation.offsets, animation.root, animation.fps,
+        mesh, animation.name,
+    )  # fmt: skip
+
+
+def _save_mot(animation: Animation, path: Path, _: _Extra) -> None:
+    import roma
+    import torch
+
+    from ..geometry.angles import CAMERA_TO_GROUND, ROTATION_ANGLES, angles_of_rotations
+    from .mot import coordinates, write_mot
+
+    half_turn = np.diag([1.0, -1.0, -1.0])  # y up to camera axes
+    rotations = roma.unitquat_to_rotmat(torch.from_numpy(animation.rotations))
+    rotations[:, _SMPL.root] = torch.from_numpy(half_turn) @ rotations[:, _SMPL.root]
+    ground = animation.root @ half_turn @ np.array(CAMERA_TO_GROUND).T
+    table = coordinates(ROTATION_ANGLES, angles_of_rotations(rotations).numpy(), ground)
+    times = np.arange(len(animation)) / animation.fps
+    write_mot(path, table, times, "Angles of joint rotations: zero is the T-pose, of the arms hanging ones.")
+
+
 _FORMATS: dict[str, Callable[[Animation, Path, _Extra], None]] = {
-    ".bvh": _save_bvh, ".npz": _save_npz, ".glb": _save_glb,
+    ".bvh": _save_bvh, ".npz": _save_npz, ".glb": _save_glb, ".usda": _save_usd, ".usdc": _save_usd,
+    ".usdz": _save_usd, ".mot": _save_mot,
 }  # fmt: skip

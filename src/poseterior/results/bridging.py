@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .poses import LiftResult
 from .timeline import MAX_GAP, Segment, blend, blend_samples, timeline, widening
 
 __all__ = ["bridged"]
 
+#: A `poseterior.results.poses.LiftResult`, which stands on this module.
+_Result = TypeVar("_Result", bound=Any)
+
 #: Fields that say what a picture showed: nothing, between two frames.
 _SEEN = ("keypoints", "keypoint_covariance")
-_BLENDED = ("region_center", "image_size", "intrinsics")
+_BLENDED = ("region_center", "image_size", "intrinsics", "root", "root_covariance")
 
 
-def bridged(result: LiftResult, fps: float, max_gap: float = MAX_GAP) -> LiftResult:
+def bridged(result: _Result, fps: float, max_gap: float = MAX_GAP) -> _Result:
     """A result with poses in the gaps of its clips that are at most ``max_gap`` seconds long.
 
     They follow those of the result. The mean and the centres of the regions go straight from one frame to the next,
@@ -40,13 +42,13 @@ def bridged(result: LiftResult, fps: float, max_gap: float = MAX_GAP) -> LiftRes
         return result
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in (result, *parts)])
-        for name in LiftResult.PER_POSE
+        for name in result.PER_POSE
         if name != "rotations"
     }
     return replace(result, rotations=None, **arrays)
 
 
-def _between(clip: LiftResult, segment: Segment) -> LiftResult:
+def _between(clip: Any, segment: Segment) -> Any:
     """The moments of a segment that no frame shows."""
     wide = widening(segment)[:, None]
     values: dict[str, Any] = {name: blend(getattr(clip, name), segment) for name in _BLENDED}

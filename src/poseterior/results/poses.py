@@ -17,6 +17,8 @@ name                    shape                          meaning
 ``visible``             (poses, joints)                bool
 ``image_size``          (poses, 2)                     width, height in px; NaN where unknown
 ``intrinsics``          (poses, 4)                     fx, fy, cx, cy in px; NaN where unknown
+``root``                (poses, 3)                     mean place of the pelvis before the camera; NaN where unknown
+``root_covariance``     (poses, 3, 3)                  its covariance, m²; NaN where unknown
 ``file``                (poses,)                       name of the input file
 ``frame``, ``person``   (poses,)                       0-based integers
 ======================  =============================  =====================================================
@@ -25,7 +27,12 @@ Constants of the whole file: ``level`` (probability of the regions, e.g. 0.9) an
 recalibration made their radii right; otherwise they are what the lifter's own samples say), ``joint_names``,
 ``skeleton``, ``units`` ("metres"), ``axes`` ("x right, y down, z forward (camera)"), ``origin`` ("pelvis"),
 ``lifter``, ``seed`` (null if none), ``version`` (of the package that wrote it), ``settings`` (strings, e.g. the camera
-assumption) and ``schema``.
+assumption) and ``schema``; and ``angle_calibration`` (text: what calibrates intervals of joint angles, a JSON object
+of `poseterior.distributions.intervals.AngleRecalibration`; empty if there is none).
+
+The root is known where the intrinsics are and two joints or more are seen; ``mean + root`` is then the pose before the
+camera. Earlier files lack ``root``, ``root_covariance`` and ``angle_calibration``: the first two are then made of the
+samples.
 
 Files of layout 1, which had no regions and no intrinsics, are still read: their regions are those of the samples (of
 a normal distribution with the stored covariances where there are none), uncalibrated.
@@ -52,6 +59,7 @@ Rotations are not written: motion files (`RotationResult.save`) are for them.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -68,8 +76,13 @@ from ..files.checks import quote, reason
 from ..files.errors import InputError
 from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
+from .angles import Angles, angles_of_poses
+from .animation import numbered_paths
 from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
-from .provenance import Provenance
+from .exports import EXPORT_SUFFIXES, export_kind, save_export
+from .provenance import Array, Provenance
+from .roots import root_of_samples, roots
+from .times import ASSUMED_FPS, check_fps
 
 if TYPE_CHECKING:
     from .rotations import RotationResult
@@ -109,22 +122,30 @@ _ARRAYS: dict[str, tuple[tuple[str | int, ...], type]] = {
     "visible": (("p", "j"), np.bool_),
     "image_size": (("p", 2), np.float32),
     "intrinsics": (("p", 4), np.float32),
+    "root": (("p", 3), np.float32),
+    "root_covariance": (("p", 3, 3), np.float32),
     "frame": (("p",), np.int64),
     "person": (("p",), np.int64),
 }
-_MAY_BE_MISSING = ("log_prob", "keypoints", "keypoint_covariance", "image_size", "intrinsics")
+_MAY_BE_MISSING = (
+    "log_prob", "keypoints", "keypoint_covariance", "image_size", "intrinsics", "root", "root_covariance",
+)  # fmt: skip
 _PER_SAMPLE = ("samples", "log_prob")
 _REGION = ("region_center", "region_radius", "pose_radius")
 _CONSTANTS = (
     "level", "calibrated", "joint_names", "skeleton", "units", "axes", "origin", "lifter", "seed", "version",
     "settings", "schema",
 )  # fmt: skip
+#: What files may lack.
+_ROOT = ("root", "root_covariance")
 #: What files of layout 1 lack.
 _NEW_IN_2 = (*_REGION, "intrinsics", "level", "calibrated")
 #: Stands for an array that was not given.
 _ABSENT: np.ndarray = np.empty(0, np.float32)
 #: Poses at a time, and pairs of draws, where regions are made of what a result holds.
 _CHUNK, _PAIRS = 16, 4096
+#: Files of joint rotations, which `LiftResult.save` hands to `RotationResult.save`.
+_MOTIONS = (".bvh", ".glb", ".usda", ".usdc", ".usdz")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,6 +160,10 @@ class LiftResult(Provenance):
             they are made of the samples, uncalibrated.
         calibrated: whether a recalibration made the radii right.
         intrinsics: by default unknown.
+        root, root_covariance: the pelvis before the camera; by default made of samples, keypoints and intrinsics
+            (`poseterior.results.roots.roots`).
+        angle_calibration: what makes intervals of `angles` right, as `AngleRecalibration.to_json` writes it
+            (`poseterior.distributions.intervals`); empty where nothing does.
         rotations: the `RotationResult` that gives these poses, of a lifter that has rotations; else None. Files do
             not keep it.
         solver: what `motion` asks where there are no rotations; set by `poseterior.lift` and `poseterior.load_result`.
@@ -166,6 +191,9 @@ class LiftResult(Provenance):
     level: float = 0.9
     calibrated: bool = False
     intrinsics: np.ndarray = field(default_factory=lambda: _ABSENT)
+    root: np.ndarray = field(default_factory=lambda: _ABSENT)
+    root_covariance: np.ndarray = field(default_factory=lambda: _ABSENT)
+    angle_calibration: str = field(default="", repr=False)
     rotations: RotationResult | None = None
     solver: Callable[[LiftResult], RotationResult] | None = field(default=None, repr=False)
     skeleton: str = "h36m17"
@@ -183,6 +211,7 @@ class LiftResult(Provenance):
             raise InputError(f"settings: expected pairs of names and values, got {quote(self.settings)}")
         if self.seed is not None and (not isinstance(self.seed, (int, np.integer)) or self.seed < 0):
             raise InputError(f"seed: expected a whole number from 0, or none; got {quote(self.seed)}")
+        _check_calibration(self.angle_calibration)
         put(self, "joint_names", tuple(str(name) for name in self.joint_names))
         put(self, "settings", {str(key): str(value) for key, value in self.settings.items()})
         put(self, "seed", None if self.seed is None else int(self.seed))
@@ -192,15 +221,19 @@ class LiftResult(Provenance):
         if self.intrinsics is _ABSENT:
             put(self, "intrinsics", np.full((len(self.file), 4), np.nan))
         absent = [name for name in _REGION if getattr(self, name) is _ABSENT]
-        for name in (name for name in _ARRAYS if name not in absent):
+        rootless = [name for name in _ROOT if getattr(self, name) is _ABSENT]
+        given = [name for name in _ARRAYS if name not in (*absent, *rootless)]
+        for name in given:
             put(self, name, _array(getattr(self, name), name, _ARRAYS[name][1]))
         self._check_constants()
         self._check_region(absent)
-        self._check_shapes([name for name in _ARRAYS if name not in absent])
-        self._check_numbers([name for name in _ARRAYS if name not in absent])
-        if absent:
-            for name, value in self._own_region().items():
-                put(self, name, value)
+        self._check_shapes(given)
+        self._check_numbers(given)
+        if len(rootless) == 1:
+            raise InputError(f"{rootless[0]}: is missing; give root and root_covariance, or neither")
+        own = (self._own_region() if absent else {}) | (self._own_root() if rootless else {})
+        for name, value in own.items():
+            put(self, name, value)
 
     def _check_constants(self) -> None:
         fixed = {"schema": SCHEMA, "units": UNITS, "axes": AXES, "origin": ORIGIN}
@@ -363,23 +396,103 @@ class LiftResult(Provenance):
         offset = np.einsum("pjkl,spjl->spjk", spread, np.random.default_rng(0).standard_normal(shape))
         return (self.mean[rows] + np.concatenate([offset, -offset])).astype(np.float32)
 
+    # -- the camera's axes ---------------------------------------------------------------------------------
+
+    def _own_root(self) -> dict[str, np.ndarray]:
+        if not np.isfinite(self.intrinsics).all(-1).any():  # without importing torch
+            return {n: np.full([len(self), *s], np.nan, np.float32) for n, s in zip(_ROOT, ([3], [3, 3]), strict=True)}
+        return dict(zip(_ROOT, roots(self), strict=True))
+
+    def absolute(self) -> tuple[Float[NDArray[np.float32], "poses joints 3"], Float[Array, "poses joints 3 3"]]:
+        """Mean and covariance of each joint before the camera, metres and m²; NaN where the root is not known.
+
+        The covariance holds that root and pose vary together; without samples it is NaN.
+        """
+        each = self.absolute_samples().astype(np.float64)
+        if each.shape[1] < 2:
+            mean = self.mean + self.root[:, None]
+            return mean, np.full((*mean.shape, 3), np.nan, np.float32)
+        mean = each.mean(1)
+        offset = each - mean[:, None]
+        spread = np.einsum("psji,psjk->pjik", offset, offset) / (each.shape[1] - 1)
+        moved = each - self.samples
+        noise = self.root_covariance - _covariance(moved[:, :, 0])  # of the keypoints, the same for all joints
+        return mean.astype(np.float32), (spread + noise[:, None]).astype(np.float32)
+
+    def absolute_samples(self) -> Float[NDArray[np.float32], "poses samples joints 3"]:
+        """The samples before the camera, each where it explains the keypoints; metres, NaN where that is not known."""
+        return self.samples + root_of_samples(self)[:, :, None]
+
     # -- what can be made of it ----------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str], *, samples: bool | None = None) -> None:
-        """Write a result file; the extension chooses the container.
+    def angles(self, level: float = 0.9) -> Angles:
+        """Joint angles in degrees with their intervals (`poseterior.geometry.angles` says what each angle is).
+
+        Intervals are calibrated where the lifter's were and there are 40 samples or more; else they are the samples'
+        own. Without samples the angles are the mean pose's, and the intervals NaN. ``result.motion().angles()`` are
+        those of the joint rotations, with ankles.
 
         Args:
-            path: ``.npz``, ``.parquet`` or ``.json``. The file is replaced only when the new one is complete.
-            samples: keep ``samples`` and ``log_prob``; by default all formats but JSON do.
+            level: probability of the intervals.
 
         Raises:
-            InputError: another extension, or a folder that does not exist or cannot be written to.
+            InputError: a level that is not between 0 and 1 or that the calibration does not reach; another skeleton.
         """
+        _check_level(level)
+        return angles_of_poses(self, self, level)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        samples: bool | None = None,
+        fps: float | None = None,
+        max_gap: float = 0.5,
+        rig: str | Path | Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write a result file, or a file for another program; the extension chooses which.
+
+        Args:
+            path: ``.npz``, ``.parquet`` or ``.json``, which `load_result` reads; ``.csv``, ``.trc``, ``.mot``, ``.c3d``
+                or ``.coco.json`` (`poseterior.results.exports`); or a motion file, see `RotationResult.save`. A file
+                is replaced only when the new one is complete.
+            samples: keep ``samples`` and ``log_prob``; by default all result files but JSON do.
+            fps: frames per second, for files that hold times; by default what the input told, else 30.
+            max_gap: seconds without the person that files which hold times bridge (`poseterior.results.timeline`).
+            rig: of a ``.bvh``, whose joints have this rig's names.
+
+        Returns:
+            The files written: where a file holds one clip, ``x-1.trc``, ``x-2.trc`` ... for several.
+
+        Raises:
+            InputError: another extension, a folder that does not exist or cannot be written to, a library that is
+                missing.
+        """
+        kind = export_kind(path)
+        if kind is not None:
+            rate = check_fps(fps or self.fps or ASSUMED_FPS)
+            shown = self
+            if kind != ".coco.json" and len(self.clips()) < len(self):
+                from .bridging import bridged
+
+                shown = bridged(self, rate, max_gap)
+            return save_export(shown, shown, kind, Path(path), rate)
+        if rig is not None or Path(path).suffix.lower() in _MOTIONS:
+            return self.motion().save(path, fps=fps, max_gap=max_gap, rig=rig)
+        if Path(path).suffix.lower() not in SUFFIXES:
+            known = ", ".join((*SUFFIXES, *EXPORT_SUFFIXES, *_MOTIONS))
+            raise InputError(f"{path}: unknown extension {Path(path).suffix.lower()!r}; use one of: {known}")
         keep = Path(path).suffix.lower() != ".json" if samples is None else samples
-        fields = {name: getattr(self, name) for name in (*_CONSTANTS, "file", *_ARRAYS)}
+        fields = {name: getattr(self, name) for name in (*_CONSTANTS, "angle_calibration", "file", *_ARRAYS)}
         if not keep:
             fields |= {name: fields[name][:, :0] for name in _PER_SAMPLE}
         write_fields(fields, path)
+        return [Path(path)]
+
+    def files(self, path: str | os.PathLike[str]) -> list[Path]:
+        """The files that `save` writes, by name; of motion files, see `RotationResult.files`."""
+        several = export_kind(path) in (".trc", ".c3d", ".mot")
+        return numbered_paths(path, len(self.clips()) if several else 1)
 
     def motion(self) -> RotationResult:
         """The joint rotations that give these poses, ready to be saved: ``result.motion().save("clip.bvh")``.
@@ -398,6 +511,21 @@ class LiftResult(Provenance):
             f"this result of lifter {self.lifter!r} holds no rotations; solve for them by inverse kinematics: "
             "poseterior.solve_ik(poseterior.load('rotations'), result).save('clip.bvh')"
         )
+
+
+def _covariance(points: Float[Array, "poses samples 3"]) -> Float[Array, "poses 3 3"]:
+    offset = points - points.mean(1, keepdims=True)
+    return np.einsum("psi,psj->pij", offset, offset) / (points.shape[1] - 1)
+
+
+def _check_calibration(text: Any) -> None:
+    # What is in it is checked where it is used, which takes torch.
+    try:
+        good = isinstance(text, str) and (not text or isinstance(json.loads(text), dict))
+    except (ValueError, RecursionError):
+        good = False
+    if not good:
+        raise InputError(f"angle_calibration: expected the text of a JSON object, or none; got {quote(text)}")
 
 
 def _check_level(level: Any) -> None:
@@ -453,11 +581,13 @@ def _build(fields: dict[str, Any]) -> LiftResult:
             f" it was written by version {quote(fields.get('version'))}: use that version, or lift again"
         )
     names = {"file", *_ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())
+    names -= {name for name in _ROOT if name not in fields}
     fields = _with_empty_arrays(fields, names)
     missing = sorted(names - set(fields))
     if missing:
         raise InputError(f"the field {missing[0]!r} is missing; the file is damaged, lift again")
-    return LiftResult(**{name: fields[name] for name in names} | {"schema": SCHEMA})
+    calibration = fields.get("angle_calibration", "")
+    return LiftResult(**{name: fields[name] for name in names} | {"schema": SCHEMA, "angle_calibration": calibration})
 
 
 def _with_empty_arrays(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import roma
@@ -27,6 +28,7 @@ from ..geometry.skeletons import SKELETONS
 from .animation import Animation, numbered_paths, save_animation
 from .hypotheses import CHOICES, settled, smoothest
 from .provenance import Array, Provenance
+from .rigs import get_rig
 from .timeline import (
     ASSUMED_RATE,
     MAX_GAP,
@@ -37,6 +39,9 @@ from .timeline import (
     timeline,
     widening,
 )
+
+if TYPE_CHECKING:
+    from .angles import Angles
 
 __all__ = [
     "MOTION_SUFFIXES",
@@ -51,7 +56,7 @@ Axes = Literal["y up", "camera"]
 _LOG = logging.getLogger(__name__)
 
 #: What `RotationResult.save` writes.
-MOTION_SUFFIXES = (".bvh", ".glb", ".npz")
+MOTION_SUFFIXES = (".bvh", ".glb", ".npz", ".usda", ".usdc", ".usdz", ".mot")
 _SMPL = SKELETONS["smpl22"]
 #: Metres: a joint that is off by this at the end of a bone turns it by a radian.
 _BONE = 0.3
@@ -236,6 +241,7 @@ class RotationResult(Provenance):
         count: int = 1,
         fps: float | None = None,
         max_gap: float = MAX_GAP,
+        rig: str | Path | Mapping[str, str] | None = None,
     ) -> list[Path]:
         """Write hypotheses as motion files that other programs play, in real time.
 
@@ -243,12 +249,14 @@ class RotationResult(Provenance):
         split where somebody is away for longer than ``max_gap``. Both are logged.
 
         Args:
-            path: ``.bvh``, ``.glb`` or ``.npz`` (as AMASS; besides, in axes with y up: ``mean_quaternions``,
-                ``sample_quaternions``, ``log_prob`` (NaN in frames that are bridged), ``spread_radians``, ``frame``).
+            path: ``.bvh``, ``.glb``, ``.usda``, ``.usdc``, ``.usdz``, ``.mot`` or ``.npz`` (as AMASS; besides, in axes
+                with y up: ``mean_quaternions``, ``sample_quaternions``, ``log_prob`` (NaN in frames that are bridged),
+                ``spread_radians``, ``frame``).
             how: see `choose`; by default path for clips and mean for single poses (clusters for several of them).
             count: hypotheses of each clip, one file each.
             fps: frames per second; by default what the input told, else 30 is assumed and logged.
             max_gap: seconds without the person that are bridged.
+            rig: of a ``.bvh``, whose joints have this rig's names (`poseterior.results.rigs.get_rig`).
 
         Returns:
             The files written: ``path`` itself for one; numbered ``x-1.bvh`` ... for several clips, parts of clips or
@@ -261,6 +269,9 @@ class RotationResult(Provenance):
         suffix = Path(path).suffix.lower()
         if suffix not in MOTION_SUFFIXES:
             raise InputError(f"{path}: unknown extension {suffix!r}; use one of: {', '.join(MOTION_SUFFIXES)}")
+        if rig is not None and suffix != ".bvh":
+            raise InputError(f"{path}: a rig is for .bvh files only")
+        names = None if rig is None else get_rig(rig)
         upright = self.in_axes("y up")
         clips = upright._pieces(fps, max_gap)
         bases = iter(numbered_paths(path, sum(len(segments) for _, segments in clips)))
@@ -280,8 +291,34 @@ class RotationResult(Provenance):
             if said := gap_line(frames, rate, max_gap):
                 _LOG.warning("%s: %s", path, said)
         for target, part, animation in jobs:
-            save_animation(animation, target, extra=part._samples())
+            save_animation(animation, target, extra=part._samples(), rig=names)
         return [target for target, _, _ in jobs]
+
+    def angles(self, level: float = 0.9) -> Angles:
+        """Joint angles of the samples, with intervals that no recalibration has made right: also of ankles and hands.
+
+        Args:
+            level: probability of the intervals.
+
+        Raises:
+            InputError: a level that is not between 0 and 1, or no samples.
+        """
+        from ..distributions.regions import check_level
+        from ..geometry.angles import ROTATION_ANGLES, angles_of_rotations
+        from .angles import Angles, intervals_of
+
+        check_level(level)
+        if not self.rotations.shape[1]:
+            raise InputError("angles: this result has no samples")
+        turns = self.in_axes("camera").rotations
+        samples = torch.stack([angles_of_rotations(matrices(pose)) for pose in turns], 1)
+        seen = torch.ones(samples.shape[1:], dtype=torch.bool)
+        degrees, lower, upper, calibrated = intervals_of(samples, ROTATION_ANGLES, seen, level, None)
+        return Angles(
+            names=ROTATION_ANGLES, degrees=degrees, lower=lower, upper=upper, seen=seen.numpy(), level=level,
+            calibrated=calibrated, file=self.file, frame=self.frame, person=self.person, lifter=self.lifter,
+            seed=self.seed, settings=self.settings,
+        )  # fmt: skip
 
     def files(self, path: str | Path, count: int = 1, fps: float | None = None, max_gap: float = MAX_GAP) -> list[Path]:
         """The files that `save` writes, by name."""

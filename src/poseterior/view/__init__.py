@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from .angles import angles_figure, save_angles
 from .evaluation import best_of_figure, save_evaluation_figures, spread_figure
 from .plots import hypotheses_figure, save_hypotheses, save_summary, summary_figure
 from .scene import write_html
 from .server import serve
 
 __all__ = [
+    "angles_figure",
     "best_of_figure",
     "hypotheses_figure",
+    "save_angles",
     "save_evaluation_figures",
     "save_hypotheses",
     "save_summary",

@@ -27,6 +27,7 @@ from .motion import Array, Motion, checked, euler_to_quaternion, forward_kinemat
 
 __all__ = [
     "END_SITES",
+    "continuous_angles",
     "read_bvh",
     "rest_offsets",
     "write_bvh",
@@ -300,7 +301,7 @@ def rest_offsets(positions: ArrayLike, rotations: ArrayLike) -> tuple[NDArray[np
     return mean.numpy(), (local - mean).norm(dim=-1).amax(0).numpy()
 
 
-def _continuous(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def continuous_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """ZXY angles of a clip ``(frames, joints, 3)`` in degrees, each frame's as near to the last one's as they go.
 
     (z, x, y) and (z + 180, 180 - x, y + 180) are one rotation, and so is each angle plus 360: programs that
@@ -344,7 +345,7 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
     skeleton = SKELETONS["smpl22"]
     offsets, slack = rest_offsets(p, q)
     local = _local_translations(torch.as_tensor(p), torch.as_tensor(q)).numpy() * 100.0
-    angles = _continuous(roma.unitquat_to_euler("ZXY", torch.as_tensor(q), degrees=True).numpy())
+    angles = continuous_angles(roma.unitquat_to_euler("ZXY", torch.as_tensor(q), degrees=True).numpy())
 
     lines = ["HIERARCHY"]
     columns: list[NDArray[np.float64]] = []

@@ -1,0 +1,188 @@
+"""Poses as the next program wants them: tables, markers, OpenSim's coordinates, COCO-style JSON.
+
+=============  =======================================================================================================
+extension      what is written
+=============  =======================================================================================================
+``.csv``       a row per pose and joint (`poseterior.results.tables.COLUMNS`), metres, camera axes
+``.coco.json`` 2D and 3D joints in the manner of COCO's annotations (`poseterior.results.coco3d.coco_document`)
+``.trc``       markers, a file a clip: metres, ground axes
+``.c3d``       points, a file a clip: mm, ground axes; the residual is the radius. Needs the extra ``c3d``
+``.mot``       OpenSim's coordinates, a file a clip: degrees, metres (`poseterior.results.mot`)
+=============  =======================================================================================================
+
+Ground axes are X away from the camera, Y up (the camera's own: a camera that looks down tilts the ground), Z to the
+camera's right. In ``.trc``, ``.c3d`` and ``.mot`` the pelvis stands where the mean pose explains the keypoints, its
+depth steadied over a clip (`poseterior.results.roots.camera_root`): by the camera where it is known, else by one of
+the assumed field of view; where not even the image size is known, it stays at the origin.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from ..files.errors import InputError
+from ..files.writing import check_writable
+from ..geometry.skeletons import Skeleton
+from .angles import angles_of_poses
+from .animation import numbered_paths
+from .coco3d import write_coco3d
+from .provenance import Array, Provenance
+from .roots import camera_root
+from .tables import write_csv
+from .times import ASSUMED_FPS, Timing, check_fps, timing
+
+__all__ = ["EXPORT_SUFFIXES", "Exported", "export_kind", "ground_positions", "save_export"]
+
+
+class Exported(Protocol):
+    """What is used of a `poseterior.results.poses.LiftResult`."""
+
+    @property
+    def samples(self) -> Array: ...
+    @property
+    def mean(self) -> Array: ...
+    @property
+    def covariance(self) -> Array: ...
+    @property
+    def region_radius(self) -> Array: ...
+    @property
+    def keypoints(self) -> Array: ...
+    @property
+    def keypoint_covariance(self) -> Array: ...
+    @property
+    def visible(self) -> Array: ...
+    @property
+    def image_size(self) -> Array: ...
+    @property
+    def intrinsics(self) -> Array: ...
+    @property
+    def root(self) -> Array: ...
+    @property
+    def root_covariance(self) -> Array: ...
+    @property
+    def file(self) -> Array: ...
+    @property
+    def frame(self) -> Array: ...
+    @property
+    def person(self) -> Array: ...
+    @property
+    def level(self) -> float: ...
+    @property
+    def calibrated(self) -> bool: ...
+    @property
+    def joint_names(self) -> tuple[str, ...]: ...
+    @property
+    def lifter(self) -> str: ...
+    @property
+    def axes(self) -> str: ...
+    @property
+    def settings(self) -> dict[str, str]: ...
+    @property
+    def angle_calibration(self) -> str: ...
+    @property
+    def tree(self) -> Skeleton: ...
+
+    def __len__(self) -> int: ...
+
+    def clips(self) -> list[Array]: ...
+
+    def region_label(self, what: str = "radius") -> str: ...
+
+
+#: Camera axes to those of the ground, as `poseterior.geometry.angles.CAMERA_TO_GROUND`, without importing torch.
+_GROUND = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
+
+
+def export_kind(path: str | os.PathLike[str]) -> str | None:
+    """Which file of another program a name asks for: one of `EXPORT_SUFFIXES`, else None."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in EXPORT_SUFFIXES if name.endswith(suffix)), None)
+
+
+def save_export(result: Exported, about: Provenance, kind: str, path: Path, fps: float | None = None) -> list[Path]:
+    """Write a result for another program.
+
+    Args:
+        result: what to write.
+        about: the same result: where its poses come from.
+        kind: of `export_kind`.
+        path: the file.
+        fps: frames per second; by default 30.
+
+    Returns:
+        The files written, one a clip where the format holds one.
+
+    Raises:
+        InputError: no poses, a path that cannot be written to, a rate that is not positive, a library that is missing.
+    """
+    rate = check_fps(ASSUMED_FPS if fps is None else fps)
+    if not len(result):
+        raise InputError(f"{path}: the result has no poses; nothing to write")
+    if kind in (".csv", ".coco.json"):
+        check_writable(path)
+        if kind == ".csv":
+            write_csv(result, about, path, rate)
+        else:
+            write_coco3d(result, path)
+        return [path]
+    clips = [rows[np.argsort(result.frame[rows], kind="stable")] for rows in result.clips()]
+    paths = numbered_paths(path, len(clips))
+    for target in paths:
+        check_writable(target)
+    timings = [timing(result.frame[rows], rate) for rows in clips]
+    positions, note = ground_positions(result)
+    degrees, names = _angles(result, about) if kind == ".mot" else (np.empty((len(result), 0)), ())
+    for target, rows, when in zip(paths, clips, timings, strict=True):
+        if kind == ".mot":
+            from .mot import coordinates, write_mot
+
+            pelvis = positions[rows][:, result.joint_names.index("pelvis")]
+            write_mot(target, coordinates(names, degrees[rows], pelvis), when.times[when.place], note)
+        else:
+            _MARKERS[kind](target, result, rows, when, when.spread(positions[rows]))
+    return paths
+
+
+def ground_positions(result: Exported) -> tuple[Float[NDArray[np.float64], "poses joints 3"], str]:
+    """The mean poses in the ground's axes, metres, at their place; and what that rests on, in words."""
+    root = camera_root(result.mean, result)
+    known = np.isfinite(result.intrinsics).all(-1)
+    sized = np.isfinite(result.image_size).all(-1)
+    if known.all():
+        note = "The pelvis is where the known camera sees it."
+    elif (known | sized).all():
+        note = "The pelvis is where a camera of an assumed field of view would see it: distances are a guess."
+    else:
+        note = "The camera is not known: the pelvis stays at the origin where its image size is not known either."
+    return (result.mean + root[:, None]).astype(np.float64) @ _GROUND.T, note
+
+
+def _angles(result: Exported, about: Provenance) -> tuple[Array, tuple[str, ...]]:
+    found = angles_of_poses(result, about, 0.9)
+    return found.degrees, found.names
+
+
+def _trc(path: Path, result: Exported, rows: Array, when: Timing, positions: Array) -> None:
+    from .trc import write_trc
+
+    write_trc(path, result.joint_names, positions, when.frames, when.times, when.rate)
+
+
+def _c3d(path: Path, result: Exported, rows: Array, when: Timing, positions: Array) -> None:
+    from .c3d import write_c3d
+
+    radius = np.nan_to_num(when.spread(result.region_radius[rows]))
+    notes = [f"residual: {result.region_label('radius, mm')}"] * len(result.joint_names)
+    write_c3d(path, result.joint_names, positions, radius, when.rate, int(when.frames[0]), notes)
+
+
+_MARKERS: dict[str, Callable[[Path, Exported, Array, Timing, Array], None]] = {".trc": _trc, ".c3d": _c3d}
+#: Endings of the files that `save_export` writes.
+EXPORT_SUFFIXES = (".csv", ".coco.json", ".mot", *_MARKERS)

@@ -1,0 +1,157 @@
+"""Where the pelvis is: in the axes of the camera, of each sampled pose, and of a clip.
+
+A pose and the keypoints that it explains tell where it stands (`poseterior.geometry.cameras.explaining_root`): where
+the camera's intrinsics are known, in the true camera's axes. Elsewhere a place is only as good as the assumed camera.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from .provenance import Array
+
+__all__ = ["Seen", "camera_root", "root_of_samples", "roots"]
+
+#: Frames over which the depth of a filmed person is averaged.
+_DEPTH_FRAMES = 31
+#: Nearer than this (metres) no camera sees a whole pelvis.
+_NEAREST = 0.1
+#: Poses at a time.
+_CHUNK = 256
+
+
+class Seen(Protocol):
+    """Poses with the keypoints that they explain: what is used of a `poseterior.results.poses.LiftResult`."""
+
+    @property
+    def samples(self) -> Array: ...
+    @property
+    def mean(self) -> Array: ...
+    @property
+    def keypoints(self) -> Array: ...
+    @property
+    def keypoint_covariance(self) -> Array: ...
+    @property
+    def visible(self) -> Array: ...
+    @property
+    def image_size(self) -> Array: ...
+    @property
+    def intrinsics(self) -> Array: ...
+    @property
+    def frame(self) -> Array: ...
+
+    def __len__(self) -> int: ...
+
+    def clips(self) -> list[Array]: ...
+
+
+def root_of_samples(seen: Seen) -> Float[NDArray[np.float32], "poses samples 3"]:
+    """The pelvis of each sample in camera axes, metres.
+
+    NaN where the intrinsics are not known, fewer than two joints are seen, or a sample explains the keypoints from
+    behind the camera only.
+    """
+    return _solved(seen, seen.samples)
+
+
+def _solved(seen: Seen, poses: Array) -> Float[NDArray[np.float32], "poses samples 3"]:
+    import torch
+
+    from ..geometry.cameras import explaining_root
+
+    root = np.full((*poses.shape[:2], 3), np.nan, np.float32)
+    known = np.flatnonzero(np.isfinite(seen.intrinsics).all(-1))
+    for rows in np.array_split(known, -(-len(known) // _CHUNK)) if len(known) else []:
+        drawn = torch.from_numpy(np.array(poses[rows])).transpose(0, 1)
+        root[rows] = explaining_root(drawn, *_evidence(seen, rows)).transpose(0, 1).numpy()
+    root[~(root[..., 2] > _NEAREST)] = np.nan
+    return root
+
+
+def _evidence(seen: Seen, rows: Array) -> tuple:
+    import torch
+
+    fields = (seen.keypoints, seen.keypoint_covariance, seen.visible, seen.intrinsics)
+    return tuple(torch.from_numpy(np.array(field[rows])) for field in fields)
+
+
+def roots(seen: Seen) -> tuple[Float[NDArray[np.float32], "poses 3"], Float[NDArray[np.float32], "poses 3 3"]]:
+    """Mean and covariance of the pelvis in camera axes, metres and m².
+
+    The samples' spread (the same keypoints explain a larger person farther away) and what the keypoints' noise leaves
+    open of each: the law of total variance. Without samples the mean is that of the mean pose, and the covariance is
+    unknown. NaN as for `root_of_samples`.
+    """
+    import torch
+
+    from ..geometry.cameras import root_covariance
+
+    few = seen.samples.shape[1] < 2
+    each = _solved(seen, seen.mean[:, None] if few else seen.samples).astype(np.float64)
+    mean = each.mean(1) if each.shape[1] else np.full((len(seen), 3), np.nan)
+    covariance = np.full((len(seen), 3, 3), np.nan)
+    known = np.flatnonzero(np.isfinite(mean).all(-1))
+    if len(known) and not few:
+        offset = each[known] - mean[known, None]
+        spread = np.einsum("psi,psj->pij", offset, offset) / (each.shape[1] - 1)
+        noise = root_covariance(torch.from_numpy(mean[known]), *_evidence(seen, known)).numpy()
+        covariance[known] = spread + noise
+    return mean.astype(np.float32), covariance.astype(np.float32)
+
+
+def camera_root(
+    shown: Float[NDArray[np.float32], "poses 17 3"],
+    poses: Seen,
+    intrinsics: Float[NDArray[np.float32], "poses 4"] | None = None,
+) -> Float[NDArray[np.float32], "poses 3"]:
+    """Where each pose must be moved to explain the keypoints.
+
+    Args:
+        shown: at any place, metres, camera axes.
+        poses: with the keypoints, and the clips of which the depth is steadied.
+        intrinsics: px, instead of those of the poses; where neither knows them (NaN), the field of view is assumed.
+
+    Returns:
+        Metres; zeros where neither the camera nor the image size is known. Frames that show less than two joints get a
+        root between their neighbours'.
+    """
+    import torch
+
+    from ..geometry.cameras import assumed_intrinsics, fit_root
+
+    given = poses.intrinsics if intrinsics is None else intrinsics
+    known = np.isfinite(given).all(-1, keepdims=True)
+    cameras = np.where(known, given, assumed_intrinsics(torch.from_numpy(np.array(poses.image_size))).numpy())
+    root = np.full((len(poses), 3), np.nan)
+    for row, camera in enumerate(cameras):
+        if np.isfinite(camera).all():
+            covariance = poses.keypoint_covariance[row]
+            root[row] = fit_root(shown[row, None], poses.keypoints[row], covariance, poses.visible[row], camera)[0]
+    # A pose that explains its keypoints from behind the camera explains nothing.
+    root[~(root[:, 2] > _NEAREST)] = np.nan
+    for rows in poses.clips():
+        found = np.isfinite(root[rows]).all(-1)
+        if found.any():
+            frames = poses.frame[rows]
+            for axis in range(3):
+                root[rows, axis] = np.interp(frames, frames[found], root[rows[found], axis])
+            root[rows] = _steadied(root[rows])
+    return np.nan_to_num(root, nan=0.0).astype(np.float32)
+
+
+def _steadied(root: Array) -> Array:
+    """Places of a clip with their depth averaged over neighbouring frames, moved along the ray.
+
+    One frame tells the depth from the person's apparent size alone, to some per cent; a person does not jump to and
+    fro by as much between frames. Where the picture shows them stays as it is.
+    """
+    half = min(_DEPTH_FRAMES // 2, len(root) - 1)
+    window = np.hanning(2 * half + 3)[1:-1]
+    # Reflected about its ends, so that a steady walk stays as it is.
+    padded = np.pad(root[:, 2], half, mode="reflect", reflect_type="odd")
+    depth = np.convolve(padded, window / window.sum(), mode="valid")
+    return root * (depth / root[:, 2])[:, None]

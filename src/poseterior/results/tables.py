@@ -1,0 +1,78 @@
+"""A tidy table of a result: one row per pose and joint, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..files.writing import atomic_write
+from .provenance import Array, Provenance
+from .times import clip_numbers, seconds
+
+__all__ = ["COLUMNS", "write_csv"]
+
+#: Of the table; lengths in metres, camera axes (x right, y down, z forward).
+COLUMNS = (
+    "clip", "file", "frame", "time", "person", "joint", "x", "y", "z", "radius", "level", "calibrated", "seen",
+    "image_x", "image_y", "camera_x", "camera_y", "camera_z",
+)  # fmt: skip
+
+
+class _Result(Protocol):
+    """What is used of a `poseterior.results.poses.LiftResult`."""
+
+    @property
+    def mean(self) -> Array: ...
+    @property
+    def region_radius(self) -> Array: ...
+    @property
+    def keypoints(self) -> Array: ...
+    @property
+    def visible(self) -> Array: ...
+    @property
+    def root(self) -> Array: ...
+    @property
+    def level(self) -> float: ...
+    @property
+    def calibrated(self) -> bool: ...
+    @property
+    def joint_names(self) -> tuple[str, ...]: ...
+
+
+def write_csv(result: _Result, about: Provenance, path: Path, fps: float) -> None:
+    """Write the table.
+
+    ``x, y, z`` are relative to the pelvis; ``radius`` is that of the ball that holds the joint with probability
+    ``level``; ``image_x, image_y`` the keypoint in px; ``camera_x, camera_y, camera_z`` the joint before the camera,
+    empty where its intrinsics are not known.
+
+    Args:
+        result: what to write.
+        about: the same result: where its poses come from.
+        path: the file.
+        fps: frames per second, for the times.
+    """
+    clip = clip_numbers(about)
+    absolute = result.mean + result.root[:, None]
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    calibrated = str(bool(result.calibrated)).lower()
+    for row in np.lexsort((about.frame, clip)):
+        time = f"{seconds(about.frame[row], fps):.6g}"
+        who = (clip[row], about.file[row], about.frame[row], time, about.person[row])
+        for joint, name in enumerate(result.joint_names):
+            numbers = map(_cell, (*result.mean[row, joint], result.region_radius[row, joint]))
+            seen = str(bool(result.visible[row, joint])).lower()
+            places = map(_cell, (*result.keypoints[row, joint], *absolute[row, joint]))
+            table.writerow((*who, name, *numbers, result.level, calibrated, seen, *places))
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
