@@ -3,7 +3,7 @@ their hands.
 
 Rotations are those of smpl22, relative to the parent, zero in the T-pose that faces +z with the left at +x. Ranges of
 motion are about those of the American Academy of Orthopaedic Surgeons (Joint Motion, 1965); whatever is drawn is kept
-within `poseterior.metrics.plausibility.LIMITS`.
+within `poseterior.geometry.limits.LIMITS`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ...geometry.body import H36M_POINTS, body_points, rest_offsets
+from ...geometry.limits import limits_violated
 from ...geometry.skeletons import SKELETONS
-from ...metrics.plausibility import limits_violated
 
 __all__ = [
     "broad_rotations",

@@ -19,6 +19,7 @@ shoulders (`Segment.shared`); that long legs go with a short trunk follows from 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -95,7 +96,8 @@ _CHILDREN_SPREAD = 0.045
 _GROWN = 1.70
 
 
-class Bodies(NamedTuple):
+@dataclass(frozen=True)
+class Bodies:
     """Drawn bodies.
 
     Attributes:
@@ -106,7 +108,7 @@ class Bodies(NamedTuple):
     stature: Tensor
     lengths: Tensor
 
-    def __getitem__(self, rows: Tensor) -> Bodies:  # type: ignore[override]
+    def __getitem__(self, rows: Tensor) -> Bodies:
         return Bodies(self.stature[rows], self.lengths[rows])
 
 

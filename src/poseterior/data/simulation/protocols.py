@@ -276,10 +276,12 @@ def _chosen(mocap: Mocap, protocol: Protocol, limit: int | None) -> Int[Tensor, 
     subject = torch.tensor([names.index(name) for name in mocap.subject])[clip]
     own = [(subject == number).nonzero().squeeze(-1) for number in range(len(names))]
     own = sorted((rows for rows in own if len(rows)), key=len)
-    taken = []
+    taken: list[Tensor] = []
+    left = limit
     for number, rows in enumerate(own):
         # What small subjects leave goes to the larger ones.
-        share = min(len(rows), (limit - sum(map(len, taken))) // (len(own) - number))
+        share = min(len(rows), left // (len(own) - number))
+        left -= share
         taken.append(rows[torch.linspace(0, len(rows) - 1, share).long()])
     return torch.cat(taken).sort().values
 
