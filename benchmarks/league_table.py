@@ -1,6 +1,6 @@
 """League tables from a benchmark's result, each number with what it may be off by: the README's, and the page's.
 
-poseterior bench --data stores/cmu-test --cross stores/bandai --protocol main --out bench
+poseterior bench --data stores/cmu-test --strangers stores/strangers --cross stores/bandai --protocol main --out bench
 python benchmarks/league_table.py bench/bench.json              # six rows: README.md
 python benchmarks/league_table.py bench/bench.json --all        # every main protocol: docs/results.md
 """
@@ -20,8 +20,8 @@ LEARNT_FROM = {
     "flow": "3D poses", "mdn": "3D poses", "supervised": "3D poses", "rotations": "joint rotations",
     "unsupervised": "2D poses alone", "relative": "which joint is nearer",
 }  # fmt: skip
-#: The protocol of the README's table.
-FIRST = "cmu-test"
+#: Protocols in the order in which they are told: other people first, home last; those that are not named come between.
+LEADING, LAST = ("people", "strangers"), ("cmu-test", "cmu-clean", "cmu-occluded", "cmu-motion", "cmu-bodies")
 
 
 def signed(text: str) -> str:
@@ -95,6 +95,12 @@ def units_of(result: dict[str, Any], protocol: str) -> list[Unit]:
     return sorted(units, key=lambda unit: unit["scores"]["energy score"])
 
 
+def _place(protocol: str) -> tuple[int, int]:
+    if protocol in LEADING:
+        return 0, LEADING.index(protocol)
+    return (2, LAST.index(protocol)) if protocol in LAST else (1, 0)
+
+
 def _cell(unit: Unit, names: Sequence[str], title: str) -> str:
     text = " / ".join(NUMBERS[name](unit) for name in names)
     return f"*{text}*" if title.startswith("*") else text
@@ -106,16 +112,23 @@ def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def short_table(result: dict[str, Any]) -> str:
-    """One row per lifter, on the first protocol."""
+    """One row per lifter, on the leading protocol."""
     rows = [
         [f"`{u['lifter']}`", LEARNT_FROM.get(u["lifter"], "–"), *(_cell(u, names, title) for title, names in SHORT)]
-        for u in units_of(result, FIRST)
+        for u in units_of(result, leading_protocol(result))
     ]
     return _lines(["lifter", "learnt from", *(title for title, _ in SHORT)], rows)
 
 
 def main_protocols(result: dict[str, Any]) -> list[str]:
-    return [name for name, protocol in result["protocols"].items() if protocol["group"] == "main"]
+    """Main protocols, other people first, home last."""
+    return sorted((name for name, one in result["protocols"].items() if one["group"] == "main"), key=_place)
+
+
+def leading_protocol(result: dict[str, Any]) -> str:
+    """The protocol of the README's table: the first on other people that was measured, else at home."""
+    found = main_protocols(result)
+    return next((name for name in (*LEADING, *LAST) if name in found), found[0])
 
 
 def long_table(result: dict[str, Any]) -> str:

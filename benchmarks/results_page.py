@@ -1,6 +1,6 @@
 """Every number of README.md and docs/ from one benchmark: docs/numbers.json, and the places that show it.
 
-poseterior bench --data stores/cmu-test --cross stores/bandai --protocol main --out bench
+poseterior bench --data stores/cmu-test --strangers stores/strangers --cross stores/bandai --protocol main --out bench
 python benchmarks/results_page.py bench/bench.json     # writes docs/numbers.json and fills README.md and docs/*.md
 python benchmarks/results_page.py                      # fills the pages anew from docs/numbers.json
 
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from league_table import NUMBERS, long_table, main_protocols, short_table, units_of
+from league_table import NUMBERS, leading_protocol, long_table, main_protocols, short_table, units_of
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS_FILE = ROOT / "docs" / "numbers.json"
@@ -39,6 +39,7 @@ def numbers(result: dict[str, Any]) -> dict[str, Any]:
         "version": result["version"],
         "machine": result["machine"],
         "samples": result["samples"],
+        "leading": leading_protocol(result),
         "poses": {name: result["protocols"][name]["poses"] for name in protocols},
         "numbers": {
             name: {unit["lifter"]: {key: text(unit) for key, text in NUMBERS.items()} for unit in units}
@@ -72,7 +73,7 @@ def _block(kind: str, found: dict[str, Any], readme: bool) -> str:
         )
     if kind == "standing":
         return "\n".join(f"* `{name}`: {sentence}" for name, sentence in found["standing"].items() if sentence)
-    first = next(iter(found["findings"]))
+    first = found.get("leading") or next(iter(found["findings"]))
     rows = [f"* `{lifter}`: {text}" for lifter, texts in found["findings"][first].items() for text in texts]
     return "\n".join(rows) or "No errors and no warnings."
 

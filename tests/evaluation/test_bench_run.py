@@ -189,14 +189,17 @@ def test_observation_files_are_protocols(store: Path, tmp_path: Path) -> None:
 
 
 def test_without_names_every_protocol_with_data_runs(store: Path) -> None:
-    assert [one.name for one in tasks(data=store)] == [n for n in PROTOCOLS if n != "bandai-cross"]
+    assert [one.name for one in tasks(data=store)] == [n for n in PROTOCOLS if n not in ("bandai-cross", "strangers")]
+    assert [one.name for one in tasks(data=store, strangers=store)][:2] == ["people", "strangers"]
     assert "bandai-cross" in [one.name for one in tasks(data=store, cross=store)]
     assert {one.group for one in tasks(["pitch", "noise"], data=store)} == {"pitch", "noise"}
 
 
 def test_plain_refusals(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^unknown protocol 'x'; known: cmu-test, .*; or a group: main, masks, noise"):
+    with pytest.raises(InputError, match=r"^unknown protocol 'x'; known: people, .*; or a group: main, masks, noise"):
         tasks(["x"], store)
+    with pytest.raises(InputError, match=r"^--protocol strangers: needs --strangers STORE$"):
+        tasks(["strangers"], store)
     with pytest.raises(InputError, match=r"^--protocol bandai-cross: needs --cross STORE$"):
         tasks(["bandai-cross"], store)
     with pytest.raises(InputError, match=r"^nothing to measure on: pass --data STORE"):

@@ -42,7 +42,7 @@ def test_the_readme_and_the_results_ask_for_their_tables(page: ModuleType) -> No
 def test_numbers_are_those_of_the_benchmark(page: ModuleType) -> None:
     results = made_up(sweeps=True)
     found = page.numbers(json.loads(json.dumps(results)))
-    assert list(found["numbers"]) == ["cmu-test", "cmu-clean", "bandai-cross"]  # no sweeps
+    assert list(found["numbers"]) == ["bandai-cross", "cmu-test", "cmu-clean"]  # no sweeps, home last
     unit = unit_of(results, "flow", "cmu-test")
     error, half = unit["estimates"]["mean"]["MPJPE"], unit["uncertainty"]["half width"]["MPJPE"]
     assert found["numbers"]["cmu-test"]["flow"]["MPJPE"] == f"{error:.1f} ± {half:.1f}"
@@ -57,6 +57,24 @@ def test_numbers_are_those_of_the_benchmark(page: ModuleType) -> None:
     assert rows[2].startswith("| `flow` | 3D poses | 28.5 ± ")
     assert len(found["league"]["long"].splitlines()) == 2 + 3 * 6
     assert len({row.count("|") for row in found["league"]["long"].splitlines()}) == 1
+
+
+def test_other_people_lead_and_home_comes_last(page: ModuleType) -> None:
+    """Whatever the order in which they were measured; what is not named comes between."""
+    results = made_up(("flow", "mdn"), sweeps=True)
+    for name in ("strangers", "people", "noisy-sigma"):
+        results["protocols"][name] = results["protocols"]["cmu-test"] | {"label": name}
+        results["units"] += [
+            unit | {"protocol": name} for unit in results["units"][:] if unit["protocol"] == "cmu-test"
+        ]
+        results["comparisons"][name] = results["comparisons"]["cmu-test"]
+    unit_of(results, "mdn", "people")["scores"] = {**unit_of(results, "mdn", "people")["scores"], "energy score": 1.0}
+    found = page.numbers(json.loads(json.dumps(results)))
+    order = ["people", "strangers", "bandai-cross", "noisy-sigma", "cmu-test", "cmu-clean"]
+    assert list(found["numbers"]) == order
+    rows = found["league"]["long"].splitlines()[2:]
+    assert [row.split("|")[1].strip(" `") for row in rows][::2] == order
+    assert found["league"]["short"].splitlines()[2].startswith("| `mdn` | 3D poses | 1.0 ")
 
 
 def test_pages_are_filled_and_filling_again_changes_nothing(page: ModuleType) -> None:

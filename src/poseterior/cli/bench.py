@@ -56,6 +56,7 @@ def _tables(result: dict[str, Any]) -> Any:
             table.add_row(unit["lifter"], *row, _value(unit, ("estimates", best, "MPJPE"), "best MPJPE", 1))
         parts += [table, Text(explained(units[0]))]
         parts += [Text(sentence) for sentence in standing(result, name)]
+        parts += [Text(sentence) for sentence in novelty_sentences(units)]
     parts += [Text(_LEGEND)]
     sweeps = [name for name, protocol in result["protocols"].items() if protocol["group"] != "main"]
     if sweeps:
@@ -72,6 +73,22 @@ def standing(result: dict[str, Any], protocol: str) -> list[str]:
     units = {unit["lifter"]: unit for unit in result["units"] if unit["protocol"] == protocol}
     sentence = standing_sentence(result, protocol, units)
     return [sentence] if sentence else []
+
+
+def novelty_sentences(units: list[dict[str, Any]]) -> list[str]:
+    """How error over radius goes with novelty, one sentence per lifter that was measured so."""
+    from ..evaluation.novelty import flatness
+
+    found = []
+    for unit in units:
+        if rows := unit.get("by novelty"):
+            ratios = ", ".join(f"{row['ratio']:.2f}" for row in rows)
+            far = f"{rows[0]['distance']:.0f} to {rows[-1]['distance']:.0f} mm"
+            found.append(
+                f"{unit['lifter']}: error over 90 % radius {ratios} from the most familiar poses to the newest ({far} "
+                f"from the nearest training pose; within {100 * flatness(rows):.0f} % of its mean)"
+            )
+    return found
 
 
 def _errors(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -91,10 +108,11 @@ class Bench:
     Runs every lifter on every protocol, writes OUT/bench.json, OUT/poses.parquet (the scores of every pose) and
     OUT/report.html, and goes on where it stopped. ± is half of a 95 % interval over clips; lifters are compared two by
     two.
-    Protocols: simulated, cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, bandai-cross, and the sweeps
-    masks-*, noise-*, pitch-*, fov-*; the groups main, masks, noise, pitch and "field of view" name them together.
+    Protocols, those on other people first: people, strangers, people-exact, noisy-sigma, ar1, simulated, bandai-cross,
+    cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, and the sweeps masks-*, noise-*, pitch-*, fov-*, sigma-*;
+    the groups main, masks, noise, pitch, "field of view" and sigma name them together.
 
-    Example: poseterior bench flow mdn --data stores/cmu-test --protocol cmu-test masks --out bench
+    Example: poseterior bench flow mdn --data stores/cmu-test --protocol people masks --out bench
     """
 
     lifters: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -103,6 +121,10 @@ class Bench:
     """Pose store to simulate observations from."""
     cross: Path | None = None
     """Pose store of other people, for the protocol bandai-cross."""
+    strangers: Path | None = None
+    """Pose store of subjects that no lifter was trained on, for the protocol strangers."""
+    novelty: Path | None = None
+    """Pose store that the lifters were trained on: errors and radii by the distance to its nearest pose, too."""
     observations: tuple[Path, ...] = ()
     """Files of observations (`poseterior data import`), each a protocol of its own."""
     protocol: tuple[str, ...] = ()
@@ -132,21 +154,30 @@ class Bench:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ..evaluation.novelty import reference
         from ..evaluation.plan import entries, tasks
         from ..evaluation.run import Settings, run_benchmark
         from ..files.writing import check_outputs
         from ..view.report.page import save_report
         from ._common import check_device, lifter_folder
 
-        inputs = [self.data, self.cross, *self.observations, *map(lifter_folder, self.lifters)]
+        inputs = [
+            self.data,
+            self.cross,
+            self.strangers,
+            self.novelty,
+            *self.observations,
+            *map(lifter_folder, self.lifters),
+        ]
         inputs += [Path(given.partition("=")[2]) for given in self.results if "=" in given]
         written = ("bench.json", "poses.parquet", "report.html", "units", "observations")
         check_outputs({"--out": [self.out / name for name in written]}, inputs)
         device = check_device(self.device)
         settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
         settings.check()
-        protocols = tasks(self.protocol, self.data, self.cross, self.observations)
+        protocols = tasks(self.protocol, self.data, self.cross, self.observations, self.strangers)
         lifters = entries(self.lifters, self.peer, self.results, self.samples, device)
+        trained_on = None if self.novelty is None else reference(self.novelty)
         columns = (
             MofNCompleteColumn(),
             BarColumn(bar_width=20),
@@ -161,7 +192,7 @@ class Bench:
                 bar.update(task, description=what, completed=done, total=total)
 
             command = " ".join(["poseterior", *sys.argv[1:]])
-            result = run_benchmark(lifters, protocols, self.out, settings, command, report)
+            result = run_benchmark(lifters, protocols, self.out, settings, command, report, trained_on)
         console = Console()
         # Where nobody looks at a screen, no column has to be cut.
         Console(width=console.width if console.is_terminal else 120).print(_tables(result))

@@ -1,4 +1,4 @@
-"""`poseterior data import|inspect|rigs|simulate`."""
+"""`poseterior data import|inspect|rigs|simulate|leaks`."""
 
 from __future__ import annotations
 
@@ -88,8 +88,9 @@ class Rigs:
 class Simulate:
     """Turn a store into fixed observations, saved so that every lifter sees the same input.
 
-    Protocols: cmu-test, cmu-clean, cmu-occluded, bandai-cross, simulated, cmu-motion, cmu-bodies, and the sweeps of
-    `poseterior bench`: masks-*, noise-*, pitch-*, fov-*.
+    Protocols: people, strangers, people-exact, noisy-sigma, ar1, simulated, bandai-cross, cmu-test, cmu-clean,
+    cmu-occluded, cmu-motion, cmu-bodies, and the sweeps of `poseterior bench`: masks-*, noise-*, pitch-*, fov-*,
+    sigma-*.
     """
 
     store: tyro.conf.Positional[Path]
@@ -115,14 +116,39 @@ class Simulate:
 
 
 @dataclass
+class Leaks:
+    """Check that two stores share no motion: the nearest sequences of poses, exit 2 if any are of one motion.
+
+    Sequences of a second are compared on one body, facing one way, mirrored too, by how the joints move: a motion is
+    found again on another body, at another frame rate, or cut out of its clip. Differences are shares of the movement:
+    0 is the same motion.
+    """
+
+    train: tyro.conf.Positional[Path]
+    """Folder of the store that lifters are trained on."""
+    test: tyro.conf.Positional[Path]
+    """Folder of the store that they are measured on."""
+    people: bool = False
+    """Refuse people of both, too: the same name, or bones of the same lengths."""
+    show: int = 10
+    """Pairs to print."""
+
+    def run(self) -> None:
+        from ._leaks import check_leaks
+
+        check_leaks(self.train, self.test, self.people, self.show)
+
+
+@dataclass
 class Data:
-    """Import, inspect and observe motion capture."""
+    """Import, inspect, observe and compare motion capture."""
 
     command: (
         Annotated[Import, tyro.conf.subcommand(name="import")]
         | Annotated[Inspect, tyro.conf.subcommand(name="inspect")]
         | Annotated[Rigs, tyro.conf.subcommand(name="rigs")]
         | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
+        | Annotated[Leaks, tyro.conf.subcommand(name="leaks")]
     )
 
     def run(self) -> None:

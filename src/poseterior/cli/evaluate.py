@@ -132,6 +132,8 @@ class Evaluate:
     """Measure the mode on so many poses (mode finding is slow)."""
     clusters: int | None = None
     """Also measure so many representatives of the hypotheses, found by k-means."""
+    novelty: Path | None = None
+    """Pose store that the lifter was trained on: errors and radii by the distance to its nearest pose, too."""
     hard_sigma: float | None = None
     """Only poses of which some visible joint has a reported standard deviation above so many pixels."""
     subset: Path | None = None
@@ -153,10 +155,11 @@ class Evaluate:
         from ..lifters import load
         from ..view.evaluation import evaluation_files, evaluation_folder, save_evaluation_figures
         from ._common import check_device, check_extension, lifter_folder
+        from .bench import novelty_sentences
 
         check_extension(self.out, "--out", (".json",))
         figures = None if self.figures is None else evaluation_files(self.figures)
-        inputs = [self.data, self.subset, lifter_folder(self.weights)]
+        inputs = [self.data, self.subset, self.novelty, lifter_folder(self.weights)]
         check_outputs({"--out": self.out, "--figures": figures}, inputs)
         data, subset = self._selected(observed(self.data, self.protocol, self.poses))
         device = check_device(self.device)
@@ -170,6 +173,7 @@ class Evaluate:
             seed=self.seed,
             mode_poses=self.mode_poses,
             clusters=self.clusters,
+            novelty=self.novelty,
             device=device,
         )
         if subset:
@@ -179,6 +183,8 @@ class Evaluate:
         # Where nobody looks at a screen, no column has to be cut.
         Console(width=console.width if console.is_terminal else 120).print(_tables(result))
         print(explained(result))
+        for sentence in novelty_sentences([result]):
+            print(sentence)
         for found in result["checks"]:
             print(f"{found['severity']}: {found['sentence']}")
         if self.out is not None:

@@ -29,6 +29,7 @@ from ..metrics.depth_order import order_reliability
 from ..metrics.resampling import effective_number
 from .checks import bar_factor, check
 from .collect import CHUNK, MODE_POSES, REGION_LEVEL, SAMPLES, Collected, best_of_counts, collect
+from .novelty import NAME, Reference, by_novelty, reference
 from .pose_scores import pose_scores
 from .published import published_tables
 from .subsets import spread_poses
@@ -56,6 +57,7 @@ def evaluate(
     seed: int = 0,
     mode_poses: int = MODE_POSES,
     clusters: int | None = None,
+    novelty: Reference | str | Path | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
     """Measure a lifter: accuracy, proper scores, calibration, and how sure each number is.
@@ -72,6 +74,8 @@ def evaluate(
         seed: of the samples and of every randomised rank.
         mode_poses: the mode (slow) is measured on so many poses, evenly spread.
         clusters: if given, the published numbers are also measured on so many representatives of the samples.
+        novelty: the pose store that the lifter was trained on: adds ``by novelty``, errors and radii by quartile of
+            the distance to the nearest training pose.
         device: where to run.
 
     Returns:
@@ -93,7 +97,10 @@ def evaluate(
     lifter = lifter if isinstance(lifter, Lifter) else load(lifter, device)
     data = observed(data, protocol, poses)
     started = time.perf_counter()
+    trained_on = novelty if isinstance(novelty, Reference) or novelty is None else reference(novelty)
     found = collect(lifter, data, samples, seed, mode_poses=mode_poses, clusters=clusters, device=device)
+    if trained_on is not None:
+        found.add(NAME, trained_on.distances(data))
     result = numbers(found, clusters=clusters)
     result["seconds"] = round(time.perf_counter() - started, 2)
     return {"lifter": lifter.name, "protocol": data.protocol, "seed": seed} | result | {"size": _sizes(found)}
@@ -171,6 +178,7 @@ def numbers(found: Collected, *, worst: int = 12, clusters: int | None = None) -
         "rotations": _rotations(found),
         "per joint": _per_joint(found),
         "by missing": _by_missing(found),
+        **({"by novelty": by_novelty(found)} if NAME in found else {}),
         "uncertainty": uncertainty(pose_scores(found)),
         "published": published_tables(found, clusters),
         "cost": {

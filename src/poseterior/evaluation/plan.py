@@ -20,14 +20,15 @@ from .subsets import select_poses, spread_poses
 __all__ = [
     "CROSS",
     "GROUPS",
+    "STRANGERS",
     "Entry",
     "Task",
     "entries",
     "tasks",
 ]
 
-#: The protocol that is meant for another store.
-CROSS = "bandai-cross"
+#: The protocols that are meant for another store than the others.
+CROSS, STRANGERS = "bandai-cross", "strangers"
 #: What `--protocol` also takes: every protocol of a sweep, or of ``main``.
 GROUPS = tuple(dict.fromkeys(protocol.group for protocol in PROTOCOLS.values()))
 
@@ -138,6 +139,7 @@ def tasks(
     data: Path | None = None,
     cross: Path | None = None,
     observations: Sequence[Path] = (),
+    strangers: Path | None = None,
 ) -> list[Task]:
     """The protocols to run.
 
@@ -146,6 +148,7 @@ def tasks(
         data: the pose store.
         cross: the store of other people, for `CROSS`.
         observations: files of observations, e.g. of a data set; each is a protocol of its file's name.
+        strangers: the store of subjects that no lifter saw, for `STRANGERS`.
 
     Raises:
         InputError: an unknown protocol, a protocol without its data, no data at all, two of the same name.
@@ -156,18 +159,19 @@ def tasks(
         raise InputError(
             f"unknown protocol {unknown[0]!r}; known: {', '.join(PROTOCOLS)}; or a group: {', '.join(GROUPS)}"
         )
-    if data is None and cross is None and not observations:
+    if data is None and cross is None and strangers is None and not observations:
         raise InputError(
             "nothing to measure on: pass --data STORE (`poseterior data import` makes one from motion capture) or "
             "--observations FILE"
         )
-    stores = {name: cross if name == CROSS else data for name in PROTOCOLS}
+    own = {CROSS: ("--cross", cross), STRANGERS: ("--strangers", strangers)}
+    stores = {name: own.get(name, ("", data))[1] for name in PROTOCOLS}
     if protocols:
         wanted = [n for n, p in PROTOCOLS.items() if n in protocols or p.group in protocols]
         for name in protocols:
             named = [n for n, p in PROTOCOLS.items() if name in (n, p.group)]
             if all(stores[n] is None for n in named):
-                raise InputError(f"--protocol {name}: needs {'--cross' if name == CROSS else '--data'} STORE")
+                raise InputError(f"--protocol {name}: needs {own.get(name, ('--data', None))[0]} STORE")
     else:
         wanted = list(PROTOCOLS)
     found = [_simulated(PROTOCOLS[name], Path(stores[name])) for name in wanted if stores[name] is not None]  # type: ignore[arg-type]

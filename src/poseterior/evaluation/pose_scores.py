@@ -59,10 +59,11 @@ class PoseScores:
 def pose_scores(found: Collected) -> PoseScores:
     """Each pose's own scores, from one pass.
 
-    ``MPJPE``, ``N-MPJPE`` and ``P-MPJPE`` are those of the mean pose, ``medoid: MPJPE`` and so on those of other single
-    poses, ``best MPJPE`` and ``best P-MPJPE`` those of the hypothesis nearest to the truth. ``rank`` is the truth's per
-    joint (`coverage_ranks`), ``density rank`` and ``TARP rank`` that of the whole pose, ``SBC: ...`` those of the
-    quantities with names. ``exists`` and ``visible`` say which joints the truth has and which keypoints were there.
+    ``MPJPE``, ``N-MPJPE`` and ``P-MPJPE`` are those of the mean pose, ``medoid: MPJPE`` and so on those of other
+    single poses, ``best MPJPE`` and ``best P-MPJPE`` those of the hypothesis nearest to the truth. ``rank`` is the
+    truth's per joint (`coverage_ranks`), ``density rank`` and ``TARP rank`` that of the whole pose, ``SBC: ...``
+    those of the quantities with names. ``exists`` and ``visible`` say which joints the truth has and which
+    keypoints were there; ``novelty``, if it was asked for, how far the truth is from all training poses (mm).
     """
     ids = found.data.observations.keypoints.ids
     names: dict[str, list[Any]] = {
@@ -84,7 +85,7 @@ def pose_scores(found: Collected) -> PoseScores:
         "density rank": "density ranks", "TARP rank": "TARP", "in the pose region": "region pose",
         "bone spread": "bone spread", "joint limits": "joint limits", "order right": "order right",
         "order counted": "order counted", "rank": "ranks", "radius": "radius", "in the region": "region inside",
-        "region radius": "region radius", "exists": "valid", "visible": "visible",
+        "region radius": "region radius", "exists": "valid", "visible": "visible", "novelty": "novelty",
     }  # fmt: skip
     values |= {name: found[source] for name, source in kept.items() if source in found}
     values |= {f"SBC: {name}": ranks for name, ranks in found.starting("SBC: ").items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..data.observations import ObservationSet, save_observations
 from ..files.errors import InputError
@@ -22,6 +23,7 @@ from ..files.writing import atomic_write, make_folder
 from ..geometry.skeletons import SKELETONS
 from .collect import MODE_POSES, SAMPLES, collect
 from .measure import VERSION, numbers
+from .novelty import NAME, Reference
 from .plan import Entry, Task, described
 from .pose_scores import PoseScores, load_pose_scores, pose_scores, save_pose_scores
 from .uncertainty import compare
@@ -86,6 +88,7 @@ def run_benchmark(
     settings: Settings | None = None,
     command: str = "",
     report: Callable[[str, int, int], None] | None = None,
+    novelty: Reference | None = None,
 ) -> dict[str, Any]:
     """Measure every lifter on every protocol.
 
@@ -101,6 +104,8 @@ def run_benchmark(
         settings: see `Settings`.
         command: what the result says it was made by.
         report: called before each unit with what it is, the number of units done, and of all.
+
+        novelty: poses that the lifters were trained on: errors and radii are reported by the distance from them.
 
     Returns:
         The result (docs/benchmark.md), also written to ``OUT/bench.json``. A unit that could not be measured is
@@ -127,6 +132,7 @@ def run_benchmark(
         "poses": settings.poses,
         "machine": _machine(settings.device),
         "skeleton": _skeleton(),
+        **({} if novelty is None else {"novelty": novelty.name}),
         "lifters": {},
         "protocols": {},
         "units": [],
@@ -146,6 +152,9 @@ def run_benchmark(
         result["protocols"][task.name] = described(task, data)
         save_observations(data, folder / "observations" / f"{task.name}.parquet")
         seen = observation_hash(data)
+        distances = None
+        if novelty is not None:
+            distances, seen = novelty.distances(data), f"{seen} {novelty.hash}"
         scores: dict[str, PoseScores] = {}
         for entry in lifters:
             if report is not None:
@@ -154,7 +163,7 @@ def run_benchmark(
             key = _key(entry, seen, task, settings)
             path = folder / "units" / f"{_safe(entry.name)}--{task.name}--{key[:16]}.json"
             try:
-                unit, scores[entry.name] = _read(path) or _measured(entry, task, data, settings, path)
+                unit, scores[entry.name] = _read(path) or _measured(entry, task, data, settings, path, distances)
             except InputError as error:
                 result["skipped"].append({"lifter": entry.name, "protocol": task.name, "reason": str(error)})
                 continue
@@ -174,7 +183,7 @@ def run_benchmark(
 
 
 def _measured(
-    entry: Entry, task: Task, data: ObservationSet, settings: Settings, path: Path
+    entry: Entry, task: Task, data: ObservationSet, settings: Settings, path: Path, distances: Tensor | None
 ) -> tuple[dict[str, Any], PoseScores]:
     """A unit's numbers and its poses' scores; both are kept, the numbers last."""
     main = task.group == "main"
@@ -187,6 +196,8 @@ def _measured(
         mode_poses=settings.mode_poses if main else 0,
         device=settings.device,
     )
+    if distances is not None:
+        found.add(NAME, distances)
     unit, scores = numbers(found, worst=12 if main else 0), pose_scores(found)
     unit["seconds"] = round(time.perf_counter() - started, 2)
     save_pose_scores({(entry.name, task.name): scores}, path.with_suffix(".parquet"))

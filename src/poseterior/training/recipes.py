@@ -142,9 +142,8 @@ class Recipe:
         names = ("stores", "fps", "validation", "observations", "views")
         values["data"] = {key: values.pop(key) for key in names} | {"labels": values.pop("label_file")}
         values["data"]["stores"] = list(self.stores)
-        for section in ("simulator", "calibrate"):
-            if values[section] is not None:
-                values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in values[section].items()}
+        values["simulator"] = self.simulator.as_dict()
+        values["calibrate"] = None if self.calibrate is None else self.calibrate.as_dict()
         return values
 
 

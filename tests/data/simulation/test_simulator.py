@@ -1,5 +1,7 @@
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -277,11 +279,129 @@ def test_protocol_contents(tmp_path):
     assert len(simulate(store, "cmu-test", limit=10)) == 10
 
 
+GOLDEN = json.loads((Path(__file__).resolve().parents[2] / "golden" / "observations_0.2.json").read_text())
+
+
+@pytest.mark.parametrize("name", list(GOLDEN))
+def test_old_protocols_give_the_numbers_that_they_gave(name, tmp_path):
+    """Same draws in the same order; the tolerance is for other processors' sums only."""
+    seen, before = simulate(made_up_store(tmp_path / "store"), name).observations, GOLDEN[name]
+    rows = [0, 17, 90]
+    assert seen.keypoints.visible[rows].int().tolist() == before["visible"]
+    torch.testing.assert_close(seen.keypoints.xy[rows].flatten(1), torch.tensor(before["xy"]), atol=0.01, rtol=1e-5)
+    torch.testing.assert_close(seen.pose[rows].flatten(1), torch.tensor(before["pose"]), atol=2e-4, rtol=0)
+    variance = seen.keypoints.covariance[rows][..., 0, 0]
+    torch.testing.assert_close(variance, torch.tensor(before["variance"]), atol=0.01, rtol=1e-4)
+
+
+def test_other_people_come_first_and_home_last():
+    main = [name for name, protocol in PROTOCOLS.items() if protocol.group == "main"]
+    assert main[:2] == ["people", "strangers"]
+    assert main[-5:] == ["cmu-test", "cmu-clean", "cmu-occluded", "cmu-motion", "cmu-bodies"]
+
+
+def test_people_move_as_recorded_on_bodies_of_their_own(tmp_path):
+    store = made_up_store(tmp_path / "store")
+    home, away, exact = (simulate(store, name).observations for name in ("cmu-test", "people", "people-exact"))
+    assert float((body_height(home.pose) - body_height(away.pose)).abs().mean()) > 0.03
+    torch.testing.assert_close(body_height(away.pose), body_height(exact.pose), rtol=0, atol=1e-4)
+    assert exact.keypoints.visible.all()
+    absolute = exact.pose + exact.root.unsqueeze(1)
+    pixels = absolute[..., :2] / absolute[..., 2:] * exact.keypoints.intrinsics[:, None, :2]
+    torch.testing.assert_close(
+        exact.keypoints.xy, pixels + exact.keypoints.intrinsics[:, None, 2:], rtol=1e-4, atol=1e-2
+    )
+
+
+def test_only_the_reported_covariance_is_wrong(tmp_path):
+    store = made_up_store(tmp_path / "store")
+    right, wrong = (simulate(store, name).observations for name in ("cmu-test", "noisy-sigma"))
+    assert torch.equal(right.keypoints.xy, wrong.keypoints.xy)
+    assert torch.equal(right.keypoints.visible, wrong.keypoints.visible)
+    seen, clips = right.keypoints.visible, [one.file for one in wrong.keypoints.ids]
+    factor = (wrong.keypoints.covariance / right.keypoints.covariance)[..., 0, 0]
+    each = {}
+    for clip in sorted(set(clips)):
+        own = torch.tensor([one == clip for one in clips])
+        each[clip] = float(factor[own][seen[own]].mean())
+        expected = each[clip] * right.keypoints.covariance[own][seen[own]]
+        torch.testing.assert_close(wrong.keypoints.covariance[own][seen[own]], expected, rtol=1e-4, atol=1e-5)
+    assert all(0.25 <= value <= 4.0 for value in each.values())
+    assert len({round(value, 3) for value in each.values()}) == 8
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.5, 2.0, 4.0])
+def test_a_sweep_of_wrong_covariances(factor, tmp_path):
+    store = made_up_store(tmp_path / "store")
+    right, wrong = (simulate(store, name).observations for name in ("cmu-test", f"sigma-{factor:g}"))
+    seen = right.keypoints.visible
+    torch.testing.assert_close(wrong.keypoints.covariance[seen], factor * right.keypoints.covariance[seen])
+    assert torch.equal(right.keypoints.xy, wrong.keypoints.xy)
+    protocol = PROTOCOLS[f"sigma-{factor:g}"]
+    assert (protocol.group, protocol.value) == ("sigma", factor)
+
+
+def test_factors_are_log_uniform():
+    from poseterior.data.simulation.protocols import _misreported
+
+    mocap = made_up_mocap(frames=4000, clips=2000)
+    plain = Simulator(mocap, PLAIN)(4000, torch.Generator().manual_seed(0), torch.arange(4000))
+    seen = _misreported(plain, torch.from_numpy(mocap.clip), (0.25, 4.0), torch.Generator().manual_seed(1))
+    logs = (seen.keypoints.covariance / plain.keypoints.covariance)[::2, 0, 0, 0].log2()
+    shares = torch.histc(logs, 4, -2.0, 2.0) / len(logs)
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.05, rtol=0)
+
+
+def whitened(seen):
+    absolute = seen.pose + seen.root.unsqueeze(1)
+    exact = absolute[..., :2] / absolute[..., 2:] * seen.keypoints.intrinsics[:, None, :2]
+    error = (seen.keypoints.xy - exact - seen.keypoints.intrinsics[:, None, 2:]).unsqueeze(-1)
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(seen.keypoints.covariance), error, upper=False)
+
+
+def test_errors_of_the_detector_are_correlated_in_time_only_under_ar1(tmp_path):
+    """By .8 from frame to frame and .64 over two, not over the border of a clip; their size is as reported."""
+    store = made_up_store(tmp_path / "store")
+    for name, expected in (("ar1", 0.8), ("cmu-motion", 0.0)):
+        data = simulate(store, name)
+        # Hidden joints hold no numbers.
+        hidden = ~data.observations.keypoints.visible[..., None, None]
+        noise = whitened(data.observations).masked_fill(hidden, math.nan).flatten(1)
+        clips = [one.file for one in data.observations.keypoints.ids]
+        steps = {k: torch.tensor([i for i in range(len(clips) - k) if clips[i] == clips[i + k]]) for k in (1, 2)}
+        for k, rows in steps.items():
+            assert float((noise[rows] * noise[rows + k]).nanmean()) == pytest.approx(expected**k, abs=0.08)
+        border = torch.tensor([i for i in range(len(clips) - 1) if clips[i] != clips[i + 1]])
+        assert float((noise[border] * noise[border + 1]).nanmean()) == pytest.approx(0.0, abs=0.25)
+        assert float(noise.square().nanmean()) == pytest.approx(1.0, abs=0.1)
+    steady = simulate(store, "cmu-motion").observations
+    assert torch.equal(steady.root, simulate(store, "ar1").observations.root)
+
+
+def test_strangers_are_measured_person_by_person(tmp_path):
+    """Somebody of whom there is little is not drowned by somebody of whom there is much."""
+    mocap = made_up_mocap()
+    with PoseStore.create(tmp_path / "store") as writer:
+        for c, name in enumerate(mocap.clip_names):
+            rows = mocap.clip == c
+            rows &= mocap.frame % 50 < (50 if c else 12)
+            writer.add(
+                name, mocap.positions[rows], mocap.rotations[rows], mocap.h36m17[rows],
+                fps=10.0, subject="few" if c == 0 else "many" if c > 1 else "some", source="made-up", licence="",
+            )  # fmt: skip
+    data = simulate(tmp_path / "store", "strangers", 90)
+    counts = {name: data.subject.count(name) for name in ("few", "some", "many")}
+    assert counts == {"few": 12, "some": 39, "many": 39}
+    assert len(simulate(tmp_path / "store", "strangers")) == 12 + 7 * 50
+    assert simulate(tmp_path / "store", "strangers", 90).observations.keypoints.ids == data.observations.keypoints.ids
+    assert len(simulate(tmp_path / "store", "strangers", 2)) == 2
+
+
 def test_foreign_files_are_refused(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pytest.raises(InputError, match="unknown protocol 'x'; known: cmu-test"):
+    with pytest.raises(InputError, match=r"unknown protocol 'x'; known: people, strangers, .*, cmu-test"):
         simulate(tmp_path, "x")
     with pytest.raises(InputError, match="no such file"):
         load_observations(tmp_path / "none.parquet")

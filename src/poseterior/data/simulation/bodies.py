@@ -14,10 +14,12 @@ import torch
 from torch import Generator, Tensor
 
 from ...geometry.body import GROUPS, H36M_POINTS, body_points, group_factors, rest_offsets
-from ...geometry.kinematics import ANKLE_HEIGHT, body_height
+from ...geometry.kinematics import ANKLE_HEIGHT, body_height, bone_lengths
 from ...geometry.skeletons import SKELETONS
 from ..observations import Observations
 from ..store import Mocap
+from .motions import broad_rotations
+from .population import SEGMENTS, draw_bodies
 from .simulator import Simulator, SimulatorConfig
 
 __all__ = [
@@ -72,6 +74,28 @@ def mirrored_rotations(rotations: Tensor) -> Tensor:
     return rotations[..., _SMPL.mirror, :, :] * flip.unsqueeze(-1) * flip
 
 
+#: The segment of a population whose length each of `GROUPS` follows.
+_FOLLOWS = {"feet": "shins", "neck": "trunk"}
+#: Standard deviation of the logarithm of the feet's length beyond the shins'.
+_FEET_SPREAD = 0.04
+
+
+def _population(n: int, spread: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Log-ratios of bone lengths ``(n, groups)`` of people in a population, up to size, and their heights in metres."""
+    bodies = draw_bodies(n, generator, spread)
+    standing, _ = body_points(torch.eye(3).expand(22, 3, 3), rest_offsets())
+    bones = bone_lengths(standing[list(H36M_POINTS)], _H36M)
+    usual = {child: float(length) for (child, _), length in zip(_H36M.bones, bones, strict=True)}
+    rest = []
+    for segment in SEGMENTS.values():
+        own = [usual[_H36M.index(joint)] for joint in segment.joints]
+        rest.append(sum(own) / (1 if segment.is_chain else len(own)))
+    logs = dict(zip(SEGMENTS, (bodies.lengths / torch.tensor(rest)).log().unbind(-1), strict=True))
+    feet = spread * _FEET_SPREAD * torch.randn(n, generator=generator)
+    columns = [logs[_FOLLOWS.get(group, group)] + (feet if group == "feet" else 0.0) for group in GROUPS]
+    return torch.stack(columns, -1), bodies.stature
+
+
 class BodySimulator(Simulator):
     """Draws `BodyObservations` from stored rotations.
 
@@ -108,6 +132,11 @@ class BodySimulator(Simulator):
             spread[_SMPL.index(name)] = max(_COLLAR_SPREAD, c.limb_jitter) if c.limb_jitter > 0 else 0.0
         angle = torch.deg2rad(spread) * torch.randn(n, len(_SMPL), 3, generator=generator)
         rotations = rotations @ roma.rotvec_to_rotmat(angle)
+        if c.broad > 0:
+            rows = (torch.rand(n, generator=generator) < c.broad).nonzero().squeeze(-1)
+            rotations[rows] = broad_rotations(rotations[rows], generator)
+        if c.tilted > 0:
+            rotations[:, 0] = self._tilted(rotations[:, 0], generator)
         flip = torch.rand(n, generator=generator) < c.mirror
         return torch.where(flip[:, None, None, None], mirrored_rotations(rotations), rotations)
 
@@ -115,16 +144,24 @@ class BodySimulator(Simulator):
         """Log-ratios of bone lengths ``(n, groups)``."""
         c = self.config
         own = 0.03 * torch.randn(n, len(GROUPS), generator=generator)
-        low = torch.tensor([math.log(_RANGES[name][0]) for name in GROUPS]) * c.body_spread
-        high = torch.tensor([math.log(_RANGES[name][1]) for name in GROUPS]) * c.body_spread
-        other = low + (high - low) * torch.rand(n, len(GROUPS), generator=generator)
+        if c.bodies == "population":
+            other, wanted = _population(n, c.body_spread, generator)
+        else:
+            other, wanted = self._ranged(n, generator)
         standing, _ = body_points(torch.eye(3).expand(n, 22, 3, 3), rest_offsets() * group_factors(other))
-        shortest, tallest = c.body_height
-        wanted = shortest + (tallest - shortest) * torch.rand(n, generator=generator)
         # The ankle's height over the floor does not scale with the bones.
         size = (wanted - ANKLE_HEIGHT) / (body_height(standing[:, H36M_POINTS]) - ANKLE_HEIGHT)
         keep = torch.rand(n, 1, generator=generator) < c.own_body
         return torch.where(keep, own, other + size.log().unsqueeze(-1))
+
+    def _ranged(self, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Log-ratios within `_RANGES`, up to size, and heights in metres."""
+        c = self.config
+        low = torch.tensor([math.log(_RANGES[name][0]) for name in GROUPS]) * c.body_spread
+        high = torch.tensor([math.log(_RANGES[name][1]) for name in GROUPS]) * c.body_spread
+        other = low + (high - low) * torch.rand(n, len(GROUPS), generator=generator)
+        shortest, tallest = c.body_height
+        return other, shortest + (tallest - shortest) * torch.rand(n, generator=generator)
 
     def __call__(self, n: int, generator: Generator, index: Tensor | None = None) -> BodyObservations:
         """Draw ``n`` observations, of random frames or of the given ones. Same generator state, same result."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -12,11 +13,13 @@ from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ..observations import Observations
 from ..store import Mocap
+from .population import Bodies, draw_bodies
 from .simulator import Simulator, SimulatorConfig
 
 __all__ = [
     "ClipSimulator",
     "KeypointPairs",
+    "PeopleSimulator",
     "SteadySimulator",
     "StoredKeypoints",
     "neighbours",
@@ -88,6 +91,8 @@ class ClipSimulator(Simulator):
         super().__init__(mocap, config)
         if self.config.recombine > 0:
             raise InputError("simulator.recombine: clips are observed as they are: expected 0 for learning from 2D")
+        if self.config.broad > 0:
+            raise InputError("simulator.broad: clips are observed as they are: expected 0 for learning from 2D")
         self.clip = torch.as_tensor(mocap.clip).long()
         self.step, self.least = step, least
 
@@ -128,14 +133,45 @@ class StoredKeypoints:
         return KeypointPairs(self.keypoints[rows], self.keypoints[later], self.keypoints[apart])
 
 
-class SteadySimulator(Simulator):
-    """A `Simulator` whose camera stands still, with the person in one place of the picture, throughout a clip."""
+class PeopleSimulator(Simulator):
+    """A `Simulator` in which everybody of a clip who does not keep the recorded body has one of a population."""
 
     def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None) -> None:
         super().__init__(mocap, config)
         self.clip = torch.as_tensor(mocap.clip).long()
 
+    def _drawn_bodies(self, base: Tensor, generator: Generator) -> Bodies:
+        clips, row = self.clip[base].unique(return_inverse=True)
+        return draw_bodies(len(clips), generator, self.config.body_spread)[row]
+
+
+class SteadySimulator(Simulator):
+    """A `Simulator` whose camera stands still, with the person in one place of the picture, throughout a clip.
+
+    Args:
+        mocap, config: as the `Simulator`'s.
+        correlation: of the detector's errors from each row to the next one of its clip (an autoregressive process of
+            first order: after k rows ``correlation**k``); each row's own errors keep the reported covariance.
+    """
+
+    def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None, correlation: float = 0.0) -> None:
+        super().__init__(mocap, config)
+        if not -1 < correlation < 1:
+            raise InputError(f"correlation: expected more than -1 and less than 1, got {correlation}")
+        self.clip = torch.as_tensor(mocap.clip).long()
+        self.correlation = correlation
+
     def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         clips, row = self.clip[base].unique(return_inverse=True)
         rotation, root, intrinsics, image_size = super()._cameras(clips, generator)
         return rotation[row], root[row], intrinsics[row], image_size[row]
+
+    def _noise(self, base: Tensor, generator: Generator) -> Tensor:
+        noise = super()._noise(base, generator)
+        if self.correlation == 0:
+            return noise
+        fresh = math.sqrt(1 - self.correlation**2)
+        for row in range(1, len(base)):
+            if self.clip[base[row]] == self.clip[base[row - 1]]:
+                noise[row] = self.correlation * noise[row - 1] + fresh * noise[row]
+        return noise

@@ -1,8 +1,13 @@
-"""Fixed protocols: poses and observations saved once, so that every lifter sees the same input."""
+"""Fixed protocols: poses and observations saved once, so that every lifter sees the same input.
+
+The main ones stand in order of what they tell: first other people (`people`, `strangers`), then detectors that are not
+what they say (`noisy-sigma`, `ar1`), last the bodies and motions that lifters were trained on.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +20,9 @@ from ...geometry.cameras import ASSUMED_FIELD_OF_VIEW
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import PoseId
 from ..observations import Observations, ObservationSet
-from ..store import PoseStore
+from ..store import Mocap, PoseStore
 from .bodies import BodySimulator
-from .clips import SteadySimulator
+from .clips import PeopleSimulator, SteadySimulator
 from .simulator import Simulator, SimulatorConfig
 
 __all__ = [
@@ -39,10 +44,15 @@ class Protocol:
         fps: frame rate to which clips are thinned.
         seed: of everything drawn.
         version: raised whenever the meaning changes.
-        people: ``"recorded"`` joint positions, ``"steady"`` (recorded, one camera a clip, frames in a row) or
-            ``"articulated"`` (the shipped body turned by the recorded rotations, which are kept as truth).
+        people: ``"recorded"`` joint positions, ``"steady"`` (recorded, one camera a clip, frames in a row),
+            ``"articulated"`` (the shipped body turned by the recorded rotations, which are kept as truth) or
+            ``"population"`` (recorded motions, one body of `poseterior.data.simulation.population` a clip).
         hide: joints that are not seen besides what the simulator hides: their names, or how many (drawn anew for
             each pose).
+        reported: (low, high) of the factor by which the reported covariance is not the true one, one per clip
+            (log-uniform); keypoints, hidden joints and truth stay what they are without it.
+        correlation: of the detector's errors from frame to frame, of ``"steady"`` people.
+        each_subject: a limited number of frames is divided evenly among the subjects, not among the frames.
         group: sweep that it belongs to, or ``"main"``.
         label: what sets it apart in its sweep.
         value: the same as a number, if it is one.
@@ -55,8 +65,11 @@ class Protocol:
     fps: float = 10.0
     seed: int = 2026
     version: int = 1
-    people: Literal["recorded", "steady", "articulated"] = "recorded"
+    people: Literal["recorded", "steady", "articulated", "population"] = "recorded"
     hide: int | tuple[str, ...] = 0
+    reported: tuple[float, float] = (1.0, 1.0)
+    correlation: float = 0.0
+    each_subject: bool = False
     group: str = "main"
     label: str = ""
     value: float | None = None
@@ -109,12 +122,74 @@ def _sweeps() -> list[Protocol]:
         what = f"only the image size known ({ASSUMED_FIELD_OF_VIEW:g}° assumed), field of view"
         ranges = {"field_of_view": (view, view), "camera_knowledge": (0.0, 1.0, 0.0)}
         protocols.append(swept("field of view", "fov", view, "°", what, **ranges))
+    # As cmu-test, which is the factor 1.
+    for factor in (0.25, 0.5, 2.0, 4.0):
+        text = f"as cmu-test, reported covariance {factor:g} times the true one"
+        protocols.append(
+            Protocol(
+                f"sigma-{factor:g}", text, any_store, _PLAIN, reported=(factor, factor), group="sigma",
+                label=f"×{factor:g}", value=factor,
+            )
+        )  # fmt: skip
     return protocols
 
+
+#: As `_PLAIN` and `_WHOLE`, on bodies of a population, one a clip.
+_PEOPLE = dataclasses.replace(_PLAIN, own_body=0.0, bodies="population", definition_spread=0.0)
+_EXACT = {"missing": {"none": 1.0}, "noise": (2.0, 2.0), "noise_added": False}
 
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
+        Protocol(
+            "people",
+            "as cmu-test, every clip on the body of a random person: men, women, children, the very tall",
+            "any store",
+            _PEOPLE,
+            people="population",
+        ),
+        Protocol(
+            "strangers",
+            "as cmu-test, on subjects of whom no lifter saw anything",
+            "subjects held out: CMU 35, 49 and 131, ReActIdle 004, 007 and 008, Bandai-Namco",
+            _PLAIN,
+            each_subject=True,
+        ),
+        Protocol(
+            "people-exact",
+            "as people, exact projections, nothing missing (2 mm reported)",
+            "any store",
+            dataclasses.replace(_PEOPLE, **_EXACT),  # type: ignore[arg-type]
+            people="population",
+        ),
+        Protocol(
+            "noisy-sigma",
+            "as cmu-test, reported covariance 1/4 to 4 times the true one, a factor per clip",
+            "any store",
+            _PLAIN,
+            reported=(0.25, 4.0),
+        ),
+        Protocol(
+            "ar1",
+            "as cmu-motion, the detector's errors correlated by 0.8 from frame to frame",
+            "any store",
+            _PLAIN,
+            fps=30.0,
+            people="steady",
+            correlation=0.8,
+        ),
+        Protocol(
+            "simulated",
+            "everything that training draws: bodies, cameras known or not, noise 2-40 mm, joints and halves missing",
+            "any store",
+            SimulatorConfig(),
+        ),
+        Protocol(
+            "bandai-cross",
+            "as cmu-test, on other actors, proportions and joint definitions",
+            "Bandai-Namco dataset-1 (non-commercial)",
+            _PLAIN,
+        ),
         Protocol("cmu-test", "detector noise 2-25 mm, 5 % of the joints missing", "CMU BVH test clips", _PLAIN),
         Protocol(
             "cmu-clean",
@@ -127,18 +202,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "as cmu-test, one whole limb or the lower body missing",
             "CMU BVH test clips",
             dataclasses.replace(_PLAIN, missing={"limb": 0.5, "lower": 0.5}),
-        ),
-        Protocol(
-            "bandai-cross",
-            "as cmu-test, on other actors, proportions and joint definitions",
-            "Bandai-Namco dataset-1 (non-commercial)",
-            _PLAIN,
-        ),
-        Protocol(
-            "simulated",
-            "everything that training draws: bodies, cameras known or not, noise 2-40 mm, joints and halves missing",
-            "any store",
-            SimulatorConfig(),
         ),
         Protocol(
             "cmu-motion",
@@ -178,13 +241,14 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
             raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
         protocol = PROTOCOLS[protocol]
     mocap = (store if isinstance(store, PoseStore) else PoseStore(store)).load(fps=protocol.fps)
-    index = _frames(torch.from_numpy(mocap.clip), limit, in_a_row=protocol.people == "steady")
+    index = _chosen(mocap, protocol, limit)
     generator = torch.Generator().manual_seed(protocol.seed)
-    simulator = {"recorded": Simulator, "steady": SteadySimulator, "articulated": BodySimulator}[protocol.people]
-    observations = simulator(mocap, protocol.simulator)(len(index), generator, index)
+    observations = _simulator(mocap, protocol)(len(index), generator, index)
     if protocol.hide:
         observations = _hidden(observations, protocol.hide, generator)
     clips = mocap.clip[index.numpy()]
+    if protocol.reported != (1.0, 1.0):
+        observations = _misreported(observations, torch.from_numpy(clips), protocol.reported, generator)
     ids = [PoseId(mocap.clip_names[c], int(f), 0) for c, f in zip(clips, mocap.frame[index.numpy()], strict=True)]
     keypoints = observations.keypoints._replace(ids=ids)
     return ObservationSet(
@@ -194,6 +258,44 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
         f"{protocol.name} v{protocol.version}",
         protocol.seed,
     )
+
+
+def _simulator(mocap: Mocap, protocol: Protocol) -> Simulator:
+    if protocol.people == "steady":
+        return SteadySimulator(mocap, protocol.simulator, protocol.correlation)
+    kinds = {"recorded": Simulator, "articulated": BodySimulator, "population": PeopleSimulator}
+    return kinds[protocol.people](mocap, protocol.simulator)
+
+
+def _chosen(mocap: Mocap, protocol: Protocol, limit: int | None) -> Int[Tensor, " frames"]:
+    """The rows that are observed."""
+    clip = torch.from_numpy(mocap.clip)
+    if not protocol.each_subject or limit is None:
+        return _frames(clip, limit, in_a_row=protocol.people == "steady")
+    names = list(dict.fromkeys(mocap.subject))
+    subject = torch.tensor([names.index(name) for name in mocap.subject])[clip]
+    own = [(subject == number).nonzero().squeeze(-1) for number in range(len(names))]
+    own = sorted((rows for rows in own if len(rows)), key=len)
+    taken: list[Tensor] = []
+    left = limit
+    for number, rows in enumerate(own):
+        # What small subjects leave goes to the larger ones.
+        share = min(len(rows), left // (len(own) - number))
+        left -= share
+        taken.append(rows[torch.linspace(0, len(rows) - 1, share).long()])
+    return torch.cat(taken).sort().values
+
+
+def _misreported(
+    observations: Observations, clips: Tensor, factors: tuple[float, float], generator: torch.Generator
+) -> Observations:
+    """The same with every clip's reported covariance times a factor of its own; nothing else changes."""
+    present, row = clips.unique(return_inverse=True)
+    low, high = (math.log(bound) for bound in factors)
+    factor = (low + (high - low) * torch.rand(len(present), generator=generator)).exp()[row]
+    keypoints = observations.keypoints
+    covariance = keypoints.covariance * factor[:, None, None, None]
+    return dataclasses.replace(observations, keypoints=keypoints._replace(covariance=covariance))
 
 
 def _frames(clip: Int[Tensor, " rows"], limit: int | None, in_a_row: bool) -> Int[Tensor, " frames"]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,17 +19,18 @@ from torch import Generator, Tensor
 
 from ...files.errors import InputError
 from ...files.settings import check_settings
+from ...geometry.body import H36M_POINTS, body_points, rest_offsets
 from ...geometry.cameras import project
 from ...geometry.kinematics import ANKLE_HEIGHT, body_height, bones_to_pose, pose_to_bones
 from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D
-from ..store import Mocap
-
-if TYPE_CHECKING:
-    pass  # typing has it from Python 3.11
 from ..observations import Observations
+from ..store import Mocap
+from .motions import broad_rotations, tilts
+from .population import Bodies, draw_bodies, segment_factors
 
 __all__ = [
+    "BODIES",
     "MISSING_PATTERNS",
     "Simulator",
     "SimulatorConfig",
@@ -82,11 +83,15 @@ _NOMINAL_LENGTHS = torch.tensor(
 #: Ways in which joints go missing.
 MISSING_PATTERNS = ("none", "scattered", "limb", "lower", "upper", "side", "few", "all")
 
+#: Where bodies that are not the recorded ones come from.
+BODIES = ("ranges", "population")
 
 _RANGES = (
     "body_height", "yaw", "pitch", "roll", "distance", "field_of_view", "aspect", "noise", "noise_joint",
-    "noise_ratio", "scattered",
+    "noise_ratio", "scattered", "tilt", "steep_pitch",
 )  # fmt: skip
+#: Settings that recipes need not name: `SimulatorConfig.as_dict` leaves them out where nothing was asked for.
+_OPTIONS = ("bodies", "broad", "tilted", "tilt", "steep", "steep_pitch")
 
 
 def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
@@ -111,6 +116,16 @@ class SimulatorConfig:
         body_spread: 0 to 1, how far bone proportions may leave the recorded ones.
         definition_spread: scale of the differences between data sets in where a joint is put.
         body_height: metres, of bodies that are not kept.
+        bodies: what they are: ``"ranges"`` (recorded bones times factors of their own, `body_height` drawn evenly) or
+            ``"population"`` (heights and proportions of men, women and children, see
+            `poseterior.data.simulation.population`; ``body_spread`` scales the spread at a given height, and
+            ``body_height`` has no meaning).
+        broad: share of people of whom all or some joints are turned anywhere within anatomical limits: raised arms,
+            kicks, crouches (`poseterior.data.simulation.motions.broad_rotations`).
+        tilted: share of people whose whole body is turned about a horizontal axis: lying, upside down.
+        tilt: degrees by which they are; 90 lies, 180 stands on the head.
+        steep: share of cameras that look from anywhere between far below and above, by ``steep_pitch``.
+        steep_pitch: degrees, as ``pitch``.
         yaw, pitch, roll: degrees; the camera looks down for positive pitch. Yaw turns the person.
         distance: metres from the camera to the pelvis (log-uniform).
         field_of_view: degrees across the longer image side.
@@ -157,6 +172,12 @@ class SimulatorConfig:
     camera_knowledge: tuple[float, float, float] = (0.15, 0.4, 0.45)
     height_known: float = 0.3
     image: float = 1000.0
+    bodies: str = "ranges"
+    broad: float = 0.0
+    tilted: float = 0.0
+    tilt: tuple[float, float] = (45.0, 180.0)
+    steep: float = 0.0
+    steep_pitch: tuple[float, float] = (-45.0, 85.0)
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -173,9 +194,21 @@ class SimulatorConfig:
                 raise InputError(f"simulator.{name}: expected values above 0, got {getattr(self, name)}")
         if not self.field_of_view[1] < 180:
             raise InputError(f"simulator.field_of_view: expected less than 180 degrees, got {self.field_of_view}")
-        for name in ("mirror", "recombine", "own_body", "body_spread", "truncate", "height_known"):
+        for name in (
+            "mirror",
+            "recombine",
+            "own_body",
+            "body_spread",
+            "truncate",
+            "height_known",
+            "broad",
+            "tilted",
+            "steep",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"simulator.{name}: expected 0 to 1, got {getattr(self, name)}")
+        if self.bodies not in BODIES:
+            raise InputError(f"simulator.bodies: expected one of {', '.join(BODIES)}, got {self.bodies!r}")
         if not isinstance(self.missing, Mapping):
             raise InputError(f"simulator.missing: expected pattern: weight pairs, got {self.missing!r}")
         unknown = set(self.missing) - set(MISSING_PATTERNS)
@@ -195,6 +228,14 @@ class SimulatorConfig:
         """
         check_settings("simulator", values, [f.name for f in fields(cls)])
         return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a recipe's ``simulator`` section; options that were not asked for are left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        usual = {f.name: f.default for f in fields(self)}
+        kept = {k: v for k, v in values.items() if k not in _OPTIONS or v != usual[k]}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
+        return plain | {"missing": dict(self.missing)}
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -253,6 +294,7 @@ class Simulator:
         chest = pelvis
         for joint in ("spine1", "spine2", "spine3"):
             chest = chest @ local[:, _SMPL.index(joint)]
+        self._rotations = mocap.rotations
         self.observed = ~pose.isnan().any(-1)
         filled = _fill_missing_joints(pose)
         bones = pose_to_bones(filled, _BODY)
@@ -283,20 +325,33 @@ class Simulator:
         """Give each person (of the share that does not keep the recorded one) a body: bones in local frames."""
         n = len(bones)
         changed = torch.rand(n, generator=generator) >= self.config.own_body
+        absent = torch.where(self.observed[base], 0.0, _NOMINAL_LENGTHS)
+        if self.config.bodies == "population":
+            bodies = self._drawn_bodies(base, generator)
+            factor = segment_factors(bodies.lengths, bones.norm(dim=-1), absent)
+            new = bones * factor.unsqueeze(-1) + self._definition_offsets(n, generator)
+            height = bodies.stature
+        else:
+            new = bones * self._length_factors(n, generator).unsqueeze(-1) + self._definition_offsets(n, generator)
+            height = _uniform(*self.config.body_height, (n,), generator)
+        current = body_height(bones_to_pose(new, _BODY)) + absent.sum(-1)
+        # The ankle's height over the floor does not scale with the bones.
+        new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
+        return torch.where(changed[:, None, None], new, bones)
+
+    def _length_factors(self, n: int, generator: Generator) -> Tensor:
+        """A factor on each bone, one per group of them: ``(n, 17)``."""
         spread = self.config.body_spread
         factor = torch.ones(n, len(_BODY))
         for joints, (low, high) in _BONE_GROUPS.values():
             group = _log_uniform(low**spread, high**spread, (n,), generator)
             for joint in joints:
                 factor[:, _J[joint]] = group
-        new = bones * factor.unsqueeze(-1)
-        new = new + self._definition_offsets(n, generator)
-        height = _uniform(*self.config.body_height, (n,), generator)
-        absent = torch.where(self.observed[base], 0.0, _NOMINAL_LENGTHS).sum(-1)
-        current = body_height(bones_to_pose(new, _BODY)) + absent
-        # The ankle's height over the floor does not scale with the bones.
-        new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
-        return torch.where(changed[:, None, None], new, bones)
+        return factor
+
+    def _drawn_bodies(self, base: Tensor, generator: Generator) -> Bodies:
+        """Bodies of a population for these frames."""
+        return draw_bodies(len(base), generator, self.config.body_spread)
 
     def _definition_offsets(self, n: int, generator: Generator) -> Tensor:
         """Bone offsets, mostly symmetric, for where a data set puts its joints ``(n, 17, 3)``."""
@@ -332,10 +387,14 @@ class Simulator:
         """Poses in world axes (y up), pelvis at the origin ``(n, 17, 3)`` metres; joints that exist ``(n, 17)``."""
         source = self._recombined(base, generator)
         bones = self.local_bones[source, torch.arange(len(_BODY))]
-        bones = _with_lengths(bones, self.local_bones[base])
-        bones = self._bodies(self._jittered(bones, generator), base, generator)
-        pelvis = self.pelvis[base]
-        chest = pelvis @ self.chest_in_pelvis[base]
+        bones = self._jittered(_with_lengths(bones, self.local_bones[base]), generator)
+        pelvis, chest_in_pelvis = self.pelvis[base], self.chest_in_pelvis[base]
+        if self.config.broad > 0:
+            bones, chest_in_pelvis = self._broadened(bones, chest_in_pelvis, base, generator)
+        if self.config.tilted > 0:
+            pelvis = self._tilted(pelvis, generator)
+        bones = self._bodies(bones, base, generator)
+        chest = pelvis @ chest_in_pelvis
         in_pelvis = torch.tensor([j in _PELVIS_FRAME for j in range(len(_BODY))])
         bones = torch.where(in_pelvis[:, None], bones @ pelvis.transpose(-1, -2), bones @ chest.transpose(-1, -2))
         mirrored = bones[:, _BODY.mirror] * torch.tensor([-1.0, 1.0, 1.0])
@@ -344,13 +403,39 @@ class Simulator:
         observed = torch.where(flip[:, None], observed[:, _BODY.mirror], observed)
         return bones_to_pose(torch.where(flip[:, None, None], mirrored, bones), _BODY), observed
 
+    def _broadened(
+        self, bones: Tensor, chest_in_pelvis: Tensor, base: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The same with a share of poses drawn within anatomical limits: bones in local frames, chests' rotations."""
+        import roma
+
+        rows = (torch.rand(len(base), generator=generator) < self.config.broad).nonzero().squeeze(-1)
+        recorded = torch.from_numpy(np.asarray(self._rotations[base[rows].numpy()], dtype=np.float32))
+        rotations = broad_rotations(roma.unitquat_to_rotmat(recorded), generator)
+        rotations[:, 0] = torch.eye(3)
+        points, turned = body_points(rotations, rest_offsets().expand(len(rows), -1, -1))
+        chest = turned[:, _SMPL.index("spine3")]
+        new = pose_to_bones(points[:, H36M_POINTS], _BODY)
+        in_chest = (chest.transpose(-1, -2).unsqueeze(1) @ new.unsqueeze(-1)).squeeze(-1)
+        in_pelvis = torch.tensor([j in _PELVIS_FRAME for j in range(len(_BODY))])
+        new = torch.where(in_pelvis[:, None], new, in_chest)
+        bones, chest_in_pelvis = bones.clone(), chest_in_pelvis.clone()
+        bones[rows] = _with_lengths(new, bones[rows])
+        chest_in_pelvis[rows] = chest
+        return bones, chest_in_pelvis
+
+    def _tilted(self, pelvis: Tensor, generator: Generator) -> Tensor:
+        """Pelvis rotations, a share of them with the whole person lying or upside down."""
+        chosen = torch.rand(len(pelvis), 1, 1, generator=generator) < self.config.tilted
+        return torch.where(chosen, tilts(len(pelvis), self.config.tilt, generator) @ pelvis, pelvis)
+
     # -- the camera ----------------------------------------------------------------------------------------
 
     def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """World-to-camera rotations, pelvis positions, intrinsics, image sizes for these frames."""
         c, n = self.config, len(base)
         turn = _axis_rotation(_uniform(*c.yaw, (n,), generator), 1)
-        tilt = _axis_rotation(_uniform(*c.pitch, (n,), generator), 0)
+        tilt = _axis_rotation(self._pitch(n, generator), 0)
         roll = _axis_rotation(_uniform(*c.roll, (n,), generator), 2)
         # World y up, a person at yaw 0 faces the camera: y and z change sign (a turn about x by 180 degrees).
         rotation = roll @ tilt @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ turn
@@ -364,6 +449,15 @@ class Simulator:
         ray = torch.cat([(pixel - image_size / 2) / focal[:, None], torch.ones(n, 1)], -1)
         distance = _log_uniform(*c.distance, (n, 1), generator)
         return rotation, ray / ray.norm(dim=-1, keepdim=True) * distance, intrinsics, image_size
+
+    def _pitch(self, n: int, generator: Generator) -> Tensor:
+        """Degrees by which cameras look down ``(n,)``."""
+        c = self.config
+        pitch = _uniform(*c.pitch, (n,), generator)
+        if c.steep == 0:
+            return pitch
+        steep = torch.rand(n, generator=generator) < c.steep
+        return torch.where(steep, _uniform(*c.steep_pitch, (n,), generator), pitch)
 
     # -- the detector --------------------------------------------------------------------------------------
 
@@ -380,6 +474,10 @@ class Simulator:
         along, across = (sigma * ratio).clamp(max=high).square(), (sigma / ratio).clamp(min=low).square()
         outer = axis.unsqueeze(-1) * axis.unsqueeze(-2)
         return across[..., None, None] * torch.eye(2) + (along - across)[..., None, None] * outer
+
+    def _noise(self, base: Tensor, generator: Generator) -> Tensor:
+        """Standard normal errors of the detector ``(n, 17, 2)``."""
+        return torch.randn(len(base), len(_BODY), 2, generator=generator)
 
     def _hidden(self, n: int, generator: Generator) -> Tensor:
         """Joints that the detector does not report, by `MISSING_PATTERNS`: ``(n, 17)``."""
@@ -433,7 +531,7 @@ class Simulator:
         # The person's distance, not each joint's: the reported uncertainty must not give the depth away.
         pixels_per_metre = intrinsics[:, :1] / root[:, 2:]
         covariance = metric * pixels_per_metre.square()[..., None, None]
-        noise = torch.randn(n, len(_BODY), 2, generator=generator)
+        noise = self._noise(base, generator)
         moved = (torch.linalg.cholesky(covariance) @ noise.unsqueeze(-1)).squeeze(-1)
         xy = exact + moved if c.noise_added else exact
 

@@ -79,6 +79,7 @@ def _parts(bench: Bench) -> dict[str, Any]:
         "reliability": pictures.each_main(pictures.reliability),
         "quantities": pictures.each_main(pictures.quantities),
         "joints": pictures.each_main(pictures.joints),
+        "novelty": [(name, table) for name in bench.main if (table := tables.novelty_table(bench, name))],
         "masks": pictures.masks(),
         "missing": pictures.each_main(pictures.missing),
         "sweeps": pictures.sweeps(),

@@ -24,7 +24,20 @@ from .results import (
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["ENERGY", "LEAGUE", "Cell", "Column", "Row", "Table", "answers", "full", "joint_table", "league", "overview"]
+__all__ = [
+    "ENERGY",
+    "LEAGUE",
+    "Cell",
+    "Column",
+    "Row",
+    "Table",
+    "answers",
+    "full",
+    "joint_table",
+    "league",
+    "novelty_table",
+    "overview",
+]
 
 _MISSING = "–"
 
@@ -341,10 +354,41 @@ def joint_table(bench: Bench, protocol: str) -> Table | None:
     return Table(caption, "joint", heads * len(units), tuple(rows), groups)
 
 
+def novelty_table(bench: Bench, protocol: str) -> Table | None:
+    """Errors, radii and their ratio by how new the poses are; None where that was not measured."""
+    units = {lifter: unit for lifter, unit in bench.units[protocol].items() if unit.get("by novelty")}
+    if not units:
+        return None
+    first = next(iter(units.values()))["by novelty"]
+    keys = ("error", "radius", "ratio", "region")
+    rows = []
+    for place, row in enumerate(first):
+        values = [(key, unit["by novelty"][place].get(key)) for unit in units.values() for key in keys]
+        texts = {"ratio": _decimals(2), "region": _share}
+        cells = [Cell(_MISSING) if v is None else Cell(texts.get(key, _millimetres)(v), v) for key, v in values]
+        rows.append(Row(f"{row['from']:.0f} to {row['to']:.0f} mm ({row['poses']} poses)", tuple(cells)))
+    heads = (("error", "mean error (mm)"), ("radius", "mean 90 % radius (mm)"), ("ratio", "error over radius"),
+             ("inside", "truths in the 90 % region (%)"))  # fmt: skip
+    groups = tuple((lifter, len(keys)) for lifter in units)
+    caption = f"Novelty on {bench.label(protocol)}: quartiles of the distance to the nearest training pose"
+    return Table(caption, "distance", heads * len(units), tuple(rows), groups, sortable=False)
+
+
 def full(bench: Bench, protocol: str) -> Table:
     """Every number of every unit, one column per lifter."""
     units = bench.units[protocol]
-    skipped = ("per joint", "by missing", "best of N", "worst", "checks", "lifter", "protocol", "oracles", "published")
+    skipped = (
+        "per joint",
+        "by missing",
+        "by novelty",
+        "best of N",
+        "worst",
+        "checks",
+        "lifter",
+        "protocol",
+        "oracles",
+        "published",
+    )
     flat = {
         lifter: {
             path: Cell(text, value)
