@@ -4,62 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from .._version import __version__
 from ..files.writing import atomic_write
-from ..geometry.skeletons import Skeleton
+from .lifted import Lifted
 from .provenance import Array
 
 __all__ = ["coco_document", "write_coco3d"]
 
 
-class _Result(Protocol):
-    """What is used of a `poseterior.results.poses.LiftResult`."""
-
-    @property
-    def mean(self) -> Array: ...
-    @property
-    def covariance(self) -> Array: ...
-    @property
-    def region_radius(self) -> Array: ...
-    @property
-    def keypoints(self) -> Array: ...
-    @property
-    def visible(self) -> Array: ...
-    @property
-    def image_size(self) -> Array: ...
-    @property
-    def intrinsics(self) -> Array: ...
-    @property
-    def root(self) -> Array: ...
-    @property
-    def root_covariance(self) -> Array: ...
-    @property
-    def file(self) -> Array: ...
-    @property
-    def frame(self) -> Array: ...
-    @property
-    def person(self) -> Array: ...
-    @property
-    def level(self) -> float: ...
-    @property
-    def calibrated(self) -> bool: ...
-    @property
-    def lifter(self) -> str: ...
-    @property
-    def axes(self) -> str: ...
-    @property
-    def settings(self) -> dict[str, str]: ...
-    @property
-    def tree(self) -> Skeleton: ...
-
-    def __len__(self) -> int: ...
-
-
-def coco_document(result: _Result) -> dict[str, Any]:
+def coco_document(result: Lifted) -> dict[str, Any]:
     """The object that is written.
 
     Returns:
@@ -91,7 +48,7 @@ def coco_document(result: _Result) -> dict[str, Any]:
     return {"info": info, "images": list(images.values()), "categories": [category], "annotations": annotations}
 
 
-def _annotation(result: _Result, row: int) -> dict[str, Any]:
+def _annotation(result: Lifted, row: int) -> dict[str, Any]:
     seen = result.visible[row]
     flags = np.where(seen, 2.0, 0.0)[:, None]
     keypoints = np.concatenate([np.where(seen[:, None], result.keypoints[row], 0.0), flags], -1)
@@ -120,7 +77,7 @@ def _rounded(values: Array, digits: int) -> Any:
     return np.round(values.astype(np.float64), digits).tolist()
 
 
-def write_coco3d(result: _Result, path: Path) -> None:
+def write_coco3d(result: Lifted, path: Path) -> None:
     """Write `coco_document`."""
     text = json.dumps(coco_document(result), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     with atomic_write(path) as file:

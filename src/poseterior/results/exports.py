@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -29,71 +28,16 @@ from numpy.typing import NDArray
 
 from ..files.errors import InputError
 from ..files.writing import check_writable
-from ..geometry.skeletons import Skeleton
 from .angles import angles_of_poses
 from .animation import numbered_paths
 from .coco3d import write_coco3d
+from .lifted import Lifted
 from .provenance import Array, Provenance
 from .roots import camera_root
 from .tables import write_csv
 from .times import ASSUMED_FPS, Timing, check_fps, timing
 
-__all__ = ["EXPORT_SUFFIXES", "Exported", "export_kind", "ground_positions", "save_export"]
-
-
-class Exported(Protocol):
-    """What is used of a `poseterior.results.poses.LiftResult`."""
-
-    @property
-    def samples(self) -> Array: ...
-    @property
-    def mean(self) -> Array: ...
-    @property
-    def covariance(self) -> Array: ...
-    @property
-    def region_radius(self) -> Array: ...
-    @property
-    def keypoints(self) -> Array: ...
-    @property
-    def keypoint_covariance(self) -> Array: ...
-    @property
-    def visible(self) -> Array: ...
-    @property
-    def image_size(self) -> Array: ...
-    @property
-    def intrinsics(self) -> Array: ...
-    @property
-    def root(self) -> Array: ...
-    @property
-    def root_covariance(self) -> Array: ...
-    @property
-    def file(self) -> Array: ...
-    @property
-    def frame(self) -> Array: ...
-    @property
-    def person(self) -> Array: ...
-    @property
-    def level(self) -> float: ...
-    @property
-    def calibrated(self) -> bool: ...
-    @property
-    def joint_names(self) -> tuple[str, ...]: ...
-    @property
-    def lifter(self) -> str: ...
-    @property
-    def axes(self) -> str: ...
-    @property
-    def settings(self) -> dict[str, str]: ...
-    @property
-    def angle_calibration(self) -> str: ...
-    @property
-    def tree(self) -> Skeleton: ...
-
-    def __len__(self) -> int: ...
-
-    def clips(self) -> list[Array]: ...
-
-    def region_label(self, what: str = "radius") -> str: ...
+__all__ = ["EXPORT_SUFFIXES", "export_kind", "ground_positions", "save_export"]
 
 
 #: Camera axes to those of the ground, as `poseterior.geometry.angles.CAMERA_TO_GROUND`, without importing torch.
@@ -106,7 +50,7 @@ def export_kind(path: str | os.PathLike[str]) -> str | None:
     return next((suffix for suffix in EXPORT_SUFFIXES if name.endswith(suffix)), None)
 
 
-def save_export(result: Exported, about: Provenance, kind: str, path: Path, fps: float | None = None) -> list[Path]:
+def save_export(result: Lifted, about: Provenance, kind: str, path: Path, fps: float | None = None) -> list[Path]:
     """Write a result for another program.
 
     Args:
@@ -150,7 +94,7 @@ def save_export(result: Exported, about: Provenance, kind: str, path: Path, fps:
     return paths
 
 
-def ground_positions(result: Exported) -> tuple[Float[NDArray[np.float64], "poses joints 3"], str]:
+def ground_positions(result: Lifted) -> tuple[Float[NDArray[np.float64], "poses joints 3"], str]:
     """The mean poses in the ground's axes, metres, at their place; and what that rests on, in words."""
     root = camera_root(result.mean, result)
     known = np.isfinite(result.intrinsics).all(-1)
@@ -164,18 +108,18 @@ def ground_positions(result: Exported) -> tuple[Float[NDArray[np.float64], "pose
     return (result.mean + root[:, None]).astype(np.float64) @ _GROUND.T, note
 
 
-def _angles(result: Exported, about: Provenance) -> tuple[Array, tuple[str, ...]]:
+def _angles(result: Lifted, about: Provenance) -> tuple[Array, tuple[str, ...]]:
     found = angles_of_poses(result, about, 0.9)
     return found.degrees, found.names
 
 
-def _trc(path: Path, result: Exported, rows: Array, when: Timing, positions: Array) -> None:
+def _trc(path: Path, result: Lifted, rows: Array, when: Timing, positions: Array) -> None:
     from .trc import write_trc
 
     write_trc(path, result.joint_names, positions, when.frames, when.times, when.rate)
 
 
-def _c3d(path: Path, result: Exported, rows: Array, when: Timing, positions: Array) -> None:
+def _c3d(path: Path, result: Lifted, rows: Array, when: Timing, positions: Array) -> None:
     from .c3d import write_c3d
 
     radius = np.nan_to_num(when.spread(result.region_radius[rows]))
@@ -183,6 +127,6 @@ def _c3d(path: Path, result: Exported, rows: Array, when: Timing, positions: Arr
     write_c3d(path, result.joint_names, positions, radius, when.rate, int(when.frames[0]), notes)
 
 
-_MARKERS: dict[str, Callable[[Path, Exported, Array, Timing, Array], None]] = {".trc": _trc, ".c3d": _c3d}
+_MARKERS: dict[str, Callable[[Path, Lifted, Array, Timing, Array], None]] = {".trc": _trc, ".c3d": _c3d}
 #: Endings of the files that `save_export` writes.
 EXPORT_SUFFIXES = (".csv", ".coco.json", ".mot", *_MARKERS)

@@ -6,15 +6,14 @@ the camera's intrinsics are known, in the true camera's axes. Elsewhere a place 
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from .lifted import Seen
 from .provenance import Array
 
-__all__ = ["Seen", "camera_root", "root_of_samples", "roots"]
+__all__ = ["camera_root", "root_of_samples", "roots"]
 
 #: Frames over which the depth of a filmed person is averaged.
 _DEPTH_FRAMES = 31
@@ -22,31 +21,6 @@ _DEPTH_FRAMES = 31
 _NEAREST = 0.1
 #: Poses at a time.
 _CHUNK = 256
-
-
-class Seen(Protocol):
-    """Poses with the keypoints that they explain: what is used of a `poseterior.results.poses.LiftResult`."""
-
-    @property
-    def samples(self) -> Array: ...
-    @property
-    def mean(self) -> Array: ...
-    @property
-    def keypoints(self) -> Array: ...
-    @property
-    def keypoint_covariance(self) -> Array: ...
-    @property
-    def visible(self) -> Array: ...
-    @property
-    def image_size(self) -> Array: ...
-    @property
-    def intrinsics(self) -> Array: ...
-    @property
-    def frame(self) -> Array: ...
-
-    def __len__(self) -> int: ...
-
-    def clips(self) -> list[Array]: ...
 
 
 def root_of_samples(seen: Seen) -> Float[NDArray[np.float32], "poses samples 3"]:

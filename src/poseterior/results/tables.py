@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from ..files.writing import atomic_write
-from .provenance import Array, Provenance
+from .lifted import Lifted
+from .provenance import Provenance
 from .times import clip_numbers, seconds
 
 __all__ = ["COLUMNS", "write_csv"]
@@ -22,28 +22,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class _Result(Protocol):
-    """What is used of a `poseterior.results.poses.LiftResult`."""
-
-    @property
-    def mean(self) -> Array: ...
-    @property
-    def region_radius(self) -> Array: ...
-    @property
-    def keypoints(self) -> Array: ...
-    @property
-    def visible(self) -> Array: ...
-    @property
-    def root(self) -> Array: ...
-    @property
-    def level(self) -> float: ...
-    @property
-    def calibrated(self) -> bool: ...
-    @property
-    def joint_names(self) -> tuple[str, ...]: ...
-
-
-def write_csv(result: _Result, about: Provenance, path: Path, fps: float) -> None:
+def write_csv(result: Lifted, about: Provenance, path: Path, fps: float) -> None:
     """Write the table.
 
     ``x, y, z`` are relative to the pelvis; ``radius`` is that of the ball that holds the joint with probability
