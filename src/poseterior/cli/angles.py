@@ -57,7 +57,7 @@ class Angles:
         result = load_result(self.result)
         if not len(result):
             raise InputError(f"{self.result}: has no poses")
-        told = self.fps or result.fps
+        told = result.fps if self.fps is None else self.fps
         fps = told or ASSUMED_FPS
         try:
             angles = result.motion().angles(self.level) if self.rotations else result.angles(self.level)

@@ -106,7 +106,7 @@ class Angles(Provenance):
         """
         if Path(path).suffix.lower() != ".csv":
             raise InputError(f"{path}: unknown extension {Path(path).suffix!r}; angles are written as .csv")
-        fps = check_fps(fps or self.fps or ASSUMED_FPS)
+        fps = check_fps((self.fps or ASSUMED_FPS) if fps is None else fps)
         clip = clip_numbers(self)
         text = io.StringIO(newline="")
         table = csv.writer(text, lineterminator="\n")

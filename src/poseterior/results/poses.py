@@ -470,7 +470,7 @@ class LiftResult(Provenance):
         """
         kind = export_kind(path)
         if kind is not None:
-            rate = check_fps(fps or self.fps or ASSUMED_FPS)
+            rate = check_fps((self.fps or ASSUMED_FPS) if fps is None else fps)
             shown = self
             if kind != ".coco.json" and len(self.clips()) < len(self):
                 from .bridging import bridged
