@@ -1,15 +1,18 @@
-"""Lifted clips with poses for the frames that are missing, for what is shown in time."""
+"""Lifted clips with poses for the frames that are missing: whole results, and values in the rows of a file."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
+from .provenance import Array
 from .timeline import MAX_GAP, Segment, blend, blend_samples, timeline, widening
+from .times import Timing
 
-__all__ = ["bridged"]
+__all__ = ["Bridges", "bridged", "bridges"]
 
 #: A `poseterior.results.poses.LiftResult`, which stands on this module.
 _Result = TypeVar("_Result", bound=Any)
@@ -80,3 +83,40 @@ def _sigmas(level: float) -> float:
         inside = float(torch.special.gammainc(half, torch.tensor(middle**2 / 2, dtype=torch.float64)))
         low, high = (middle, high) if inside < level else (low, middle)
     return high
+
+
+@dataclass(frozen=True, eq=False)
+class Bridges:
+    """The gaps of a clip in a file that has a row for every frame.
+
+    Attributes:
+        when: the rows.
+        segments: parts of the clip without a gap that is too long.
+    """
+
+    when: Timing
+    segments: Sequence[Segment]
+
+    def filled(self, values: Array, widened: bool = False) -> Array:
+        """Values of the clip's frames in their rows, straight lines over short gaps, NaN in the rows of longer ones.
+
+        Args:
+            values: ``(frames, ...)`` in order of the frames.
+            widened: they are radii, to which comes what a straight line misses (`widening`), metres.
+        """
+        rows = self.when.spread(values)
+        first, step = self.when.frames[0], max(1, int(np.diff(self.when.frames[:2], append=self.when.frames[0] + 1)[0]))
+        for segment in self.segments:
+            place, off = np.divmod(segment.frames - first, step)
+            wanted = segment.bridged & (off == 0)
+            between = blend(values, segment)
+            if widened:
+                between = np.hypot(between, widening(segment).reshape(-1, *[1] * (values.ndim - 1)))
+            rows[place[wanted]] = between[wanted]
+        return rows
+
+
+def bridges(frames: Array, when: Timing, fps: float, max_gap: float = MAX_GAP) -> Bridges:
+    """How the gaps between these frames of one person are filled; a file of frames that are there twice has none."""
+    rising = bool((np.diff(frames) > 0).all())
+    return Bridges(when, timeline(frames, fps, max_gap) if rising else ())

@@ -30,11 +30,13 @@ from ..files.errors import InputError
 from ..files.writing import check_writable
 from .angles import angles_of_poses
 from .animation import numbered_paths
+from .bridging import bridges
 from .coco3d import write_coco3d
 from .lifted import Lifted
 from .provenance import Array, Provenance
 from .roots import camera_root
 from .tables import write_csv
+from .timeline import MAX_GAP
 from .times import ASSUMED_FPS, Timing, check_fps, timing
 
 __all__ = ["EXPORT_SUFFIXES", "export_kind", "ground_positions", "save_export"]
@@ -50,7 +52,9 @@ def export_kind(path: str | os.PathLike[str]) -> str | None:
     return next((suffix for suffix in EXPORT_SUFFIXES if name.endswith(suffix)), None)
 
 
-def save_export(result: Lifted, about: Provenance, kind: str, path: Path, fps: float | None = None) -> list[Path]:
+def save_export(
+    result: Lifted, about: Provenance, kind: str, path: Path, fps: float | None = None, max_gap: float = MAX_GAP
+) -> list[Path]:
     """Write a result for another program.
 
     Args:
@@ -59,6 +63,8 @@ def save_export(result: Lifted, about: Provenance, kind: str, path: Path, fps: f
         kind: of `export_kind`.
         path: the file.
         fps: frames per second; by default 30.
+        max_gap: seconds without the person that markers and coordinates bridge on a straight line; rows of longer
+            gaps are empty (``.trc``, ``.c3d``) or absent (``.mot``).
 
     Returns:
         The files written, one a clip where the format holds one.
@@ -84,13 +90,17 @@ def save_export(result: Lifted, about: Provenance, kind: str, path: Path, fps: f
     positions, note = ground_positions(result)
     degrees, names = _angles(result, about) if kind == ".mot" else (np.empty((len(result), 0)), ())
     for target, rows, when in zip(paths, clips, timings, strict=True):
+        gaps = bridges(result.frame[rows], when, rate, max_gap)
         if kind == ".mot":
             from .mot import coordinates, write_mot
 
             pelvis = positions[rows][:, result.joint_names.index("pelvis")]
-            write_mot(target, coordinates(names, degrees[rows], pelvis), when.times[when.place], note)
+            places, angles = (gaps.filled(values) for values in (pelvis, degrees[rows]))
+            there = np.isfinite(places).all(-1)
+            write_mot(target, coordinates(names, angles[there], places[there]), when.times[there], note)
         else:
-            _MARKERS[kind](target, result, rows, when, when.spread(positions[rows]))
+            radius = gaps.filled(result.region_radius[rows], widened=True)
+            _MARKERS[kind](target, result, when, gaps.filled(positions[rows]), radius)
     return paths
 
 
@@ -113,20 +123,19 @@ def _angles(result: Lifted, about: Provenance) -> tuple[Array, tuple[str, ...]]:
     return found.degrees, found.names
 
 
-def _trc(path: Path, result: Lifted, rows: Array, when: Timing, positions: Array) -> None:
+def _trc(path: Path, result: Lifted, when: Timing, positions: Array, radius: Array) -> None:
     from .trc import write_trc
 
     write_trc(path, result.joint_names, positions, when.frames, when.times, when.rate)
 
 
-def _c3d(path: Path, result: Lifted, rows: Array, when: Timing, positions: Array) -> None:
+def _c3d(path: Path, result: Lifted, when: Timing, positions: Array, radius: Array) -> None:
     from .c3d import write_c3d
 
-    radius = np.nan_to_num(when.spread(result.region_radius[rows]))
     notes = [f"residual: {result.region_label('radius, mm')}"] * len(result.joint_names)
-    write_c3d(path, result.joint_names, positions, radius, when.rate, int(when.frames[0]), notes)
+    write_c3d(path, result.joint_names, positions, np.nan_to_num(radius), when.rate, int(when.frames[0]), notes)
 
 
-_MARKERS: dict[str, Callable[[Path, Lifted, Array, Timing, Array], None]] = {".trc": _trc, ".c3d": _c3d}
+_MARKERS: dict[str, Callable[[Path, Lifted, Timing, Array, Array], None]] = {".trc": _trc, ".c3d": _c3d}
 #: Endings of the files that `save_export` writes.
 EXPORT_SUFFIXES = (".csv", ".coco.json", ".mot", *_MARKERS)

@@ -471,12 +471,7 @@ class LiftResult(Provenance):
         kind = export_kind(path)
         if kind is not None:
             rate = check_fps((self.fps or ASSUMED_FPS) if fps is None else fps)
-            shown = self
-            if kind != ".coco.json" and len(self.clips()) < len(self):
-                from .bridging import bridged
-
-                shown = bridged(self, rate, max_gap)
-            return save_export(shown, shown, kind, Path(path), rate)
+            return save_export(self, self, kind, Path(path), rate, max_gap)
         if rig is not None or Path(path).suffix.lower() in _MOTIONS:
             return self.motion().save(path, fps=fps, max_gap=max_gap, rig=rig)
         if Path(path).suffix.lower() not in SUFFIXES:
