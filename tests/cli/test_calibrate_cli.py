@@ -11,6 +11,9 @@ from conftest import made_up_store
 from poseterior.cli import main
 from poseterior.data.observations import save_observations
 from poseterior.data.simulation.protocols import PROTOCOLS, simulate
+from poseterior.distributions.evidence import EVIDENCE_FILE, Evidence
+from poseterior.distributions.given import GivenEvidence
+from poseterior.files.errors import InputError
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import list_shipped, load, method
 
@@ -100,6 +103,28 @@ def test_a_copy_of_a_shipped_lifter(capsys, store, seen, tmp_path):
     assert load(target).recalibration.poses == 400
     assert (shipped / "calibration.json").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
+
+
+def test_with_the_evidence(capsys, store, tmp_path):
+    target = tmp_path / "mine"
+    code, out, _ = run(capsys, "mdn", "--data", store, *SMALL, "--evidence", "--out", target)
+    assert code == 0
+    assert "keypoints are given as exactly as" in out
+    lifter, plain = load(target), load(target, evidence=False)
+    assert 0.001 < lifter.evidence.coarseness < 0.05
+    keypoints = Keypoints2D(torch.rand(3, 17, 2) * 100 + 100, image_size=(400, 400))
+    assert isinstance(lifter(keypoints), GivenEvidence)
+    assert lifter(keypoints).region().calibrated
+    # the regions were fitted with the evidence: without it they are not right
+    assert plain.evidence is plain.recalibration is None
+    assert not plain(keypoints).region().calibrated
+    # a changed evidence is other weights, as it were
+    (target / EVIDENCE_FILE).write_text(Evidence().to_json())
+    with pytest.raises(InputError, match=r"belongs to another evidence\.json than the one beside it"):
+        load(target)
+    # and a lifter that is saved keeps it
+    lifter.save_pretrained(tmp_path / "again")
+    assert load(tmp_path / "again").evidence == lifter.evidence
 
 
 def test_stores_seen_by_a_protocol(capsys, store, weights):

@@ -180,13 +180,16 @@ def test_an_assumed_camera_moves_less_than_a_known_one() -> None:
 def test_files(tmp_path: Path) -> None:
     assert read_evidence(tmp_path) is None
     path = tmp_path / EVIDENCE_FILE
-    path.write_text(Evidence(0.004, 1.2, 1.3).to_json())
-    assert read_evidence(tmp_path) == Evidence(0.004, 1.2, 1.3)
+    path.write_text(Evidence(0.004, (2.0, 1.0, 0.5, 0.0, -1.0)).to_json())
+    assert read_evidence(tmp_path) == Evidence(0.004, (2.0, 1.0, 0.5, 0.0, -1.0))
     for broken, said in {
         "{": "not readable as JSON",
         "[]": "not a file of format 'poseterior-evidence-1'",
-        '{"format": "poseterior-evidence-1"}': "expected the fields 'coarseness', 'residual' and 'steepness'",
-        json.dumps(json.loads(Evidence().to_json()) | {"coarseness": -1}): "coarseness: expected a number above 0",
+        '{"format": "poseterior-evidence-1"}': "expected the fields 'coarseness' and 'residuals'",
+        json.dumps(
+            json.loads(Evidence().to_json()) | {"coarseness": -1}
+        ): "coarseness: expected metres above 0, at most 1, got -1",
+        json.dumps(json.loads(Evidence().to_json()) | {"residuals": [1, 2, 3, 4, 5]}): "5 numbers that never rise",
     }.items():
         path.write_text(broken)
         with pytest.raises(InputError, match="get the folder anew") as refused:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..data.observations import Observations
+    from ..distributions.evidence import Evidence
     from ..distributions.regions import Recalibration
     from ..evaluation.calibrate import Distances
     from ..lifters import Lifter
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 #: Added to the seed where coverage is measured, so that samples are others than those of the fit.
 _OTHER_SAMPLES = 1_000_000
+#: Poses that evidence is fitted on.
+_EVIDENCE_POSES = 1500
 
 
 def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any:
@@ -77,6 +80,9 @@ class Calibrate:
     """Seed of the simulation and of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """New folder for a copy of the lifter with its calibration, instead of a file beside the weights."""
+    evidence: bool = False
+    """Before that, measure how roughly the network reads its keypoints, and write evidence.json: from then on the
+    answers of these weights are given what the keypoints say exactly."""
     in_place: bool = False
     """Write beside the weights of a shipped lifter, i.e. into the installed package."""
     device: str = "cpu"
@@ -104,6 +110,8 @@ class Calibrate:
         console = Console()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
         with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+            if self.evidence:
+                lifter.evidence = self._evidence(lifter, fitting, device, bar)
             measured = self._measurer(lifter, device, bar)
             recalibration = fit_distances(measured("fit", fitting, self.seed), description)
             others = {"held-out poses": held_out} | tests
@@ -115,9 +123,14 @@ class Calibrate:
                 console.print(
                     f"{name}: intervals of joint angles at level 0.9 hold {held['mean']:.3f}", highlight=False
                 )
+        if lifter.evidence is not None:
+            console.print(
+                f"keypoints are given as exactly as {1000 * lifter.evidence.coarseness:.1f} mm of blur leave open",
+                highlight=False,
+            )
         highest, count = recalibration.highest, recalibration.poses
         console.print(f"fitted on {count} poses, for levels up to {highest:g}", highlight=False)
-        target = self._save(recalibration, folder)
+        target = self._save(recalibration, lifter, folder)
         console.print(f"wrote {target}", highlight=False, soft_wrap=True)
 
     def _check(self, shipped: bool) -> None:
@@ -181,19 +194,36 @@ class Calibrate:
 
         return measured
 
-    def _save(self, recalibration: Recalibration, folder: Path) -> Path:
-        """Write the file beside the weights, or a copy of the lifter with it."""
+    def _evidence(self, lifter: Lifter, observations: Observations, device: str, bar: Progress) -> Evidence:
+        """`poseterior.evaluation.evidence.fit_evidence` of some of the poses, on the progress bar."""
+        from ..evaluation.evidence import fit_evidence
+
+        some = observations[slice(0, _EVIDENCE_POSES)].to(device)
+        task = bar.add_task("evidence", total=len(some.pose))
+        found = fit_evidence(
+            lifter.to(device).eval(), some, seed=self.seed, progress=lambda done: bar.update(task, completed=done)
+        )
+        bar.update(task, completed=len(some.pose))
+        return found
+
+    def _save(self, recalibration: Recalibration, lifter: Lifter, folder: Path) -> Path:
+        """Write the files beside the weights, or a copy of the lifter with them."""
         import shutil
 
+        from ..distributions.evidence import EVIDENCE_FILE
         from ..distributions.regions import CALIBRATION_FILE
         from ..files.writing import atomic_folder, atomic_write
 
-        content = recalibration.for_lifter(folder).to_json().encode()
         if self.out is None:
+            if lifter.evidence is not None:
+                with atomic_write(folder / EVIDENCE_FILE) as file:
+                    file.write(lifter.evidence.to_json().encode())
             with atomic_write(folder / CALIBRATION_FILE) as file:
-                file.write(content)
+                file.write(recalibration.for_lifter(folder).to_json().encode())
             return folder / CALIBRATION_FILE
         with atomic_folder(self.out) as copy:
             shutil.copytree(folder, copy, dirs_exist_ok=True)
-            (copy / CALIBRATION_FILE).write_bytes(content)
+            if lifter.evidence is not None:
+                (copy / EVIDENCE_FILE).write_bytes(lifter.evidence.to_json().encode())
+            (copy / CALIBRATION_FILE).write_bytes(recalibration.for_lifter(copy).to_json().encode())
         return self.out

@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,15 @@ from ..geometry.cameras import explaining_root
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of, reprojection_energy, solve_root
 
-__all__ = ["EVIDENCE_FILE", "Evidence", "EvidenceMap", "evidence_map", "noise_evidence", "read_evidence"]
+__all__ = [
+    "EVIDENCE_FILE",
+    "NOISE_FACTORS",
+    "Evidence",
+    "EvidenceMap",
+    "evidence_map",
+    "noise_evidence",
+    "read_evidence",
+]
 
 #: Name of the file beside the weights.
 EVIDENCE_FILE = "evidence.json"
@@ -46,6 +55,8 @@ _FORMAT = "poseterior-evidence-1"
 #: Standard deviation of the logarithm of the focal length, by what is known of the camera. Where nothing is known, not
 #: even where the picture's centre is, a person seen from the side looks like one that is turned: no evidence is used.
 _FOCAL_SPREAD = (math.nan, 0.35, 0.0)
+#: Factors on standard deviations between which wrong ones are told.
+NOISE_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 #: Metres by which the moments are blurred, so that they can be inverted.
 _BLUR = 1e-3
 #: Nearest that a joint may be to the camera, metres.
@@ -58,20 +69,24 @@ class Evidence:
 
     Attributes:
         coarseness: metres at the person by which the network blurs keypoints, standard deviation per axis.
-        residual: energy of the residuals of the network's mean, per degree of freedom, where covariances are right.
-        steepness: power with which that grows as reported standard deviations are too small, see `noise_evidence`.
+        residuals: logarithm of the energy of the residuals of the network's mean, per degree of freedom, where reported
+            standard deviations are `NOISE_FACTORS` times the right ones: never rising, see `noise_evidence`.
     """
 
     coarseness: float = 0.006
-    residual: float = 1.0
-    steepness: float = 1.4
+    residuals: tuple[float, ...] = (2.0, 1.1, 0.1, -0.9, -1.8)
 
     def __post_init__(self) -> None:
         """Raises `InputError` for a field that is no number, or absurd."""
-        for name, most in {"coarseness": 1.0, "residual": 1e6, "steepness": 2.0}.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-                raise InputError(f"{name}: expected a number above 0, at most {most:g}, got {cut(repr(value))}")
+        if not _is_number(self.coarseness) or not 0 < self.coarseness <= 1:
+            said = cut(repr(self.coarseness))
+            raise InputError(f"coarseness: expected metres above 0, at most 1, got {said}")
+        values = self.residuals
+        good = isinstance(values, list | tuple) and all(_is_number(v) and abs(v) < 100 for v in values)
+        if not good or len(values) != len(NOISE_FACTORS) or any(a < b for a, b in pairwise(values)):
+            count = len(NOISE_FACTORS)
+            raise InputError(f"residuals: expected {count} numbers that never rise, got {cut(repr(values))}")
+        object.__setattr__(self, "residuals", tuple(values))
 
     def to_json(self) -> str:
         return json.dumps({"format": _FORMAT} | dataclasses.asdict(self)) + "\n"
@@ -90,8 +105,12 @@ class Evidence:
         if not isinstance(saved, dict) or saved.pop("format", None) != _FORMAT:
             raise InputError(f"not a file of format {_FORMAT!r}")
         if set(saved) != {field.name for field in dataclasses.fields(cls)}:
-            raise InputError("expected the fields 'coarseness', 'residual' and 'steepness'")
+            raise InputError("expected the fields 'coarseness' and 'residuals'")
         return cls(**saved)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_evidence(folder: Path) -> Evidence | None:
@@ -233,10 +252,9 @@ def noise_evidence(
 ) -> Float[Tensor, "*batch"]:
     """The logarithm of what a pose's reported standard deviations should be multiplied by, as its residuals say.
 
-    The energy of the residuals of a network's mean pose, per degree of freedom, is ``evidence.residual`` where the
-    detector's covariances are right, and grows with the power ``evidence.steepness`` of the factor by which its
-    standard deviations are too small. One pose says little (the estimate's spread is about 0.5): its residuals may be
-    the network's own. Many poses of one detector say it well.
+    The energy of the residuals of a network's mean pose, per degree of freedom, falls as reported standard deviations
+    grow; ``evidence.residuals`` says how, on a straight line between its factors. One pose says little (the estimate's
+    spread is about 0.5): its residuals may be the network's own. Many poses of one detector say it well.
 
     Args:
         mean: of the network's answer to these keypoints, metres (`PoseDistribution.rough_mean`).
@@ -244,12 +262,23 @@ def noise_evidence(
         evidence: of the network.
 
     Returns:
-        NaN where fewer than three joints are visible, or nothing is known of the camera.
+        Between the logarithms of 1/4 and 4; NaN where fewer than three joints are visible, or nothing is known of the
+        camera.
     """
     root = solve_root(mean, keypoints)
     energy = reprojection_energy(mean, root, keypoints).sum(-1)
     seen = keypoints.visible.sum(-1)
     freedom = (2 * seen - 3).clamp(min=1)
     known = (seen >= 3) & (camera_of(keypoints)[1] > 0) & energy.isfinite() & (energy > 0)
-    found = ((energy / freedom).log() - math.log(evidence.residual)) / evidence.steepness
-    return torch.where(known, found, math.nan)
+    heights = torch.tensor(evidence.residuals, dtype=torch.float64, device=mean.device)
+    logs = -torch.tensor(NOISE_FACTORS, dtype=torch.float64, device=mean.device).log()
+    found = _interpolated((energy / freedom).log().double(), heights.flip(0), logs.flip(0))
+    return torch.where(known, found.to(mean.dtype), math.nan)
+
+
+def _interpolated(at: Tensor, places: Float[Tensor, " k"], values: Float[Tensor, " k"]) -> Tensor:
+    """A piecewise linear function of rising places, constant outside."""
+    above = torch.searchsorted(places, at.contiguous()).clamp(1, len(places) - 1)
+    low, high = places[above - 1], places[above]
+    share = ((at - low) / (high - low).clamp(min=1e-9)).clamp(0.0, 1.0)
+    return torch.lerp(values[above - 1], values[above], share)

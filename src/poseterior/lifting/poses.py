@@ -17,6 +17,7 @@ from ..results.provenance import rates_in_words
 from .bodies import rotations_of
 from .draws import Draws, draw, lifter_name
 from .ik import shipped_solution
+from .noise import noise_factors, noise_words
 
 __all__ = [
     "lift",
@@ -108,6 +109,9 @@ def lift(
         level: probability of the regions, those of ``lifter(keypoints).region(level)``.
         mode: of a lifter with rotations: also climb to the rotations of highest density (slow).
 
+    A lifter that comes with `Evidence` checks the detector's standard deviations first, clip by clip: see
+    `poseterior.lifting.noise`. Where they are clearly wrong they are put right, and ``settings["noise"]`` says so.
+
     Returns:
         A `LiftResult` (metres, camera axes, relative to the pelvis). Of a lifter with rotations it holds these too,
         see `LiftResult.motion`. In its poses the lengths of the bones differ from hypothesis to hypothesis, as far as
@@ -117,7 +121,11 @@ def lift(
         InputError: no poses, fewer than one sample, more samples than fit in memory, a seed or a level out of range.
     """
     used = keypoints.as_skeleton(lifter.skeleton).flatten()
-    return result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
+    factor = noise_factors(lifter.to(device).eval(), used.to(device))
+    used = used.with_noise(factor.to(used.device))
+    result = result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
+    said = noise_words(factor)
+    return replace(result, settings=result.settings | {"noise": said}) if said else result
 
 
 def load_result(path: str | os.PathLike[str]) -> LiftResult:

@@ -1,0 +1,67 @@
+"""Whether a detector's own idea of its noise is right, told from the residuals of a clip."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..distributions.evidence import noise_evidence
+from ..keypoints import Keypoints2D
+from ..lifters import Lifter
+
+__all__ = ["FEWEST", "noise_factors", "noise_words"]
+
+#: Frames of one person below which nothing is said.
+FEWEST = 8
+#: Logarithm of a factor that is not distinguished from 1: what the network's own errors may do to it.
+_NEAR = 0.4
+_CHUNK = 256
+
+
+@torch.no_grad()
+def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
+    """By what the reported standard deviations of each pose's keypoints should be multiplied, one number per clip.
+
+    The median over the frames of a person in a file of `poseterior.distributions.evidence.noise_evidence`.
+
+    Args:
+        lifter: with `Evidence`, whose numbers are measured on keypoints of right covariances.
+        keypoints: one batch dimension, in the lifter's skeleton.
+
+    Returns:
+        ``(poses,)``: exactly 1 for clips of fewer than `FEWEST` frames, where the factor is near 1, and of lifters
+        without evidence.
+    """
+    factor = torch.ones(len(keypoints))
+    if lifter.evidence is None or len(keypoints) < FEWEST:
+        return factor
+    own, lifter.evidence = lifter.evidence, None
+    try:
+        logs = torch.cat(
+            [
+                noise_evidence(lifter(part).rough_mean, part, own).cpu()
+                for part in (keypoints[slice(start, start + _CHUNK)] for start in range(0, len(keypoints), _CHUNK))
+            ]
+        )
+    finally:
+        lifter.evidence = own
+    rows: dict[tuple[str, int], list[int]] = {}
+    for row, identity in enumerate(keypoints.ids):
+        rows.setdefault((identity.file, identity.person), []).append(row)
+    for clip in rows.values():
+        known = logs[clip][logs[clip].isfinite()]
+        if len(known) >= FEWEST and abs(middle := float(known.median())) > _NEAR:
+            factor[clip] = math.exp(middle)
+    return factor
+
+
+def noise_words(factor: Tensor) -> str:
+    """What is wrong with a detector's standard deviations, in words; empty where nothing is."""
+    wrong = factor[factor != 1]
+    if not len(wrong):
+        return ""
+    middle = float(wrong.median())
+    size = f"{middle:.1f} times too small" if middle > 1 else f"{1 / middle:.1f} times too large"
+    return f"your detector's sigma is about {size} in {len(wrong)} of {len(factor)} poses: it was put right"
