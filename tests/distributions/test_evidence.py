@@ -177,6 +177,18 @@ def test_an_assumed_camera_moves_less_than_a_known_one() -> None:
     assert float(known.stddev.mean()) < float(base.stddev.mean())
 
 
+def test_a_recalibration_is_of_the_answers_that_it_was_fitted_to() -> None:
+    """That of a lifter is not that of what `given_evidence` makes of its answers, unless the lifter does so itself."""
+    lifter = pp.load("mdn", evidence=False)
+    poses = lifter(pp.example_keypoints())
+    assert poses.region(0.9).calibrated
+    given = poses.given_evidence()
+    assert not given.region(0.9).calibrated
+    assert not given.expand((2, *given.batch_shape)).region(0.9).calibrated
+    lifter.evidence = Evidence()
+    assert lifter(pp.example_keypoints()).region(0.9).calibrated
+
+
 def test_files(tmp_path: Path) -> None:
     assert read_evidence(tmp_path) is None
     path = tmp_path / EVIDENCE_FILE

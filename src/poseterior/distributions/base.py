@@ -358,8 +358,9 @@ class PoseDistribution(SeededDistribution):
     ) -> PoseDistribution:
         """The same distribution, given what the keypoints say exactly: see `poseterior.distributions.evidence`.
 
-        Shipped lifters do so by themselves. The distribution must have been made of these keypoints, by something that
-        read them less exactly than their covariance says.
+        A lifter with an `evidence` of its own has done so already; the shipped ones have none. The distribution must
+        have been made of these keypoints, by something that read them less exactly than their covariance says. A
+        lifter's recalibration is of its answers as they were: the regions of the new distribution are its samples' own.
 
         Args:
             keypoints: in any skeleton; None: those that the lifter saw.

@@ -35,7 +35,7 @@ class GivenEvidence(PoseDistribution):
         self.base, self.evidence = base, evidence or Evidence()
         self.has_density, self.has_rsample = base.has_density, base.has_rsample
         self.can_marginalise = isinstance(base, MixturePoseDistribution)
-        self.recalibration, self.keypoints = base.recalibration, keypoints
+        self.keypoints = keypoints  # no recalibration: that of the base is of other samples
         self._map = self._made(keypoints)
 
     def _made(self, keypoints: Keypoints2D) -> EvidenceMap:

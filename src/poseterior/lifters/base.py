@@ -147,8 +147,10 @@ class Lifter(Model):
             )
         keypoints = keypoints.as_skeleton(self.skeleton)
         posterior = self.distribution(keypoints)
+        if self.evidence is not None:
+            posterior = given_evidence(posterior, keypoints, self.evidence)
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
-        return posterior if self.evidence is None else given_evidence(posterior, evidence=self.evidence)
+        return posterior
 
 
 class Prior(Model):
