@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from ._help import readable_help
 from .angles import Angles
 from .annotate import Annotate
 from .bench import Bench
@@ -86,17 +87,18 @@ def parse(arguments: Sequence[str]) -> Any:
     Raises:
         SystemExit: help was asked for (code 0), or the arguments are wrong (code 2, with a message).
     """
-    return tyro.cli(
-        _Command,
-        args=list(arguments),
-        prog="poseterior",
-        description=_DESCRIPTION,
-        config=(
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.HelptextFromCommentsOff,
-        ),
-    )
+    with readable_help():
+        return tyro.cli(
+            _Command,
+            args=list(arguments),
+            prog="poseterior",
+            description=_DESCRIPTION,
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.OmitSubcommandPrefixes,
+                tyro.conf.HelptextFromCommentsOff,
+            ),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,9 +37,9 @@ class Annotate(FileOptions):
     export: Path | None = None
     """Write the answers as a label store (.parquet) and end."""
     pairs: int = 5
-    """Random pairs of joints a person."""
+    """Random pairs of joints per person."""
     answers: int = 5
-    """Answers a pair, each from another annotator."""
+    """Answers per pair, each from another annotator."""
     seed: int = 0
     """Seed of the pairs and of all orders."""
     gold: Path | None = None

@@ -120,8 +120,8 @@ class Leaks:
     """Check that two stores share no motion: the nearest sequences of poses, exit 2 if any are of one motion.
 
     Sequences of a second are compared on one body, facing one way, mirrored too, by how the joints move: a motion is
-    found again on another body, at another frame rate, or cut out of its clip. Differences are shares of the movement:
-    0 is the same motion.
+    found again on another body, at another frame rate, or cut out of its clip. Differences are shares of the movement;
+    that of a motion from itself is 0.
     """
 
     train: tyro.conf.Positional[Path]
