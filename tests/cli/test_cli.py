@@ -146,7 +146,7 @@ def test_cameras(capsys, plain, tmp_path, option):
         camera.write_text(json.dumps({"fx": 150, "fy": 150, "cx": 60, "cy": 80}))
     given = ["--focal", 150] if option == "focal" else ["--camera", camera]
     run(capsys, "lift", plain, *given, "--samples", 5, "--out", tmp_path / "a.npz")
-    assert load_result(tmp_path / "a.npz").settings["camera"] == "intrinsics given for 1 of 1 poses"
+    assert load_result(tmp_path / "a.npz").settings["camera"] == "intrinsics given for 1 of 1 pose"
 
 
 def test_several_files_and_frames(capsys, plain, tmp_path):

@@ -216,7 +216,7 @@ def test_photographs_and_a_clip(capsys, folder, tmp_path):
     )
     result = load_result(out / "a.parquet")
     assert result.samples.shape == (1, 6, 17, 3)
-    assert "55 degrees assumed across the longer image side for 1" in result.settings["camera"]
+    assert "55 degrees assumed across the longer image side for 1 pose" in result.settings["camera"]
     assert sorted(p.name for p in folder.iterdir()) == ["a.jpg", "a.json", "b.jpg", "walk.json"]
 
 

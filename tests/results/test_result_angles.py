@@ -190,7 +190,7 @@ def test_the_command_writes_table_and_figure(tmp_path: Path, capsys) -> None:
     assert main(["angles", str(tmp_path / "r.npz"), "--out", str(out), "--plot", str(plot)]) == 0
     printed = capsys.readouterr().out
     assert "90 % intervals (calibrated)" in printed
-    assert "30 frames per second assumed" in printed
+    assert "times: 30 frames a second is assumed: pass --fps" in printed
     assert len(out.read_text().splitlines()) == 1 + 6 * len(POINT_ANGLES)
     assert plot.exists()
 

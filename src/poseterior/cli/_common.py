@@ -80,13 +80,15 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from ..files.checks import counted
+
     radius = 1000 * result.region_radius
     heading = result.region_label("radius, mm").replace(" (", "\n(")
     parts: list[Any] = [
         Text(
-            f"{len(result.mean)} poses x {result.samples.shape[1]} samples, lifter {result.lifter}, "
-            f"{len(result.joint_names)} joints ({result.skeleton}); {result.units} from the {result.origin}, "
-            f"axes {result.axes}",
+            f"{counted(len(result.mean), 'pose')} x {counted(result.samples.shape[1], 'sample')}, "
+            f"lifter {result.lifter}, {len(result.joint_names)} joints ({result.skeleton}); "
+            f"{result.units} from the {result.origin}, axes {result.axes}",
         )
     ]
     for i in range(min(poses, len(result.mean))):

@@ -67,7 +67,7 @@ class Angles:
         console = Console()
         console.print(_table(angles))
         if told is None and (self.out or self.plot):
-            console.print("30 frames per second assumed for times; --fps says another rate", highlight=False)
+            console.print("times: 30 frames a second is assumed: pass --fps", highlight=False)
         if self.out is not None:
             angles.save(self.out, fps)
             console.print(f"wrote {self.out}", highlight=False, soft_wrap=True)
@@ -84,7 +84,9 @@ def _table(angles: Found) -> Any:
     import numpy as np
     from rich.table import Table
 
-    table = Table(caption_justify="left", caption=f"{len(angles)} poses; {angles.label('intervals')}")
+    from ..files.checks import counted
+
+    table = Table(caption_justify="left", caption=f"{counted(len(angles), 'pose')}; {angles.label('intervals')}")
     table.add_column("angle", no_wrap=True)
     for name in ("median, °", "from", "to", "± (median)", "seen"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -61,7 +61,7 @@ class Ik:
     lifter: str = "rotations"
     """A lifter with rotations: shipped, or a folder with trained weights."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Motion file: .bvh, .glb, or .npz (as AMASS, with means and samples)."""
+    """Motion file: .bvh, .glb, .usda, .usdz, .mot (OpenSim), or .npz (as AMASS, with means and samples)."""
     view: Path | None = None
     """Write an offline 3D page: .html."""
     level: float = 0.9
@@ -144,6 +144,7 @@ def _table(rotations: RotationResult, points: Any, seen: Any, skeleton: Skeleton
     import numpy as np
     from rich.table import Table
 
+    from ..files.checks import counted
     from ..geometry.body import SMPL25
     from ..lifting.ik import fitted_error
     from ..metrics.rotations import observability
@@ -153,7 +154,7 @@ def _table(rotations: RotationResult, points: Any, seen: Any, skeleton: Skeleton
     spread = np.degrees(np.sqrt(np.square(rotations.spread.astype(np.float64)).mean(0)))
     others = len(set(rotations.file.tolist())) - 1
     name = f"{rotations.file[0]} and {others} more" if others else str(rotations.file[0])
-    title = f"{name}: {len(rotations)} frames, {rotations.rotations.shape[1]} samples"
+    title = f"{name}: {counted(len(rotations), 'frame')}, {counted(rotations.rotations.shape[1], 'sample')}"
     table = Table("joint", title=title, title_justify="left", caption_justify="left")
     table.add_column("keypoint off by (mm)", justify="right")
     table.add_column("rotation ± (degrees)", justify="right")

@@ -43,6 +43,7 @@ class Sample:
         import numpy as np
         from rich.console import Console
 
+        from ..files.checks import counted
         from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..lifters import load
@@ -66,8 +67,8 @@ class Sample:
         density = poses.log_prob[:, 0]
         low, middle, high = np.quantile(density, [0.0, 0.5, 1.0])
         console.print(
-            f"{self.n} poses of {poses.lifter}, {len(poses.modelled)} joints: log-density {middle:.1f} nats above "
-            f"uniform ({low:.1f} to {high:.1f})",
+            f"{counted(self.n, 'pose')} of {poses.lifter}, {len(poses.modelled)} joints: "
+            f"log-density {middle:.1f} nats above uniform ({low:.1f} to {high:.1f})",
             highlight=False,
             soft_wrap=True,
         )
@@ -94,9 +95,9 @@ class Sample:
 class Score:
     """Score poses under the prior: how likely, how typical, and which joints make them untypical.
 
-    FILE is .bvh, .amc (its .asf beside it), an AMASS .npz, or the folder of a pose store. The log-density is in nats
-    above uniform, the pelvis left out, so that a body's place and orientation do not matter. Typicality is the share
-    of the prior's own samples that are less likely.
+    FILE is .bvh, .glb or .gltf, .amc (its .asf beside it), an AMASS .npz, or the folder of a pose store. The
+    log-density is in nats above uniform, the pelvis left out, so that a body's place and orientation do not matter.
+    Typicality is the share of the prior's own samples that are less likely.
 
     Example: poseterior prior score walk.bvh --out scores.csv
     """
@@ -123,6 +124,7 @@ class Score:
         from rich.console import Console
 
         from ..data.mocap.reading import read_motion
+        from ..files.checks import counted
         from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..lifters import load
@@ -142,7 +144,7 @@ class Score:
         rare = 100 * float(np.mean(scores.typicality < 0.01))
         density = scores.log_density
         console.print(
-            f"{self.file}: {len(mocap)} frames, log-density {np.median(density):.1f} nats above uniform "
+            f"{self.file}: {counted(len(mocap), 'frame')}, log-density {np.median(density):.1f} nats above uniform "
             f"({density.min():.1f} to {density.max():.1f}); {rare:.1f} % of the frames are less likely than 99 % of "
             f"the prior's samples",
             highlight=False,

@@ -22,6 +22,15 @@ def cut(text: str, most: int = LONGEST_QUOTE) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "pose"), counted(33, "pose"), counted(2, "person", "people")
+    ('1 pose', '33 poses', '2 people')
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def quote(value: Any) -> str:
     """``repr`` of a value that comes from a file, cut at 200 characters."""
     try:

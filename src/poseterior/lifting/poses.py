@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ..files.checks import counted
 from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
@@ -34,14 +35,19 @@ def _settings(keypoints: Keypoints2D) -> dict[str, str]:
     tall = int(keypoints.height.isfinite().sum())
     parts = []
     if intrinsics:
-        parts.append(f"intrinsics given for {intrinsics} of {count} poses")
+        parts.append(f"intrinsics given for {intrinsics} of {counted(count, 'pose')}")
     if sized:
         parts.append(
-            f"field of view of {ASSUMED_FIELD_OF_VIEW:g} degrees assumed across the longer image side for {sized}"
+            f"field of view of {ASSUMED_FIELD_OF_VIEW:g} degrees assumed across the longer image side for "
+            f"{counted(sized, 'pose')}"
         )
     if count - intrinsics - sized:
-        parts.append(f"neither camera nor image size known for {count - intrinsics - sized}: taken as distant")
-    scale = f"height given for {tall} of {count} poses" if tall else "height unknown: part of the uncertainty"
+        parts.append(
+            f"neither camera nor image size known for {counted(count - intrinsics - sized, 'pose')}: taken as distant"
+        )
+    scale = (
+        f"height given for {tall} of {counted(count, 'pose')}" if tall else "height unknown: part of the uncertainty"
+    )
     return {"camera": "; ".join(parts), "scale": scale}
 
 

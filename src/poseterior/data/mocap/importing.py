@@ -17,6 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
+from ...files.checks import counted
 from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
 from ..store import PoseStore
@@ -88,7 +89,7 @@ class ImportReport:
     def __str__(self) -> str:
         rate = self.megabytes / max(self.seconds, 1e-9)
         text = (
-            f"{self.clips} clips, {self.frames} frames in {self.seconds:.1f} s "
+            f"{counted(self.clips, 'clip')}, {counted(self.frames, 'frame')} in {self.seconds:.1f} s "
             f"({self.megabytes:.1f} MB, {rate:.1f} MB/s) -> {self.store.path}"
         )
         return "\n".join([text, *(f"skipped {reason}" for _, reason in self.skipped)])

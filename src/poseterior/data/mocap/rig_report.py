@@ -55,10 +55,10 @@ class RigReport:
 
 
 def rigs_list() -> str:
-    """The shipped rigs, one a line."""
+    """The shipped rigs by name, one per line."""
     rigs = shipped_rigs()
     width = max(map(len, rigs))
-    return "\n".join(f"{name:{width}}  {rig.about}" for name, rig in rigs.items())
+    return "\n".join(f"{name:{width}}  {rig.about}" for name, rig in sorted(rigs.items()))
 
 
 def _format(file: Path) -> str:
