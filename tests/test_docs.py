@@ -187,10 +187,13 @@ def test_options_exist(page: Path) -> None:
     assert named - foreign <= known, (name_of(page), named - foreign - known)
 
 
+def extras() -> set[str]:
+    table = (ROOT / "pyproject.toml").read_text().split("[project.optional-dependencies]\n")[1].split("\n[")[0]
+    return set(re.findall(r"^(\w+) = \[", table, re.MULTILINE))
+
+
 @pages
 def test_scripts_and_extras_exist(page: Path) -> None:
-    tables = (ROOT / "pyproject.toml").read_text()
-    extras = set(re.findall(r"^(\w+) = \[", tables.split("[project.optional-dependencies]")[1], re.MULTILINE))
     for words in commands(page):
         if words[0].startswith("python") and len(words) > 1 and words[1].endswith(".py"):
             script = ROOT / words[1]
@@ -199,7 +202,7 @@ def test_scripts_and_extras_exist(page: Path) -> None:
                 assert f'"{option}"' in script.read_text(), f"{name_of(page)}: {' '.join(words)}: {option}"
         if "pip" in words[0] and "install" in words:
             for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
-                assert extra in extras, f"{name_of(page)}: {' '.join(words)}"
+                assert extra in extras(), f"{name_of(page)}: {' '.join(words)}"
 
 
 def test_the_reference_of_commands_is_whole(generate) -> None:
@@ -240,18 +243,35 @@ def first_column(page: Path, heading: str) -> list[str]:
 
 
 def test_tables_name_everything_once() -> None:
-    """Each format, lifter, recipe of a published network and data set has its row."""
+    """Each format, lifter, extra, recipe of a published network and data set has its row."""
     from poseterior.keypoints.formats import AUTO, format_names
     from poseterior.lifters import list_shipped
     from poseterior.training.recipes import shipped_recipes
 
     assert sorted(first_column(DOCS / "formats.md", "format")) == sorted(set(format_names()) - {AUTO})
     assert sorted(first_column(DOCS / "choosing.md", "name")) == sorted(list_shipped())
+    assert sorted(first_column(DOCS / "get-started.md", "extra")) == sorted(extras())
     published = {name for name in shipped_recipes() if "-published" in name}
     assert published <= set(first_column(DOCS / "choosing.md", "recipe"))
     imported = {words[2] for words in help_of_all() if words[:2] == ("data", "import") and len(words) > 2}
     text = (DOCS / "datasets.md").read_text()
     assert {name for name in imported if f"| `{name}` |" in text} == imported
+
+
+def test_what_is_written_is_in_a_table_and_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each suffix of a result, a motion and a file for other programs; each rig that names joints."""
+    from poseterior.results.exports import EXPORT_SUFFIXES
+    from poseterior.results.poses import RESULT_SUFFIXES
+    from poseterior.results.rigs import RIGS
+    from poseterior.results.rotations import MOTION_SUFFIXES
+
+    suffixes = {*EXPORT_SUFFIXES, *RESULT_SUFFIXES, *MOTION_SUFFIXES}
+    pages_of_files = "".join((DOCS / name).read_text() for name in ("motions.md", "schema.md"))
+    assert {suffix for suffix in suffixes if f"`{suffix}`" in pages_of_files} == suffixes
+    assert {name for name in RIGS if f"`{name}`" in pages_of_files} == set(RIGS)
+    assert main(["formats"]) == 0
+    listed = capsys.readouterr().out.split("\nMotions that are read")[1]
+    assert {suffix for suffix in suffixes if suffix in listed} == suffixes
 
 
 def test_docstrings_become_markdown() -> None:

@@ -14,6 +14,9 @@ _PACKAGES = {
 }
 _WANTED = ("NAME", "ABOUT", "EXAMPLE")
 _BUILTINS = {"range": range, "enumerate": enumerate, "list": list}
+_OTHERS = """Motions that are read (data import, data rigs, prior score): .bvh, .glb, .gltf, .asf with .amc, AMASS .npz
+Motions that are written (lift, ik): .bvh (--rig names its joints), .glb, .usda, .usdc, .usdz, .mot, AMASS .npz
+Results that are written (lift): .parquet, .npz, .json; .csv, .trc, .c3d, .mot, .coco.json; (angles): .csv"""
 #: A line of an example is shown to here.
 _WIDTH = 160
 
@@ -37,7 +40,7 @@ class Formats:
                 for line in about.get("EXAMPLE", "").splitlines():
                     print(f"      {line if len(line) <= _WIDTH else line[: _WIDTH - 3] + '...'}")
             print()
-        print("Motion files that are read (data import): .bvh, .asf/.amc, AMASS .npz; written: .bvh, .glb, .npz")
+        print(_OTHERS)
 
 
 def _described(package: str) -> Iterator[dict[str, str]]:

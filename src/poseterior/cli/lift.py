@@ -36,12 +36,12 @@ def _film_bar(console: Console) -> Progress:
 class Lift(ReadingOptions):
     """Lift keypoint files to 3D poses with error bars.
 
-    Formats are told from the content: COCO results and annotations, OpenPose BODY_25 folders,
-    AlphaPose/Halpe-26, MMPose, MediaPipe, plain JSON, npy and npz.
+    Formats are told from the content: COCO, OpenPose and Sports2D, AlphaPose, MMPose, MediaPipe, Ultralytics,
+    DeepLabCut, SLEAP, tables, plain JSON, npy, npz and others; `poseterior formats` lists them with examples.
 
-    A whole folder of photographs: poseterior lift photos --out lifted. The keypoints of photo.jpg are in photo.json,
-    .npy or .npz beside it, or in any file of the folder that names it; lifted/photo.parquet is its result,
-    lifted/photo.png a picture of it.
+    A whole folder of photographs: poseterior lift photos --out lifted. The keypoints of photo.jpg are in a file of its
+    name beside it (photo.json, photo.txt, photo.csv ...), or in any file of the folder that names it;
+    lifted/photo.parquet is its result, lifted/photo.png a picture of it.
     """
 
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
