@@ -112,7 +112,10 @@ def observed(data: ObservationSet | str | Path, protocol: str | None, poses: int
         raise InputError(f"poses: expected at least 1, got {poses}")
     if isinstance(data, str | Path) and Path(data).is_dir():
         if protocol is None:
-            raise InputError(f"{data}: a pose store is observed by a protocol; name one of: {', '.join(PROTOCOLS)}")
+            raise InputError(
+                f"{data}: a pose store is observed by a protocol; pass --protocol (protocol=... in Python), "
+                f"one of: {', '.join(PROTOCOLS)}"
+            )
         return simulate(data, protocol, poses)
     if protocol is not None:
         raise InputError(f"protocol {protocol!r}: only a pose store is observed by a protocol; these are observations")
