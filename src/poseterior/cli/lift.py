@@ -139,7 +139,7 @@ class Lift(ReadingOptions):
         if size is None and self.photo is not None and not self.photo.is_dir():
             size = image_size(self.photo)
         keypoints = read_keypoints(self.files, **{**self.reading(), "image_size": size})
-        keypoints = self._seen_by_camera(keypoints)
+        keypoints = self._as_told(keypoints)
         console = Console()
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -190,8 +190,8 @@ class Lift(ReadingOptions):
         if self.focal is not None and self.camera is not None:
             raise InputError("--focal and --camera: give one of the two")
 
-    def _seen_by_camera(self, keypoints: Keypoints2D) -> Keypoints2D:
-        """The keypoints with the camera and the height of the options."""
+    def _as_told(self, keypoints: Keypoints2D) -> Keypoints2D:
+        """The keypoints with the camera, the height and the frame rate of the options, which results keep."""
         import numpy as np
 
         from ..files.errors import InputError
@@ -206,7 +206,10 @@ class Lift(ReadingOptions):
                 raise InputError("--focal: the image size is not known; pass --image-size WIDTH HEIGHT too")
             focal = np.full((len(sizes), 1), self.focal)
             intrinsics = np.concatenate([focal, focal, sizes / 2], -1)
-        return keypoints.with_camera(intrinsics=intrinsics, height=self.height)
+        told = keypoints.with_camera(intrinsics=intrinsics, height=self.height)
+        if self.fps is not None:
+            told.rates = dict.fromkeys((identity.file for identity in told.ids), self.fps)
+        return told
 
     def _run_folder(self, folder: Path, out: Path) -> None:
         """Every photograph and clip of a folder on its own: a result, a picture, and where asked a film."""
@@ -246,7 +249,7 @@ class Lift(ReadingOptions):
             for task in bar.track(tasks, description=f"lifting {folder.name}"):
                 try:
                     photo = None if task.photo is None else read_photo(task.photo)
-                    seen = self._seen_by_camera(task.keypoints)
+                    seen = self._as_told(task.keypoints)
                     result = lift(lifter, seen, self.samples, self.seed, device=device, level=self.level)
                 except InputError as error:
                     left_out.append(LeftOut((task.photo or task.source).name, str(error)))
