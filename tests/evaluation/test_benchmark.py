@@ -267,7 +267,9 @@ def test_evaluate_takes_observations_a_file_or_a_store(data, tmp_path):
 
 def test_data_that_do_not_say_what_is_measured(data, tmp_path):
     store = made_up_store(tmp_path / "store")
-    with pytest.raises(InputError, match=r"store: a pose store is observed by a protocol; pass --protocol .*, one of: people, "):
+    with pytest.raises(
+        InputError, match=r"store: a pose store is observed by a protocol; pass --protocol .*: people, "
+    ):
         evaluate(Known(0.1), store)
     with pytest.raises(InputError, match="protocol 'cmu-test': only a pose store is observed by a protocol; these are"):
         evaluate(Known(0.1), data, "cmu-test")
