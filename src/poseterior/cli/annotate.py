@@ -109,14 +109,17 @@ class Annotate(FileOptions):
         )  # fmt: skip
 
     def _welcome(self, study: Study, address: str, results: str) -> None:
+        from ..files.checks import counted
+
         given, wanted = study.progress()
-        print(f"{len(study.photos)} photographs, {given:,} of {wanted:,} answers so far")
+        print(f"{counted(len(study.photos), 'photograph')}, {given:,} of {wanted:,} answers so far")
         print(f"annotate at {address} (Ctrl-C ends it)")
         print(f"results, with names and qualities, for you alone: {results}", flush=True)
 
     def _export(self, path: Path) -> None:
         from ..annotate.database import Database, labels_of
         from ..data.labels.labels import save_labels
+        from ..files.checks import counted
         from ..files.errors import InputError
         from ._common import check_extension
 
@@ -129,5 +132,5 @@ class Annotate(FileOptions):
             labels = labels_of(session, settings.skeleton)
         save_labels(labels, path)
         names = len(set(labels.annotator.tolist()))
-        print(f"wrote {path}: {len(labels):,} answers of {names} annotators")
+        print(f"wrote {path}: {len(labels):,} answers of {counted(names, 'annotator')}")
         print(f"next: poseterior labels merge {path} --out merged.parquet")
