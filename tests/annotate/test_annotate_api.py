@@ -561,7 +561,7 @@ def test_export_is_a_label_store(tmp_path: Path, capsys: pytest.CaptureFixture[s
     client.post("/api/undo", json={"answer": "answer-004"})
     out = tmp_path / "labels.parquet"
     Annotate(db=str(tmp_path / "labels.sqlite"), export=out).run()
-    assert f"wrote {out}: 4 answers of 1 annotators" in capsys.readouterr().out
+    assert f"wrote {out}: 4 answers of 1 annotator" in capsys.readouterr().out
     labels = load_labels(out)
     assert labels.label.tolist() == [row.label for row, _ in stored(study) if row.stands]
     assert (labels.time > 1.7e9).all()
