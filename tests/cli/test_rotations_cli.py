@@ -394,7 +394,10 @@ def test_lift_draws_mean_poses_without_rotations(capsys, person, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--motion", "a.fbx"], "--motion a.fbx: unknown extension '.fbx'; use one of: .bvh, .glb, .npz"),
+        (
+            ["--motion", "a.fbx"],
+            "--motion a.fbx: unknown extension '.fbx'; use one of: .bvh, .glb, .npz, .usda, .usdc, .usdz, .mot",
+        ),
         (["--count", "2", "--how", "best"], "--count: there is one best; use --how samples, clusters or path"),
         (["--fps", "nan"], "--fps: expected a positive number, got nan"),
     ],
