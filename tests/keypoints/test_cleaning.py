@@ -80,6 +80,31 @@ def test_one_point_for_several_joints(form: str, point: tuple[float, float], tmp
     assert [j for j in range(17) if not whole.visible[0, j]] == GONE
 
 
+@pytest.mark.parametrize("point", [(0.0, 0.0), (-1.0, -1.0), (640.0, 480.0)])
+@pytest.mark.parametrize("scale", [None, SIZE])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_neck_between_a_shoulder_and_nothing(
+    point: tuple[float, float], scale: Any, whole: bool, tmp_path: Path, said: Any
+) -> None:
+    """As programs write it that add the middle of the shoulders, and of the hips, to COCO's joints."""
+    xy = np.round(PERSON) if whole else PERSON.copy()
+    shoulders, hips = ([COCO.index(f"{side}_{part}") for side in ("left", "right")] for part in ("shoulder", "hip"))
+    xy[shoulders[0]] = point
+    if scale is not None:
+        xy[np.arange(17) != shoulders[0] if -1 in point else slice(None)] /= scale
+    xy = np.concatenate([xy, [xy[shoulders].mean(0), xy[hips].mean(0)]])
+    if whole and scale is None:
+        xy = np.floor(xy)
+    document = {"joints": [*COCO, "neck", "pelvis"], "keypoints": xy.tolist(), "image_size": SIZE}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    found = read_keypoints(tmp_path / "a.json")
+    seen = {joint for joint, visible in zip(found.skeleton.joints, found.visible[0].tolist(), strict=True) if visible}
+    assert seen == {*COCO, "pelvis"} - {"left_shoulder"}
+    assert not found.as_skeleton("h36m17").visible[0, [8]].any()
+    assert "2 joints are no measurements" in said.text
+    assert "1 half way to one of these" in said.text
+
+
 def test_outside_the_picture_by_more_than_its_size(tmp_path: Path, said: Any) -> None:
     xy = PERSON.copy()
     xy[WRIST], xy[ANKLE], xy[ELBOW] = (1281, 200), (300, -481), (-639, 959)
