@@ -150,9 +150,10 @@ def find_halfway(xy: Array, kinds: Array, joints: Sequence[str]) -> Array:
         if left is None or right is None:
             continue
         one = (kinds[:, left] > 0) != (kinds[:, right] > 0)
-        between = np.linalg.norm(xy[:, left] - xy[:, right], axis=-1)
         for middle in (place[name] for name in names if name in place):
-            off = np.linalg.norm(2 * xy[:, middle] - xy[:, left] - xy[:, right], axis=-1) / 2
+            with np.errstate(invalid="ignore"):
+                between = np.linalg.norm(xy[:, left] - xy[:, right], axis=-1)
+                off = np.linalg.norm(2 * xy[:, middle] - xy[:, left] - xy[:, right], axis=-1) / 2
             found[one & (off <= _MIDDLE * between), middle] = _HALFWAY
     return found
 
