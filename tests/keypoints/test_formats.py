@@ -833,6 +833,7 @@ BAD_ARRAYS: list[tuple[bytes, str]] = [
     ),
     (npy(np.zeros((1, 25, 2), complex)), "holds complex128; expected an array of numbers"),
     (npy(np.array(["a"])), "holds <U1; expected an array of numbers"),
+    (npy(np.zeros((4, 51))), "; x, y and score as (frames, 17, 3); 3D points go to `poseterior ik`"),
     (npy(np.zeros(50)), "array of shape (50,); expected (frames, joints*2)"),
     (npy(np.zeros((1, 2, 25, 2))), "array of shape (1, 2, 25, 2); expected"),
     (npy(np.zeros((10**9, 0))), "array of shape (1000000000, 0); expected"),
@@ -915,6 +916,10 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match=r"empty: no keypoint file in this folder; expected \.json, \.npy, \.npz"):
+        read_keypoints(empty)
+    (empty / "cam2").mkdir()
+    (empty / "cam1").mkdir()
+    with pytest.raises(InputError, match=r"; folders in it are not looked into: give one of them, \S*empty/cam1 say$"):
         read_keypoints(empty)
     save(empty / "settings.json", {"fps": 30})
     with pytest.raises(InputError, match=r"no keypoint file in this folder; the first: .*settings\.json: of no"):

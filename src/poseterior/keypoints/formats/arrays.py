@@ -124,7 +124,9 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
         _refuse_flat_triples(array, options.skeleton)
         array = array.reshape(shape[0], shape[1] // 2, 2)
     if array.ndim != 3 or array.shape[2] not in (2, 3):
-        triples = f"; {IK}" if shape[-1:] and shape[-1] > 0 and shape[-1] % 3 == 0 else ""
+        triples = ""
+        if shape[-1:] and shape[-1] > 3 and shape[-1] % 3 == 0:
+            triples = f"; x, y and score as (frames, {shape[-1] // 3}, 3); {IK}"
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
             f"{triples}"
