@@ -13,6 +13,7 @@ import torch
 from people import COCO, FORMS, PERSON, SCORES, SIZE, write
 
 from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import get_skeleton
 from poseterior.keypoints import Keypoints2D
 from poseterior.keypoints.reading import read_keypoints
 
@@ -103,6 +104,21 @@ def test_a_neck_between_a_shoulder_and_nothing(
     assert not found.as_skeleton("h36m17").visible[0, [8]].any()
     assert "2 joints are no measurements" in said.text
     assert "1 half way to one of these" in said.text
+
+
+def test_the_middles_of_a_converter_to_human36m(tmp_path: Path, said: Any) -> None:
+    """Pelvis and thorax are the middles of hips and shoulders, the spine is the middle of both."""
+    place = {joint: PERSON[i].copy() for i, joint in enumerate(COCO)}
+    place["left_hip"] = np.zeros(2)
+    place["pelvis"] = (place["left_hip"] + place["right_hip"]) / 2
+    place["thorax"] = (place["left_shoulder"] + place["right_shoulder"]) / 2
+    place["spine"] = (place["pelvis"] + place["thorax"]) / 2
+    place["neck_nose"], place["head_top"] = place["nose"], (place["left_eye"] + place["right_eye"]) / 2
+    joints = get_skeleton("h36m17").joints
+    np.save(tmp_path / "a.npy", np.array([[place[joint] for joint in joints]]))
+    found = read_keypoints(tmp_path / "a.npy", skeleton="h36m17")
+    assert [joints[i] for i in range(17) if not found.visible[0, i]] == ["pelvis", "left_hip", "spine"]
+    assert "3 joints are no measurements (2 half way to one of these, 1 at exactly (0, 0))" in said.text
 
 
 def test_outside_the_picture_by_more_than_its_size(tmp_path: Path, said: Any) -> None:

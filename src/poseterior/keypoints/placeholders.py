@@ -4,8 +4,8 @@
 * a corner of the picture, or its centre for several joints at once;
 * outside the picture by more than its own size; where that is unknown, many times the person's own size away;
 * one and the same point for several joints that cannot be at one place: a crop's corner, say;
-* a neck or a mid-hip half way between a shoulder or hip and one of these: programs that add these joints take the
-  middle of whatever is there.
+* a neck or a mid-hip half way between a shoulder or hip and one of these, and a spine half way between such joints:
+  programs that add these joints take the middle of whatever is there.
 
 A joint on the picture's edge is none of these, and neither are neighbours that meet at one pixel: the joints of a face,
 a hand or a foot, both sides of a person seen from the side, and any joints of people who are small for the grain of
@@ -45,8 +45,13 @@ _NEIGHBOURS = (
     {"head", "shoulder"}, {"shoulder", "elbow"}, {"elbow", "hand"}, {"shoulder", "hip"}, {"hip", "knee"},
     {"knee", "foot"},
 )  # fmt: skip
-#: Joints that programs put in the middle of a pair.
-_MIDDLES = {"shoulder": ("neck", "upper_neck", "thorax"), "hip": ("pelvis",)}
+#: Two joints, and those that programs put in the middle of them; in the order in which they are made.
+_MIDDLES = (
+    ("left_shoulder", "right_shoulder", ("neck", "upper_neck", "thorax")),
+    ("left_hip", "right_hip", ("pelvis",)),
+    ("pelvis", "thorax", ("spine",)),
+    ("pelvis", "neck", ("spine",)),
+)
 #: The middle is meant within this share of the distance: coordinates may be rounded.
 _MIDDLE = 3e-3
 #: A person this many grains long is too small to tell joints apart; this many, to tell neighbouring parts apart.
@@ -136,7 +141,7 @@ def find_repeated(xy: Array, joints: Sequence[str]) -> Array:
 
 
 def find_halfway(xy: Array, kinds: Array, joints: Sequence[str]) -> Array:
-    """Kinds of the middles of two shoulders or hips of which one is no measurement, by the ``kinds`` of all joints.
+    """Kinds of the middles of two joints of which one is no measurement, by the ``kinds`` of all joints.
 
     Args:
         xy: ``(poses, joints, 2)``, NaN where missing.
@@ -145,16 +150,17 @@ def find_halfway(xy: Array, kinds: Array, joints: Sequence[str]) -> Array:
     """
     found = np.zeros_like(kinds)
     place = {joint: i for i, joint in enumerate(joints)}
-    for part, names in _MIDDLES.items():
-        left, right = place.get(f"left_{part}"), place.get(f"right_{part}")
-        if left is None or right is None:
+    for one, other, middles in _MIDDLES:
+        if one not in place or other not in place:
             continue
-        one = (kinds[:, left] > 0) != (kinds[:, right] > 0)
-        for middle in (place[name] for name in names if name in place):
+        ends = [place[one], place[other]]
+        gone = ((kinds[:, ends] > 0) | (found[:, ends] > 0)).any(-1)
+        first, second = xy[:, ends[0]], xy[:, ends[1]]
+        for middle in (place[name] for name in middles if name in place):
             with np.errstate(invalid="ignore"):
-                between = np.linalg.norm(xy[:, left] - xy[:, right], axis=-1)
-                off = np.linalg.norm(2 * xy[:, middle] - xy[:, left] - xy[:, right], axis=-1) / 2
-            found[one & (off <= _MIDDLE * between), middle] = _HALFWAY
+                off = np.linalg.norm(2 * xy[:, middle] - first - second, axis=-1) / 2
+                meant = off <= _MIDDLE * np.linalg.norm(first - second, axis=-1)
+            found[gone & meant, middle] = _HALFWAY
     return found
 
 
