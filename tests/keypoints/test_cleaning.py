@@ -13,6 +13,7 @@ import torch
 from people import COCO, FORMS, PERSON, SCORES, SIZE, write
 
 from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import get_skeleton
 from poseterior.keypoints import Keypoints2D
 from poseterior.keypoints.reading import read_keypoints
 
@@ -78,6 +79,46 @@ def test_one_point_for_several_joints(form: str, point: tuple[float, float], tmp
     assert len(said.messages) == 1
     whole = read(write(form, tmp_path, np.round(with_placeholders(point)), size=SIZE), image_size=SIZE)
     assert [j for j in range(17) if not whole.visible[0, j]] == GONE
+
+
+@pytest.mark.parametrize("point", [(0.0, 0.0), (-1.0, -1.0), (640.0, 480.0)])
+@pytest.mark.parametrize("scale", [None, SIZE])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_neck_between_a_shoulder_and_nothing(
+    point: tuple[float, float], scale: Any, whole: bool, tmp_path: Path, said: Any
+) -> None:
+    """As programs write it that add the middle of the shoulders, and of the hips, to COCO's joints."""
+    xy = np.round(PERSON) if whole else PERSON.copy()
+    shoulders, hips = ([COCO.index(f"{side}_{part}") for side in ("left", "right")] for part in ("shoulder", "hip"))
+    xy[shoulders[0]] = point
+    if scale is not None:
+        xy[np.arange(17) != shoulders[0] if -1 in point else slice(None)] /= scale
+    xy = np.concatenate([xy, [xy[shoulders].mean(0), xy[hips].mean(0)]])
+    if whole and scale is None:
+        xy = np.floor(xy)
+    document = {"joints": [*COCO, "neck", "pelvis"], "keypoints": xy.tolist(), "image_size": SIZE}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    found = read_keypoints(tmp_path / "a.json")
+    seen = {joint for joint, visible in zip(found.skeleton.joints, found.visible[0].tolist(), strict=True) if visible}
+    assert seen == {*COCO, "pelvis"} - {"left_shoulder"}
+    assert not found.as_skeleton("h36m17").visible[0, [8]].any()
+    assert "2 joints are no measurements" in said.text
+    assert "1 half way to one of these" in said.text
+
+
+def test_the_middles_of_a_converter_to_human36m(tmp_path: Path, said: Any) -> None:
+    """Pelvis and thorax are the middles of hips and shoulders, the spine is the middle of both."""
+    place = {joint: PERSON[i].copy() for i, joint in enumerate(COCO)}
+    place["left_hip"] = np.zeros(2)
+    place["pelvis"] = (place["left_hip"] + place["right_hip"]) / 2
+    place["thorax"] = (place["left_shoulder"] + place["right_shoulder"]) / 2
+    place["spine"] = (place["pelvis"] + place["thorax"]) / 2
+    place["neck_nose"], place["head_top"] = place["nose"], (place["left_eye"] + place["right_eye"]) / 2
+    joints = get_skeleton("h36m17").joints
+    np.save(tmp_path / "a.npy", np.array([[place[joint] for joint in joints]]))
+    found = read_keypoints(tmp_path / "a.npy", skeleton="h36m17")
+    assert [joints[i] for i in range(17) if not found.visible[0, i]] == ["pelvis", "left_hip", "spine"]
+    assert "3 joints are no measurements (2 half way to one of these, 1 at exactly (0, 0))" in said.text
 
 
 def test_outside_the_picture_by_more_than_its_size(tmp_path: Path, said: Any) -> None:

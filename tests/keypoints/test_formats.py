@@ -345,6 +345,48 @@ def test_mediapipe_normalised(tmp_path: Path) -> None:
     expect(read_keypoints(own, image_size=(1, 1)), "mediapipe33")
 
 
+@pytest.mark.parametrize("field", ["name", "id", "index"])
+def test_mediapipe_landmarks_that_say_which_they_are(field: str, tmp_path: Path) -> None:
+    """In any order; without a name or number they are in MediaPipe's."""
+    marks = landmarks()
+    for i, joint in enumerate(get_skeleton("mediapipe33").joints):
+        marks[i][field] = joint.upper() if field == "name" else i + 1
+    order = np.random.default_rng(0).permutation(33)
+    path = save(tmp_path / "p.json", [[marks[i] for i in order]])
+    expect(read_keypoints(path), "mediapipe33")
+    if field == "name":
+        path.write_text(json.dumps([marks[:-1] + marks[:1]]))
+        with pytest.raises(InputError, match="frame 0, person 0: 'NOSE' is there twice, or is none of MediaPipe's 33"):
+            read_keypoints(path)
+        marks[3]["name"] = "left_eye_outr"
+        path.write_text(json.dumps([marks]))
+        with pytest.raises(InputError, match="unknown joint 'left_eye_outr'; did you mean"):
+            read_keypoints(path)
+
+
+@pytest.mark.parametrize("more", [0, 42, 468, 510, 520])
+def test_mediapipe_as_an_array(more: int, tmp_path: Path) -> None:
+    """x, y, z, visibility, flat or not, hands and face behind; a frame of nobody is all zeros."""
+    marks = np.zeros((4, 33, 4))
+    marks[..., :2] = np.array(points(33)) / 400
+    marks[..., 2], marks[..., 3] = np.random.default_rng(0).normal(0, 0.3, (4, 33)), 0.75
+    marks[1:3] = 0
+    marks[3, :, 0] -= 0.45  # half outside the picture
+    flat = np.concatenate([marks.reshape(4, -1), np.full((4, 3 * more), 0.5)], 1)
+    for i, array in enumerate((flat, flat[0], marks, marks[0])):
+        np.save(tmp_path / f"{i}.npy", array)
+        with pytest.raises(InputError, match="normalised coordinates"):
+            read_keypoints(tmp_path / f"{i}.npy")
+        found = read_keypoints(tmp_path / f"{i}.npy", image_size=(400, 400))
+        assert [identity.frame for identity in found.ids] == ([0, 3] if array.shape[0] == 4 else [0])
+        expect(found[:1], "mediapipe33")
+        torch.testing.assert_close(found.xy[-1] + torch.tensor([180.0 * (len(found) > 1), 0]), found.xy[0])
+    world = marks - (marks[:, 23:24] + marks[:, 24:25]) / 2 * [1, 1, 1, 0]
+    np.save(tmp_path / "w.npy", world[:1])
+    with pytest.raises(InputError, match="these are world landmarks"):
+        read_keypoints(tmp_path / "w.npy", image_size=(400, 400))
+
+
 def test_mediapipe_half_outside_the_image_is_still_normalised(tmp_path: Path) -> None:
     marks = [{"x": 0.5, "y": -0.4 + 0.09 * i} for i in range(33)]  # feet at 2.5 image heights
     found = read_keypoints(save(tmp_path / "p.json", marks), image_size=(100, 100))
@@ -791,6 +833,7 @@ BAD_ARRAYS: list[tuple[bytes, str]] = [
     ),
     (npy(np.zeros((1, 25, 2), complex)), "holds complex128; expected an array of numbers"),
     (npy(np.array(["a"])), "holds <U1; expected an array of numbers"),
+    (npy(np.zeros((4, 51))), "; x, y and score as (frames, 17, 3); 3D points go to `poseterior ik`"),
     (npy(np.zeros(50)), "array of shape (50,); expected (frames, joints*2)"),
     (npy(np.zeros((1, 2, 25, 2))), "array of shape (1, 2, 25, 2); expected"),
     (npy(np.zeros((10**9, 0))), "array of shape (1000000000, 0); expected"),
@@ -873,6 +916,10 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match=r"empty: no keypoint file in this folder; expected \.json, \.npy, \.npz"):
+        read_keypoints(empty)
+    (empty / "cam2").mkdir()
+    (empty / "cam1").mkdir()
+    with pytest.raises(InputError, match=r"; folders in it are not looked into: give one of them, \S*empty/cam1 say$"):
         read_keypoints(empty)
     save(empty / "settings.json", {"fps": 30})
     with pytest.raises(InputError, match=r"no keypoint file in this folder; the first: .*settings\.json: of no"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,6 +253,22 @@ def test_arrays_that_are_in_no_usual_order_are_refused(name: str, usual: str, st
     found = read_keypoints(tmp_path / "a.npy", skeleton=name)
     assert found.skeleton.name == name
     assert found.as_skeleton("h36m17").visible.sum(-1).min() >= 16
+
+
+@pytest.mark.parametrize("name", ["crowdpose14", "h36m16", "body25b", "lsp14", "mpii16"])
+@pytest.mark.parametrize("point", [0.0, -1.0, (1279.0, 719.0)])
+def test_orders_are_told_by_joints_that_were_found(name: str, point: Any, standing, tmp_path: Path) -> None:
+    """Joints that were not found all lie at one point, so that bones between them are short in any order."""
+    xy = seen_from_the_front(name, standing)
+    generator = np.random.default_rng(0)
+    for row in xy:
+        row[generator.permutation(len(row))[:4]] = point
+    np.save(tmp_path / "a.npy", xy)
+    if candidates(xy.shape[1])[0] == name:
+        assert read_keypoints(tmp_path / "a.npy").skeleton.name == name
+    else:
+        with pytest.raises(InputError, match=rf"it looks like {name}\): pass --skeleton"):
+            read_keypoints(tmp_path / "a.npy")
 
 
 def test_counts_without_a_usual_order_are_refused() -> None:

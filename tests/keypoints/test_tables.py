@@ -571,3 +571,13 @@ def test_formats_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         read_keypoints(path, "openpose")
     with pytest.raises(InputError, match=r"not an HDF5 file but a table"):
         read_keypoints(path, "sleap")
+
+
+def test_landmarks_half_outside_the_picture_are_still_normalised(tmp_path: Path) -> None:
+    rows = ["frame," + ",".join(f"{axis}{i}" for i in range(33) for axis in "xyzv")]
+    rows += [
+        f"{f}," + ",".join(f"{-0.3 + 0.011 * i:.4f},{0.1 + 0.02 * i:.4f},0.1,0.9" for i in range(33)) for f in (0, 1)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    found = read_keypoints(tmp_path / "a.csv", image_size=(1000, 500))
+    assert found.xy[1, 10].tolist() == pytest.approx([-190.0, 150.0], abs=0.01)

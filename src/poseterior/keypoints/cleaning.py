@@ -26,7 +26,7 @@ from ..files.reading import reading
 from .depths import IK
 from .detections import Detections, Options
 from .keypoints import MINIMUM_CONFIDENCE
-from .placeholders import KINDS, find_marks, find_outside, find_repeated
+from .placeholders import KINDS, find_halfway, find_marks, find_outside, find_repeated
 from .scores import JUDGED, SCALE_RULES, confidence_of, judge_scale
 
 __all__ = ["SMALLEST_PERSON", "clean"]
@@ -99,6 +99,10 @@ class _Group:
         slack = 0.0 if normalised is None else _ROUNDING
         kinds = [
             _merge(found, find_outside(part.xy, _sizes(part), slack)) for found, part in zip(kinds, parts, strict=True)
+        ]
+        kinds = [
+            _merge(found, find_halfway(part.xy, found, part.skeleton.joints))
+            for found, part in zip(kinds, parts, strict=True)
         ]
         parts = self._without_placeholders(parts, kinds)
         parts = self._with_confidence(parts)

@@ -24,6 +24,7 @@ from ..geometry.skeletons import (
     skeleton_names,
 )
 from .company import Meaning, meanings
+from .placeholders import distinct
 
 __all__ = [
     "candidates",
@@ -148,7 +149,7 @@ def _shortest(names: Sequence[str], xy: Array) -> str:
 
     In a wrong order bones run across the body, and are about twice as long.
     """
-    sample = xy[:: max(1, len(xy) // 500)]
+    sample = distinct(xy[:: max(1, len(xy) // 500)])
     lengths = {}
     for name in names:
         child, parent = np.array(get_skeleton(name).bones).T

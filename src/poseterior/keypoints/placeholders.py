@@ -3,7 +3,9 @@
 * exactly (0, 0) or (-1, -1);
 * a corner of the picture, or its centre for several joints at once;
 * outside the picture by more than its own size; where that is unknown, many times the person's own size away;
-* one and the same point for several joints that cannot be at one place: a crop's corner, say.
+* one and the same point for several joints that cannot be at one place: a crop's corner, say;
+* a neck or a mid-hip half way between a shoulder or hip and one of these, and a spine half way between such joints:
+  programs that add these joints take the middle of whatever is there.
 
 A joint on the picture's edge is none of these, and neither are neighbours that meet at one pixel: the joints of a face,
 a hand or a foot, both sides of a person seen from the side, and any joints of people who are small for the grain of
@@ -19,14 +21,14 @@ import numpy as np
 from ..files.checks import Array
 from .keypoints import MAXIMUM_COORDINATE
 
-__all__ = ["KINDS", "find_marks", "find_outside", "find_repeated"]
+__all__ = ["KINDS", "distinct", "find_halfway", "find_marks", "find_outside", "find_repeated"]
 
 #: What each number of a mask says of a joint; 0 is a measurement.
 KINDS = (
     "", "at exactly (0, 0)", "at exactly (-1, -1)", "at one point with other joints", "in a corner of the picture",
-    "outside the picture by more than its size", "far beyond the person",
+    "outside the picture by more than its size", "far beyond the person", "half way to one of these",
 )  # fmt: skip
-_ORIGIN, _MINUS_ONE, _REPEATED, _CORNER, _OUTSIDE, _BEYOND = range(1, len(KINDS))
+_ORIGIN, _MINUS_ONE, _REPEATED, _CORNER, _OUTSIDE, _BEYOND, _HALFWAY = range(1, len(KINDS))
 
 #: Joints that meet at one pixel are of one part, from the head down.
 _PARTS = {
@@ -43,6 +45,15 @@ _NEIGHBOURS = (
     {"head", "shoulder"}, {"shoulder", "elbow"}, {"elbow", "hand"}, {"shoulder", "hip"}, {"hip", "knee"},
     {"knee", "foot"},
 )  # fmt: skip
+#: Two joints, and those that programs put in the middle of them; in the order in which they are made.
+_MIDDLES = (
+    ("left_shoulder", "right_shoulder", ("neck", "upper_neck", "thorax")),
+    ("left_hip", "right_hip", ("pelvis",)),
+    ("pelvis", "thorax", ("spine",)),
+    ("pelvis", "neck", ("spine",)),
+)
+#: The middle is meant within this share of the distance: coordinates may be rounded.
+_MIDDLE = 3e-3
 #: A person this many grains long is too small to tell joints apart; this many, to tell neighbouring parts apart.
 _TINY, _COARSE = 40, 150
 #: Farther from the middle of the person than this times the median joint is no joint.
@@ -57,6 +68,22 @@ def find_marks(xy: Array) -> Array:
     kinds[(xy == 0).all(-1)] = _ORIGIN
     kinds[(xy == -1).all(-1)] = _MINUS_ONE
     return kinds
+
+
+def distinct(xy: Array) -> Array:
+    """``(poses, joints, 2)`` with NaN for what may be a placeholder, for judgements about whole files.
+
+    That is a joint at (0, 0) or (-1, -1), or at exactly the point of another joint of its pose: more than
+    `find_repeated` finds, and no joint has to be known by name.
+    """
+    points = np.ascontiguousarray(xy, np.float64).view(np.complex128)[..., 0]
+    order = np.argsort(points, -1)
+    ordered = np.take_along_axis(points, order, -1)
+    same = ordered[..., 1:] == ordered[..., :-1]
+    edge = np.zeros((*same.shape[:-1], 1), bool)
+    shared = np.zeros(points.shape, bool)
+    np.put_along_axis(shared, order, np.concatenate([edge, same], -1) | np.concatenate([same, edge], -1), -1)
+    return np.where((shared | (find_marks(xy) > 0))[..., None], np.nan, xy)
 
 
 def find_outside(xy: Array, size: Array, slack: float = 0.0) -> Array:
@@ -111,6 +138,30 @@ def find_repeated(xy: Array, joints: Sequence[str]) -> Array:
             if _is_placeholder(xy[row], here, parts):
                 kinds[row, here] = _REPEATED
     return kinds
+
+
+def find_halfway(xy: Array, kinds: Array, joints: Sequence[str]) -> Array:
+    """Kinds of the middles of two joints of which one is no measurement, by the ``kinds`` of all joints.
+
+    Args:
+        xy: ``(poses, joints, 2)``, NaN where missing.
+        kinds: ``(poses, joints)``.
+        joints: their names.
+    """
+    found = np.zeros_like(kinds)
+    place = {joint: i for i, joint in enumerate(joints)}
+    for one, other, middles in _MIDDLES:
+        if one not in place or other not in place:
+            continue
+        ends = [place[one], place[other]]
+        gone = ((kinds[:, ends] > 0) | (found[:, ends] > 0)).any(-1)
+        first, second = xy[:, ends[0]], xy[:, ends[1]]
+        for middle in (place[name] for name in middles if name in place):
+            with np.errstate(invalid="ignore"):
+                off = np.linalg.norm(2 * xy[:, middle] - first - second, axis=-1) / 2
+                meant = off <= _MIDDLE * np.linalg.norm(first - second, axis=-1)
+            found[gone & meant, middle] = _HALFWAY
+    return found
 
 
 def _part(joint: str) -> str:

@@ -180,7 +180,9 @@ def _read_folder(folder: Path, format: str, options: Options) -> list[Detections
     files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     files = without_copies(files)
     if not files:
-        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}")
+        inner = next((p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")), None)
+        hint = "" if inner is None else f"; folders in it are not looked into: give one of them, {inner} say"
+        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}{hint}")
     return _read_files(sorted(files, key=lambda path: natural_key(path.name)), format, options, skip=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..files.checks import Array, cut, quote
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton
+from ..geometry.skeletons import Skeleton, get_skeleton
 from .detections import Detections, FrameNumbers, Options
 from .frame_numbers import Frame
 from .joint_names import covering_skeleton, resolve_names, say_names, skeleton_of, temporary_skeleton
@@ -76,6 +76,9 @@ _NUMBERED = re.compile(r"(?i:landmark|lm|kp|kpt|keypoint|point|joint|j|marker|no
 #: Points of MediaPipe's holistic model without and with the iris, of the body and the face alone, with and without
 #: hands: the 33 of the body stand first.
 _HOLISTIC = (75, 501, 511, 543, 553)
+
+#: What MediaPipe has and nobody else: coordinates are never -1 to 1 then.
+_LANDMARKS = frozenset(get_skeleton("mediapipe33").joints)
 
 #: Fewer joints with x and y are no table of poses.
 _FEWEST = 3
@@ -337,6 +340,7 @@ def detections_of(poses: TablePoses, what: str, options: Options) -> list[Detect
             target=target,
             sources=[options.file] * len(order),
             tracked=[poses.tracked] * len(order),
+            normalised="unit" if set(skeleton.joints) >= _LANDMARKS else None,
         )
     ]
 

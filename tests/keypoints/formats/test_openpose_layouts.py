@@ -154,6 +154,27 @@ def test_body25_of_many_poses_is_not_taken_for_body25b(tmp_path: Path, caplog: p
     assert not caplog.records
 
 
+@pytest.mark.parametrize("order", ["body25", "body25b"])
+@pytest.mark.parametrize("point", [(0.0, 0.0), (-1.0, -1.0), (640.0, 480.0)])
+def test_joints_that_were_not_found_do_not_tell_the_order(
+    order: str, point: tuple[float, float], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a score as high as those of others: hips, neck and mid-hip at one point, or some of them."""
+    joints = BODY25 if order == "body25" else openpose.BODY25B
+    gone = ({"neck", "left_hip", "pelvis"}, {"left_shoulder", "right_hip", "nose"}, {"left_eye", "right_hip", "neck"})
+    frames = []
+    for i in range(12):
+        one = person(joints)
+        for joint in gone[i % 3] & set(joints):
+            place = 3 * joints.index(joint)
+            one["pose_keypoints_2d"][place : place + 3] = [*point, 0.4]
+        frames.append(sports2d(one))
+    found = read(frames, tmp_path)
+    assert ("read as BODY_25B" in caplog.text) == (order == "body25b")
+    expect(found, tuple(joint for joint in joints if joint not in gone[0]), row=0)
+    expect(found, tuple(joint for joint in joints if joint not in gone[1]), row=1)
+
+
 def test_other_numbers_of_joints_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(sports2d(person(HALPE[:20])), tmp_path)
@@ -200,6 +221,20 @@ def test_alphapose_by_image(
     else:
         assert found.xy[5, found.skeleton.index("neck")].tolist() == [522, 140.5]
         assert not caplog.records
+
+
+def test_the_second_joint_of_alphapose_is_told_by_joints_that_were_found(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = {}
+    for i in range(6):
+        one = alphapose(0, True, "pose_keypoints_2d")
+        if i < 5:  # no nose, or a shoulder, with a score or without
+            place = 3 * openpose.COCO18.index("nose" if i < 3 else "left_shoulder")
+            one["pose_keypoints_2d"][place : place + 3] = [0.0, 0.0, 0.3 * (i % 2)]
+        document[f"{i}.jpg"] = {"version": "AlphaPose v0.3", "people": [one]}
+    expect(read(document, tmp_path), ("head_top",), row=5)
+    assert "the second joint is the top of the head, not the neck" in caplog.text
 
 
 def test_one_image_of_alphapose(tmp_path: Path) -> None:

@@ -72,10 +72,11 @@ def _stack(people: list[Person], by_name: dict[str, Any], options: Options) -> D
 
 def _second_is_crown(people: Sequence[Person]) -> bool:
     """Whether the joint after the nose stands, for most, farther from the shoulders than the nose does."""
-    xy = np.stack([person.xy for person in people])
+    xy = openpose.places(people)
     middle = (xy[:, 2] + xy[:, 5]) / 2
-    crown = np.linalg.norm(xy[:, 1] - middle, axis=-1) > np.linalg.norm(xy[:, 0] - middle, axis=-1)
-    return bool(np.mean(crown) > 0.5)
+    farther = np.linalg.norm(xy[:, 1] - middle, axis=-1) - np.linalg.norm(xy[:, 0] - middle, axis=-1)
+    farther = farther[~np.isnan(farther)]
+    return bool(len(farther)) and bool(np.median(farther) > 0)
 
 
 def _is_alphapose(frame: Any) -> bool:

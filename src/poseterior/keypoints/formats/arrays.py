@@ -8,19 +8,24 @@ import numpy as np
 
 from ...files.checks import Array
 from ...files.errors import InputError
-from ...geometry.skeletons import Skeleton
+from ...geometry.skeletons import Skeleton, get_skeleton
 from ..depths import IK, pairs_look_flat, refuse_depths
 from ..detections import Detections, Options
 from ..documents import ArrayFile
 from ..joint_names import skeleton_of
 from ..keypoints import PoseId
 from ..rates import rate_of
+from .mediapipe import refuse_world
 
 NAME = "numpy"
-ABOUT = "npy or npz of shape (frames, joints*2), (frames, joints, 2|3) or (joints, 2|3)"
+ABOUT = "npy or npz of shape (frames, joints*2), (frames, joints, 2|3) or (joints, 2|3); MediaPipe's (frames, 33*4)"
 EXAMPLE = "numpy.save('keypoints.npy', xy)  # xy: (frames, joints, 2), or 3 with a confidence; px, NaN: missing"
 #: Made of an `ArrayFile`, not of JSON.
 KIND = "arrays"
+
+#: Numbers of a frame of MediaPipe's landmarks x, y, z, visibility as people flatten them: the 33 of the body, then
+#: nothing, both hands, the face, or the face and both hands.
+_LANDMARKS = frozenset(33 * 4 + 3 * more for more in (0, 2 * 21, 468, 478, 468 + 2 * 21, 478 + 2 * 21))
 
 #: Arrays that we read from an npz, and the kinds of number they may hold.
 _FIELDS = {
@@ -45,17 +50,19 @@ def read(data: ArrayFile, options: Options) -> list[Detections]:
     """Keypoints from an npy or npz file.
 
     The array (npz: ``keypoints``, or the only one) is (frames, joints*2), (frames, joints, 2|3) or
-    (joints, 2|3), the third number a confidence; NaN is a missing joint. An npz may also hold ``confidence``,
-    ``visible``, ``amplitude`` (frames, joints), ``covariance`` (frames, joints) px or (frames, joints, 2, 2) px²,
-    ``image_size``, ``intrinsics`` and ``height``, each for all frames or for one. Without a skeleton the
-    number of joints must belong to one named skeleton only.
+    (joints, 2|3), the third number a confidence; NaN is a missing joint. MediaPipe's landmarks are (frames, 33, 4) or
+    flat (frames, 132 and more): x, y, z, visibility, of which z is not used, and points of hands and face follow. An
+    npz may also hold ``confidence``, ``visible``, ``amplitude`` (frames, joints), ``covariance`` (frames, joints) px or
+    (frames, joints, 2, 2) px², ``image_size``, ``intrinsics`` and ``height``, each for all frames or for one. Without
+    a skeleton the number of joints must belong to one named skeleton only.
 
     Raises:
         InputError: 3D points, a wrong shape or type, a header that claims more than the file holds, an archive that
             unpacks out of all proportion.
     """
     arrays = _load(data)
-    xy, confidence, skeleton = _poses(arrays["keypoints"], options)
+    marks = _landmarks(arrays["keypoints"], options.skeleton)
+    xy, confidence, skeleton = _poses(arrays["keypoints"], options) if marks is None else marks
     count, joints = xy.shape[:2]
 
     def field(name: str, *shapes: tuple[int, ...]) -> Array | None:
@@ -89,11 +96,23 @@ def read(data: ArrayFile, options: Options) -> list[Detections]:
             amplitude=field("amplitude", (count, joints)),
             tracked=[True] * count,
             fps=rate_of(arrays["fps"].item()) if "fps" in arrays and arrays["fps"].size == 1 else None,
+            normalised=None if marks is None else "unit",
         )
     ]
 
 
 # -- shapes --------------------------------------------------------------------------------------------
+
+
+def _landmarks(array: Array, skeleton: Skeleton | None) -> tuple[Array, Array, Skeleton] | None:
+    """As `_poses`, of MediaPipe's landmarks (frames, 33, 4) or flat; None of other arrays."""
+    order, shape = get_skeleton("mediapipe33"), array.shape
+    flat = len(shape) in (1, 2) and shape[-1] in _LANDMARKS
+    if not (flat or (len(shape) in (2, 3) and shape[-2:] == (33, 4))) or skeleton not in (None, order):
+        return None
+    values = (array[..., : 33 * 4] if flat else array).astype(np.float64).reshape(-1, 33, 4)
+    refuse_world(values[..., :2])
+    return values[..., :2], values[..., 3], order
 
 
 def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
@@ -105,7 +124,9 @@ def _poses(array: Array, options: Options) -> tuple[Array, Array, Skeleton]:
         _refuse_flat_triples(array, options.skeleton)
         array = array.reshape(shape[0], shape[1] // 2, 2)
     if array.ndim != 3 or array.shape[2] not in (2, 3):
-        triples = f"; {IK}" if shape[-1:] and shape[-1] > 0 and shape[-1] % 3 == 0 else ""
+        triples = ""
+        if shape[-1:] and shape[-1] > 3 and shape[-1] % 3 == 0:
+            triples = f"; x, y and score as (frames, {shape[-1] // 3}, 3); {IK}"
         raise InputError(
             f"array of shape {shape}; expected (frames, joints*2), (frames, joints, 2 or 3) or (joints, 2 or 3)"
             f"{triples}"

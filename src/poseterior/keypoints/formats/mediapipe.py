@@ -13,6 +13,7 @@ from ...geometry.skeletons import get_skeleton
 from ..depths import IK
 from ..detections import Detections, Options, Person, is_nobody, size_pair
 from ..documents import first_entry, innermost
+from ..joint_names import meant_joints, refuse_unknown
 
 NAME = "mediapipe"
 ABOUT = "MediaPipe's 33 landmarks {x, y, visibility}, normalised (needs the image size) or pixels"
@@ -28,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 
 #: What a landmark says of itself, as probabilities.
 _SCORE_FIELDS = ("visibility", "presence")
+#: What a landmark is called, and its number.
+_NAME_FIELDS, _NUMBER_FIELDS = ("name", "landmark", "part", "joint"), ("id", "index", "idx", "landmark_id")
 #: The middle of the hips, the origin of world landmarks, is within this (m) of it.
 _AT_ORIGIN = 0.02
 
@@ -71,7 +74,7 @@ def read(data: Any, options: Options) -> list[Detections]:
             scores.append(given)
     if not people:
         return []
-    _refuse_world(np.stack([person.xy for person in people]))
+    refuse_world(np.stack([person.xy for person in people]))
     for person, confidence in zip(people, _confidence(np.stack(scores), options), strict=True):
         person.confidence = confidence
     found = Detections.from_people(people, get_skeleton("mediapipe33"), options)
@@ -110,7 +113,7 @@ def _people(frame: Any, what: str) -> list[list[Any]]:
 def _landmarks(landmarks: list[Any], what: str) -> tuple[Array, Array]:
     if len(landmarks) != 33:
         raise InputError(f"{what}: {len(landmarks)} landmarks; MediaPipe's pose has 33")
-    rows = [as_object(mark, f"{what}, landmark {i}", "x", "y") for i, mark in enumerate(landmarks)]
+    rows = _in_order([as_object(mark, f"{what}, landmark {i}", "x", "y") for i, mark in enumerate(landmarks)], what)
     x, y = (numbers([row[axis] for row in rows], f"{what}.{axis}") for axis in "xy")
     scores = np.stack([numbers([row.get(field) for row in rows], f"{what}.{field}") for field in _SCORE_FIELDS])
     if (scores < 0).any():
@@ -118,6 +121,25 @@ def _landmarks(landmarks: list[Any], what: str) -> tuple[Array, Array]:
         joint = get_skeleton("mediapipe33").joints[place]
         raise InputError(f"{what}, joint {joint!r}: {_SCORE_FIELDS[field]} is {scores[field, place]}; expected 0 to 1")
     return np.stack([x, y], -1), scores
+
+
+def _in_order(rows: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Landmarks in MediaPipe's order, where they say their names or numbers; else as they stand in the file."""
+    joints = get_skeleton("mediapipe33").joints
+    names = [_first(row, _NAME_FIELDS) for row in rows]
+    if all(isinstance(name, str) for name in names):
+        known = refuse_unknown(names, meant_joints(names), what)
+        if sorted(known) != sorted(joints):
+            twice = next((name for i, name in enumerate(names) if known[i] in known[:i]), None)
+            wrong = twice or next(name for i, name in enumerate(names) if known[i] not in joints)
+            raise InputError(f"{what}: {describe(wrong)} is there twice, or is none of MediaPipe's 33 landmarks")
+        return [rows[known.index(joint)] for joint in joints]
+    numbers = [_first(row, _NUMBER_FIELDS) for row in rows]
+    if all(type(number) is int for number in numbers):
+        first = min(numbers)
+        if sorted(numbers) == list(range(first, first + len(rows))):
+            return sorted(rows, key=lambda row: _first(row, _NUMBER_FIELDS))
+    return rows
 
 
 def _confidence(scores: Array, options: Options) -> Array:
@@ -128,7 +150,7 @@ def _confidence(scores: Array, options: Options) -> Array:
     return np.where(np.isnan(scores) | unset[:, None], 1.0, scores).prod(1)
 
 
-def _refuse_world(xy: Array) -> None:
+def refuse_world(xy: Array) -> None:
     """Refuse metres around the middle of the hips, which no picture has."""
     hips = [get_skeleton("mediapipe33").index(joint) for joint in ("left_hip", "right_hip")]
     middle = np.abs(xy[:, hips].mean(1))

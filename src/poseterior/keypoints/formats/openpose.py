@@ -13,6 +13,8 @@ from ...geometry.skeletons import Skeleton, get_skeleton
 from ..detections import Detections, Options, Person, is_nobody, size_pair, track, triples
 from ..documents import first_entry
 from ..joint_names import covering_skeleton, skeleton_remedy, temporary_skeleton
+from ..keypoints import MINIMUM_CONFIDENCE
+from ..placeholders import distinct
 
 NAME = "openpose"
 ABOUT = "OpenPose JSON (Sports2D, Pose2Sim, DWPose ...) of 15 to 137 joints: a file, or a folder of *_keypoints.json"
@@ -98,6 +100,12 @@ def stack_order(people: Sequence[Person], options: Options) -> Detections:
     return stack(people, _order(people, _layout(options.skeleton), options), options)
 
 
+def places(people: Sequence[Person]) -> Array:
+    """``(people, joints, 2)`` places to judge by, NaN for joints that are hardly seen or may be placeholders."""
+    seen = np.stack([person.confidence for person in people]) >= MINIMUM_CONFIDENCE
+    return distinct(np.where(seen[..., None], np.stack([person.xy for person in people]), np.nan))
+
+
 def stack(people: Sequence[Person], skeleton: Skeleton, options: Options) -> Detections:
     """The leading joints of people, in an order that the skeleton which has its joints stands for afterwards."""
     joints = len(skeleton)
@@ -178,9 +186,7 @@ def _is_body25b(people: Sequence[Person]) -> bool:
     BODY_25's mid-hip and neck are in the middle of the hips and shoulders, in all its training data; in BODY_25B the
     eyes are beside the nose, and joint 17 is the neck.
     """
-    xy = np.stack([person.xy for person in people])
-    seen = np.stack([person.confidence for person in people]) >= 0.1
-    xy = np.where(seen[..., None], xy, np.nan)
+    xy = places(people)
 
     def off(joint: int, a: int, b: int) -> Array:
         return np.asarray(np.linalg.norm(xy[:, joint] - (xy[:, a] + xy[:, b]) / 2, axis=-1))
