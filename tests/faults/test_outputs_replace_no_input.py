@@ -77,6 +77,9 @@ COMMANDS = {
         {"html": ("--html {}", "x.html"), "png": ("--png {}", "x.png"), "overlay": ("--overlay {}", "x.pdf")},
         ("result",),
     ),
+    "Angles": Command(
+        "angles", {"result": "{}"}, {"out": ("--out {}", "x.csv"), "plot": ("--plot {}", "x.png")}, ("result",)
+    ),
     "Lifters": Command("lifters", {}, {}),
     "Formats": Command("formats", {}, {}),
     "Heatmaps": Command("heatmaps fit", {"file": "{}"}, {"out": ("--out {}", "x.npz")}, ("file",)),
@@ -99,10 +102,13 @@ COMMANDS = {
     ),
     "labels.Inspect": Command("labels inspect", {"labels": "{}"}, {}),
     "data.Inspect": Command("data inspect", {"store": "{}"}, {"png": ("--png {}", "x.png")}, ("store",)),
+    "data.Rigs": Command("data rigs", {"file": "{}"}, {"picture": ("--picture {}", "x.png")}, ("file",)),
+    "data.Leaks": Command("data leaks", {"train": "{}", "test": "{}"}, {}, ("train", "test")),
     "data.Simulate": Command(
         "data simulate", {"store": "{}"}, {"out": ("--out {}", "x.parquet")}, ("store",), "--protocol cmu-test"
     ),
     "_imports.Bvh": Command("data import bvh", {"paths": "{}"}, _MOCAP, ("paths",)),
+    "_imports.Gltf": Command("data import gltf", {"paths": "{}"}, _MOCAP, ("paths",)),
     "_imports.AsfAmc": Command("data import asfamc", {"paths": "{}"}, _MOCAP, ("paths",)),
     "_imports.Amass": Command("data import amass", {"paths": "{}"}, _MOCAP, ("paths",)),
     "_imports.H36m": Command(
@@ -124,7 +130,7 @@ COMMANDS = {
     ),
     "Evaluate": Command(
         "evaluate mdn",
-        {"data": "--data {}", "subset": "--subset {}"},
+        {"data": "--data {}", "subset": "--subset {}", "novelty": "--novelty {}"},
         {"out": ("--out {}", "x.json"), "figures": ("--figures {}", "f/spread.png")},
         ("data",),
     ),
@@ -132,7 +138,7 @@ COMMANDS = {
         "bench",
         {
             "data": "--data {}", "cross": "--cross {}", "observations": "--observations {}",
-            "results": "--results theirs={}",
+            "results": "--results theirs={}", "strangers": "--strangers {}", "novelty": "--novelty {}",
         },
         {"out": ("--out {}", "b/bench.json")},
     ),

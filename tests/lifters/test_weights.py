@@ -216,19 +216,26 @@ BY_DRAWS = ("flow", "rotations")
 def test_shipped_lifters_answer_as_before_the_house_was_rebuilt(name):
     """Eight samples of the example people from one generator; other processors may round otherwise at the end.
 
-    (With a seed in place of the generator every pose has random numbers of its own now, so these are others.)
+    (With a seed in place of the generator every pose has random numbers of its own now, so these are others. Joints
+    that the files lack are made of others by other rules now: people who have some may be millimetres off.)
     """
     posterior = pp.load(name)(pp.example_keypoints())
+    made = posterior.keypoints.synthesised.any(-1)
+    assert 0 < int(made.sum()) < len(made)
     generator = torch.Generator().manual_seed(0)
     if isinstance(posterior, ArticulatedPoseDistribution):
         samples = posterior.sample_with_rotations((8,), generator=generator).poses
     else:
         samples = posterior.sample((8,), generator=generator)
+    found = {"samples": samples.transpose(0, 1)}
+    if posterior.has_density:
+        found["log_prob"] = posterior.log_prob(samples).transpose(0, 1)
+    if name not in BY_DRAWS:
+        found |= {"mean": posterior.mean, "covariance": posterior.covariance}
     with np.load(GOLDEN) as golden:
-        np.testing.assert_allclose(samples.transpose(0, 1), golden[f"{name}/samples"], rtol=0, atol=1e-4)
-        if posterior.has_density:
-            density = posterior.log_prob(samples).transpose(0, 1)
-            np.testing.assert_allclose(density, golden[f"{name}/log_prob"], rtol=0, atol=0.05)
-        if name not in BY_DRAWS:
-            np.testing.assert_allclose(posterior.mean, golden[f"{name}/mean"], rtol=0, atol=1e-4)
-            np.testing.assert_allclose(posterior.covariance, golden[f"{name}/covariance"], rtol=0, atol=1e-4)
+        for field, values in found.items():
+            wanted, whole = golden[f"{name}/{field}"], ~made.numpy()
+            near = 0.05 if field == "log_prob" else 1e-4
+            np.testing.assert_allclose(values[whole], wanted[whole], rtol=0, atol=near)
+            if field != "log_prob":
+                np.testing.assert_allclose(values[~whole], wanted[~whole], rtol=0, atol=5e-3)

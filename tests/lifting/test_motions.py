@@ -19,7 +19,6 @@ from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.lifting import poses as pipeline
-from poseterior.lifting.bodies import _steadied
 from poseterior.lifting.draws import draw
 from poseterior.lifting.ik import fitted_error, solve_ik, solve_ik_of_result
 from poseterior.lifting.prior import sample_prior, score_poses
@@ -29,6 +28,7 @@ from poseterior.results.hypotheses import smoothest
 from poseterior.results.motion import as_lift_result, save_motion
 from poseterior.results.poses import load_result, save_result
 from poseterior.results.provenance import clips_of
+from poseterior.results.roots import _steadied
 from poseterior.results.rotations import RotationResult
 
 TINY = RotationConfig(width=16, blocks=1, context=8, trunk=8, layers=1, segments=2, hidden=4)

@@ -51,7 +51,7 @@ _LIBRARIES = tuple(
 #: Of what a lifter's folder holds, what changes its answers: all but what is said about it.
 _DECISIVE = tuple(name for name in FILES if name != "card.json")
 #: What results files may call the clip: `numpy.savez` cannot save an array named ``file``, `save_result` does.
-_CLIP = ("clip", "file")
+_CLIP = ("clip", "file", "file_name")
 #: Kinds of results files, in the order in which they are looked for.
 _SUFFIXES = (".npz", ".parquet")
 
@@ -364,7 +364,7 @@ def _read_results(path: Path) -> dict[str, Any]:
     wanted = ("samples", *_CLIP, "frame", "person", "joint_names")
     if path.suffix.lower() == ".parquet":
         result = load_result(path)
-        return {name: getattr(result, name) for name in wanted if name != "clip"}
+        return {name: getattr(result, name) for name in wanted if name not in ("clip", "file_name")}
     try:
         fields: dict[str, Any] = dict(read_arrays(path, dict.fromkeys(wanted, "biufcU")))
     except InputError as error:
