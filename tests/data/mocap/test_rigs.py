@@ -134,6 +134,19 @@ def test_a_world_with_z_up_is_turned_and_said(kind, tmp_path, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("heading", [3, 20, 35, 200])
+def test_a_rest_pose_that_faces_any_way(heading, tmp_path):
+    """A rest pose that leans as bodies do stands upright all the same, and its heading is no turn of the body."""
+    rig = kinds()["rokoko"]
+    turn = Rotation.from_euler("y", heading, degrees=True).as_matrix()
+    path = tmp_path / "a.bvh"
+    path.write_text(rig.text(LOCAL, {name: turn.T for name, *_ in rig.joints}, turn))
+    right = LOCAL.copy()
+    right[:, SMPL.root] = turn @ right[:, SMPL.root]
+    nearly = abs(heading - 90 * round(heading / 90)) < 10  # hips are rarely quite level with the axes
+    assert errors(imported(path)[1], right).max() < (10 if nearly else 0.1)
+
+
 def test_up_turns_every_joint(tmp_path):
     """R <- C R C^T: a CMU file and its z-up twin, whose rest pose is turned too, give the same to 0.01 degrees."""
     generator = np.random.default_rng(5)
