@@ -76,7 +76,7 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
         panel.set_axis_off()
     for panel in axes[:, 0]:
         panel.set_ylabel("degrees")
-    for column in range(_COLUMNS):
+    for column in range(min(_COLUMNS, len(panels))):
         lowest = max(row for row in range(rows) if row * _COLUMNS + column < len(panels))
         axes[lowest, column].set_xlabel(across)
     figure.legend(handles=side_handles("left", "right", "middle"), loc="outside lower center", ncols=3, frameon=False)
