@@ -365,7 +365,13 @@ def test_a_rig_of_ones_own(tmp_path, caplog):
         ("joints: [1]", "expected 'joints:' with a joint of the rig for each smpl22 joint"),
         ("joints: {tail: A}", "joints: unknown joint 'tail'; known: pelvis, left_hip"),
         ("joints: {pelvis: [A]}", "joints: 'pelvis': expected the name of a joint"),
-        ("joints: {}\nfingers: 5", "unknown entry 'fingers'; known: about, joints, licence, name, sides, unit"),
+        (
+            "joints: {}\nfingers: 5",
+            "unknown entry 'fingers'; known: about, joints, licence, more, name, prefix",
+        ),
+        ("joints: {}\nprefix: 5", "prefix: expected text"),
+        ("joints: {}\nmore: {tail: A}", "more: unknown joint 'tail'"),
+        ("joints: {}\nmore: [A]", "more: ''"),
         ("joints: {}\nsides: L", "sides: expected two spellings, as in [Left, Right]"),
         ("joints: {}\nunit: cubit", "unit: unknown length unit 'cubit'"),
         ("a: [", "not YAML"),
@@ -401,7 +407,7 @@ def test_the_report_proposes_a_table_that_works(tmp_path, capsys):
     path.write_text(rig.text(LOCAL))
     assert main(["data", "rigs", str(path), "--picture", str(tmp_path / "a.png")]) == 0
     out = capsys.readouterr().out
-    assert "rig: guess; up: y; rest frames from its rest pose (arms: T)" in out
+    assert "rig: unreal; up: y; rest frames from its rest pose (arms: T)" in out
     assert "confidence 1.00, sure" in out
     assert "left_hip: 'thigh_l'" in out
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
