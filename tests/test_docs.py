@@ -260,15 +260,15 @@ def test_tables_name_everything_once() -> None:
 
 def test_what_is_written_is_in_a_table_and_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Each suffix of a result, a motion and a file for other programs; each rig that names joints."""
+    from poseterior.data.mocap.rigs import shipped_rigs
     from poseterior.results.exports import EXPORT_SUFFIXES
     from poseterior.results.poses import RESULT_SUFFIXES
-    from poseterior.results.rigs import RIGS
     from poseterior.results.rotations import MOTION_SUFFIXES
 
     suffixes = {*EXPORT_SUFFIXES, *RESULT_SUFFIXES, *MOTION_SUFFIXES}
     pages_of_files = "".join((DOCS / name).read_text() for name in ("motions.md", "schema.md"))
     assert {suffix for suffix in suffixes if f"`{suffix}`" in pages_of_files} == suffixes
-    assert {name for name in RIGS if f"`{name}`" in pages_of_files} == set(RIGS)
+    assert {name for name in shipped_rigs() if f"`{name}`" in pages_of_files} == set(shipped_rigs())
     assert main(["formats"]) == 0
     listed = capsys.readouterr().out.split("\nMotions that are read")[1]
     assert {suffix for suffix in suffixes if suffix in listed} == suffixes

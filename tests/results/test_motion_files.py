@@ -9,11 +9,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from poseterior.data.mocap.bvh import read_bvh
+from poseterior.data.mocap.importing import import_mocap
+from poseterior.data.mocap.rigs import shipped_rigs
 from poseterior.files.errors import InputError
 from poseterior.geometry.body import rest_offsets
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.results.animation import Animation, save_animation
-from poseterior.results.rigs import RIGS, get_rig
+from poseterior.results.rigs import get_rig
 from poseterior.results.rotations import RotationResult
 
 SMPL = SKELETONS["smpl22"]
@@ -136,13 +138,13 @@ def parse_bvh(path: Path) -> tuple[list[str], np.ndarray, float]:
     return names, np.stack(places, 1) / 100.0, rate
 
 
-@pytest.mark.parametrize("rig", list(RIGS))
+@pytest.mark.parametrize("rig", [*shipped_rigs(), "cmu"])
 def test_a_rig_moves_as_the_body(tmp_path: Path, rig: str) -> None:
     motion = moving()
     save_animation(motion, tmp_path / "clip.bvh", rig=rig)
     names, positions, rate = parse_bvh(tmp_path / "clip.bvh")
     assert rate == pytest.approx(25.0)
-    known = RIGS[rig]
+    known = get_rig(rig)
     assert sorted(name for name in names if name != "end") == sorted(known.values())
     expected = motion.positions()
     for joint, name in known.items():
@@ -150,6 +152,32 @@ def test_a_rig_moves_as_the_body(tmp_path: Path, rig: str) -> None:
         if len(known) == 22 or joint in ("pelvis", "spine1") or "hip" in joint or "knee" in joint or "ankle" in joint:
             own = positions[:, names.index(name)]
             np.testing.assert_allclose(own, expected[:, SMPL.index(joint)], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("rig", [*shipped_rigs(), "cmu", "cc", "bandai", "smpl22"])
+def test_what_is_written_on_a_rig_is_imported_by_it(tmp_path: Path, rig: str) -> None:
+    """One list of names: a motion is read back by the rig it was written on, and moves the same."""
+    motion = moving()
+    save_animation(motion, tmp_path / "clip.bvh", rig=rig)
+    for told in (rig, None):
+        mocap = import_mocap(tmp_path / "clip.bvh", tmp_path / f"{told}", "bvh", rig=told).store.load()
+        lacking = [i for i, joint in enumerate(SMPL.joints) if joint not in get_rig(rig)]
+        again, expected = mocap.positions, motion.positions()
+        if not lacking:
+            np.testing.assert_allclose(again, expected, atol=1e-4)
+        turns = Rotation.from_quat(mocap.rotations[:, SMPL.index("left_knee")])
+        own = Rotation.from_quat(motion.rotations[:, SMPL.index("left_knee")])
+        assert np.rad2deg((turns.inv() * own).magnitude()).max() < 0.1
+
+
+def test_the_file_that_names_joints_for_reading_names_them_for_writing(tmp_path: Path) -> None:
+    rig = tmp_path / "own.yaml"
+    rig.write_text('sides: [L, R]\njoints: {pelvis: Hips, "*_hip": "?_UpLeg"}\nmore: {spine1: Back}\nprefix: "a:"\n')
+    assert get_rig(rig) == {
+        "pelvis": "a:Hips", "left_hip": "a:L_UpLeg", "right_hip": "a:R_UpLeg", "spine1": "a:Back",
+    }  # fmt: skip
+    rig.write_text("pelvis: Hips\nspine1: Back\n")  # nothing but names
+    assert get_rig(rig) == {"pelvis": "Hips", "spine1": "Back"}
 
 
 def test_mixamo_is_read_back_with_the_same_rotations(tmp_path: Path) -> None:
@@ -161,7 +189,7 @@ def test_mixamo_is_read_back_with_the_same_rotations(tmp_path: Path) -> None:
     for joint in SMPL.topological_order:
         own, parent = Rotation.from_quat(motion.rotations[:, joint]), SMPL.parents[joint]
         turned[joint] = own if parent < 0 else turned[parent] * own
-    for joint, name in RIGS["mixamo"].items():
+    for joint, name in get_rig("mixamo").items():
         other = Rotation.from_quat(found.orientations[:, found.joints.index(name)])
         assert np.rad2deg((turned[SMPL.index(joint)].inv() * other).magnitude()).max() < 1e-3
 
@@ -186,7 +214,7 @@ def test_a_rig_can_be_told_in_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rig", "message"),
     [
-        ("maximo", "rig 'maximo': expected one of smpl22, mixamo, .*, or a .yaml file of joint names"),
+        ("maximo", "unknown rig 'maximo'; shipped: asf, .*, mixamo, .*; or name a .yaml file"),
         ({"pelvis": "Hips", "tail": "Tail"}, "rig: joint 'tail': expected one of pelvis, left_hip"),
         ({"pelvis": "Hips", "neck": "Hips"}, "rig: the name 'Hips' is given to two joints"),
         ({"neck": "Neck"}, "rig: the joint 'pelvis' has no name; it is the rig's root"),

@@ -176,6 +176,14 @@ def test_figures_show_both_sides_and_say_whether_they_are_calibrated(tmp_path: P
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
+def test_lines_end_where_nobody_was_seen_for_long() -> None:
+    found = bending(frame=[0, 1, 3, 30, 31, 90]).angles().only(["left_knee_flexion"])
+    (panel, *_) = angles_figure(found, fps=10).axes
+    assert [line.get_xdata().tolist() for line in panel.lines] == [[0.0, 0.1, 0.3], [3.0, 3.1], [9.0]]
+    assert len(panel.collections) == 3
+    assert panel.lines[2].get_marker() == "."  # a line of one frame is a point
+
+
 def test_photographs_share_a_figure(tmp_path: Path) -> None:
     found = bending(file=[f"photo {name}.jpg" for name in "abcdef"]).angles()
     assert save_angles(found, tmp_path / "a.png") == [tmp_path / "a.png"]

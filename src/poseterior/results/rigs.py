@@ -1,4 +1,4 @@
-"""Rigs that motions are written on, so that other programs know the joints by name: the names, in one place.
+"""Rigs that motions are written on, so that other programs know the joints by name (`poseterior.data.mocap.rigs`).
 
 A rig names the joints of smpl22, all or some. Its rest pose is the T-pose with all joint frames along the world's axes,
 as in BVH: zero rotations are the T-pose, whose bones are as long as the body's. A joint of smpl22 that a rig lacks
@@ -22,97 +22,26 @@ from .provenance import Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["RIGS", "Placed", "get_rig", "on_rig"]
+__all__ = ["Placed", "get_rig", "on_rig"]
 
 _SMPL = SKELETONS["smpl22"]
-
-
-def _named(
-    trunk: str, leg: str, arm: str, left: str = "Left", right: str = "Right", pattern: str = "{side}{part}"
-) -> dict[str, str]:
-    """A rig's names of pelvis, spine1, spine2, spine3, neck, head; hip to foot; collar to wrist."""
-    middle = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
-    names = {ours: theirs for ours, theirs in zip(middle, trunk.split(","), strict=True) if theirs != "-"}
-    for side, theirs in (("left", left), ("right", right)):
-        for ours, part in zip(("hip", "knee", "ankle", "foot"), leg.split(","), strict=True):
-            names[f"{side}_{ours}"] = pattern.format(side=theirs, part=part)
-        for ours, part in zip(("collar", "shoulder", "elbow", "wrist"), arm.split(","), strict=True):
-            names[f"{side}_{ours}"] = pattern.format(side=theirs, part=part)
-    return {joint: names[joint] for joint in _SMPL.joints if joint in names}
-
-
-def _prefixed(prefix: str, names: Mapping[str, str]) -> dict[str, str]:
-    return {joint: prefix + name for joint, name in names.items()}
-
-
-_MIXAMO = _named(
-    "Hips,Spine,Spine1,Spine2,Neck,Head", "UpLeg,Leg,Foot,ToeBase", "Shoulder,Arm,ForeArm,Hand"
-)  # fmt: skip
-#: smpl22 joint -> the rig's name for it.
-RIGS: dict[str, dict[str, str]] = {
-    "smpl22": {joint: joint for joint in _SMPL.joints},
-    "mixamo": _prefixed("mixamorig:", _MIXAMO),
-    "motionbuilder": _MIXAMO,
-    "lafan1": _MIXAMO | {"left_foot": "LeftToe", "right_foot": "RightToe"},
-    "cmu": _MIXAMO | {"spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "head": "Neck1"},
-    "rokoko": _named(
-        "Hips,Spine,Spine2,Spine3,Neck,Head", "Thigh,Shin,Foot,Toe", "Shoulder,Arm,ForeArm,Hand"
-    ),
-    "xsens": _named(
-        "Hips,Chest,Chest2,Chest4,Neck,Head", "Hip,Knee,Ankle,Toe", "Collar,Shoulder,Elbow,Wrist"
-    ),
-    "unreal": _named(
-        "pelvis,spine_01,spine_02,spine_03,neck_01,head", "thigh,calf,foot,ball", "clavicle,upperarm,lowerarm,hand",
-        "l", "r", "{part}_{side}",
-    ),
-    "biped": _prefixed("Bip01 ", _named(
-        "Pelvis,Spine,Spine1,Spine2,Neck,Head", "Thigh,Calf,Foot,Toe0", "Clavicle,UpperArm,Forearm,Hand",
-        "L", "R", "{side} {part}",
-    )),
-    "cc": _prefixed("CC_Base_", _named(
-        "Hip,Waist,Spine01,Spine02,NeckTwist01,Head", "Thigh,Calf,Foot,ToeBase", "Clavicle,Upperarm,Forearm,Hand",
-        "L", "R", "{side}_{part}",
-    )),
-    "bandai": _named(
-        "Hips,Spine,-,Chest,Neck,Head", "UpperLeg,LowerLeg,Foot,Toes", "Shoulder,UpperArm,LowerArm,Hand",
-        "L", "R", "{part}_{side}",
-    ),
-    "smpl": _named(
-        "Pelvis,Spine1,Spine2,Spine3,Neck,Head", "Hip,Knee,Ankle,Foot", "Collar,Shoulder,Elbow,Wrist",
-        "L", "R", "{side}_{part}",
-    ),
-}  # fmt: skip
 
 
 def get_rig(rig: str | Path | Mapping[str, str]) -> dict[str, str]:
     """The names of a rig.
 
     Args:
-        rig: a name of `RIGS`; a YAML file with the names of the joints of smpl22 (``pelvis: Hips``), at the top or
-            below ``joints``; or such names.
+        rig: a shipped rig's name (`poseterior.data.mocap.rigs`); a YAML file with the names of the joints of smpl22
+            (``pelvis: Hips``), as for reading; or such names.
 
     Raises:
         InputError: no such rig or file, an unknown joint, a name twice, or no name for the pelvis.
     """
-    if isinstance(rig, str) and rig in RIGS:
-        return RIGS[rig]
     if isinstance(rig, Mapping):
         return _checked(rig, "rig")
-    path = Path(rig)
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"rig {quote(str(rig))}: expected one of {', '.join(RIGS)}, or a .yaml file of joint names")
-    import yaml
+    from ..data.mocap.rigs import load_rig
 
-    from ..files.texts import read_text
-
-    try:
-        saved = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
-    names = saved.get("joints", saved) if isinstance(saved, dict) else saved
-    if not isinstance(names, dict):
-        raise InputError(f"{path}: expected names of joints, e.g. pelvis: Hips")
-    return _checked(names, str(path))
+    return _checked(load_rig(rig).written, f"rig {quote(str(rig))}")
 
 
 def _checked(names: Mapping[str, str], source: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from ..files.writing import atomic_write, check_writable
 from ..geometry.angles import side_of
 from ..results.angles import Angles
 from ..results.animation import numbered_paths
+from ..results.timeline import timeline
 from ..results.times import ASSUMED_FPS, check_fps, seconds
 from .drawing import COLOURS, literal_text, picture_suffix, side_handles, tidy_axes
 
@@ -33,6 +34,8 @@ def _panels(angles: Angles) -> list[str]:
 
 def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
     """A panel for each angle, left (blue) and right (red) in one; the band is the interval.
+
+    Lines end where nobody was seen for longer than `poseterior.results.timeline.MAX_GAP`.
 
     Args:
         angles: of one clip; of poses that are no clip each pose is a point with its interval.
@@ -55,13 +58,14 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
     one_clip = len(angles.clips()) == 1 and len(angles) > 1
     order = np.argsort(angles.frame, kind="stable") if one_clip else np.arange(len(angles))
     place = angles.frame[order] if one_clip else order
+    parts = _seen_throughout(place, ASSUMED_FPS if fps is None else check_fps(fps)) if one_clip else []
     across = "frame" if one_clip else "pose"
     if one_clip and fps is not None:
-        place, across = seconds(place, check_fps(fps)), "seconds"
+        place, across = seconds(place, fps), "seconds"
     for panel, title in zip(axes.flat, panels, strict=False):
         for name in angles.names:
             if name in (title, f"left_{title}", f"right_{title}"):
-                _draw(panel, angles, name, order, place, one_clip)
+                _draw(panel, angles, name, order, place, parts)
         panel.set_title(title.replace("_", " "), fontsize=10, loc="left")
         tidy_axes(panel)
         panel.grid(True, axis="y", color="0.92")
@@ -72,7 +76,7 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
         panel.set_axis_off()
     for panel in axes[:, 0]:
         panel.set_ylabel("degrees")
-    for column in range(_COLUMNS):
+    for column in range(min(_COLUMNS, len(panels))):
         lowest = max(row for row in range(rows) if row * _COLUMNS + column < len(panels))
         axes[lowest, column].set_xlabel(across)
     figure.legend(handles=side_handles("left", "right", "middle"), loc="outside lower center", ncols=3, frameon=False)
@@ -82,10 +86,16 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, angles: Angles, name: str, order: np.ndarray, place: np.ndarray, line: bool) -> None:
+def _seen_throughout(frames: np.ndarray, fps: float) -> list[slice]:
+    """The rows between gaps that are too long to be bridged."""
+    return [slice(int(part.before[0]), int(part.after[-1]) + 1) for part in timeline(frames, fps)]
+
+
+def _draw(axes: Axes, angles: Angles, name: str, order: np.ndarray, place: np.ndarray, parts: list[slice]) -> None:
+    """Lines with bands for each part of a clip; points with bars where there is none."""
     column, colour = angles.index(name), COLOURS[side_of(name)]
     middle, lower, upper = (values[order, column] for values in (angles.degrees, angles.lower, angles.upper))
-    if not line:
+    if not parts:
         shift = {"left": -0.12, "right": 0.12}.get(side_of(name), 0.0)
         reach = np.nan_to_num(np.stack([middle - lower, upper - middle]))
         axes.errorbar(place + shift, middle, yerr=reach, fmt="o", color=colour, markersize=3, linewidth=1.2)
@@ -96,8 +106,12 @@ def _draw(axes: Axes, angles: Angles, name: str, order: np.ndarray, place: np.nd
     smooth[known] = np.unwrap(middle[known], period=360.0)
     smooth -= 360.0 * np.round(np.nanmedian(smooth) / 360.0) if known.any() else 0.0
     shift = smooth - middle
-    axes.fill_between(place, lower + shift, upper + shift, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(place, smooth, color=colour, linewidth=1.4)
+    for part in parts:
+        axes.fill_between(
+            place[part], (lower + shift)[part], (upper + shift)[part], color=colour, alpha=0.18, linewidth=0
+        )
+        marker = "." if part.stop - part.start == 1 else ""
+        axes.plot(place[part], smooth[part], color=colour, linewidth=1.4, marker=marker)
 
 
 def plot_paths(angles: Angles, path: str | os.PathLike[str]) -> list[Path]:

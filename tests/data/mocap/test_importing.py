@@ -373,6 +373,22 @@ def test_a_rate_that_blender_writes_is_questioned(folder, tmp_path, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("seconds", [0, 30])  # some write the rate, or milliseconds, as the frame time
+def test_a_frame_time_that_is_none_can_be_told(seconds, tmp_path, caplog):
+    (tmp_path / "a.bvh").write_text(cmu_bvh(frames=5, frame_time=seconds))
+    if seconds:
+        import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh")
+        (said,) = [r.getMessage() for r in caplog.records]
+        assert said == "a.bvh: a frame each 30 s, as few clips have; pass --fps if that is wrong"
+        caplog.clear()
+    else:
+        with pytest.raises(InputError, match=r"a.bvh: frame time 0.0 s; expected a positive number; pass --fps"):
+            import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh")
+    report = import_mocap(tmp_path / "a.bvh", tmp_path / "t", "bvh", fps=29.99)
+    np.testing.assert_allclose(report.store.clips["fps"].to_numpy(), 29.99, rtol=1e-6)
+    assert not caplog.records
+
+
 def test_people_who_lie_are_questioned(tmp_path, caplog):
     """AMASS' layout with y up lies down; --up mends it."""
     poses = np.zeros((5, 156))

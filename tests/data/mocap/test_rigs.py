@@ -134,6 +134,19 @@ def test_a_world_with_z_up_is_turned_and_said(kind, tmp_path, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("heading", [3, 20, 35, 200])
+def test_a_rest_pose_that_faces_any_way(heading, tmp_path):
+    """A rest pose that leans as bodies do stands upright all the same, and its heading is no turn of the body."""
+    rig = kinds()["rokoko"]
+    turn = Rotation.from_euler("y", heading, degrees=True).as_matrix()
+    path = tmp_path / "a.bvh"
+    path.write_text(rig.text(LOCAL, {name: turn.T for name, *_ in rig.joints}, turn))
+    right = LOCAL.copy()
+    right[:, SMPL.root] = turn @ right[:, SMPL.root]
+    nearly = abs(heading - 90 * round(heading / 90)) < 10  # hips are rarely quite level with the axes
+    assert errors(imported(path)[1], right).max() < (10 if nearly else 0.1)
+
+
 def test_up_turns_every_joint(tmp_path):
     """R <- C R C^T: a CMU file and its z-up twin, whose rest pose is turned too, give the same to 0.01 degrees."""
     generator = np.random.default_rng(5)
@@ -352,7 +365,13 @@ def test_a_rig_of_ones_own(tmp_path, caplog):
         ("joints: [1]", "expected 'joints:' with a joint of the rig for each smpl22 joint"),
         ("joints: {tail: A}", "joints: unknown joint 'tail'; known: pelvis, left_hip"),
         ("joints: {pelvis: [A]}", "joints: 'pelvis': expected the name of a joint"),
-        ("joints: {}\nfingers: 5", "unknown entry 'fingers'; known: about, joints, licence, name, sides, unit"),
+        (
+            "joints: {}\nfingers: 5",
+            "unknown entry 'fingers'; known: about, joints, licence, more, name, prefix",
+        ),
+        ("joints: {}\nprefix: 5", "prefix: expected text"),
+        ("joints: {}\nmore: {tail: A}", "more: unknown joint 'tail'"),
+        ("joints: {}\nmore: [A]", "more: ''"),
         ("joints: {}\nsides: L", "sides: expected two spellings, as in [Left, Right]"),
         ("joints: {}\nunit: cubit", "unit: unknown length unit 'cubit'"),
         ("a: [", "not YAML"),
@@ -388,7 +407,7 @@ def test_the_report_proposes_a_table_that_works(tmp_path, capsys):
     path.write_text(rig.text(LOCAL))
     assert main(["data", "rigs", str(path), "--picture", str(tmp_path / "a.png")]) == 0
     out = capsys.readouterr().out
-    assert "rig: guess; up: y; rest frames from its rest pose (arms: T)" in out
+    assert "rig: unreal; up: y; rest frames from its rest pose (arms: T)" in out
     assert "confidence 1.00, sure" in out
     assert "left_hip: 'thigh_l'" in out
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

@@ -149,8 +149,10 @@ def _channel(tokens: _Tokens, joint: str) -> tuple[str, int]:
     return match.group(2), _AXES[match.group(1)]
 
 
-def _parse_motion(text: str, first_line: int, columns: int, path: Path) -> tuple[Array, float]:
-    """The ``(frames, columns)`` channel values and the frame time in seconds."""
+def _parse_motion(
+    text: str, first_line: int, columns: int, path: Path, told: float | None = None
+) -> tuple[Array, float]:
+    """The ``(frames, columns)`` channel values and the frame time in seconds, ``told`` instead of the file's."""
     frames_match = re.search(r"^[^\S\n]*frames[^\S\n]*:[^\S\n]*(\S+)", text, re.IGNORECASE | re.MULTILINE)
     time_match = re.search(
         r"^[^\S\n]*frame[^\S\n]+time[^\S\n]*:[^\S\n]*(\S+)[^\S\n]*", text, re.IGNORECASE | re.MULTILINE
@@ -159,12 +161,14 @@ def _parse_motion(text: str, first_line: int, columns: int, path: Path) -> tuple
         missing = "Frames:" if frames_match is None else "Frame Time:"
         raise InputError(f"{path}: no {missing!r} after MOTION; the file may be truncated")
     try:
-        frames, frame_time = int(frames_match.group(1)), float(time_match.group(1))
+        frames, frame_time = int(frames_match.group(1)), told or float(time_match.group(1))
     except ValueError:
         found = f"{quote(frames_match.group(1))}, {quote(time_match.group(1))}"
         raise InputError(f"{path}: 'Frames:' and 'Frame Time:' need numbers, found {found}") from None
     if not (np.isfinite(frame_time) and frame_time > 0):
-        raise InputError(f"{path}: frame time {frame_time} s; expected a positive number")
+        raise InputError(f"{path}: frame time {frame_time} s; expected a positive number; pass --fps")
+    if told is None and frame_time > 1:
+        _log.warning("%s: a frame each %g s, as few clips have; pass --fps if that is wrong", path.name, frame_time)
     start = max(frames_match.end(), time_match.end())
     body = text[start:]
     with warnings.catch_warnings():
@@ -198,8 +202,12 @@ def _refuse_word(body: str, line: int, path: Path) -> None:
 
 
 @reader()
-def read_bvh(path: str | Path) -> Motion:
+def read_bvh(path: str | Path, fps: float | None = None) -> Motion:
     """Read a BVH file and run its forward kinematics.
+
+    Args:
+        path: the file.
+        fps: frames per second, instead of what the file says.
 
     Returns:
         The motion in the file's own joints and length unit; end sites are joints named ``"<parent>_end"``.
@@ -223,7 +231,9 @@ def read_bvh(path: str | Path) -> Motion:
     if columns == 0:
         raise InputError(f"{path}: no joint has CHANNELS; nothing moves")
     first_line = text.count("\n", 0, split.end()) + 1
-    values, frame_time = _parse_motion(text[split.end() :], first_line, columns, path)
+    values, frame_time = _parse_motion(
+        text[split.end() :], first_line, columns, path, None if fps is None else 1.0 / fps
+    )
 
     owner = [node for node in nodes for _ in node.channels]
     if not np.isfinite(values).all():
@@ -251,9 +261,8 @@ def read_bvh(path: str | Path) -> Motion:
         rotations.append(euler_to_quaternion(torch.deg2rad(data[:, turns]), axes) if turns else None)
     parents = tuple(node.parent for node in nodes)
     positions, orientations = forward_kinematics_quaternion(parents, translations, rotations)
-    return checked(
-        Motion(tuple(node.name for node in nodes), parents, positions, orientations, snap_rate(frame_time)), path
-    )
+    rate = snap_rate(frame_time) if fps is None else float(fps)
+    return checked(Motion(tuple(node.name for node in nodes), parents, positions, orientations, rate), path)
 
 
 # -- writing ---------------------------------------------------------------------------------------------

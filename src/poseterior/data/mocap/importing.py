@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import re
@@ -163,13 +162,13 @@ def read_source(file: Path, format: str, fps: float | None = None) -> Motion:
     if format == "bvh":
         from .bvh import read_bvh
 
-        motion = read_bvh(file)
+        motion = read_bvh(file, fps)
         if fps is None and abs(motion.fps - 24.0) < 0.01:
             _log.warning(
                 "%s: 24 frames a second, which Blender writes whatever the clip was recorded at; pass --fps if it was "
                 "another rate (or --fps 24 to say that it is right)", file.name,
             )  # fmt: skip
-        return motion if fps is None else dataclasses.replace(motion, fps=fps)
+        return motion
     if format == "asfamc":
         from .asfamc import find_asf, read_amc, read_asf
 

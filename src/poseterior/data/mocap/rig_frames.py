@@ -189,7 +189,8 @@ def find_rest(motion: Motion, found: Assignment) -> RestPose | None:
             places[joint] = places[parent] + rest[parent] @ local[joint]
     standing = stands(joint_points(places, motion, found))
     if standing is not None:
-        return RestPose(places, np.array(rest), snap(standing[0]), standing[1], "rest pose")
+        axes = snap(_upright(standing[0]), 10.0)  # a quarter turn, or a heading of its own
+        return RestPose(places, np.array(rest), axes, standing[1], "rest pose")
     for frame in (0, 1, len(motion) - 1):
         if frame >= len(motion):
             continue
@@ -219,7 +220,7 @@ def _upright(axes: Array) -> Array:
     world = np.zeros(3)
     longest = int(np.abs(axes[1]).argmax())
     world[longest] = np.sign(axes[1, longest])
-    if float(_angle(axes[1], world)) > 20.0:
+    if float(_angle(axes[1], world)) > 25.0:
         return axes
     left = _unit(axes[0] - (axes[0] @ world) * world)
     return np.stack([left, world, np.cross(left, world)])

@@ -2,13 +2,14 @@
 
 A file holds ``name``, ``about``, ``joints`` (smpl22 joint -> joint of the rig) and, where they are known, ``unit``
 (m, cm, mm, in, ft or metres in one unit), ``licence``, and ``sides``, two spellings that replace ``?`` in the names of
-joints given for both sides as ``"*_knee"``.
+joints given for both sides as ``"*_knee"``. Motions are read by these names and written on them; for writing, a file
+may hold ``prefix``, put before each name, and ``more`` joints, which a file that is read need not have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -27,8 +28,11 @@ __all__ = [
     "shipped_rigs",
 ]
 
-_KEYS = {"name", "about", "joints", "unit", "licence", "sides"}
+_KEYS = {"name", "about", "joints", "unit", "licence", "sides", "prefix", "more"}
+#: Short names.
+_ALSO = {"cmu": "cmu-motionbuilder", "cc": "iclone", "bandai": "bandai-namco", "smpl22": "smpl"}
 _LARGEST = 1_000_000
+_SMPL = SKELETONS["smpl22"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Rig:
         joints: smpl22 joint -> the rig's joint.
         scale: metres in one unit, None where the rig has no usual one.
         licence: terms of the data that use it.
+        written: smpl22 joint -> its name in full, in a motion written on the rig; joints that it lacks are left out.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Rig:
     joints: Mapping[str, str]
     scale: float | None = None
     licence: str = ""
+    written: Mapping[str, str] = field(default_factory=dict)
 
 
 def _parse(text: str, where: str) -> Rig:
@@ -57,6 +63,8 @@ def _parse(text: str, where: str) -> Rig:
         data: Any = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"{where}: not YAML ({' '.join(str(error).split())[:200]})") from None
+    if isinstance(data, dict) and data and {str(key).replace("*", "left") for key in data} <= set(_SMPL.joints):
+        data = {"joints": data}  # nothing but names
     if not isinstance(data, dict) or not isinstance(data.get("joints"), dict):
         raise InputError(f"{where}: expected 'joints:' with a joint of the rig for each smpl22 joint")
     unknown = [key for key in data if key not in _KEYS]
@@ -65,26 +73,34 @@ def _parse(text: str, where: str) -> Rig:
     sides = data.get("sides", ["Left", "Right"])
     if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, str) for side in sides)):
         raise InputError(f"{where}: sides: expected two spellings, as in [Left, Right]")
-    joints: dict[str, str] = {}
-    for joint, name in data["joints"].items():
-        if not (isinstance(joint, str) and isinstance(name, (str, int))):
-            raise InputError(f"{where}: joints: {quote(joint)}: expected the name of a joint")
-        both = joint.startswith("*_")
-        for side, spelled in zip(("left", "right"), sides, strict=True) if both else (("", ""),):
-            target = joint.replace("*", side)
-            if target not in SKELETONS["smpl22"].joints:
-                raise InputError(
-                    f"{where}: joints: unknown joint {quote(joint)}; known: {', '.join(SKELETONS['smpl22'].joints)}"
-                )
-            joints[target] = str(name).replace("?", spelled) if both else str(name)
+    prefix, more = data.get("prefix", ""), data.get("more", {})
+    if not isinstance(prefix, str):
+        raise InputError(f"{where}: prefix: expected text, as in 'mixamorig:'")
+    joints = _names(data["joints"], sides, f"{where}: joints")
+    every = joints | _names(more if isinstance(more, dict) else {"": more}, sides, f"{where}: more")
+    written = {joint: prefix + every[joint] for joint in _SMPL.joints if joint in every}
     unit = data.get("unit")
     try:
         scale = None if unit is None else metres_in(unit)
     except InputError as error:
         raise InputError(f"{where}: unit: {error}") from None
-    return Rig(
-        str(data.get("name", Path(where).stem)), str(data.get("about", "")), joints, scale, str(data.get("licence", ""))
-    )
+    about, licence = str(data.get("about", "")), str(data.get("licence", ""))
+    return Rig(str(data.get("name", Path(where).stem)), about, joints, scale, licence, written)
+
+
+def _names(entries: dict[Any, Any], sides: list[str], where: str) -> dict[str, str]:
+    """smpl22 joint -> name, with those of both sides spelled out."""
+    joints: dict[str, str] = {}
+    for joint, name in entries.items():
+        if not (isinstance(joint, str) and isinstance(name, (str, int))):
+            raise InputError(f"{where}: {quote(joint)}: expected the name of a joint")
+        both = joint.startswith("*_")
+        for side, spelled in zip(("left", "right"), sides, strict=True) if both else (("", ""),):
+            target = joint.replace("*", side)
+            if target not in _SMPL.joints:
+                raise InputError(f"{where}: unknown joint {quote(joint)}; known: {', '.join(_SMPL.joints)}")
+            joints[target] = str(name).replace("?", spelled) if both else str(name)
+    return joints
 
 
 @lru_cache(maxsize=1)
@@ -101,8 +117,9 @@ def load_rig(rig: str | Path) -> Rig:
     Raises:
         InputError: neither; the message lists the names.
     """
-    if str(rig) in shipped_rigs():
-        return shipped_rigs()[str(rig)]
+    name = _ALSO.get(str(rig), str(rig))
+    if name in shipped_rigs():
+        return shipped_rigs()[name]
     path = Path(rig)
     if path.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"unknown rig {quote(str(rig))}; shipped: {', '.join(shipped_rigs())}; or name a .yaml file")
