@@ -58,6 +58,8 @@ class Target:
             "time",
             "keypoints",
             "keypoint_covariance",
+            "root",
+            "root_covariance",
             "log_prob",
             "pose",
             "MPJPE",
