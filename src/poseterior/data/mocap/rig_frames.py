@@ -369,7 +369,7 @@ def _along(
     fitting = [
         least_turn(turn @ bone, target) @ turn for turn in _QUARTERS if float(_angle(turn @ bone, target)) < 54.0
     ]
-    return min(fitting, key=cost)
+    return min(fitting or [least_turn(turn @ bone, target) @ turn for turn in _QUARTERS], key=cost)
 
 
 def _floor_pitch(points: Mapping[str, Array], side: str) -> float:

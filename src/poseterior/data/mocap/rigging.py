@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...files.checks import cut
 from ...files.errors import InputError
@@ -158,7 +159,8 @@ def _check_sides(points: Mapping[str, Array], rest: Mapping[str, Array] | None) 
     votes = []
     for side in _SIDES:
         toes = poses[f"{side}_foot"] - poses[f"{side}_ankle"]
-        votes.append(_mostly(_cosine(toes - (toes * axes[:, 1]).sum(-1, keepdims=True) * axes[:, 1], axes[:, 2])))
+        forwards = _cosine(toes - (toes * axes[:, 1]).sum(-1, keepdims=True) * axes[:, 1], axes[:, 2])
+        votes.append(_mostly(forwards[_straight(poses, side)]))
     ahead = min(votes)
     told = f"cosine {ahead:.2f}"
     if max(votes) < 0:
@@ -167,17 +169,24 @@ def _check_sides(points: Mapping[str, Array], rest: Mapping[str, Array] | None) 
     return checks
 
 
+def _straight(poses: Mapping[str, Array], side: str) -> NDArray[np.bool_]:
+    """The third of the frames in which a leg is straightest: a runner's lifted foot points anywhere."""
+    thigh = poses[f"{side}_knee"] - poses[f"{side}_hip"]
+    bend = _cosine(thigh, poses[f"{side}_ankle"] - poses[f"{side}_knee"])
+    return bend >= np.quantile(bend, 2 / 3)
+
+
 def _check_bends(points: Mapping[str, Array]) -> list[Check]:
     """Knees bend backwards, where they bend."""
     bends = []
+    front = body_axes(points)[:, 2]
     for side in _SIDES:
         thigh = points[f"{side}_knee"] - points[f"{side}_hip"]
         shin = points[f"{side}_ankle"] - points[f"{side}_knee"]
         bent = _cosine(thigh, shin) < np.cos(np.radians(30))
-        toes = points[f"{side}_foot"] - points[f"{side}_ankle"]
         if bent.sum() >= 3:
             across = shin - (shin * thigh).sum(-1, keepdims=True) / (thigh**2).sum(-1, keepdims=True) * thigh
-            bends.append(_mostly(_cosine(across, toes)[bent]))
+            bends.append(_mostly(_cosine(across, front)[bent]))
     if not bends:
         return []
     told = "backwards" if max(bends) < 0 else "forwards, or not about one axis"

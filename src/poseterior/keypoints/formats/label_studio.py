@@ -34,11 +34,13 @@ def recognises(data: Any) -> int:
     task = first_entry(data)
     if not isinstance(task, dict):
         return 0
-    if isinstance(task.get("annotations"), list) and (
-        "data" in task or "result" in (first_entry(task["annotations"]) or ())
-    ):
+    if isinstance(task.get("annotations"), list) and ("data" in task or _has_result(first_entry(task["annotations"]))):
         return 3
     return 3 if any(_is_label(first_entry(value)) for value in task.values() if isinstance(value, list)) else 0
+
+
+def _has_result(annotation: Any) -> bool:
+    return isinstance(annotation, dict) and "result" in annotation
 
 
 def read(data: Any, options: Options) -> list[Detections]:
