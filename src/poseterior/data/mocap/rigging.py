@@ -170,10 +170,10 @@ def _check_sides(points: Mapping[str, Array], rest: Mapping[str, Array] | None) 
 
 
 def _straight(poses: Mapping[str, Array], side: str) -> NDArray[np.bool_]:
-    """The third of the frames in which a leg is straightest: a runner's lifted foot points anywhere."""
+    """The fifth of the frames in which a leg is straightest: a runner's lifted foot points anywhere."""
     thigh = poses[f"{side}_knee"] - poses[f"{side}_hip"]
     bend = _cosine(thigh, poses[f"{side}_ankle"] - poses[f"{side}_knee"])
-    return bend >= np.quantile(bend, 2 / 3)
+    return bend >= np.quantile(bend, 0.8)
 
 
 def _check_bends(points: Mapping[str, Array]) -> list[Check]:
