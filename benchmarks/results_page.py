@@ -27,6 +27,12 @@ _BLOCK = re.compile(r"(<!-- (league|standing|findings|command):begin -->\n).*?(<
 _NUMBER = re.compile(r"(<!--= ([^>]*?) -->)(.*?)(<!--=-->)")
 
 
+def _folder(command: str) -> str:
+    """What a command of the benchmark writes to."""
+    words = command.split()
+    return words[words.index("--out") + 1] if "--out" in words else "bench"
+
+
 def numbers(result: dict[str, Any]) -> dict[str, Any]:
     """What docs/numbers.json holds, of a benchmark's result."""
     from poseterior.view.report.findings import standing_sentence
@@ -67,7 +73,8 @@ def _block(kind: str, found: dict[str, Any], readme: bool) -> str:
     if kind == "command":
         machine = found["machine"]
         return (
-            f"```sh\n{found['command']}\npython benchmarks/results_page.py bench/bench.json\n```\n\n"
+            f"```sh\n{found['command']}\n"
+            f"python benchmarks/results_page.py {_folder(found['command'])}/bench.json\n```\n\n"
             f"poseterior {found['version']}, {machine['processor']}, {machine['threads']} threads, "
             f"{found['samples']} samples per pose."
         )
