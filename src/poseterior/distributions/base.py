@@ -7,7 +7,6 @@ The root is zero in every sample; densities are with respect to Lebesgue measure
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -27,13 +26,9 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "REFINEMENTS",
     "PoseDistribution",
     "SampledPoseDistribution",
 ]
-
-#: What takes any distribution and returns a better one, by name; modules that stand on this one put theirs here.
-REFINEMENTS: dict[str, Callable[..., PoseDistribution]] = {}
 
 
 class PoseDistribution(SeededDistribution):
@@ -369,8 +364,9 @@ class PoseDistribution(SeededDistribution):
         Raises:
             InputError: no keypoints are known, or they are of another batch shape.
         """
-        importlib.import_module(f"{__package__}.given")  # found by its place: it stands on this module
-        return REFINEMENTS["evidence"](self, keypoints, evidence)
+        given = importlib.import_module(f"{__package__}.given")  # found by its place: it stands on this module
+        refined: PoseDistribution = given.given_evidence(self, keypoints, evidence)
+        return refined
 
     @final
     def cluster(

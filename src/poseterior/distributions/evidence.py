@@ -44,7 +44,9 @@ __all__ = [
     "NOISE_FACTORS",
     "Evidence",
     "EvidenceMap",
+    "energy_per_freedom",
     "evidence_map",
+    "log_misfit",
     "noise_evidence",
     "read_evidence",
 ]
@@ -147,10 +149,8 @@ def _missing_information(
     covariance: Float[Tensor, "n joints 2 2"], blur: Float[Tensor, "n joints 2"]
 ) -> Float[Tensor, "n joints 2 2"]:
     """A factor L with ``L L^T = R^-1 - (R + T)^-1``."""
-    wide = covariance + torch.diag_embed(blur.square())
     # R^-1 - (R + T)^-1 = (R + R T^-1 R)^-1, which does not cancel
     noise = covariance + covariance @ (covariance / blur.square().unsqueeze(-1))
-    noise = torch.where(noise.isfinite(), noise, wide)
     return torch.linalg.cholesky(torch.linalg.inv(0.5 * (noise + noise.mT)))
 
 
@@ -246,6 +246,24 @@ def evidence_map(
 # -- the detector's own idea of its noise --------------------------------------------------------------------------
 
 
+def energy_per_freedom(
+    poses: Float[Tensor, "*samples_batch joints 3"], keypoints: Keypoints2D
+) -> Float[Tensor, "*samples_batch"]:
+    """Reprojection energy where each pose explains the keypoints best, per degree of freedom.
+
+    There are two for each visible joint, less the root's three.
+    """
+    energy = reprojection_energy(poses, solve_root(poses, keypoints), keypoints).sum(-1)
+    return energy / (2 * keypoints.visible.sum(-1) - 3).clamp(min=1)
+
+
+def log_misfit(mean: Float[Tensor, "*batch joints 3"], keypoints: Keypoints2D) -> Float[Tensor, "*batch"]:
+    """Logarithm of `energy_per_freedom`; NaN for fewer than three visible joints, or where no camera is known at all."""
+    energy = energy_per_freedom(mean, keypoints)
+    known = (keypoints.visible.sum(-1) >= 3) & (camera_of(keypoints)[1] > 0) & energy.isfinite() & (energy > 0)
+    return torch.where(known, energy.log(), math.nan)
+
+
 @torch.no_grad()
 def noise_evidence(
     mean: Float[Tensor, "*batch joints 3"], keypoints: Keypoints2D, evidence: Evidence
@@ -265,15 +283,11 @@ def noise_evidence(
         Between the logarithms of 1/4 and 4; NaN where fewer than three joints are visible, or nothing is known of the
         camera.
     """
-    root = solve_root(mean, keypoints)
-    energy = reprojection_energy(mean, root, keypoints).sum(-1)
-    seen = keypoints.visible.sum(-1)
-    freedom = (2 * seen - 3).clamp(min=1)
-    known = (seen >= 3) & (camera_of(keypoints)[1] > 0) & energy.isfinite() & (energy > 0)
+    level = log_misfit(mean, keypoints)
     heights = torch.tensor(evidence.residuals, dtype=torch.float64, device=mean.device)
     logs = -torch.tensor(NOISE_FACTORS, dtype=torch.float64, device=mean.device).log()
-    found = _interpolated((energy / freedom).log().double(), heights.flip(0), logs.flip(0))
-    return torch.where(known, found.to(mean.dtype), math.nan)
+    found = _interpolated(level.double(), heights.flip(0), logs.flip(0))
+    return torch.where(level.isnan(), level, found.to(mean.dtype))
 
 
 def _interpolated(at: Tensor, places: Float[Tensor, " k"], values: Float[Tensor, " k"]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..files.errors import InputError
 from ..keypoints import Keypoints2D
 from ..noise import Noise
-from .base import REFINEMENTS, PoseDistribution
+from .base import PoseDistribution
 from .evidence import Evidence, EvidenceMap, evidence_map
 from .mixture import MixturePoseDistribution
 
@@ -161,9 +161,6 @@ def given_evidence(
             f"{tuple(poses.batch_shape)}"
         )
     return GivenEvidence(poses, keypoints.as_skeleton(poses.skeleton), evidence)
-
-
-REFINEMENTS["evidence"] = given_evidence
 
 
 def _apply(matrix: Float[Tensor, "*batch d d"], flat: Float[Tensor, "*samples_batch d"]) -> Tensor:

@@ -13,17 +13,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from ..distributions.evidence import NOISE_FACTORS, Evidence
+from ..distributions.evidence import NOISE_FACTORS, Evidence, energy_per_freedom, log_misfit
+from ..distributions.given import given_evidence
 from ..files.errors import InputError
-from ..keypoints import Keypoints2D
-from ..keypoints.view import camera_of, reprojection_energy, solve_root
+from ..keypoints.view import camera_of, reprojection_energy
 
 if TYPE_CHECKING:
     from ..data.observations import Observations
-    from ..distributions.base import PoseDistribution
     from ..lifters import Lifter
 
 __all__ = ["FEWEST", "fit_evidence"]
@@ -62,51 +59,30 @@ def fit_evidence(
     if (count := int(useful.sum())) < FEWEST:
         raise InputError(f"evidence: {count} poses of known intrinsics; at least {FEWEST} are needed")
     keypoints, root, pose = keypoints[useful], observations.root[useful], observations.pose[useful]
-    truth = _per_freedom(reprojection_energy(pose, root, keypoints).sum(-1), keypoints)
+    freedom = 2 * keypoints.visible.sum(-1) - 3
+    truth = reprojection_energy(pose, root, keypoints).sum(-1) / freedom
     wanted = float(truth.median())
-    own, lifter.evidence = lifter.evidence, None
-    try:
-        posteriors = [lifter(keypoints[slice(start, start + _CHUNK)]) for start in range(0, count, _CHUNK)]
-        low, high = math.log(_FINEST), math.log(_COARSEST)
-        for step in range(_STEPS):
-            middle = 0.5 * (low + high)
-            found = torch.cat([_energy(one, math.exp(middle), samples, seed) for one in posteriors])
-            low, high = (middle, high) if float(found.median()) > wanted else (low, middle)
-            if progress is not None:
-                progress(count * (step + 1) // (_STEPS + len(NOISE_FACTORS)))
-        coarseness = round(math.exp(0.5 * (low + high)), 5)
-        levels = []
-        for number, factor in enumerate(NOISE_FACTORS, start=1):
-            levels.append(_residual(lifter, keypoints.with_noise(torch.full((count,), factor))))
-            if progress is not None:
-                progress(count * (_STEPS + number) // (_STEPS + len(NOISE_FACTORS)))
-    finally:
-        lifter.evidence = own
+    parts = [keypoints[slice(start, start + _CHUNK)] for start in range(0, count, _CHUNK)]
+    posteriors = [lifter.distribution(part) for part in parts]
+    steps = _STEPS + len(NOISE_FACTORS)
+    low, high = math.log(_FINEST), math.log(_COARSEST)
+    for step in range(1, _STEPS + 1):
+        evidence = Evidence(math.exp(0.5 * (low + high)))
+        drawn = [
+            energy_per_freedom(given_evidence(one, part, evidence).sample((samples,), seed=seed), part).median(0).values
+            for one, part in zip(posteriors, parts, strict=True)
+        ]
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if float(torch.cat(drawn).median()) > wanted else (low, middle)
+        if progress is not None:
+            progress(count * step // steps)
+    coarseness = round(math.exp(0.5 * (low + high)), 5)
+    levels = []
+    for step, factor in enumerate(NOISE_FACTORS, start=_STEPS + 1):
+        reported = [part.with_noise(torch.full((len(part),), factor, device=part.device)) for part in parts]
+        logs = torch.cat([log_misfit(lifter.distribution(part).rough_mean, part) for part in reported])
+        levels.append(float(logs[logs.isfinite()].median()))
+        if progress is not None:
+            progress(count * step // steps)
     falling = torch.tensor(levels).cummin(0).values  # rounding and chance must not make it rise
     return Evidence(coarseness, tuple(round(float(level), 3) for level in falling))
-
-
-def _per_freedom(energy: Float[Tensor, "*samples poses"], keypoints: Keypoints2D) -> Float[Tensor, "*samples poses"]:
-    """Energy per degree of freedom: two numbers per visible joint, less the root's three."""
-    return energy / (2 * keypoints.visible.sum(-1) - 3).clamp(min=1)
-
-
-def _energy(posterior: PoseDistribution, coarseness: float, samples: int, seed: int) -> Float[Tensor, " poses"]:
-    """Median over samples that are given the evidence with this coarseness."""
-    keypoints = posterior.keypoints
-    assert keypoints is not None
-    poses = posterior.given_evidence(evidence=Evidence(coarseness)).sample((samples,), seed=seed)
-    energy = reprojection_energy(poses, solve_root(poses, keypoints), keypoints).sum(-1)
-    return _per_freedom(energy, keypoints).median(0).values
-
-
-def _residual(lifter: Lifter, keypoints: Keypoints2D) -> float:
-    """Median logarithm of the energy of the mean's residuals, per degree of freedom."""
-    logs = []
-    for start in range(0, len(keypoints), _CHUNK):
-        part = keypoints[slice(start, start + _CHUNK)]
-        mean = lifter(part).rough_mean
-        energy = reprojection_energy(mean, solve_root(mean, part), part).sum(-1)
-        logs.append(_per_freedom(energy, part).log())
-    found = torch.cat(logs)
-    return float(found[found.isfinite()].median())

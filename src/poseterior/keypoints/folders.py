@@ -13,7 +13,7 @@ import torch
 from ..files import images
 from ..files.errors import InputError
 from ..files.texts import read_json
-from .documents import UnknownContent
+from .documents import SUFFIXES, UnknownContent
 from .file_clips import PHOTO_SUFFIXES, file_clips
 from .formats.openpose import FRAME_SUFFIX
 from .frame_numbers import FrameNumbers
@@ -26,7 +26,8 @@ __all__ = [
     "find_tasks",
 ]
 
-KEYPOINT_SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml", ".csv", ".tsv", ".h5", ".hdf5", ".trc")
+#: Results of a folder are Parquet too, and would be taken for its keypoints.
+KEYPOINT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
 #: How OpenPose calls the keypoints of photo.jpg.
 _OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 

@@ -37,16 +37,12 @@ def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
     factor = torch.ones(len(keypoints))
     if lifter.evidence is None or len(keypoints) < FEWEST:
         return factor
-    own, lifter.evidence = lifter.evidence, None
-    try:
-        logs = torch.cat(
-            [
-                noise_evidence(lifter(part).rough_mean, part, own).cpu()
-                for part in (keypoints[slice(start, start + _CHUNK)] for start in range(0, len(keypoints), _CHUNK))
-            ]
-        )
-    finally:
-        lifter.evidence = own
+    logs = torch.cat(
+        [
+            noise_evidence(lifter.distribution(part).rough_mean, part, lifter.evidence).cpu()
+            for part in (keypoints[slice(start, start + _CHUNK)] for start in range(0, len(keypoints), _CHUNK))
+        ]
+    )
     rows: dict[tuple[str, int], list[int]] = {}
     for row, identity in enumerate(keypoints.ids):
         rows.setdefault((identity.file, identity.person), []).append(row)

@@ -105,10 +105,10 @@ class Bridges:
             widened: they are radii, to which comes what a straight line misses (`widening`), metres.
         """
         rows = self.when.spread(values)
-        first, step = self.when.frames[0], max(1, int(np.diff(self.when.frames[:2], append=self.when.frames[0] + 1)[0]))
+        frames = self.when.frames
         for segment in self.segments:
-            place, off = np.divmod(segment.frames - first, step)
-            wanted = segment.bridged & (off == 0)
+            place = np.searchsorted(frames, segment.frames)
+            wanted = segment.bridged & (frames[place] == segment.frames)
             between = blend(values, segment)
             if widened:
                 between = np.hypot(between, widening(segment).reshape(-1, *[1] * (values.ndim - 1)))
