@@ -37,13 +37,13 @@ def check_motion(fps: float | None, how: str | None, count: int, samples: int, m
 
 def frame_rate(fps: float | None, result: Provenance, console: Console) -> float | None:
     """The frames per second asked for, else None where files of the input tell theirs; else 30, and says so."""
-    from ..results.timeline import ASSUMED_RATE
+    from ..results.times import ASSUMED_FPS
 
     if fps is not None or any(result.rate(file) is not None for file in set(result.file.tolist())):
         return fps
     if len(result.clips()) < len(result):
-        console.print(f"{ASSUMED_RATE:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
-    return ASSUMED_RATE
+        console.print(f"{ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
+    return ASSUMED_FPS
 
 
 def check_rig(rig: str | None, motions: Iterable[Path]) -> None:

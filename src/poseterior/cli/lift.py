@@ -128,12 +128,12 @@ class Lift(ReadingOptions):
         from ..keypoints.reading import read_keypoints
         from ..keypoints.tracks import clip_summary
         from ..lifters import load
-        from ..results.timeline import ASSUMED_RATE
+        from ..results.times import ASSUMED_FPS
 
         if self.video is not None:
             from ..view.film import check_video
 
-            check_video(self.video, self.fps or ASSUMED_RATE)
+            check_video(self.video, self.fps or ASSUMED_FPS)
         lifter = load(self.lifter)
         size = self.image_size
         if size is None and self.photo is not None and not self.photo.is_dir():
@@ -221,7 +221,7 @@ class Lift(ReadingOptions):
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
         from ..lifting.poses import lift
-        from ..results.timeline import ASSUMED_RATE
+        from ..results.times import ASSUMED_FPS
         from ..view.film import check_video, save_film, save_photo_figure
         from ..view.photos import read_photo
         from ..view.sheets import contact_sheet
@@ -242,7 +242,7 @@ class Lift(ReadingOptions):
             {"--out": [out / f"{task.name}{kind}" for task in tasks for kind in kinds]}, [*sources, self.camera]
         )
         if film is not None:
-            check_video(out / f"clip{film}", self.fps or ASSUMED_RATE)
+            check_video(out / f"clip{film}", self.fps or ASSUMED_FPS)
         console = Console()
         lifted, rates = 0, []
         with _film_bar(console) as bar:
@@ -264,7 +264,7 @@ class Lift(ReadingOptions):
                 if task.clip and film is not None:
                     rates.append(self.fps or result.fps)
                     save_film(
-                        result, out / f"{task.name}{film}", fps=rates[-1] or ASSUMED_RATE, photos=photo,
+                        result, out / f"{task.name}{film}", fps=rates[-1] or ASSUMED_FPS, photos=photo,
                         max_gap=self.max_gap, progress=bar,
                     )  # fmt: skip
                 lifted += 1
@@ -277,7 +277,7 @@ class Lift(ReadingOptions):
         total = lifted + len(left_out)
         console.print(f"lifted {lifted} of {total}: {each}, in {out}", highlight=False, soft_wrap=True)
         if None in rates:
-            console.print(f"films: {ASSUMED_RATE:g} frames a second is assumed: pass --fps", highlight=False)
+            console.print(f"films: {ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False)
         if left_out:
             console.print("left out:", highlight=False)
         for left in left_out:

@@ -258,7 +258,7 @@ def energy_per_freedom(
 
 
 def log_misfit(mean: Float[Tensor, "*batch joints 3"], keypoints: Keypoints2D) -> Float[Tensor, "*batch"]:
-    """Logarithm of `energy_per_freedom`; NaN for fewer than three visible joints, or where no camera is known at all."""
+    """Logarithm of `energy_per_freedom`; NaN for fewer than three visible joints, or where no camera is known."""
     energy = energy_per_freedom(mean, keypoints)
     known = (keypoints.visible.sum(-1) >= 3) & (camera_of(keypoints)[1] > 0) & energy.isfinite() & (energy > 0)
     return torch.where(known, energy.log(), math.nan)

@@ -30,7 +30,6 @@ from .hypotheses import CHOICES, settled, smoothest
 from .provenance import Array, Provenance
 from .rigs import get_rig
 from .timeline import (
-    ASSUMED_RATE,
     MAX_GAP,
     Segment,
     blend,
@@ -39,6 +38,7 @@ from .timeline import (
     timeline,
     widening,
 )
+from .times import ASSUMED_FPS
 
 if TYPE_CHECKING:
     from .angles import Angles
@@ -286,7 +286,7 @@ class RotationResult(Provenance):
                     check_writable(target)
                     jobs.append((target, part, part.animation(ways[:, number], segment.fps, target.stem)))
         if fps is None and len(self) > len(self.clips()) and any(self.rate(str(file)) is None for file in self.file):
-            _LOG.warning("%s: %g frames a second is assumed: pass --fps (fps=... in Python)", path, ASSUMED_RATE)
+            _LOG.warning("%s: %g frames a second is assumed: pass --fps (fps=... in Python)", path, ASSUMED_FPS)
         for rate, frames in self._frames_by_rate(fps).items():
             if said := gap_line(frames, rate, max_gap):
                 _LOG.warning("%s: %s", path, said)
@@ -326,7 +326,7 @@ class RotationResult(Provenance):
         return [file for piece in pieces for file in numbered_paths(piece, count)]
 
     def _rate(self, rows: Array, fps: float | None) -> float:
-        return fps if fps is not None else self.rate(str(self.file[rows[0]])) or ASSUMED_RATE
+        return fps if fps is not None else self.rate(str(self.file[rows[0]])) or ASSUMED_FPS
 
     def _pieces(self, fps: float | None, max_gap: float) -> list[tuple[Array, list[Segment]]]:
         """The rows of each clip, with the parts of it that have no long gap."""

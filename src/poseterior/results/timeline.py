@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 
 from ..files.errors import InputError
 from ..files.numbered import usual_step
-from .times import ASSUMED_FPS
 
 __all__ = [
-    "ASSUMED_RATE",
     "MAX_GAP",
     "Segment",
     "blend",
@@ -39,8 +37,6 @@ Array = NDArray[np.floating]
 
 #: Seconds without the person that are bridged.
 MAX_GAP = 0.5
-#: Frames per second where nobody says another number.
-ASSUMED_RATE = ASSUMED_FPS
 #: A straight line between two poses T seconds apart misses joints t seconds after the first (relative to the pelvis) by
 #: a standard deviation per coordinate of 5 m/s² exp(-2.1 T / s) t (T - t) / 2: within 9 % of what 12 of CMU's test
 #: clips (60 frames per second) give for T from 0.1 to 0.5 s. Motions bend less over longer times: they turn round.

@@ -25,7 +25,8 @@ from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton
 from ..results.bridging import bridged
 from ..results.poses import LiftResult
-from ..results.timeline import ASSUMED_RATE, MAX_GAP, gap_line
+from ..results.timeline import MAX_GAP, gap_line
+from ..results.times import ASSUMED_FPS
 from .drawing import COLOURS, Array, circles, ellipses, explain, literal_text, side_handles, tidy_axes
 from .ffmpeg import check_ffmpeg, encode
 from .photos import Photos, check_photos, keypoint_box, read_photo
@@ -351,7 +352,7 @@ def save_film(
     if fps is None:
         fps = result.fps
         if fps is None:
-            fps = ASSUMED_RATE
+            fps = ASSUMED_FPS
             _LOG.warning("%s: %g frames a second is assumed: pass --fps (fps=... in Python)", os.fspath(path), fps)
     check_video(path, fps)
     if not np.isfinite(turn):
