@@ -71,9 +71,9 @@ class Bvh(_Mocap):
     """A shipped rig's name, or a YAML file of joint names (default: guessed; poseterior data rigs FILE shows how)."""
     fps: float | None = None
     """Frame rate, instead of what the files say (Blender writes 24)."""
-    trunk: Literal["as-is", "mended"] = "as-is"
+    trunk: Literal["as-is", "mended"] = "mended"
     """Put back the trunk bone that CMU's BVH releases lack, or leave it."""
-    first_frame: Literal["keep", "drop"] = "keep"
+    first_frame: Literal["keep", "drop"] = "drop"
     """Drop a first frame that is a T-pose far from the second, as in CMU's BVH releases, or keep it."""
 
     def run(self) -> None:

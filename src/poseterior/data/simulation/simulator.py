@@ -75,6 +75,15 @@ _DEFINITION = {
     "head_top": 0.025, "shoulder": 0.02, "elbow": 0.01, "wrist": 0.012,
 }  # fmt: skip
 
+#: As `_BONE_GROUPS`, by which a body's bones differ where another marker set or rig puts its joints: shoulders on the
+#: collar bones, a "head" at the chin or at the crown, wrists at the heel of the hand, a neck that begins lower.
+_PLACED: dict[str, tuple[float, float]] = {
+    "hip width": (0.6, 1.5), "lower trunk": (0.85, 1.35), "upper trunk": (0.5, 1.3), "neck": (0.35, 1.4),
+    "head": (0.15, 1.4), "shoulder width": (0.5, 1.2), "upper arm": (0.92, 1.15), "forearm": (0.72, 1.15),
+}  # fmt: skip
+#: And a factor on all of it: a rig is seldom quite of its performer's size.
+_RIG_SIZE = (0.85, 1.12)
+
 #: Bone lengths in metres that count for a person's height where the source lacks the joint.
 _NOMINAL_LENGTHS = torch.tensor(
     [{"spine": 0.23, "thorax": 0.25, "neck_nose": 0.12, "head_top": 0.115}.get(name, 0.0) for name in _BODY.joints]
@@ -91,7 +100,7 @@ _RANGES = (
     "noise_ratio", "scattered", "tilt", "steep_pitch",
 )  # fmt: skip
 #: Settings that recipes need not name: `SimulatorConfig.as_dict` leaves them out where nothing was asked for.
-_OPTIONS = ("bodies", "broad", "tilted", "tilt", "steep", "steep_pitch")
+_OPTIONS = ("bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
 
 
 def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
@@ -120,6 +129,8 @@ class SimulatorConfig:
             ``"population"`` (heights and proportions of men, women and children, see
             `poseterior.data.simulation.population`; ``body_spread`` scales the spread at a given height, and
             ``body_height`` has no meaning).
+        marker_sets: share of a population's bodies whose joints are where another marker set or rig has them: trunk,
+            neck, head, shoulders, hips and wrists by factors of their own, and the whole by -15 to +12 %.
         broad: share of people of whom all or some joints are turned anywhere within anatomical limits: raised arms,
             kicks, crouches (`poseterior.data.simulation.motions.broad_rotations`).
         tilted: share of people whose whole body is turned about a horizontal axis: lying, upside down.
@@ -173,6 +184,7 @@ class SimulatorConfig:
     height_known: float = 0.3
     image: float = 1000.0
     bodies: str = "ranges"
+    marker_sets: float = 0.0
     broad: float = 0.0
     tilted: float = 0.0
     tilt: tuple[float, float] = (45.0, 180.0)
@@ -201,6 +213,7 @@ class SimulatorConfig:
             "body_spread",
             "truncate",
             "height_known",
+            "marker_sets",
             "broad",
             "tilted",
             "steep",
@@ -244,6 +257,16 @@ def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generat
 
 def _log_uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
     return _uniform(math.log(low), math.log(high), shape, generator).exp()
+
+
+def _group_factors(ranges: Mapping[str, tuple[float, float]], n: int, generator: Generator) -> Tensor:
+    """A log-uniform factor on each bone, one per group of `_BONE_GROUPS` in ``ranges``: ``(n, 17)``."""
+    factor = torch.ones(n, len(_BODY))
+    for group, (low, high) in ranges.items():
+        drawn = _log_uniform(low, high, (n,), generator)
+        for joint in _BONE_GROUPS[group][0]:
+            factor[:, _J[joint]] = drawn
+    return factor
 
 
 def _axis_rotation(degrees: Tensor, axis: int) -> Tensor:
@@ -337,17 +360,22 @@ class Simulator:
         current = body_height(bones_to_pose(new, _BODY)) + absent.sum(-1)
         # The ankle's height over the floor does not scale with the bones.
         new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
+        if self.config.bodies == "population" and self.config.marker_sets > 0:
+            new = self._with_marker_sets(new, generator)
         return torch.where(changed[:, None, None], new, bones)
 
     def _length_factors(self, n: int, generator: Generator) -> Tensor:
         """A factor on each bone, one per group of them: ``(n, 17)``."""
         spread = self.config.body_spread
-        factor = torch.ones(n, len(_BODY))
-        for joints, (low, high) in _BONE_GROUPS.values():
-            group = _log_uniform(low**spread, high**spread, (n,), generator)
-            for joint in joints:
-                factor[:, _J[joint]] = group
-        return factor
+        ranges = {group: (low**spread, high**spread) for group, (_, (low, high)) in _BONE_GROUPS.items()}
+        return _group_factors(ranges, n, generator)
+
+    def _with_marker_sets(self, bones: Tensor, generator: Generator) -> Tensor:
+        """The same with a share of people measured by other marker sets."""
+        factor = _group_factors(_PLACED, len(bones), generator)
+        factor = factor * _log_uniform(*_RIG_SIZE, (len(bones), 1), generator)
+        chosen = torch.rand(len(bones), 1, generator=generator) < self.config.marker_sets
+        return bones * torch.where(chosen, factor, 1.0).unsqueeze(-1)
 
     def _drawn_bodies(self, base: Tensor, generator: Generator) -> Bodies:
         """Bodies of a population for these frames."""
