@@ -14,7 +14,6 @@ import pytest
 import roma
 import torch
 from torch.distributions import Laplace, MultivariateNormal, Normal
-from zuko.transforms import ComposedTransform
 
 import poseterior.distributions
 import poseterior.published
@@ -34,7 +33,7 @@ from poseterior.geometry.skeletons import SKELETONS, Skeleton
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import list_shipped, load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
-from poseterior.nn.coupling import ConditionalCouplings, EvidenceTransform
+from poseterior.nn.coupling import ConditionalCouplings, EvidenceTransform, StandardisedCouplings
 from poseterior.nn.rotation_networks import STRUCTURES
 from poseterior.published.duenkel_2024.prior import PublishedRotationConfig, PublishedRotationPrior
 from poseterior.published.pavlakos_2019 import VaeConfig, VaePrior
@@ -80,9 +79,9 @@ def flow(batch, dtype, bent):
     couplings = ConditionalCouplings(6, 4, 2, (8,)).to(dtype).requires_grad_(False)
     for number, parameter in enumerate(couplings.parameters()):
         parameter += 0.1 * numbers(*parameter.shape, seed=number, dtype=dtype)
-    bend = couplings(numbers(*batch, 4, seed=8, dtype=dtype)).transforms if bent else ()
+    bend = [couplings(numbers(*batch, 4, seed=8, dtype=dtype))] if bent else []
     scale = 1.3 if bent else 1.0
-    transform = ComposedTransform(standardise, *bend)
+    transform = StandardisedCouplings(standardise, *bend)
     return FlowPoseDistribution(transform, batch, scale, turns(*batch, dtype=dtype), TINY, like=standardise.loc)
 
 

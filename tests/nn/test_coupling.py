@@ -9,9 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from zuko.transforms import ComposedTransform
+from zuko.transforms import ComposedTransform, DependentTransform, MonotonicAffineTransform, PermutationTransform
 
-from poseterior.nn.coupling import ConditionalCouplings, EvidenceTransform, FactoredMLP
+from poseterior.nn.coupling import (
+    ConditionalCouplings,
+    EvidenceTransform,
+    FactoredMLP,
+    HalvesCoupling,
+    StandardisedCouplings,
+)
 
 
 def perturbed(module: torch.nn.Module, scale: float, seed: int = 0) -> torch.nn.Module:
@@ -44,7 +50,7 @@ def full_transform(
     perturbed(stack, scale)
     context = torch.randn(batch, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     stack, context = stack.to(dtype), context.to(dtype)
-    return ComposedTransform(evidence_transform(batch, dtype=dtype), *stack(context).transforms)
+    return StandardisedCouplings(evidence_transform(batch, dtype=dtype), stack(context))
 
 
 def likely_poses(transform: ComposedTransform, n: int) -> Tensor:
@@ -199,3 +205,47 @@ def test_depth_flip_is_learnt_with_both_modes() -> None:
     for sign in (-1, 1):
         side = drawn[drawn[:, 1] * sign > 0, 1]
         assert abs(float(side.mean()) - sign * math.sqrt(1 - 0.09)) <= 0.03
+
+
+def zuko_affine(stack: ConditionalCouplings, context: Tensor) -> ComposedTransform:
+    """The same couplings of zuko's parts."""
+    steps = []
+    for net, order in zip(stack.nets, stack.orders, strict=True):
+        prepared = net.prepare(context)
+
+        def meta(half: Tensor, net=net, prepared=prepared) -> DependentTransform:
+            shift, scale = net(half.clamp(-stack.reach, stack.reach), prepared).chunk(2, -1)
+            return DependentTransform(MonotonicAffineTransform(shift, scale), 1)
+
+        steps += [PermutationTransform(order), HalvesCoupling(meta, stack.size)]
+    return ComposedTransform(*steps)
+
+
+@pytest.mark.parametrize("size", [(5,), (700, 3), (2, 2500), ()])
+def test_affine_couplings_in_blocks_are_those_of_zuko(size: tuple[int, ...]) -> None:
+    stack = ConditionalCouplings(9, 4, 5, (16, 16)).double().requires_grad_(False)
+    perturbed(stack, 0.3)
+    generator = torch.Generator().manual_seed(3)
+    context = torch.randn(*size[-1:], 4, generator=generator, dtype=torch.float64)
+    x = torch.randn(*size, 9, generator=generator, dtype=torch.float64)
+    ours, theirs = stack(context), zuko_affine(stack, context)
+    for tracked in (False, True):
+        with torch.set_grad_enabled(tracked):
+            latent, ladj = ours.call_and_ladj(x)
+            expected, expected_ladj = theirs.call_and_ladj(x)
+            torch.testing.assert_close(latent, expected, atol=1e-11, rtol=0)
+            torch.testing.assert_close(ladj, expected_ladj, atol=1e-11, rtol=0)
+            back, inverse_ladj = ours.inv_and_ladj(latent)
+            torch.testing.assert_close(back, x, atol=1e-9, rtol=0)
+            torch.testing.assert_close(inverse_ladj, -ladj, atol=1e-9, rtol=0)
+            torch.testing.assert_close(ours.inv(latent), x, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("coupling", ["affine", "spline"])
+def test_the_density_of_a_draw_comes_with_it(coupling: str) -> None:
+    transform = full_transform(coupling, 3)
+    poses = likely_poses(transform, 4)
+    latent, ladj = transform.call_and_ladj(poses)
+    back, inverse = transform.inv_and_ladj(latent)
+    torch.testing.assert_close(back, poses, atol=1e-8, rtol=0)
+    torch.testing.assert_close(inverse, -ladj, atol=1e-6, rtol=0)

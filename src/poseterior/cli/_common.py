@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ..results.poses import LiftResult
 
 __all__ = [
-    "camera_file", "check_device", "check_extension", "check_level", "lifter_folder", "quiet_lightning",
+    "OnOff", "camera_file", "check_device", "check_extension", "check_level", "lifter_folder", "quiet_lightning",
     "summary_table",
 ]  # fmt: skip
 
+OnOff = Literal["on", "off"]
 #: Extra and module by which files of an extension are written.
 _NEEDS = {
     ".parquet": ("parquet", "pyarrow"), ".html": ("view", "viser"), ".glb": ("gltf", "pygltflib"),
@@ -74,6 +75,13 @@ def check_level(level: float) -> None:
         raise InputError(f"--level: expected a probability above 0 and below 1, e.g. 0.9, got {level:g}")
 
 
+def _measure_words(mean: float, low: float, high: float, level: float) -> str:
+    """A length and its interval, if it has one."""
+    if low != low:
+        return f"{mean:.2f} m"
+    return f"{mean:.2f} m ({100 * level:g} %: {low:.2f} to {high:.2f} m)"
+
+
 def summary_table(result: LiftResult, poses: int = 3) -> Any:
     """A rich group: for the first poses, mean position and radius of each joint's region; hidden joints are marked."""
     from rich.console import Group
@@ -83,6 +91,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
     from ..files.checks import counted
 
     radius = 1000 * result.region_radius
+    tall = result.heights(result.level) if result.skeleton == "h36m17" else None
     heading = result.region_label("radius, mm").replace(" (", "\n(")
     parts: list[Any] = [
         Text(
@@ -96,6 +105,8 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
         title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}: mean position"
         table = Table(caption_justify="left")
         table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
+        if tall is not None:
+            table.caption += f"; height {_measure_words(*tall[i].tolist(), result.level)}"
         table.add_column("joint", no_wrap=True)
         table.add_column("seen")
         for axis in ("x", "y", "z"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import tyro
 
+from ._common import OnOff
 from ._uncertain import explained, plus_minus
 
 #: Columns of the league table on the terminal: title, path into a unit, name of its uncertainty, digits.
@@ -145,6 +146,8 @@ class Bench:
     """Measure the mode on so many poses (mode finding is slow)."""
     seed: int = 0
     """Seed of the samples."""
+    evidence: OnOff = "on"
+    """Give answers what the keypoints say exactly; off: as the network gives them, whose regions are not calibrated."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
@@ -176,7 +179,7 @@ class Bench:
         settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
         settings.check()
         protocols = tasks(self.protocol, self.data, self.cross, self.observations, self.strangers)
-        lifters = entries(self.lifters, self.peer, self.results, self.samples, device)
+        lifters = entries(self.lifters, self.peer, self.results, self.samples, device, self.evidence == "on")
         trained_on = None if self.novelty is None else reference(self.novelty)
         columns = (
             MofNCompleteColumn(),

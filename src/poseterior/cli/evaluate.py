@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from ._common import OnOff
 from ._uncertain import explained, plus_minus
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Evaluate:
     """Hypotheses per pose (N of best-of-N)."""
     seed: int = 0
     """Seed of the samples."""
+    evidence: OnOff = "on"
+    """Give answers what the keypoints say exactly; off: as the network gives them, whose regions are not calibrated."""
     mode_poses: int = 60
     """Measure the mode on so many poses (mode finding is slow)."""
     clusters: int | None = None
@@ -163,7 +166,7 @@ class Evaluate:
         check_outputs({"--out": self.out, "--figures": figures}, inputs)
         data, subset = self._selected(observed(self.data, self.protocol, self.poses))
         device = check_device(self.device)
-        lifter = load(self.weights)
+        lifter = load(self.weights, evidence=self.evidence == "on")
         if self.figures is not None:
             evaluation_folder(self.figures)
         result = evaluate(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
 from ._reading import ReadingOptions
 
@@ -61,6 +62,8 @@ class Lift(ReadingOptions):
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
     """Seed of the samples."""
+    evidence: OnOff = "on"
+    """Give answers what the keypoints say exactly; off: as the network gives them, whose regions are not calibrated."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Result file: .parquet, .npz or .json; table: .csv; for other programs: .trc, .c3d, .mot (OpenSim) or .coco.json;
     or motion file: .bvh, .glb, .usda or .usdz. Of one folder of photographs and clips: a folder, for a result and a
@@ -134,7 +137,7 @@ class Lift(ReadingOptions):
             from ..view.film import check_video
 
             check_video(self.video, self.fps or ASSUMED_FPS)
-        lifter = load(self.lifter)
+        lifter = load(self.lifter, evidence=self.evidence == "on")
         size = self.image_size
         if size is None and self.photo is not None and not self.photo.is_dir():
             size = image_size(self.photo)
@@ -232,7 +235,7 @@ class Lift(ReadingOptions):
         check_motion(self.fps, None, 1, self.samples, self.max_gap)
         check_level(self.level)
         self._check_camera()
-        lifter = load(self.lifter)
+        lifter = load(self.lifter, evidence=self.evidence == "on")
         device = check_device(self.device)
         tasks, left_out = find_tasks(folder, **self.reading())
         make_folder(out)

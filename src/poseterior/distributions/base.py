@@ -17,6 +17,7 @@ from torch.distributions import constraints
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import Noise, SharedNoise, mixed
+from .bodies import BodyMeasure, heights, proportions
 from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
 from .seeded import SeededDistribution
 
@@ -35,8 +36,9 @@ class PoseDistribution(SeededDistribution):
     """A probability distribution over 3D poses.
 
     What a user calls stands here (and in `SeededDistribution`) once: `sample`, `rsample`, `sample_and_log_prob`,
-    `weighted_rsample`, `log_prob`, `mean`, `median`, `mode`, `covariance`, `stddev`, `variance`, `region`, `cluster`,
-    `hypotheses` and `expand`. It checks arguments and answers for empty batches, so that hooks see neither.
+    `weighted_rsample`, `log_prob`, `mean`, `median`, `mode`, `covariance`, `stddev`, `variance`, `region`, `height`,
+    `proportions`, `cluster`, `hypotheses` and `expand`. It checks arguments and answers for empty batches, so that
+    hooks see neither.
 
     **To write another distribution** subclass this, call ``super().__init__(batch_shape, skeleton, like)``, and
     implement hooks. Each gets and returns tensors with the root joint in place, at zero.
@@ -162,9 +164,13 @@ class PoseDistribution(SeededDistribution):
         """Mean ``(*batch, joints, 3)`` and covariance ``(*batch, d, d)`` of the joints other than the root, d numbers
         in all; default: of fixed draws."""
         draws = self._draws_for_summary()
-        mean = draws.mean(0)
-        offset = (draws - mean)[..., self.skeleton.nonroot, :].flatten(-2).movedim(0, -2)
-        return mean, offset.mT @ offset / (len(draws) - 1)
+        return self._moments_of(draws, len(draws) - 1)
+
+    def _moments_of(self, poses: Float[Tensor, "points *batch joints 3"], count: int) -> tuple[Tensor, Tensor]:
+        """The same of these poses, the sum of squares divided by ``count``."""
+        mean = poses.mean(0)
+        offset = (poses - mean)[..., self.skeleton.nonroot, :].flatten(-2).movedim(0, -2)
+        return mean, offset.mT @ offset / count
 
     def _blocks(self, covariance: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch joints 3 3"]:
         """Covariance of each joint by itself, of that of all joints but the root; zero for the root."""
@@ -327,6 +333,40 @@ class PoseDistribution(SeededDistribution):
     def stddev(self) -> Float[Tensor, "*batch joints 3"]:
         """Standard deviation of each coordinate, metres."""
         return self.variance.clamp(min=0.0).sqrt()
+
+    @final
+    @property
+    def height(self) -> BodyMeasure:
+        """How tall the person is, metres: mean, standard deviation and interval, of fixed draws.
+
+        >>> import poseterior as pp
+        >>> poses = pp.load("mdn")(pp.example_keypoints())
+        >>> low, high = poses.height.interval(0.9)
+        >>> bool((low < poses.height.mean).all() and (poses.height.mean < high).all())
+        True
+
+        Raises:
+            InputError: another skeleton than h36m17.
+        """
+        return heights(self._draws_or_none(), self.skeleton)
+
+    @final
+    @property
+    def proportions(self) -> BodyMeasure:
+        """How long the parts of the body are (`poseterior.distributions.bodies.PARTS`), as shares of the height.
+
+        Raises:
+            InputError: another skeleton than h36m17.
+        """
+        return proportions(self._draws_or_none(), self.skeleton)
+
+    @torch.no_grad()
+    def _draws_or_none(self) -> Float[Tensor, "draws *batch joints 3"]:
+        """The draws behind summaries; of an empty batch some of no poses."""
+        if self.batch_shape.numel():
+            return self._draws_for_summary()
+        size = (self.summary_draws, *self.batch_shape, *self.event_shape)
+        return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     @final
     def region(self, level: float = 0.9) -> Region:

@@ -15,6 +15,7 @@ from ..noise import Noise
 from .base import PoseDistribution
 from .evidence import Evidence, EvidenceMap, evidence_map
 from .mixture import MixturePoseDistribution
+from .told_height import DRAWS, height_map, then
 
 __all__ = ["GivenEvidence", "given_evidence"]
 
@@ -45,13 +46,17 @@ class GivenEvidence(PoseDistribution):
             empty = torch.zeros(*batch, dims, dtype=self.dtype, device=self.device)
             square = torch.zeros(*batch, dims, dims, dtype=self.dtype, device=self.device)
             return EvidenceMap(empty, empty, square, square, empty[..., 0])
-        mean, covariance = self.base._joint_moments()
-        flat = evidence_map(
-            mean.detach().double().reshape(-1, *self.event_shape),
-            covariance.detach().double().reshape(-1, dims, dims),
-            keypoints.flatten(),
-            self.evidence,
-        )
+        mean, covariance = (part.detach().double() for part in self.base._joint_moments())
+        covariance = covariance.reshape(-1, dims, dims)
+        seen = keypoints.flatten()
+        flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence)
+        if self.skeleton.name == "h36m17" and bool(seen.height.isfinite().any()):
+            draws = self.base._draws_for_summary(DRAWS).detach().double().reshape(-1, len(seen), *self.event_shape)
+            offset = draws[:, :, self.skeleton.nonroot].flatten(2) - flat.before
+            moved = torch.zeros_like(draws)
+            moved[:, :, self.skeleton.nonroot] = (_apply(flat.forward, offset) + flat.after).unflatten(-1, (-1, 3))
+            told = height_map(moved, flat.after, flat.forward @ covariance @ flat.forward.mT, seen.height.double())
+            flat = then(flat, told)
         return EvidenceMap(*(part.reshape((*batch, *part.shape[1:])).to(self.dtype) for part in flat))
 
     def _details(self) -> dict[str, Any]:

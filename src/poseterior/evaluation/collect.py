@@ -28,6 +28,7 @@ from ..geometry.kinematics import ANKLE_HEIGHT, body_height, bone_lengths, simil
 from ..geometry.skeletons import Skeleton
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
+from ..lifting.noise import noise_factors
 from ..metrics import accuracy, diagnostics, estimates, plausibility, scores
 from ..metrics.calibration import coverage_ranks, published_inside
 from ..metrics.depth_order import all_pairs, order_counts, order_labels, order_probability
@@ -172,6 +173,9 @@ def collect(
 ) -> Collected:
     """Lift every pose once and keep what numbers are made of.
 
+    As in `poseterior.lift`, a lifter with evidence checks the detector's standard deviations first, clip by clip
+    (`poseterior.lifting.noise`); energies of hypotheses are those by the reported ones.
+
     Args:
         lifter: moved to ``device`` and put into evaluation mode.
         data: from `poseterior.data.simulation.protocols`.
@@ -199,10 +203,12 @@ def collect(
     clips = [one.file for one in everything.keypoints.ids]
     references = diagnostics.tarp_references(everything.pose.to(device), chance, clips if any(clips) else ())
     every = -(-len(data) // max(1, mode_poses))
+    factor = noise_factors(lifter, everything.keypoints.to(device)).to(device)
     for start in range(0, len(data), chunk):
         part = everything[slice(start, start + chunk)].to(device)
         began = _now(device)
-        posterior = lifter(part.keypoints)
+        told = part.keypoints.with_noise(factor[start : start + chunk])
+        posterior = lifter(told)
         drawn, rotations = _draw(posterior, samples, seed)
         found.seconds += _now(device) - began
         if not bool(drawn.isfinite().all()):
@@ -217,7 +223,7 @@ def collect(
         _collect_hypotheses(found, drawn, posterior, truth, valid)
         _collect_scores(found, drawn, mean, truth, valid)
         _collect_ranks(found, drawn, mean, truth, valid, references[start : start + chunk], chance)
-        _collect_density(found, lifter, posterior, drawn, part.keypoints, truth, valid, by_density)
+        _collect_density(found, lifter, posterior, drawn, told, truth, valid, by_density)
         _collect_region(found, posterior, drawn, truth, valid)
         _collect_order(found, drawn, mean, truth, valid)
         _collect_bodies(found, drawn, mean, truth, valid)
@@ -234,7 +240,7 @@ def collect(
         if picked:
             # Not every distribution has a mode that can be found.
             with contextlib.suppress(NotImplementedError):
-                found.add("mode", lifter(part.keypoints[torch.tensor(picked)]).mode)
+                found.add("mode", lifter(told[torch.tensor(picked)]).mode)
                 found.add("mode rows", torch.tensor(picked) + start)
     return found
 

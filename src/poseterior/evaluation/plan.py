@@ -85,6 +85,7 @@ def entries(
     results: Sequence[str] = (),
     samples: int = 200,
     device: str = "cpu",
+    evidence: bool = True,
 ) -> list[Entry]:
     """The lifters to compare: shipped ones or folders, functions, files of results.
 
@@ -94,11 +95,14 @@ def entries(
         results: ``NAME=PATH``, see `load_results`.
         samples: hypotheses per pose that a function is asked for.
         device: for weights.
+        evidence: False: weights answer as their networks do, see `poseterior.load`.
 
     Raises:
         InputError: two of the same name, ``NAME=`` left out, or what does not load.
     """
-    found = [_from_weights(name, device) for name in names or (() if peers or results else tuple(list_shipped()))]
+    found = [
+        _from_weights(name, device, evidence) for name in names or (() if peers or results else tuple(list_shipped()))
+    ]
     for peer in peers:
         lifter = load_peer(peer, samples)
         found.append(Entry(peer, "peer", lifter, content_hash(lifter), str(lifter.card["description"])))
@@ -115,8 +119,8 @@ def entries(
     return found
 
 
-def _from_weights(name: str, device: str) -> Entry:
-    lifter = load(name, device)
+def _from_weights(name: str, device: str, evidence: bool) -> Entry:
+    lifter = load(name, device, evidence=evidence)
     shipped = list_shipped()
     folder = shipped.get(name, Path(name))
     # Weights lie in runs/NAME/weights.
@@ -127,7 +131,7 @@ def _from_weights(name: str, device: str) -> Entry:
         short,
         "shipped" if name in shipped else "weights",
         lifter,
-        content_hash(name),
+        content_hash(name) + ("" if evidence else " without evidence"),
         str(lifter.card.get("description", "")),
         str(lifter.card.get("licence", "")),
         round((folder / "model.safetensors").stat().st_size / 1e6, 2),

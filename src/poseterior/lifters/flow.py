@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from zuko.transforms import ComposedTransform
 
 from ..distributions.flow import FlowPoseDistribution
 from ..keypoints import Keypoints2D
-from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform
+from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform, StandardisedCouplings
 from ..nn.encoders import (
     ResidualMLP,
     body_size,
@@ -131,7 +130,7 @@ class FlowLifter(Lifter):
     def distribution(self, keypoints: Keypoints2D) -> FlowPoseDistribution:
         standardise, context, turn = self.encode(keypoints)
         with torch.autocast(keypoints.device.type, enabled=False):
-            transform = ComposedTransform(standardise, *self.couplings(context).transforms)
+            transform = StandardisedCouplings(standardise, self.couplings(context))
         return FlowPoseDistribution(
             transform, keypoints.batch_shape, self.config.temperature, turn, self.skeleton, like=standardise.loc
         )

@@ -130,8 +130,15 @@ def lift(
     factor = noise_factors(lifter.to(device).eval(), used.to(device))
     used = used.with_noise(factor.to(used.device))
     result = result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
-    said = noise_words(factor)
-    return replace(result, settings=result.settings | {"noise": said}) if said else result
+    told = _evidence_words(lifter) | ({"noise": said} if (said := noise_words(factor)) else {})
+    return replace(result, settings=result.settings | told) if told else result
+
+
+def _evidence_words(lifter: Lifter) -> dict[str, str]:
+    """How exactly the keypoints were given; nothing for a lifter without evidence."""
+    if lifter.evidence is None:
+        return {}
+    return {"evidence": f"keypoints given to {1000 * lifter.evidence.coarseness:.1f} mm"}
 
 
 def load_result(path: str | os.PathLike[str]) -> LiftResult:

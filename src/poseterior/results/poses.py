@@ -423,6 +423,25 @@ class LiftResult(Provenance):
         """The samples before the camera, each where it explains the keypoints; metres, NaN where that is not known."""
         return self.samples + root_of_samples(self)[:, :, None]
 
+    def heights(self, level: float = 0.9) -> Float[NDArray[np.float32], "poses 3"]:
+        """How tall each person is, metres: mean, and the ends of the central interval of the samples.
+
+        Without samples the mean pose's height, and NaN for the ends.
+
+        Raises:
+            InputError: a level that is not between 0 and 1, or another skeleton than h36m17.
+        """
+        _check_level(level)
+        import torch
+
+        from ..distributions.bodies import heights
+
+        if self.samples.shape[1] < 2:
+            tall = heights(torch.from_numpy(self.mean[None]), self.tree).draws[0].numpy()
+            return np.stack([tall, np.full_like(tall, np.nan), np.full_like(tall, np.nan)], -1)
+        measured = heights(torch.from_numpy(self.samples).movedim(1, 0), self.tree)
+        return torch.stack([measured.mean, *measured.interval(level)], -1).numpy()
+
     # -- what can be made of it ----------------------------------------------------------------------------
 
     def angles(self, level: float = 0.9) -> Angles:

@@ -1,0 +1,90 @@
+"""How tall a person is, and how long each part of the body: as samples of poses say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..files.errors import InputError
+from ..geometry.kinematics import body_height, pose_to_bones
+from ..geometry.skeletons import Skeleton
+
+__all__ = ["PARTS", "BodyMeasure", "heights", "proportions"]
+
+#: Parts of a body and the h36m17 joints at the far ends of their bones: the mean of both sides, the sum of a chain.
+PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "hips": (("right_hip",), ("left_hip",)),
+    "thigh": (("right_knee",), ("left_knee",)),
+    "shin": (("right_ankle",), ("left_ankle",)),
+    "trunk": (("spine", "thorax"),),
+    "head": (("neck_nose", "head_top"),),
+    "shoulders": (("right_shoulder",), ("left_shoulder",)),
+    "upper arm": (("right_elbow",), ("left_elbow",)),
+    "forearm": (("right_wrist",), ("left_wrist",)),
+}
+
+
+@dataclass(frozen=True)
+class BodyMeasure:
+    """A measure of the body as a distribution, known by draws.
+
+    Attributes:
+        draws: ``(draws, *batch)`` or ``(draws, *batch, parts)``; metres, or shares of the height.
+        names: of the parts, in the order of the last dimension; empty for one measure.
+    """
+
+    draws: Float[Tensor, "draws *shape"]
+    names: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> Float[Tensor, "*shape"]:
+        return self.draws.mean(0)
+
+    @property
+    def stddev(self) -> Float[Tensor, "*shape"]:
+        return self.draws.std(0)
+
+    def interval(self, level: float = 0.9) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """Lower and upper end of the central interval that holds the measure with probability ``level``.
+
+        Raises:
+            InputError: a level that is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level: expected a probability between 0 and 1, got {level!r}")
+        ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=self.draws.dtype, device=self.draws.device)
+        low, high = self.draws.quantile(ends, 0)
+        return low, high
+
+
+def _checked(skeleton: Skeleton) -> None:
+    if skeleton.name != "h36m17":
+        raise InputError(f"height and proportions are measured on h36m17 poses; these are {skeleton.name}")
+
+
+def heights(poses: Float[Tensor, "draws *batch 17 3"], skeleton: Skeleton) -> BodyMeasure:
+    """Height in metres, standing, whatever the pose (`poseterior.geometry.kinematics.body_height`).
+
+    Raises:
+        InputError: another skeleton than h36m17.
+    """
+    _checked(skeleton)
+    return BodyMeasure(body_height(poses))
+
+
+def proportions(poses: Float[Tensor, "draws *batch 17 3"], skeleton: Skeleton) -> BodyMeasure:
+    """Length of each of `PARTS` as a share of the height.
+
+    Raises:
+        InputError: another skeleton than h36m17.
+    """
+    _checked(skeleton)
+    bones = pose_to_bones(poses, skeleton).norm(dim=-1)
+    parts = []
+    for sides in PARTS.values():
+        chains = [bones[..., [skeleton.index(joint) for joint in chain]].sum(-1) for chain in sides]
+        parts.append(torch.stack(chains).mean(0))
+    return BodyMeasure(torch.stack(parts, -1) / body_height(poses).unsqueeze(-1), tuple(PARTS))
