@@ -21,7 +21,7 @@ from poseterior.view.scene import read_photo
 SKELETON = get_skeleton("h36m17")
 CAMERA = (900.0, 950.0, 320.0, 240.0)
 ROOT = np.asarray([0.3, -0.2, 4.0])
-RED, GREEN = "#d62728", "#2ca02c"
+MEAN, HYPOTHESES = "#0072b2", "#e69f00"
 
 
 def lifted(samples: int = 6, poses: int = 2) -> LiftResult:
@@ -111,18 +111,18 @@ def coloured(axes: Any, colour: str) -> list[Any]:
     return [line for line in axes.lines if to_hex(line.get_color()) == colour]
 
 
-def test_overlay_is_drawn_as_published() -> None:
+def test_overlay_shows_the_mean_first() -> None:
     result = lifted()
     flat, solid = hypotheses_figure(result, 1, 5, intrinsics=CAMERA).axes
-    # 16 joints have 15 bones, 17 have 16; one red hypothesis and four green ones
-    assert (len(coloured(flat, RED)), len(coloured(flat, GREEN))) == (15, 60)
-    assert (len(coloured(solid, RED)), len(coloured(solid, GREEN))) == (16, 64)
+    # 16 joints have 15 bones, 17 have 16; one mean and five hypotheses
+    assert (len(coloured(flat, MEAN)), len(coloured(flat, HYPOTHESES))) == (15, 75)
+    assert (len(coloured(solid, MEAN)), len(coloured(solid, HYPOTHESES))) == (16, 80)
     assert (solid.elev, solid.azim) == (6, -78)
-    assert min(line.get_zorder() for line in coloured(flat, RED)) > max(
-        line.get_zorder() for line in coloured(flat, GREEN)
+    assert min(line.get_zorder() for line in coloured(flat, MEAN)) > max(
+        line.get_zorder() for line in coloured(flat, HYPOTHESES)
     )
-    # the first hypothesis is the true pose: it lies on the keypoints
-    ends = np.concatenate([line.get_xydata() for line in coloured(flat, RED)])
+    # the mean is the true pose: it lies on the keypoints
+    ends = np.concatenate([line.get_xydata() for line in coloured(flat, MEAN)])
     points = np.delete(result.keypoints[1], SKELETON.index("neck_nose"), 0)
     assert np.linalg.norm(ends[:, None] - points, axis=-1).min(1).max() < 0.05
     assert flat.get_title() == "seen by the camera"
@@ -135,12 +135,12 @@ def test_camera_is_assumed_from_the_image_size_and_otherwise_not_used() -> None:
     result = lifted()
     flat = hypotheses_figure(result).axes[0]
     assert flat.get_title() == "seen by a camera of 55 degrees (assumed)"
-    assert len(coloured(flat, RED)) == 15
+    assert len(coloured(flat, MEAN)) == 15
     unknown = replace(result, image_size=np.full((2, 2), np.nan))
     flat, solid = hypotheses_figure(unknown).axes
     assert flat.get_title() == "keypoints (camera not known: no hypotheses here)"
-    assert coloured(flat, RED) == []
-    assert len(coloured(solid, RED)) == 16
+    assert coloured(flat, MEAN) == []
+    assert len(coloured(solid, MEAN)) == 16
     blind = replace(result, visible=np.zeros((2, 17), bool), keypoints=np.full((2, 17, 2), np.nan))
     assert len(hypotheses_figure(blind).axes) == 2
 
@@ -152,7 +152,7 @@ def test_overlay_over_a_photo_is_a_picture(tmp_path: Path) -> None:
     assert pixels is not None
     assert pixels.shape[1] == 440
     red, green, blue = np.moveaxis(pixels[:, :220].astype(int), -1, 0)
-    assert ((red - green > 60) & (red - blue > 60)).sum() > 30
+    assert ((blue - red > 60) & (blue - green > 20)).sum() > 30
     assert ((green - red > 60) & (green - blue > 60)).sum() > 30
 
 

@@ -33,8 +33,9 @@ VIEWS = (
     ("from above", (0, 2), "x, right (m)", "z, away from the camera (m)"),
 )
 
-#: The published overlay (Wehrbein et al. 2021): the first hypothesis red, the others green; the view of the 3D axes.
-_FIRST, _OTHERS = "#d62728", "#2ca02c"
+#: The mean and the hypotheses: blue and orange, which everybody can tell apart (Okabe and Ito 2008). The view of the
+#: 3D axes is the published one (Wehrbein et al. 2021).
+_MEAN, _HYPOTHESES = "#0072b2", "#e69f00"
 _ELEVATION, _AZIMUTH = 6, -78
 #: The 2D skeleton of 16 joints lacks this one; what hangs on it hangs on its parent.
 _NOT_IN_2D = "neck_nose"
@@ -124,10 +125,11 @@ def hypotheses_figure(
     photos: Photos = None,
     intrinsics: Sequence[float] | None = None,
 ) -> Figure:
-    """Hypotheses of one pose laid over each other, as published: the first red, the others green.
+    """Hypotheses of one pose laid over each other (orange), and their mean (blue, on top).
 
-    Left, in 2D, a skeleton of 16 joints: the hypotheses seen by the camera, each put where it fits the keypoints
-    best (`fit_root`), over the photograph and the keypoints (black). Right, in 3D, all joints, in metres.
+    After the published overlay, which puts some one hypothesis forward. Left, in 2D, a skeleton of 16 joints: they are
+    seen by the camera, each put where it fits the keypoints best (`fit_root`), over the photograph and the keypoints
+    (black). Right, in 3D, all joints, in metres.
 
     Args:
         result: what to draw; the first ``count`` of its samples are the hypotheses.
@@ -158,10 +160,11 @@ def hypotheses_figure(
     camera, known = _camera(result, pose, intrinsics)
     figure = Figure(figsize=(11.0, 5.6), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     flat = figure.add_subplot(1, 2, 1)
-    _draw_hypotheses_2d(flat, result, pose, samples, camera, read_photo(photos, str(result.file[pose])))
+    shown = np.concatenate([result.mean[pose][None].astype(np.float64), samples])
+    _draw_hypotheses_2d(flat, result, pose, shown, camera, read_photo(photos, str(result.file[pose])))
     flat.set_title(known, fontsize=10)
     solid = figure.add_subplot(1, 2, 2, projection="3d")
-    _draw_hypotheses_3d(solid, result, samples)
+    _draw_hypotheses_3d(solid, result, shown)
     _explain_hypotheses(figure, result, pose, len(samples))
     return figure
 
@@ -275,13 +278,13 @@ def _draw_hypotheses_3d(axes: Axes3D, result: LiftResult, samples: np.ndarray) -
 
 
 def _draw_sticks(axes: Axes | Axes3D, hypotheses: np.ndarray, bones: list[tuple[int, int]]) -> None:
-    """Stick figures ``(n, joints, 2 or 3)``, the first in red and on top."""
+    """Stick figures ``(n, joints, 2 or 3)``, the first on top: the mean."""
     for number in reversed(range(len(hypotheses))):
         first = number == 0
         for child, parent in bones:
             segment = hypotheses[number, [parent, child]]
             axes.plot(
-                *segment.T, color=_FIRST if first else _OTHERS, linewidth=2.2 if first else 1.2,
+                *segment.T, color=_MEAN if first else _HYPOTHESES, linewidth=2.2 if first else 1.2,
                 alpha=1.0 if first else 0.6, solid_capstyle="round", zorder=5 if first else 4,
             )  # fmt: skip
 
@@ -289,10 +292,11 @@ def _draw_sticks(axes: Axes | Axes3D, hypotheses: np.ndarray, bones: list[tuple[
 def _explain_hypotheses(figure: Figure, result: LiftResult, pose: int, count: int) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=_FIRST, linewidth=2.2, label="first hypothesis")]
-    if count > 1:
-        others = f"{count - 1} other{'s' * (count > 2)}"
-        handles.append(Line2D([], [], color=_OTHERS, linewidth=1.2, label=others))
+    others = "1 hypothesis" if count == 1 else f"{count} hypotheses"
+    handles = [
+        Line2D([], [], color=_MEAN, linewidth=2.2, label="mean"),
+        Line2D([], [], color=_HYPOTHESES, linewidth=1.2, label=others),
+    ]
     handles.append(Line2D([], [], marker="o", linewidth=0.9, color="black", markersize=5, label="keypoints"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     name = Path(str(result.file[pose])).name or "pose"
