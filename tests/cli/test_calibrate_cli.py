@@ -67,7 +67,7 @@ def test_beside_the_weights(capsys, store, weights):
     assert out.endswith(f"wrote {weights}/calibration.json")
     found = load(weights).recalibration
     assert (found.poses, found.samples, found.seed) == (400, 20, 0)
-    assert found.description == "400 poses of the store people seen by the simulator's default ranges, seed 0"
+    assert found.description == "400 poses of the store people seen by the simulator on other people, seed 0"
     assert load(weights)(Keypoints2D(torch.rand(17, 2))).region().calibrated
     # Once more: the file is replaced, not refused.
     assert run(capsys, weights, "--data", store, *SMALL, "--seed", 1)[0] == 0

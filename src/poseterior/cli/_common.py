@@ -75,8 +75,9 @@ def check_level(level: float) -> None:
         raise InputError(f"--level: expected a probability above 0 and below 1, e.g. 0.9, got {level:g}")
 
 
-def _measure_words(mean: float, low: float, high: float, level: float) -> str:
+def _measure_words(measured: list[float], level: float) -> str:
     """A length and its interval, if it has one."""
+    mean, low, high = measured
     if low != low:
         return f"{mean:.2f} m"
     return f"{mean:.2f} m ({100 * level:g} %: {low:.2f} to {high:.2f} m)"
@@ -106,7 +107,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
         table = Table(caption_justify="left")
         table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
         if tall is not None:
-            table.caption += f"; height {_measure_words(*tall[i].tolist(), result.level)}"
+            table.caption += f"; height {_measure_words(tall[i].tolist(), result.level)}"
         table.add_column("joint", no_wrap=True)
         table.add_column("seen")
         for axis in ("x", "y", "z"):

@@ -37,6 +37,8 @@ class _Mocap:
     """Accept bodies whose leg is not 0.65 to 1.05 m long, such as small children."""
     subject: str | None = None
     """Name of the person, for all clips."""
+    licence: str | None = None
+    """Terms of the files and how to cite them, which the store and cards of weights repeat (default: if known)."""
     overwrite: bool = False
     """Replace an existing store."""
     append: bool = False
@@ -51,8 +53,8 @@ class _Mocap:
         check_outputs({"--out": self.out}, self.paths)
         report = import_mocap(
             self.paths, self.out, self.format, units=self.units, up=self.up, any_size=self.any_size,
-            subject=self.subject, overwrite=self.overwrite, append=self.append, skip_bad=self.skip_bad, progress=True,
-            **options,
+            subject=self.subject, licence=self.licence, overwrite=self.overwrite, append=self.append,
+            skip_bad=self.skip_bad, progress=True, **options,
         )  # fmt: skip
         print(report)
         print(f"next: poseterior data inspect {self.out}")

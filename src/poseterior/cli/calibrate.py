@@ -71,7 +71,7 @@ class Calibrate:
     test: tyro.conf.UseAppendAction[Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PATH")]] = ()
     """Another store or file of observations on which coverage is measured, e.g. of people that were not learnt from."""
     protocol: str | None = None
-    """See stores by this protocol (as `poseterior data simulate`) instead of the simulator's default ranges."""
+    """See stores by this protocol (as `poseterior data simulate`) instead of the simulator's other people."""
     poses: int = 20_000
     """Poses of a store to fit on; as many others, at most 5000, measure coverage."""
     samples: int = 200

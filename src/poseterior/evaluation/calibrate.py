@@ -512,15 +512,22 @@ def halves(clips: Sequence[str]) -> tuple[Tensor, Tensor]:
 # -- from a store or a file ------------------------------------------------------------------------------------
 
 
+#: Whom lifters are calibrated on, where a store is simulated: other people than the recorded ones, and some motions of
+#: which nothing was recorded, as the shipped lifters are trained on.
+OTHER_PEOPLE: dict[str, Any] = {
+    "own_body": 0.3, "bodies": "population", "marker_sets": 0.5, "broad": 0.1, "tilted": 0.04, "steep": 0.1,
+}  # fmt: skip
+
+
 def simulated(store: Path, poses: int, seed: int) -> Observations:
-    """Random frames of a store, seen by the simulator with its default ranges; their ids name the clips."""
-    from ..data.simulation.simulator import Simulator
+    """Random frames of a store, seen by the simulator on other people (`OTHER_PEOPLE`); their ids name the clips."""
+    from ..data.simulation.simulator import Simulator, SimulatorConfig
     from ..data.store import PoseStore
     from ..keypoints import PoseId
 
     # Neighbouring frames of faster clips would only be copies.
     mocap = PoseStore(store).load(fps=10.0)
-    drawn = Simulator(mocap)(poses, torch.Generator().manual_seed(seed))
+    drawn = Simulator(mocap, SimulatorConfig(**OTHER_PEOPLE))(poses, torch.Generator().manual_seed(seed))
     ids = [PoseId(mocap.clip_names[mocap.clip[i]], int(mocap.frame[i]), 0) for i in drawn.index.tolist()]
     return dataclasses.replace(drawn, keypoints=drawn.keypoints._replace(ids=ids))
 
@@ -531,7 +538,7 @@ def two_sets(
     """Poses to fit on, other poses to measure on, and what they are.
 
     Args:
-        data: a pose store, seen by the simulator with its default ranges or by a protocol; or a file of
+        data: a pose store, seen by the simulator on other people or by a protocol; or a file of
             observations. Of observations each half of the clips makes a set.
         poses: of each set, where a store is seen (by a protocol: at most; to measure on, without one, at most
             `MEASURED`).
@@ -549,7 +556,7 @@ def two_sets(
     if path.is_dir() and protocol is None:
         # New draws of the same clips: the bodies, cameras and limbs are others, the recorded moves are not.
         drawn = simulated(path, 2 * poses, seed)
-        description = f"{poses} poses of the store {name} seen by the simulator's default ranges"
+        description = f"{poses} poses of the store {name} seen by the simulator on other people"
         return drawn[:poses], drawn[poses:][:MEASURED], f"{description}, seed {seed}"
     found = simulate(path, protocol, 2 * poses) if path.is_dir() and protocol else load_observations(path)
     first, second = halves([pose.file for pose in found.observations.keypoints.ids])
@@ -579,7 +586,7 @@ def calibrate(
         poses: to fit on, where a store is given.
         samples: of the regions, here and later.
         seed: of the simulation and the samples.
-        protocol: see a store by this protocol instead of the simulator's default ranges.
+        protocol: see a store by this protocol instead of the simulator's other people.
         device: where to run.
 
     Returns:

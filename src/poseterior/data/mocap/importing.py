@@ -335,6 +335,7 @@ def import_mocap(
     first_frame: str = "drop",
     any_size: bool = False,
     subject: str | None = None,
+    licence: str | None = None,
     table: JointTable | None = None,
     overwrite: bool = False,
     append: bool = False,
@@ -359,6 +360,7 @@ def import_mocap(
         first_frame: ``"drop"`` leaves out a first frame that is a T-pose far from the second, ``"keep"`` keeps it.
         any_size: accept bodies whose leg is outside 0.65 to 1.05 m.
         subject: subject of all clips; by default what the files say.
+        licence: terms of all clips, which stores and cards of weights repeat; by default the source's, if known.
         table: joint table for a source that is not known.
         overwrite, append: replace an existing store, or add to it.
         skip_bad: leave out files that cannot be read, and report them; otherwise the first one stops the import
@@ -414,7 +416,7 @@ def import_mocap(
                     name, positions, rotations, h36m17, fps=motion.fps,
                     subject=subject or _subject(file, format, joints, positions),
                     action=(match.group(1) if match else file.stem) or "unknown",
-                    source=joints.name, licence=joints.licence,
+                    source=joints.name, licence=licence or joints.licence,
                 )  # fmt: skip
                 clips += 1
                 megabytes += size / 1e6
