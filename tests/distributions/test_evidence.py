@@ -215,3 +215,9 @@ def test_what_it_needs() -> None:
         gaussian().given_evidence()
     with pytest.raises(InputError, match=r"keypoints of batch shape \(2,\) for poses of \(3,\)"):
         gaussian().given_evidence(seen(gaussian().mean[:2]))
+
+
+def test_giving_it_twice_is_refused() -> None:
+    poses = pp.load("mdn", evidence=False)(pp.example_keypoints())
+    with pytest.raises(InputError, match=r"given_evidence: these poses have been given their keypoints already; twice"):
+        poses.given_evidence().given_evidence()

@@ -157,6 +157,11 @@ def given_evidence(
     poses: PoseDistribution, keypoints: Keypoints2D | None = None, evidence: Evidence | None = None
 ) -> GivenEvidence:
     """See `PoseDistribution.given_evidence`."""
+    if isinstance(poses, GivenEvidence):
+        raise InputError(
+            "given_evidence: these poses have been given their keypoints already; twice would count them double. For "
+            "the network's own answer: pp.load(..., evidence=False)"
+        )
     keypoints = poses.keypoints if keypoints is None else keypoints
     if keypoints is None:
         raise InputError("given_evidence: no lifter made this distribution; name the keypoints that it was made of")

@@ -58,6 +58,6 @@ class Batches(IterableDataset):
         self.draw, self.schedule, self.start, self.process = draw, schedule, start, process
 
     def __iter__(self) -> Iterator[Observations]:
-        for step in range(self.start, self.schedule.steps):
+        for step in range(self.start, self.schedule.last):
             generator = batch_generator(self.schedule.seed, step, self.process)
             yield self.draw(self.schedule.batch, generator)

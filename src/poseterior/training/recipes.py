@@ -55,6 +55,7 @@ class Schedule(Settings):
         clip: largest norm of the gradient.
         beta1, beta2: AdamW's, memory of the gradient's mean and of its square, below 1.
         average: decay of the moving average of the weights that is saved (0 turns it off).
+        until: step after which the run ends, on the learning rates of the whole schedule; 0 goes to its end.
         seed: of initialisation and data.
         log_every: steps between logged losses.
         save_every: steps between checkpoints.
@@ -73,10 +74,16 @@ class Schedule(Settings):
     beta1: float = 0.9
     beta2: float = 0.999
     average: float = 0.999
+    until: int = 0
     seed: int = 0
     log_every: int = 50
     save_every: int = 500
     validate_every: int = 1000
+
+    @property
+    def last(self) -> int:
+        """The step after which the run ends."""
+        return self.until or self.steps
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -95,6 +102,8 @@ class Schedule(Settings):
             value, name = self._named(field)
             if value >= 1:
                 raise InputError(f"{name}: expected less than 1, got {value}")
+        if self.until > self.steps:
+            raise InputError(f"schedule.until: expected at most the {self.steps} steps of the schedule, got {self.until}")
         if self.seed >= 2**32:
             raise InputError(f"schedule.seed: expected less than 2^32, got {quote(self.seed)}")
 
@@ -142,6 +151,8 @@ class Recipe:
         names = ("stores", "fps", "validation", "observations", "views")
         values["data"] = {key: values.pop(key) for key in names} | {"labels": values.pop("label_file")}
         values["data"]["stores"] = list(self.stores)
+        if not self.schedule.until:
+            del values["schedule"]["until"]
         values["simulator"] = self.simulator.as_dict()
         values["calibrate"] = None if self.calibrate is None else self.calibrate.as_dict()
         return values

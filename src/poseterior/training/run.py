@@ -409,13 +409,13 @@ def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, val
     )
     callbacks: list[Callback] = [checkpoints, LossTable(options.out / "losses.csv", schedule.log_every)]
     if options.progress:
-        callbacks.append(StepProgress(schedule.steps, schedule.batch))
+        callbacks.append(StepProgress(schedule.last, schedule.batch))
     return L.Trainer(
         accelerator=accelerator,
         devices=options.devices,
         strategy=options.strategy,
         precision=options.precision,  # type: ignore[arg-type]
-        max_steps=schedule.steps,
+        max_steps=schedule.last,
         max_epochs=-1,
         gradient_clip_val=schedule.clip,
         logger=TensorBoardLogger(str(options.out), name="", version="tensorboard"),

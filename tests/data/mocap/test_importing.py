@@ -53,7 +53,7 @@ def test_store_to_bvh_returns_the_positions_within_a_millimetre(folder, tmp_path
         rows = mocap.clip == clip
         write_bvh(tmp_path / "out.bvh", mocap.positions[rows], mocap.rotations[rows], float(mocap.fps[clip]))
         source = next(p for p in folder.rglob("*") if p.stem == name.split("/")[-1])
-        expected, _, _ = to_body(read_bvh(source), TABLES["cmu-bvh"])
+        expected, _, _ = to_body(mend_trunk(read_bvh(source)), TABLES["cmu-bvh"])
         found, _, _ = to_body(read_bvh(tmp_path / "out.bvh"), TABLES["smpl22-bvh"])
         assert np.linalg.norm(found - expected, axis=-1).max() < 1e-3
     report = import_mocap(tmp_path / "out.bvh", tmp_path / "again", "bvh")
@@ -436,8 +436,8 @@ def test_the_bone_that_cmu_lacks_is_put_back(tmp_path):
     assert not lacks_thorax(right)
     np.testing.assert_allclose(mend_trunk(lacking).positions, right.positions, atol=1e-6)
     assert mend_trunk(right) is right
-    as_is = import_mocap(tmp_path / "lacks.bvh", tmp_path / "s", "bvh").store.load()
-    mended = import_mocap(tmp_path / "lacks.bvh", tmp_path / "t", "bvh", trunk="mended").store.load()
+    as_is = import_mocap(tmp_path / "lacks.bvh", tmp_path / "s", "bvh", trunk="as-is").store.load()
+    mended = import_mocap(tmp_path / "lacks.bvh", tmp_path / "t", "bvh").store.load()
     np.testing.assert_array_equal(as_is.rotations, mended.rotations)
     above = [j for j, name in enumerate(SKELETONS["smpl22"].joints) if name.split("_")[-1] in
              ("neck", "head", "collar", "shoulder", "elbow", "wrist")]  # fmt: skip
@@ -451,15 +451,15 @@ def test_a_first_frame_at_rest_is_dropped_and_said(tmp_path, caplog):
     angles = {"LeftArm": np.r_[np.zeros((1, 3)), generator.normal([-70.0, 0, 0], 1, (9, 3))],
               "RightArm": np.r_[np.zeros((1, 3)), generator.normal([70.0, 0, 0], 1, (9, 3))]}  # fmt: skip
     (tmp_path / "a.bvh").write_text(cmu_bvh(angles, frames=10))
-    kept = import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh").store
-    dropped = import_mocap(tmp_path / "a.bvh", tmp_path / "t", "bvh", first_frame="drop").store
+    kept = import_mocap(tmp_path / "a.bvh", tmp_path / "s", "bvh", first_frame="keep").store
+    dropped = import_mocap(tmp_path / "a.bvh", tmp_path / "t", "bvh").store
     assert (len(kept), len(dropped)) == (10, 9)
     np.testing.assert_array_equal(kept.load().positions[1:], dropped.load().positions)
     assert [r.getMessage() for r in caplog.records] == [
         "a.bvh: the first frame is a T-pose far from the second, and left out"
     ]
     (tmp_path / "b.bvh").write_text(cmu_bvh({j: a[1:] for j, a in angles.items()}, frames=9))
-    assert len(import_mocap(tmp_path / "b.bvh", tmp_path / "u", "bvh", first_frame="drop").store) == 9
+    assert len(import_mocap(tmp_path / "b.bvh", tmp_path / "u", "bvh").store) == 9
 
 
 @pytest.mark.skipif(

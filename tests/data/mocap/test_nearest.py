@@ -160,6 +160,7 @@ def test_people_of_both_stores() -> None:
 
 def test_the_nearest_pose_does_not_mind_size_place_or_direction() -> None:
     reference = torch.from_numpy(moving([1, 2]).h36m17)[::7]
+    torch.manual_seed(0)
     turn = roma.random_rotmat(1)
     moved = 1.3 * (reference[[3, 20]] @ turn[0].T) + 5
     distance, row = nearest_poses(moved, reference)

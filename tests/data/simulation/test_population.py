@@ -139,6 +139,29 @@ def test_own_bodies_are_kept_as_often_as_stated() -> None:
     assert float(kept.float().mean()) == pytest.approx(0.35, abs=0.03)
 
 
+def test_own_bodies_may_be_kept_in_another_size() -> None:
+    config = dataclasses.replace(POPULATION, own_body=1.0, own_size=0.2, mirror=0.0, recombine=0.0, limb_jitter=0.0)
+    mocap = made_up_mocap()
+    seen = Simulator(mocap, config)(4000, seeded())
+    recorded = bone_lengths(torch.from_numpy(mocap.h36m17), BODY)[seen.index]
+    share = bone_lengths(seen.pose, BODY) / recorded
+    assert float((share.amax(-1) - share.amin(-1)).max()) < 1e-3, "proportions stay"
+    assert float(((share - 1).abs() < 1e-4).all(-1).float().mean()) == pytest.approx(0.2, abs=0.03)
+    assert float(body_height(seen.pose).std()) > 0.1
+
+
+def test_marker_sets_move_joints_on_bodies_of_nearly_the_same_size() -> None:
+    plain, other = (
+        Simulator(made_up_mocap(), dataclasses.replace(POPULATION, marker_sets=share))(6000, seeded()).pose
+        for share in (0.0, 1.0)
+    )
+    narrow, wide = (bone_lengths(pose, BODY) / body_height(pose).unsqueeze(-1) for pose in (plain, other))
+    heads = [BODY.joints[child] for child, _ in BODY.bones].index("head_top")
+    assert float(wide[:, heads].log().std()) > 2 * float(narrow[:, heads].log().std())
+    thighs = [BODY.joints[child] for child, _ in BODY.bones].index("left_knee")
+    assert float(wide[:, thighs].log().std()) < 0.12
+
+
 def test_absent_joints_do_not_stretch_their_neighbours() -> None:
     mocap = made_up_mocap()
     mocap.h36m17[:, BODY.index("head_top")] = math.nan
@@ -166,7 +189,7 @@ def test_default_settings_and_what_recipes_say_are_what_they_were() -> None:
     assert usual.as_dict() == {
         k: list(v) if isinstance(v, tuple) else v
         for k, v in dataclasses.asdict(usual).items()
-        if k not in ("bodies", "broad", "tilted", "tilt", "steep", "steep_pitch")
+        if k not in ("own_size", "bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
     }
     asked = SimulatorConfig(bodies="population", steep=0.2)
     assert SimulatorConfig.from_dict(asked.as_dict()) == asked
@@ -178,6 +201,8 @@ def test_default_settings_and_what_recipes_say_are_what_they_were() -> None:
     [
         ({"bodies": "giants"}, "simulator.bodies: expected one of ranges, population, got 'giants'"),
         ({"bodies": ["population"]}, "simulator.bodies: expected one of ranges, population, got"),
+        ({"own_size": 2}, "simulator.own_size: expected 0 to 1, got 2.0"),
+        ({"marker_sets": -1}, "simulator.marker_sets: expected 0 to 1, got -1.0"),
         ({"broad": 1.5}, "simulator.broad: expected 0 to 1, got 1.5"),
         ({"tilted": -0.1}, "simulator.tilted: expected 0 to 1, got -0.1"),
         ({"tilt": [90, 10]}, r"simulator.tilt: expected \(low, high\) with low <= high, got \(90.0, 10.0\)"),

@@ -191,7 +191,7 @@ def convert(
     up: str | None = None,
     table: JointTable | None = None,
     rig: str | Path | None = None,
-    trunk: str = "as-is",
+    trunk: str = "mended",
     any_size: bool = False,
 ) -> tuple[JointTable, Motion, float]:
     """What a motion's joints are, the motion with y up (and its trunk mended), and metres in one of its units.

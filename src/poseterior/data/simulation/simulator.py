@@ -100,7 +100,7 @@ _RANGES = (
     "noise_ratio", "scattered", "tilt", "steep_pitch",
 )  # fmt: skip
 #: Settings that recipes need not name: `SimulatorConfig.as_dict` leaves them out where nothing was asked for.
-_OPTIONS = ("bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
+_OPTIONS = ("own_size", "bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
 
 
 def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
@@ -122,6 +122,7 @@ class SimulatorConfig:
         recombine: probability that limbs come from other frames, through rotations relative to the trunk.
         limb_jitter: standard deviation in degrees of a random extra rotation at each limb joint.
         own_body: probability that the recorded body is kept as it is.
+        own_size: probability that a recorded body that is kept keeps its size too, and not only its proportions.
         body_spread: 0 to 1, how far bone proportions may leave the recorded ones.
         definition_spread: scale of the differences between data sets in where a joint is put.
         body_height: metres, of bodies that are not kept.
@@ -158,6 +159,7 @@ class SimulatorConfig:
     recombine: float = 0.5
     limb_jitter: float = 5.0
     own_body: float = 0.35
+    own_size: float = 1.0
     body_spread: float = 1.0
     definition_spread: float = 1.0
     body_height: tuple[float, float] = (1.4, 2.05)
@@ -210,6 +212,7 @@ class SimulatorConfig:
             "mirror",
             "recombine",
             "own_body",
+            "own_size",
             "body_spread",
             "truncate",
             "height_known",
@@ -362,6 +365,11 @@ class Simulator:
         new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
         if self.config.bodies == "population" and self.config.marker_sets > 0:
             new = self._with_marker_sets(new, generator)
+        if self.config.own_size < 1:
+            own = body_height(bones_to_pose(bones, _BODY)) + absent.sum(-1)
+            resized = (torch.rand(n, generator=generator) >= self.config.own_size).unsqueeze(-1).unsqueeze(-1)
+            size = ((height - ANKLE_HEIGHT) / (own - ANKLE_HEIGHT))[:, None, None]
+            bones = torch.where(resized, bones * size, bones)
         return torch.where(changed[:, None, None], new, bones)
 
     def _length_factors(self, n: int, generator: Generator) -> Tensor:
