@@ -72,6 +72,7 @@ def test_recipe_changes(store):
         ("objectives=[{name: likelihood, weight: x}]", "objectives: likelihood: weight: expected a number, got 'x'"),
         ("simulator=5", "simulator: expected a mapping"),
         ("schedule.steps=0", "schedule.steps: expected at least 1, got 0"),
+        ("schedule.until=-1", "schedule.until: expected a finite number from 0, got -1"),
         ("nonsense", "'nonsense': expected key=value, for example schedule.steps=2000"),
         ("lifter=3", "lifter: expected a mapping with 'method'"),
         ("objectives=[1]", "objectives: expected a list of mappings with 'name'"),
@@ -135,6 +136,13 @@ def test_same_seed_same_run(store, tmp_path):
     assert losses(tmp_path / "a") == losses(tmp_path / "b")
     a, b = (load(tmp_path / n / "weights").state_dict() for n in ("a", "b"))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_run_may_end_on_the_rates_of_a_longer_one(store, tmp_path):
+    run(store, tmp_path / "whole", "steps=9")
+    weights = run(store, tmp_path / "part", "steps=9", "schedule.until=4")
+    assert losses(tmp_path / "part") == losses(tmp_path / "whole")[:5]
+    assert load(weights).card["recipe"]["schedule"]["until"] == 4
 
 
 def test_loss_goes_down(store, tmp_path):

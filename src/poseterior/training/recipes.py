@@ -38,7 +38,9 @@ __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
 #: Characters of a recipe, parts (names, numbers, lists ...) of it, and how deep they may be within each other.
 _LONGEST, _MOST_PARTS, _DEEPEST = 10**6, 100_000, 20
 #: Largest values of a schedule: what a machine can hold, and a life is long enough for.
-_MOST = dict.fromkeys(("steps", "warmup", "log_every", "save_every", "validate_every"), 10**9) | {"batch": 2**20}
+_MOST = dict.fromkeys(("steps", "until", "warmup", "log_every", "save_every", "validate_every"), 10**9) | {
+    "batch": 2**20
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Schedule(Settings):
     @property
     def last(self) -> int:
         """The step after which the run ends."""
-        return self.until or self.steps
+        return min(self.until or self.steps, self.steps)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -102,8 +104,6 @@ class Schedule(Settings):
             value, name = self._named(field)
             if value >= 1:
                 raise InputError(f"{name}: expected less than 1, got {value}")
-        if self.until > self.steps:
-            raise InputError(f"schedule.until: expected at most the {self.steps} steps of the schedule, got {self.until}")
         if self.seed >= 2**32:
             raise InputError(f"schedule.seed: expected less than 2^32, got {quote(self.seed)}")
 
