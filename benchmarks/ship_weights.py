@@ -1,8 +1,9 @@
 """Complete the card of trained weights with what was measured, and put them among the shipped ones.
 
+    poseterior calibrate runs/mdn/weights --data TRAIN --evidence --out runs/mdn/calibrated
     poseterior data simulate STORE --protocol cmu-test --out cmu-test.parquet
-    poseterior evaluate runs/mdn/weights --data cmu-test.parquet --mode-poses 500 --out cmu-test.json
-    python benchmarks/ship_weights.py runs/mdn/weights mdn --results cmu-test.json ... \\
+    poseterior evaluate runs/mdn/calibrated --data cmu-test.parquet --mode-poses 500 --out cmu-test.json
+    python benchmarks/ship_weights.py runs/mdn/calibrated mdn --results cmu-test.json ... \\
         --command "poseterior train mdn data=stores/cmu-train" --description "..." --licence "..."
 """
 
@@ -54,6 +55,8 @@ def main() -> None:
     parser.add_argument("--licence", required=True)
     parser.add_argument("--commit", help="of the code that trained them, if the card's is not it")
     parser.add_argument("--rotations", type=Path, help="written by benchmarks/rotations.py --out, for rotation lifters")
+    parser.add_argument("--data-licence", help="of the data, where its stores do not say all of it")
+    parser.add_argument("--sources", nargs="+", help="of the data, likewise")
     parser.add_argument("--half", action="store_true", help="store the weights as 16-bit floats (half the size)")
     options = parser.parse_args()
     results = [json.loads(path.read_text()) for path in options.results]
@@ -62,6 +65,8 @@ def main() -> None:
     card |= {"name": options.name, "description": options.description, "licence": options.licence}
     card |= {"command": options.command, "in short": in_short(measured), "metrics": measured}
     card["commit"] = options.commit or card["commit"]
+    card["licence of the data"] = options.data_licence or card["licence of the data"]
+    card["data"]["sources"] = options.sources or card["data"]["sources"]
     if options.rotations:
         measured_rotations = json.loads(options.rotations.read_text())[0]
         card["rotations"] = {"command": "python benchmarks/rotations.py STORE rotations --train STORE"}
@@ -75,15 +80,16 @@ def main() -> None:
     if target.exists():
         shutil.rmtree(target)
     lifter = load(options.weights)
-    # A calibration is of weights to the bit; it is made anew for what is shipped.
-    lifter.recalibration = None
+    if options.half:  # a calibration is of weights to the bit; it is made anew for what is shipped
+        lifter.recalibration = None
     lifter.save_pretrained(target, card)
     if options.half:
         # Loading widens them again; measure what was saved this way, not what it was made from.
         path = target / "model.safetensors"
         save_file({k: v.half() if v.dtype == torch.float32 else v for k, v in load_file(path).items()}, path)
         path.chmod(0o644)
-    print(f"wrote {target}; next: poseterior calibrate {options.name} --data STORE --in-place")
+    done = "" if lifter.recalibration else f"; next: poseterior calibrate {options.name} --data STORE --in-place"
+    print(f"wrote {target}{done}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_cards_are_complete(name):
     card = read_card(name)
     for field in ("name", "description", "version", "commit", "recipe", "data", "licence", "metrics", "in short"):
         assert card.get(field), f"{name}: the card lacks {field!r}"
-    assert set(card["data"]["sources"]) <= {"cmu-bvh", "cmu-asfamc"}
+    assert set(card["data"]["sources"]) <= {"cmu-bvh", "cmu-asfamc", "reactidle"}
     assert card["recipe"]["schedule"]["seed"] is not None
     for result in card["metrics"].values():
         assert result["command"].startswith("poseterior evaluate ")
