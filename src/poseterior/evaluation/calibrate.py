@@ -516,6 +516,7 @@ def halves(clips: Sequence[str]) -> tuple[Tensor, Tensor]:
 #: which nothing was recorded, as the shipped lifters are trained on.
 OTHER_PEOPLE: dict[str, Any] = {
     "own_body": 0.3, "bodies": "population", "marker_sets": 0.5, "broad": 0.1, "tilted": 0.04, "steep": 0.1,
+    "noise_by_height": True,
 }  # fmt: skip
 
 

@@ -162,6 +162,20 @@ def test_marker_sets_move_joints_on_bodies_of_nearly_the_same_size() -> None:
     assert float(wide[:, thighs].log().std()) < 0.12
 
 
+def test_noise_by_height_does_not_tell_the_height() -> None:
+    for by_height in (False, True):
+        config = dataclasses.replace(
+            POPULATION, noise=(5.0, 5.0), noise_by_height=by_height, camera_knowledge=(0.0, 0.0, 1.0),
+            missing={"none": 1.0}, truncate=0.0,
+        )  # fmt: skip
+        seen = Simulator(made_up_mocap(), config)(2000, seeded())
+        pixels = seen.keypoints.covariance[:, 0].diagonal(dim1=-2, dim2=-1).mean(-1).sqrt()
+        tall = body_height(seen.pose) * seen.keypoints.intrinsics[:, 0] / seen.root[:, 2]
+        share = (pixels / tall).log()
+        told = float(torch.corrcoef(torch.stack([share, body_height(seen.pose).log()]))[0, 1])
+        assert (float(share.std()) < 1e-4) if by_height else (told < -0.99)
+
+
 def test_absent_joints_do_not_stretch_their_neighbours() -> None:
     mocap = made_up_mocap()
     mocap.h36m17[:, BODY.index("head_top")] = math.nan
@@ -189,7 +203,18 @@ def test_default_settings_and_what_recipes_say_are_what_they_were() -> None:
     assert usual.as_dict() == {
         k: list(v) if isinstance(v, tuple) else v
         for k, v in dataclasses.asdict(usual).items()
-        if k not in ("own_size", "bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
+        if k
+        not in (
+            "noise_by_height",
+            "own_size",
+            "bodies",
+            "marker_sets",
+            "broad",
+            "tilted",
+            "tilt",
+            "steep",
+            "steep_pitch",
+        )
     }
     asked = SimulatorConfig(bodies="population", steep=0.2)
     assert SimulatorConfig.from_dict(asked.as_dict()) == asked

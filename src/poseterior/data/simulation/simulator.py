@@ -89,6 +89,9 @@ _NOMINAL_LENGTHS = torch.tensor(
     [{"spine": 0.23, "thorax": 0.25, "neck_nose": 0.12, "head_top": 0.115}.get(name, 0.0) for name in _BODY.joints]
 )
 
+#: Metres, of the person at whom `SimulatorConfig.noise` is what it says where it goes by height.
+_NOISE_HEIGHT = 1.7
+
 #: Ways in which joints go missing.
 MISSING_PATTERNS = ("none", "scattered", "limb", "lower", "upper", "side", "few", "all")
 
@@ -100,7 +103,7 @@ _RANGES = (
     "noise_ratio", "scattered", "tilt", "steep_pitch",
 )  # fmt: skip
 #: Settings that recipes need not name: `SimulatorConfig.as_dict` leaves them out where nothing was asked for.
-_OPTIONS = ("own_size", "bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
+_OPTIONS = ("noise_by_height", "own_size", "bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
 
 
 def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
@@ -146,6 +149,9 @@ class SimulatorConfig:
         noise: millimetres at the person, standard deviation of the detector per joint (log-uniform).
         noise_joint: a factor per joint, (low, high) log-uniform, on the observation's noise.
         noise_ratio: long over short axis of the noise ellipse (log-uniform).
+        noise_by_height: the noise is that at a person of 1.7 m, and in proportion smaller at a child. Detectors err by
+            a share of what they see; where errors are in millimetres whoever is seen, the reported covariance gives
+            away how large the person is, and a lifter learns to read it there.
         noise_added: False leaves the projections exact while the reported uncertainty stays.
         missing: weight of each of `MISSING_PATTERNS`.
         scattered: (low, high) share of joints missing under the pattern "scattered".
@@ -173,6 +179,7 @@ class SimulatorConfig:
     noise: tuple[float, float] = (2.0, 40.0)
     noise_joint: tuple[float, float] = (0.5, 2.0)
     noise_ratio: tuple[float, float] = (1.0, 3.0)
+    noise_by_height: bool = False
     noise_added: bool = True
     missing: Mapping[str, float] = field(
         default_factory=lambda: {
@@ -564,6 +571,8 @@ class Simulator:
         exact = project(absolute, intrinsics)
 
         metric = self._detector_covariance(n, generator)
+        if c.noise_by_height:
+            metric = metric * (body_height(pose) / _NOISE_HEIGHT).square()[:, None, None, None]
         # The person's distance, not each joint's: the reported uncertainty must not give the depth away.
         pixels_per_metre = intrinsics[:, :1] / root[:, 2:]
         covariance = metric * pixels_per_metre.square()[..., None, None]
