@@ -107,7 +107,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
         table = Table(caption_justify="left")
         table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
         if tall is not None:
-            table.caption += f"; height {_measure_words(tall[i].tolist(), result.level)}"
+            table.caption += f"\nheight {_measure_words(tall[i].tolist(), result.level)}"
         table.add_column("joint", no_wrap=True)
         table.add_column("seen")
         for axis in ("x", "y", "z"):
