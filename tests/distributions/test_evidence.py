@@ -221,3 +221,8 @@ def test_giving_it_twice_is_refused() -> None:
     poses = pp.load("mdn", evidence=False)(pp.example_keypoints())
     with pytest.raises(InputError, match=r"given_evidence: these poses have been given their keypoints already; twice"):
         poses.given_evidence().given_evidence()
+
+
+def test_residuals_that_hardly_change_do_not_tell_the_noise() -> None:
+    assert Evidence(residuals=(2.0, 1.1, 0.1, -0.9, -1.8)).tells_noise
+    assert not Evidence(residuals=(0.4, -0.2, -0.5, -0.9, -1.1)).tells_noise

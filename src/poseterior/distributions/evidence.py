@@ -59,6 +59,10 @@ _FORMAT = "poseterior-evidence-1"
 _FOCAL_SPREAD = (math.nan, 0.35, 0.0)
 #: Factors on standard deviations between which wrong ones are told.
 NOISE_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_HALF, _TWICE = NOISE_FACTORS.index(0.5), NOISE_FACTORS.index(2.0)
+#: How much the logarithm of the energy has to fall with that of the factor, so that it tells the factor; 2 would be the
+#: fall of residuals that do not depend on what is reported.
+_STEEP = 1.0
 #: Metres by which the moments are blurred, so that they can be inverted.
 _BLUR = 1e-3
 #: Nearest that a joint may be to the camera, metres.
@@ -89,6 +93,16 @@ class Evidence:
             count = len(NOISE_FACTORS)
             raise InputError(f"residuals: expected {count} numbers that never rise, got {cut(repr(values))}")
         object.__setattr__(self, "residuals", tuple(values))
+
+    @property
+    def tells_noise(self) -> bool:
+        """Whether residuals say by how much reported standard deviations are wrong.
+
+        A network that takes many bodies and motions to be possible explains nearly any keypoints: then its residuals
+        change more from person to person than with the detector's noise.
+        """
+        change = math.log(NOISE_FACTORS[_TWICE] / NOISE_FACTORS[_HALF])
+        return self.residuals[_HALF] - self.residuals[_TWICE] >= _STEEP * change
 
     def to_json(self) -> str:
         return json.dumps({"format": _FORMAT} | dataclasses.asdict(self)) + "\n"

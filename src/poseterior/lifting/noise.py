@@ -31,11 +31,11 @@ def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
         keypoints: one batch dimension, in the lifter's skeleton.
 
     Returns:
-        ``(poses,)``: exactly 1 for clips of fewer than `FEWEST` frames, where the factor is near 1, and of lifters
-        without evidence.
+        ``(poses,)``: exactly 1 for clips of fewer than `FEWEST` frames, where the factor is near 1, of lifters
+        without evidence, and of those whose residuals do not tell (`Evidence.tells_noise`).
     """
     factor = torch.ones(len(keypoints))
-    if lifter.evidence is None or len(keypoints) < FEWEST:
+    if lifter.evidence is None or not lifter.evidence.tells_noise or len(keypoints) < FEWEST:
         return factor
     logs = torch.cat(
         [
