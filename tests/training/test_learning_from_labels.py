@@ -83,10 +83,10 @@ def test_labels_alone_train_from_stored_weights(stored, store, tmp_path):
 
 
 def test_the_last_stage_widens_what_the_first_left_sharp(store, stored, tmp_path):
-    """Hidden limbs: nats per keypoint that was withheld, and the density of the true poses, which it never saw."""
-    changes = [*SMALL, f"data={store}", "data.views=0", "schedule.learning_rate=0.003", "schedule.average=0"]
+    """The density of the true poses, which it never saw, where a leg is hidden."""
+    changes = [*SMALL, f"data={store}", "schedule.learning_rate=0.003", "schedule.average=0"]
     start = run(read_recipe("relative", [*changes, "steps=60"]), tmp_path / "start")
-    finish = [f"init={start}", *changes[4:], "schedule.batch=64", "steps=60"]
+    finish = [f"init={start}", f"data={store}", "steps=100", "schedule.validate_every=0"]
     finished = run(read_recipe("relative-finish", finish), tmp_path / "finished")
     seen = stored[1].observations
     legs = list(seen.keypoints.skeleton.limbs["left_leg"])
