@@ -97,13 +97,10 @@ class Withheld(Objective):
 
     Args:
         share: largest share of joints that are withheld where they are single ones.
-        shown: weight of the same of the keypoints that it was shown: whether its poses, placed where they explain them
-            best, are as far off in the picture as they say.
     """
 
-    def __init__(self, share: float = 0.6, shown: float = 0.0) -> None:
+    def __init__(self, share: float = 0.6) -> None:
         super().__init__()
-        self.shown = number(shown, "objective 'withheld': shown", 0, expected="a number from 0")
         self.share = number(share, "objective 'withheld': share", 0, 0.9, expected="0 to 0.9")
 
     def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
@@ -117,14 +114,7 @@ class Withheld(Objective):
         posterior = lifter(seen)
         if not isinstance(posterior, MixturePoseDistribution):
             raise InputError(f"objective 'withheld' needs a mixture; lifter {lifter.name!r} returns none")
-        scored = hidden | (shown & useful.unsqueeze(-1)) if self.shown else hidden
         with torch.autocast(keypoints.device.type, enabled=False):
-            log_probability = keypoint_log_probability(posterior, seen, keypoints._replace(visible=scored))
-        terms = {"withheld": _mean_of(-log_probability, hidden)}
-        if self.shown:
-            terms["shown"] = self.shown * _mean_of(-log_probability, scored & ~hidden)
-        return terms
-
-
-def _mean_of(values: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+            log_probability = keypoint_log_probability(posterior, seen, keypoints._replace(visible=hidden))
+        log_probability = torch.where(hidden, log_probability, 0.0)
+        return {"withheld": -log_probability.sum() / hidden.sum().clamp(min=1)}
