@@ -1,8 +1,9 @@
 """A mixture that was too sure of itself, made wider by what was measured; its means and weights stay.
 
 What learns from depth order knows on which side joints are and not how exactly: where nothing tells it, its kernels
-collapse. Here every joint gets an error of its own in addition, along the line of sight and across it, one for seen and
-one for hidden joints, and the whole person one in size where the height is not told. Only these errors are trained.
+collapse. Here every joint gets an error of its own in addition: a seen one along the line of sight and across it, a
+hidden one in any direction; and the whole person gets one in size where the height is not told. Only the joints' errors
+are trained.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ class WidenedConfig(MixtureConfig):
     """Configuration of a widened mixture: that of the mixture, and:
 
     Attributes:
+        joint_spread: metres, least error of a joint in any direction: people and data sets differ by so much in where
+            they put one (the mean of what the simulator draws).
         size_spread: relative standard deviation of people's size, of whom no height is told; 0.07 is that of adults of
             both sexes (`poseterior.data.simulation.population`), and where markers are put.
     """
 
+    joint_spread: float = 0.017
     size_spread: float = 0.07
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_number(size_spread=(0.0, 1.0))
+        self._check_number(joint_spread=(0.0, 1.0), size_spread=(0.0, 1.0))
 
 
 def widened(
@@ -83,8 +87,8 @@ class WidenedMixtureLifter(MixtureDensityLifter):
 
     def __init__(self, config: WidenedConfig | None = None) -> None:
         super().__init__(config or WidenedConfig())
-        # Logarithms of metres: of hidden joints (first row) and visible ones, across (x, y) and along the view (z).
-        self.log_error = nn.Parameter(torch.full((2, len(self.others), 2), _START).log())
+        # Logarithms of metres: of hidden joints, and of visible ones across the view and along it.
+        self.log_error = nn.Parameter(torch.full((3, len(self.others)), _START).log())
 
     @classmethod
     def started_from(cls, model: Model) -> Model | None:
@@ -99,7 +103,8 @@ class WidenedMixtureLifter(MixtureDensityLifter):
         with torch.no_grad():
             posterior = super().distribution(keypoints)
         visible = keypoints.visible[..., self.others].unsqueeze(-1)
-        error = torch.where(visible, self.log_error[1], self.log_error[0]).exp()[..., [0, 0, 1]]
+        hidden, across, along = self.log_error.exp().square() + self.config.joint_spread**2
+        error = torch.where(visible, torch.stack([across, across, along], -1), hidden.unsqueeze(-1)).sqrt()
         told = keypoints.height.isfinite()
         size = torch.where(told, min(_TOLD, self.config.size_spread), self.config.size_spread)
         return widened(posterior, error, size.to(error))
