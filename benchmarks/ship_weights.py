@@ -36,10 +36,11 @@ def with_command(result: dict, name: str, mode_poses: int) -> dict:
 def in_short(measured: dict[str, dict]) -> dict[str, str]:
     short = {}
     for protocol, result in measured.items():
-        metrics, calibration = result["metrics"], result["calibration"]["all"]
+        estimates, calibration = result["estimates"], result["calibration"]["all"]
+        mean, best = estimates["mean"], f"best of {result['samples']}"
         short[protocol] = (
-            f"P-MPJPE {metrics['mean P-MPJPE']:.1f} mm, MPJPE {metrics['mean MPJPE']:.1f}, best of "
-            f"{result['samples']} {metrics['best MPJPE']:.1f}, calibration error {calibration['mean']:.3f}"
+            f"P-MPJPE {mean['P-MPJPE']:.1f} mm, MPJPE {mean['MPJPE']:.1f}, {best} "
+            f"{estimates[best]['MPJPE']:.1f}, calibration error {calibration['mean']:.3f}"
         )
     return short
 

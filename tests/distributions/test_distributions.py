@@ -61,6 +61,23 @@ def test_samples_have_the_right_moments(kind):
     assert ((measured - d.covariance).abs() <= 0.06 * scale + 1e-9).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_components_have_the_moments_of_the_dense_form_and_make_the_whole(kind):
+    d = mixture(**kind)
+    means, covariance = d.component_moments()
+    _, loc, dense = d.dense()
+    torch.testing.assert_close(means[..., 1:, :].flatten(-2), loc)
+    for j in range(J):
+        at = slice(3 * j, 3 * j + 3)
+        torch.testing.assert_close(covariance[..., j + 1, :, :], dense[..., at, at])
+    assert (covariance[..., 0, :, :] == 0).all()
+    share = d.log_weights.exp()[..., None, None]
+    torch.testing.assert_close((share * means).sum(-3), d.mean)
+    offset = (means - d.mean.unsqueeze(-3)).unsqueeze(-1)
+    whole = (share.unsqueeze(-1) * (covariance + offset @ offset.mT)).sum(-4)
+    torch.testing.assert_close(whole, d.covariance)
+
+
 def test_samples_follow_the_density():
     """Mean log-density of samples equals that of the dense reference's samples (entropy), within 0.5 nats."""
     d = mixture()

@@ -82,6 +82,23 @@ def test_labels_alone_train_from_stored_weights(stored, store, tmp_path):
     assert order(tuned) > order(start) + 0.05
 
 
+def test_the_last_stage_widens_what_the_first_left_sharp(store, stored, tmp_path):
+    """The density of the true poses, which it never saw, where a leg is hidden."""
+    changes = [*SMALL, f"data={store}", "schedule.learning_rate=0.003", "schedule.average=0"]
+    start = run(read_recipe("relative", [*changes, "steps=60"]), tmp_path / "start")
+    finish = [f"init={start}", f"data={store}", "steps=100", "schedule.validate_every=0"]
+    finished = run(read_recipe("relative-finish", finish), tmp_path / "finished")
+    seen = stored[1].observations
+    legs = list(seen.keypoints.skeleton.limbs["left_leg"])
+    keypoints = seen.keypoints._replace(visible=seen.keypoints.visible.clone().index_fill(1, torch.tensor(legs), False))
+
+    def nll(weights) -> float:
+        with torch.no_grad():
+            return -float(load(weights)(keypoints).log_prob(seen.pose).mean()) / 48
+
+    assert nll(finished) < nll(start) - 1.0
+
+
 def test_what_is_missing_is_said(store, stored, tmp_path):
     folder, _ = stored
     with pytest.raises(InputError, match="learns from depth-order labels: add a section 'labels'"):

@@ -31,7 +31,9 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 #: Recipes that came later.
-SINCE_0_1 = {"mdn-people", "flow-broad", "flow-people", "supervised-people"}
+SINCE_0_1 = {
+    "mdn-people", "flow-broad", "flow-people", "supervised-people", "relative-finish", "unsupervised-posterior",
+}  # fmt: skip
 
 
 # -- what ships ------------------------------------------------------------------------------------------------

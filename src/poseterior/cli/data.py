@@ -1,4 +1,4 @@
-"""`poseterior data import|inspect|rigs|simulate|leaks`."""
+"""`poseterior data import|inspect|rigs|simulate|lift|leaks`."""
 
 from __future__ import annotations
 
@@ -116,6 +116,56 @@ class Simulate:
 
 
 @dataclass
+class Lift:
+    """Lift whole people of 2D clips, and store the poses as if they had been recorded: no 3D label is read.
+
+    What learns from 2D alone gives one pose. A distribution can be trained on such a store like on motion capture.
+
+    Example: poseterior data lift stores/cmu-train --lifter runs/unsupervised-finish/weights --out stores/own
+    """
+
+    data: tyro.conf.Positional[Path]
+    """A pose store, of which only 2D views count, or a file of observations, of which only the keypoints do."""
+    lifter: str
+    """Folder of weights of the method `unsupervised`."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder of the new store."""
+    recipe: str = "unsupervised"
+    """Recipe whose simulator has the cameras of the views (of a store)."""
+    views: int = 4
+    """Steady cameras that see each clip (of a store)."""
+    fps: float = 10.0
+    """Frames per second to which clips of a store are thinned; those of a file of observations."""
+    seed: int = 0
+    """Seed of the cameras."""
+    overwrite: bool = False
+    """Replace a store that is there."""
+
+    def run(self) -> None:
+        from ..files.settings import ABOVE_ZERO, number, whole
+        from ..files.writing import check_outputs
+        from ..lifters import load
+        from ..training.own_poses import store_own_poses
+        from ..training.recipes import read_recipe
+
+        whole(self.views, "--views", 1, expected="at least 1")
+        number(self.fps, "--fps", ABOVE_ZERO, expected="a number above 0")
+        check_outputs({"--out": self.out}, [self.data, self.lifter])
+        count = store_own_poses(
+            load(self.lifter, recalibrated=False, evidence=False),
+            self.data,
+            self.out,
+            read_recipe(self.recipe).simulator,
+            views=self.views,
+            fps=self.fps,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+        command = f"poseterior train unsupervised-posterior data={self.out}"
+        print(f"wrote {self.out}: {count} poses; train on it with `{command}`")
+
+
+@dataclass
 class Leaks:
     """Check that two stores share no motion: the nearest sequences of poses, exit 2 if any are of one motion.
 
@@ -141,13 +191,14 @@ class Leaks:
 
 @dataclass
 class Data:
-    """Import, inspect, observe and compare motion capture."""
+    """Import, inspect, observe, make and compare poses."""
 
     command: (
         Annotated[Import, tyro.conf.subcommand(name="import")]
         | Annotated[Inspect, tyro.conf.subcommand(name="inspect")]
         | Annotated[Rigs, tyro.conf.subcommand(name="rigs")]
         | Annotated[Simulate, tyro.conf.subcommand(name="simulate")]
+        | Annotated[Lift, tyro.conf.subcommand(name="lift")]
         | Annotated[Leaks, tyro.conf.subcommand(name="leaks")]
     )
 

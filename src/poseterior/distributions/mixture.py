@@ -152,6 +152,14 @@ class MixturePoseDistribution(PoseDistribution):
             covariance = covariance + tied @ tied.transpose(-1, -2)
         return covariance
 
+    def component_moments(
+        self,
+    ) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k joints 3 3"]]:
+        """Mean and each joint's covariance of every component, camera axes; zero for the root."""
+        means = self.frame.to_camera(self.loc.movedim(-3, 0)).movedim(0, -3)
+        covariance = self._component_joint_covariance().movedim(-4, 0)
+        return means, self.frame.covariance_to_camera(covariance).movedim(0, -4)
+
     def _covariance(self) -> Tensor:
         weights = self.log_weights.exp()[..., None, None, None]
         mean = (weights[..., 0] * self.loc).sum(-3, keepdim=True)

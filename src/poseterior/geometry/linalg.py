@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 __all__ = [
+    "cholesky_3x3",
     "cholesky_or_nan",
     "ellipse_axes",
     "ellipse_covariance",
@@ -20,6 +21,17 @@ def solve_lower_3x3(lower: Float[Tensor, "*batch 3 3"], right: Float[Tensor, "*b
     y = (right[..., 1] - lower[..., 1, 0] * x) / lower[..., 1, 1]
     z = (right[..., 2] - lower[..., 2, 0] * x - lower[..., 2, 1] * y) / lower[..., 2, 2]
     return torch.stack([x, y, z], -1)
+
+
+def cholesky_3x3(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Cholesky factor of positive definite 3x3 matrices; torch's batched one is slow on tiny blocks."""
+    a = matrix[..., 0, 0].sqrt()
+    b, c = matrix[..., 1, 0] / a, matrix[..., 2, 0] / a
+    d = (matrix[..., 1, 1] - b.square()).sqrt()
+    e = (matrix[..., 2, 1] - b * c) / d
+    f = (matrix[..., 2, 2] - c.square() - e.square()).sqrt()
+    zero = torch.zeros_like(a)
+    return torch.stack([a, zero, zero, b, d, zero, c, e, f], -1).unflatten(-1, (3, 3))
 
 
 def cholesky_or_nan(matrix: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:

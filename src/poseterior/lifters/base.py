@@ -90,6 +90,11 @@ class Model(nn.Module):
         self.evidence: Evidence | None = None
         self.recalibration: Recalibration | None = None
 
+    @classmethod
+    def started_from(cls, model: Model) -> Model | None:
+        """What a run of this method starts from, given a saved model: itself if it is of the method; None: nothing."""
+        return model if isinstance(model, cls) else None
+
     def fit_constants(self, observations: Any) -> None:
         """Set normalisation constants from training observations, before the first step (default: none)."""
 

@@ -169,9 +169,8 @@ class RayLifter(Lifter):
         flat = keypoints.flatten()
         with torch.autocast(flat.device.type, enabled=False):
             rotation = canonical_view(flat).rotation
-            image, visible = self.image_of(flat)
-            image = image * self.log_scale(image, visible).exp()[:, None, None]
-            pose = self._metres(self.lift_image(image, visible).pose, flat.height)
+            lifted, visible = self._lifted(flat)
+            pose = lifted.pose
         pose = (pose @ rotation).reshape(*batch, *pose.shape[1:])
         if self.config.spread == "none":
             return DeltaPoseDistribution(pose, None, self.skeleton)
@@ -179,6 +178,22 @@ class RayLifter(Lifter):
         scale = torch.where(shown, self.residual[1], self.residual[0]).reshape(*batch, len(self.others), 3)
         turn = rotation.reshape(*batch, 3, 3)
         return IndependentPoseDistribution(pose, scale, self.config.spread, turn, self.skeleton)
+
+    def levelled(self, keypoints: Keypoints2D) -> Float[Tensor, "n joints 3"]:
+        """Poses in metres as a camera at the height of the person would see them, by the elevation that is predicted.
+
+        Args:
+            keypoints: a flat batch.
+        """
+        lifted, _ = self._lifted(keypoints)
+        zero = torch.zeros_like(lifted.elevation)
+        return turned(lifted.pose, turn_matrices(zero, -lifted.elevation, zero))
+
+    def _lifted(self, keypoints: Keypoints2D) -> tuple[LiftedRays, Bool[Tensor, "n joints"]]:
+        """Poses in metres, in the axes of the canonical view, and which joints were visible."""
+        image, visible = self.image_of(keypoints)
+        lifted = self.lift_image(image * self.log_scale(image, visible).exp()[:, None, None], visible)
+        return dataclasses.replace(lifted, pose=self._metres(lifted.pose, keypoints.height)), visible
 
     def _metres(self, pose: Float[Tensor, "n joints 3"], height: Float[Tensor, " n"]) -> Float[Tensor, "n joints 3"]:
         """Lifted poses in metres; ``height`` in metres, NaN where unknown."""

@@ -190,9 +190,11 @@ def build_lifter(settings: dict[str, Any]) -> Model:
     cls = model_class(values.pop("method"))
     if start is None:
         return build_model(cls.name, values)
-    model = load_model(start).requires_grad_(True).train()
-    if not isinstance(model, cls):
-        raise InputError(f"lifter.init: {start} holds a {model.name!r} lifter, the recipe names {cls.name!r}")
+    loaded = load_model(start)
+    model = cls.started_from(loaded)
+    if model is None:
+        raise InputError(f"lifter.init: {start} holds a {loaded.name!r} lifter, the recipe names {cls.name!r}")
+    model.requires_grad_(True).train()
     model.recalibration = model.evidence = None  # they were of the weights as they are before training
     return model
 
