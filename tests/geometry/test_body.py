@@ -139,3 +139,20 @@ def test_bad_points_are_named():
 def test_tree_extends_smpl22():
     assert SMPL25.joints[:22] == SKELETONS["smpl22"].joints
     assert len(H36M_POINTS) == len(set(H36M_POINTS)) == 17
+
+
+def test_lengths_of_a_body_that_shows_h36m17_only():
+    """Trunk, neck, head and shoulders too, from distances that hardly change with the pose (at rest: not at all)."""
+    logs = torch.tensor([0.1, -0.05, 0.08, 0.0, 0.12, 0.12, -0.2, 0.15, -0.1, 0.05])
+    offsets = rest_offsets() * group_factors(logs)
+    seen = torch.zeros(25, dtype=torch.bool)
+    seen[list(H36M_POINTS)] = True
+    standing, _ = body_points(torch.eye(3).expand(22, 3, 3), offsets)
+    found, known = estimate_offsets(torch.where(seen.unsqueeze(-1), standing, 0.0), seen)
+    assert bool(known)
+    ratios = dict(zip(GROUPS, log_group_ratios(found).tolist(), strict=True))
+    for group, expected in zip(GROUPS, logs.tolist(), strict=True):
+        if group == "feet":  # no bone of theirs is seen: as the others on average
+            continue
+        loose = group in ("trunk", "neck")  # seen together with hips, and with one another
+        assert ratios[group] == pytest.approx(expected, abs=0.03 if loose else 1e-4), group

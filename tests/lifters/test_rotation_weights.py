@@ -100,6 +100,7 @@ def simulators(tmp_path_factory):
     from poseterior.data.simulation.bodies import BodySimulator
     from poseterior.data.simulation.simulator import SimulatorConfig
     from poseterior.data.store import PoseStore
+    from poseterior.training.recipes import read_recipe
 
     split = SHARED / "data" / "mocap" / "cmu" / "bvh" / "test"
     if not split.is_dir():
@@ -108,37 +109,40 @@ def simulators(tmp_path_factory):
     assert main(["data", "import", "bvh", str(split), "--out", str(store)]) == 0
     mocap = PoseStore(store).load(fps=30)
     recorded = SimulatorConfig(own_body=1.0, recombine=0.0, limb_jitter=0.0, mirror=0.0)
-    learnt = SimulatorConfig(own_body=0.6, recombine=0.3, limb_jitter=2.0)
+    learnt = read_recipe("rotations-points").simulator
     return BodySimulator(mocap, recorded), BodySimulator(mocap, learnt)
 
 
-def _ranks(lifter, simulator, seen: torch.Tensor) -> torch.Tensor:
+def _ranks(lifter, simulator, seen: torch.Tensor, lifted: float = 0.0) -> torch.Tensor:
     """Ranks of the true angles among the posterior's, for simulated people with noisy keypoints ``(n, modelled)``."""
     from poseterior.objectives.rotations import observe_points
 
     people = simulator(len(seen), torch.Generator().manual_seed(5))
     torch.manual_seed(6)
-    drawn = lifter.given(observe_points(people, seen, (0.001, 0.04), 0.35)).sample((100,), seed=7)
+    drawn = lifter.given(observe_points(people, seen, (0.001, 0.04), 0.2, lifted, 0.45)).sample((100,), seed=7)
     ranks = rotation_ranks(drawn, people.rotations, torch.Generator().manual_seed(8))
     return ranks[:, [_SMPL.index(joint) for joint in lifter.prior().modelled]]
 
 
 @pytest.mark.slow
-def test_inverse_kinematics_is_not_over_confident(lifter, simulators):
+@pytest.mark.parametrize("lifted", [0.0, 1.0], ids=["alike in all directions", "a lifter's errors"])
+def test_inverse_kinematics_is_not_over_confident(lifter, simulators, lifted):
     from poseterior.objectives.rotations import hide_points
 
-    ranks = _ranks(lifter, simulators[1], hide_points(400, torch.Generator().manual_seed(9)))
+    ranks = _ranks(lifter, simulators[1], hide_points(400, torch.Generator().manual_seed(9)), lifted)
     assert float((ranks > 0.9).float().mean(0).max()) < 0.15
     assert float(ranks.mean()) < 0.55
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the posteriors of noisy keypoints are too wide: README, rotations", strict=True)
-def test_ranks_of_inverse_kinematics_are_uniform(lifter, simulators):
+@pytest.mark.parametrize("lifted", [0.0, 1.0], ids=["alike in all directions", "a lifter's errors"])
+@pytest.mark.xfail(reason="the posteriors of noisy keypoints are somewhat too wide: docs/results.md", strict=True)
+def test_ranks_of_inverse_kinematics_are_uniform(lifter, simulators, lifted):
+    """For 18 of the 20 joints at least."""
     from poseterior.objectives.rotations import hide_points
 
-    ranks = _ranks(lifter, simulators[1], hide_points(400, torch.Generator().manual_seed(9)))
-    assert float(uniformity_p_value(ranks).min()) > 0.01
+    ranks = _ranks(lifter, simulators[1], hide_points(400, torch.Generator().manual_seed(9)), lifted)
+    assert int((uniformity_p_value(ranks) > 0.01).sum()) >= 18
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ _HOMES = {
     "Recalibration": "regions",
     "Region": "regions",
     "RotationDistribution": "rotations",
+    "RotationsThroughPoses": "through_poses",
     "SampledPoseDistribution": "base",
     "SeededDistribution": "seeded",
     "cluster": "clustering",
@@ -36,6 +37,7 @@ __all__ = [
     "Recalibration",
     "Region",
     "RotationDistribution",
+    "RotationsThroughPoses",
     "SampledPoseDistribution",
     "SeededDistribution",
     "cluster",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from .regions import Recalibration, Region
     from .rotations import ArticulatedPoseDistribution, RotationDistribution
     from .seeded import SeededDistribution
+    from .through_poses import RotationsThroughPoses
 
 
 def __getattr__(name: str) -> Any:

@@ -194,6 +194,15 @@ class RotationDistribution(SeededDistribution):
 
     # -- positions -----------------------------------------------------------------------------------------
 
+    def _draw_bodies(
+        self, shape: torch.Size, noise: Noise, offsets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Float[Tensor, "*shape_batch"]]:
+        """Rotations, the bodies that they turn (``offsets`` where these are known), and the rotations' log-density."""
+        rotations, density = self._draw_and_log_prob(shape, noise)
+        if offsets is None:
+            offsets = self.offsets(rotations, noise)
+        return rotations, offsets.to(rotations.dtype).expand(*rotations.shape[:-3], len(SMPL25), 3), density
+
     def offsets(
         self, rotations: Tensor, noise: Noise | torch.Generator | None = None
     ) -> Float[Tensor, "*samples_batch 25 3"]:
@@ -223,7 +232,7 @@ class ArticulatedDraws(NamedTuple):
         poses: metres, relative to the root.
         rotations: relative to the parent; the pelvis' in camera axes.
         offsets: rest offsets of the body, metres.
-        log_prob: of the rotations, nats above uniform.
+        log_prob: of the rotations, nats above uniform; NaN where they have no density.
     """
 
     poses: Float[Tensor, "*samples_batch joints 3"]
@@ -235,7 +244,7 @@ class ArticulatedDraws(NamedTuple):
 class ArticulatedPoseDistribution(SampledPoseDistribution):
     """Poses of a body of rigid bones whose joints turn by a `RotationDistribution`.
 
-    It has samples but no density: poses of rigid bones fill no volume. `rotations` has one.
+    It has samples but no density: poses of rigid bones fill no volume. `rotations` may have one.
 
     Attributes:
         rotations: the distribution over rotations.
@@ -246,7 +255,7 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
     def __init__(
         self, rotations: RotationDistribution, offsets: Tensor | None = None, skeleton: str | Skeleton = "h36m17"
     ) -> None:
-        super().__init__(rotations.batch_shape, skeleton, like=rotations.evidence.points)
+        super().__init__(rotations.batch_shape, skeleton, like=rotations._like)
         names = {"h36m17": H36M_POINTS, "smpl22": tuple(range(len(_SMPL)))}
         if self.skeleton.name not in names:
             raise InputError(f"skeleton: expected one of {', '.join(names)}, got {self.skeleton.name!r}")
@@ -268,11 +277,7 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         return self._draw_with_rotations(shape, noise).poses
 
     def _draw_with_rotations(self, shape: torch.Size, noise: Noise) -> ArticulatedDraws:
-        rotations, density = self.rotations._draw_and_log_prob(shape, noise)
-        offsets = self._offsets
-        if offsets is None:
-            offsets = self.rotations.offsets(rotations, noise)
-        offsets = offsets.to(rotations.dtype).expand(*rotations.shape[:-3], len(SMPL25), 3)
+        rotations, offsets, density = self.rotations._draw_bodies(shape, noise, self._offsets)
         return ArticulatedDraws(self.of_rotations(rotations, offsets), rotations, offsets, density)
 
     @torch.no_grad()

@@ -52,8 +52,13 @@ def fit_evidence(
         progress: called with the number of poses done.
 
     Raises:
-        InputError: too few poses of known cameras.
+        InputError: too few poses of known cameras, or a lifter that goes through another one's poses.
     """
+    if lifter.reader is not lifter:
+        raise InputError(
+            f"evidence: {lifter.name!r} goes through the poses of another lifter, whose evidence counts: "
+            "measure that one's"
+        )
     keypoints = observations.keypoints.as_skeleton(lifter.skeleton)
     useful = (camera_of(keypoints)[1] == 2) & (keypoints.visible.sum(-1) >= 4)
     if (count := int(useful.sum())) < FEWEST:

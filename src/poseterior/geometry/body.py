@@ -28,6 +28,7 @@ __all__ = [
     "H36M_POINTS",
     "SMPL25",
     "body_points",
+    "check_covariance",
     "check_points",
     "estimate_offsets",
     "group_factors",
@@ -141,6 +142,13 @@ _SPANS: dict[str, tuple[tuple[str, str], ...]] = {
     "upper arms": (("left_shoulder", "left_elbow"), ("right_shoulder", "right_elbow")),
     "forearms": (("left_elbow", "left_wrist"), ("right_elbow", "right_wrist")),
 }
+#: The same for groups of which no such pair is seen, as of h36m17: pairs whose distance hardly changes with the pose.
+_NEARLY_RIGID: dict[str, tuple[tuple[str, str], ...]] = {
+    "trunk": (("hip_centre", "spine2"),),
+    "neck": (("spine2", "neck"),),
+    "head": (("neck_nose", "head_top"),),
+    "shoulders": (("neck", "left_shoulder"), ("neck", "right_shoulder")),
+}
 
 
 def points_from(
@@ -194,29 +202,69 @@ def check_points(
     return torch.where(seen.unsqueeze(-1), points, 0.0), seen, torch.where(seen, spread, 0.0)
 
 
+def check_covariance(
+    covariance: Float[Tensor, "*batch 25 3 3"], seen: Bool[Tensor, "*batch 25"]
+) -> Float[Tensor, "*batch 25 3 3"]:
+    """Covariances of 3D keypoints, symmetric; hidden ones hold the identity, whatever was stored.
+
+    Raises:
+        InputError: another shape, or one of a visible point that is not finite, symmetric and at least 0.
+    """
+    if covariance.shape != (*seen.shape, 3, 3):
+        raise InputError(
+            f"covariance: expected {(*seen.shape, 3, 3)}, m² of each point, got {tuple(covariance.shape)}"
+        )
+    eye = torch.eye(3, dtype=covariance.dtype, device=covariance.device)
+    shown = torch.where(seen[..., None, None], covariance, eye)
+    kept = torch.where(shown.isfinite(), shown, 0.0)
+    size = kept.abs().amax((-2, -1)).clamp(min=1e-12)
+    skew = (kept - kept.transpose(-1, -2)).abs().amax((-2, -1)) > 1e-3 * size
+    kept = 0.5 * (kept + kept.transpose(-1, -2))
+    negative = torch.linalg.eigvalsh(kept)[..., 0] < -1e-4 * size
+    wrong = ~shown.isfinite().all(-1).all(-1) | skew | negative
+    if bool(wrong.any()):
+        *where, joint = wrong.nonzero()[0].tolist()
+        raise InputError(
+            f"points{where or ''}: joint {SMPL25.joints[joint]!r}: its covariance must be finite, symmetric and at "
+            "least 0 in every direction (m²)"
+        )
+    return kept
+
+
 def estimate_offsets(
     points: Float[Tensor, "*batch 25 3"], seen: Bool[Tensor, "*batch 25"], rest: Float[Tensor, "25 3"] | None = None
 ) -> tuple[Float[Tensor, "*batch 25 3"], Bool[Tensor, "*batch"]]:
     """Rest offsets of a body from its visible bones, and whether any bone was visible.
 
-    Each group of `GROUPS` is stretched to the mean ratio of its visible bones; a group of which none is visible
-    gets the mean ratio of the others. For a clip of one person pass the median over its frames instead of each
+    Each group of `GROUPS` is stretched to the mean ratio of its visible bones, or of distances that hardly change with
+    the pose; a group of which none is visible gets the mean ratio of the others. For a clip of one person pass the median over its frames instead of each
     frame's own (`median_offsets`).
     """
     rest = rest_offsets(points.dtype).to(points.device) if rest is None else rest
     standing = _standing(rest)
     ratios, there = [], []
-    for pairs in _SPANS.values():
-        first, second = ([SMPL25.index(p[i]) for p in pairs] for i in (0, 1))
-        usual = (standing[first] - standing[second]).norm(dim=-1)
-        both = seen[..., first] & seen[..., second] & (usual > 1e-3)
-        length = (points[..., first, :] - points[..., second, :]).norm(dim=-1)
-        ratio = torch.where(both, (length / usual.clamp(min=1e-3)).clamp(0.3, 3.0).log(), 0.0)
-        ratios.append(ratio.sum(-1) / both.sum(-1).clamp(min=1))
-        there.append(both.any(-1))
+    for group, pairs in _SPANS.items():
+        ratio, both = _stretched(points, seen, standing, pairs)
+        if group in _NEARLY_RIGID:
+            nearly, some = _stretched(points, seen, standing, _NEARLY_RIGID[group])
+            ratio, both = torch.where(both, ratio, nearly), both | some
+        ratios.append(ratio)
+        there.append(both)
     ratio, known = torch.stack(ratios, -1), torch.stack(there, -1)
     mean = (ratio * known).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp(min=1)
     return rest * group_factors(torch.where(known, ratio, mean)), known.any(-1)
+
+
+def _stretched(
+    points: Tensor, seen: Tensor, standing: Tensor, pairs: tuple[tuple[str, str], ...]
+) -> tuple[Float[Tensor, "*batch"], Bool[Tensor, "*batch"]]:
+    """Mean log-ratio of the distances of pairs of points to those at rest, and whether any pair is seen."""
+    first, second = ([SMPL25.index(p[i]) for p in pairs] for i in (0, 1))
+    usual = (standing[first] - standing[second]).norm(dim=-1)
+    both = seen[..., first] & seen[..., second] & (usual > 1e-3)
+    length = (points[..., first, :] - points[..., second, :]).norm(dim=-1)
+    ratio = torch.where(both, (length / usual.clamp(min=1e-3)).clamp(0.3, 3.0).log(), 0.0)
+    return ratio.sum(-1) / both.sum(-1).clamp(min=1), both.any(-1)
 
 
 def median_offsets(offsets: Float[Tensor, "frames 25 3"]) -> Float[Tensor, "25 3"]:

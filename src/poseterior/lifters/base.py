@@ -75,12 +75,15 @@ class Model(nn.Module):
     Attributes:
         card: what the weights were trained on, see `poseterior.lifters.saved`.
         evidence: how a lifter's answers are given what the keypoints say exactly, or None: as the network gives them.
+        use_evidence: False where it was loaded without.
         recalibration: what makes the regions of a lifter's posteriors right, or None; it is of the weights, and of the
             evidence, as they are, so set it to None before training on.
     """
 
     name: ClassVar[str] = ""
     config_class: ClassVar[type[LifterConfig]] = LifterConfig
+    #: tensors that have inputs which they had not in earlier versions: see `poseterior.lifters.saved.read_tensors`
+    grown: ClassVar[dict[str, tuple[int, int]]] = {}
 
     def __init__(self, config: LifterConfig) -> None:
         super().__init__()
@@ -88,6 +91,7 @@ class Model(nn.Module):
         self.skeleton = get_skeleton(config.skeleton)
         self.card: dict[str, Any] = {}
         self.evidence: Evidence | None = None
+        self.use_evidence = True
         self.recalibration: Recalibration | None = None
 
     @classmethod
@@ -138,6 +142,11 @@ class Lifter(Model):
         """The distribution for keypoints in the lifter's own skeleton."""
         raise NotImplementedError
 
+    @property
+    def reader(self) -> Lifter:
+        """The lifter whose network reads the keypoints: this one, or the one whose poses it goes through."""
+        return self
+
     def forward(self, keypoints: Keypoints2D) -> PoseDistribution:
         """Lift keypoints of any skeleton: one distribution with the keypoints' batch shape.
 
@@ -185,6 +194,7 @@ class ArticulatedLifter(Lifter, Prior):
         seen: Bool[Tensor, "*batch 25"] | None = None,
         sigma: Float[Tensor, "*batch 25"] | float = 0.0,
         offsets: Float[Tensor, "*batch 25 3"] | None = None,
+        covariance: Float[Tensor, "*batch 25 3 3"] | None = None,
     ) -> RotationDistribution:
         """Inverse kinematics: rotations given 3D keypoints, any subset of them.
 
@@ -193,6 +203,7 @@ class ArticulatedLifter(Lifter, Prior):
             seen: which points count; None: those that are finite.
             sigma: their standard deviation, metres (0: exact).
             offsets: rest offsets of the body, metres; None: estimated from the visible bones.
+            covariance: of each point, m², in place of ``sigma``; None: alike in all directions.
         """
         raise NotImplementedError
 
@@ -265,13 +276,14 @@ def load_model(
     tensors, numbers = size_of_tensors(folder / "model.safetensors")
     with reading(folder / "config.json", "do the fields fit the method? Get the folder anew"):
         model = build_model(name, config, 4 * numbers + 2**22, 50 * tensors + 10_000)
-    model.load_state_dict(read_tensors(folder / "model.safetensors", model.state_dict()))
+    model.load_state_dict(read_tensors(folder / "model.safetensors", model.state_dict(), model.grown))
     model.card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
     model.evidence = read_evidence(folder)
     # A recalibration that was fitted with the evidence is none without.
-    fits = recalibrated and (evidence or model.evidence is None)
+    given = model.reader.evidence if isinstance(model, Lifter) and not evidence else None
+    fits = recalibrated and given is None
     model.recalibration = read_recalibration(folder, model.skeleton.joints) if fits else None
-    model.evidence = model.evidence if evidence else None
+    model.evidence, model.use_evidence = model.evidence if evidence else None, evidence
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -87,9 +87,10 @@ class MixtureDensityLifter(Lifter):
 
     def distribution(self, keypoints: Keypoints2D) -> MixturePoseDistribution:
         view, features = view_and_features(keypoints)
-        hidden = self.network(features)
+        dtype = self.head.weight.dtype  # wider than mixed precision's, float64 where someone checks densities
+        hidden = self.network(features.to(dtype))
         k, joints = self.config.kernels, len(self.others)
-        parts = self.head(hidden).float().unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
+        parts = self.head(hidden).to(dtype).unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
         raw = dict(zip(self.sizes, parts, strict=True))
         evidence = lateral_evidence(view, self.skeleton.root)
         offset = raw["offset"].unflatten(-1, (joints, 3))
@@ -98,8 +99,9 @@ class MixtureDensityLifter(Lifter):
         scale_tril = self.config.temperature * lower
         factor = None
         if self.tie is not None:
-            factor = self.tie(hidden).float().unflatten(-1, (1, 3 * joints, self.config.rank))
-        return MixturePoseDistribution(raw["logit"].squeeze(-1), loc, scale_tril, factor, view.rotation, self.skeleton)
+            factor = self.tie(hidden).to(dtype).unflatten(-1, (1, 3 * joints, self.config.rank))
+        turn = view.rotation.to(dtype)
+        return MixturePoseDistribution(raw["logit"].squeeze(-1), loc, scale_tril, factor, turn, self.skeleton)
 
     @torch.no_grad()
     def calibrate(self, observations: Any) -> None:

@@ -117,10 +117,11 @@ class RegressionLifter(SinglePoseLifter):
 
     def pose(self, keypoints: Keypoints2D) -> tuple[Float[Tensor, "*batch joints 3"], None]:
         view, features = view_and_features(keypoints)
-        raw = self.head(self.network(features)).float()
+        dtype = self.head.weight.dtype
+        raw = self.head(self.network(features.to(dtype))).to(dtype)
         evidence = lateral_evidence(view, self.skeleton.root)
         offset = raw[..., 1:].unflatten(-1, (len(self.others), 3))
         turned = body_size(raw[..., :1]).unsqueeze(-1) * (evidence + offset)
-        pose = turned @ view.rotation
+        pose = turned @ view.rotation.to(dtype)
         root = self.skeleton.root
         return torch.cat([pose[..., :root, :], torch.zeros_like(pose[..., :1, :]), pose[..., root:, :]], -2), None

@@ -16,15 +16,31 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
+from ..distributions.through_poses import RotationsThroughPoses
+from ..files.errors import InputError
 from ..files.settings import choice
-from ..geometry.body import GROUPS, H36M_POINTS, body_points, check_points, estimate_offsets, group_factors
+from ..geometry.body import (
+    GROUPS,
+    H36M_POINTS,
+    SMPL25,
+    body_points,
+    check_covariance,
+    check_points,
+    estimate_offsets,
+    group_factors,
+)
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
+from ..nn.body_state import TARGETS
 from ..nn.rotation_networks import STRUCTURES, NetworkSizes, modelled_joints, rotation_network
 from ..noise import Noise, keys_of
-from .base import ArticulatedLifter, LifterConfig, register
+from .base import ArticulatedLifter, Lifter, LifterConfig, load, register
+from .saved import list_shipped
 
-__all__ = ["RotationConfig", "RotationLifter"]
+__all__ = ["NO_OTHER", "RotationConfig", "RotationLifter"]
+
+#: What ``through`` says where the network reads the keypoints itself.
+NO_OTHER = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +58,9 @@ class RotationConfig(LifterConfig):
         hidden: width of the Möbius conditioners.
         turns: of coupling.
         components: angular central Gaussians per joint.
+        through: the shipped lifter of positions whose poses are turned into rotations, one draw of inverse kinematics
+            each; ``"none"``: the network reads the keypoints itself, which has a density but is far less accurate.
+        misfit: metres by which a body of equal sides and rigid bones misses that lifter's poses.
     """
 
     structure: str = "autoregressive"
@@ -55,8 +74,12 @@ class RotationConfig(LifterConfig):
     hidden: int = 32
     turns: int = 6
     components: int = 16
+    through: str = "none"
+    misfit: float = 0.005
 
     def __post_init__(self) -> None:
+        choice(*self._named("through"), (NO_OTHER, *list_shipped()), quoted=False)
+        self._check_number(misfit=(0.0, 0.2))
         choice(*self._named("structure"), STRUCTURES, quoted=False)
         self._check_flag("toes")
         self._check_whole(width=2, blocks=1, context=1, trunk=1, layers=1, segments=1, hidden=1, turns=2, components=1)
@@ -72,12 +95,17 @@ class RotationLifter(ArticulatedLifter):
 
     config: RotationConfig
     config_class = RotationConfig
+    grown = {  # noqa: RUF012 - a constant
+        "network.solid.0.enter.weight": (1, 6 * len(SMPL25)),
+        "network.see_local": (1, 6 * TARGETS),
+    }
 
     def __init__(self, config: RotationConfig | None = None) -> None:
         super().__init__(config or RotationConfig())
         c = self.config
         sizes = NetworkSizes(**{f.name: getattr(c, f.name) for f in dataclasses.fields(NetworkSizes)})
         self.network = rotation_network(c.structure, modelled_joints(c.toes), sizes)
+        self._others: dict[bool, Lifter] = {}
         self.body = nn.Sequential(
             nn.Linear(c.context + 5 * len(H36M_POINTS), 128), nn.SiLU(), nn.Linear(128, 2 * len(GROUPS) + 1)
         )
@@ -88,7 +116,41 @@ class RotationLifter(ArticulatedLifter):
         return self.rotations(keypoints).positions()
 
     def rotations(self, keypoints: Keypoints2D) -> RotationDistribution:
-        """Lifting: rotations given 2D keypoints (h36m17); the pelvis' in camera axes, bone lengths uncertain."""
+        """Lifting: rotations given 2D keypoints (h36m17); the pelvis' in camera axes, bone lengths uncertain.
+
+        Those of the poses of another lifter where the configuration says ``through``, which have no density; else
+        `own_rotations`.
+        """
+        if self.reader is self:
+            return self.own_rotations(keypoints)
+        return RotationsThroughPoses(self.network, self.reader(keypoints), self.config.misfit)
+
+    @property
+    def reader(self) -> Lifter:
+        """The lifter whose network reads the keypoints: this one, or the one named by ``through``, loaded when asked.
+
+        Raises:
+            InputError: the one named goes through another itself, or gives rotations.
+        """
+        if self.config.through == NO_OTHER:
+            return self
+        if self.use_evidence not in self._others:
+            self._others[self.use_evidence] = self._loaded(self.config.through)
+        # Not a part of this module: it is not trained or saved with it. It works in the same precision: what is left
+        # of rounding in its poses the flows of the rotations would stretch.
+        usual = self.network.usual
+        return self._others[self.use_evidence].to(device=usual.device, dtype=usual.dtype)
+
+    def _loaded(self, name: str) -> Lifter:
+        other = load(name, recalibrated=False, evidence=self.use_evidence)
+        if isinstance(other, ArticulatedLifter) or other.skeleton is not self.skeleton:
+            raise InputError(
+                f"lifter.through: {name!r} does not lift positions of {self.skeleton.name}; name 'flow' or 'mdn'"
+            )
+        return other
+
+    def own_rotations(self, keypoints: Keypoints2D) -> RotationDistribution:
+        """Rotations given 2D keypoints as the network itself reads them, with their density."""
         evidence = self._cast(evidence_from_keypoints(keypoints))
         return RotationDistribution(self.network, evidence, self._draw_offsets, keypoints.keys)
 
@@ -102,6 +164,7 @@ class RotationLifter(ArticulatedLifter):
         seen: Bool[Tensor, "*batch 25"] | None = None,
         sigma: Float[Tensor, "*batch 25"] | float = 0.0,
         offsets: Float[Tensor, "*batch 25 3"] | None = None,
+        covariance: Float[Tensor, "*batch 25 3 3"] | None = None,
     ) -> RotationDistribution:
         """Inverse kinematics: rotations given 3D keypoints, any subset of them.
 
@@ -111,15 +174,22 @@ class RotationLifter(ArticulatedLifter):
             seen: which points count (default: those that are finite); others may hold anything.
             sigma: their standard deviation, metres (0: exact).
             offsets: rest offsets of the body, metres; default: estimated from the visible bones.
+            covariance: of each point, m², in the points' axes and in place of ``sigma``: a lifter's poses are far more
+                uncertain along the line of sight than across it. What the errors of the points have in common is not
+                asked for: the network has learnt what lifters' errors have.
 
         Raises:
-            InputError: wrong shapes, a visible point that is not finite, or a negative sigma; names the point.
+            InputError: wrong shapes, a visible point that is not finite, a negative sigma or a covariance that is none;
+                names the point.
         """
         points, seen, spread = check_points(points, seen, sigma)
+        if covariance is not None:
+            covariance = check_covariance(covariance, seen)
         lengths_known: Tensor | None = None
         if offsets is None:
             offsets, lengths_known = estimate_offsets(points, seen)
-        return self.given(evidence_from_points(points, seen, spread, offsets, lengths_known), keys_of(points, seen))
+        evidence = evidence_from_points(points, seen, spread, offsets, lengths_known, covariance)
+        return self.given(evidence, keys_of(points, seen))
 
     def given(self, evidence: BodyEvidence, keys: Int[Tensor, "*batch"] | None = None) -> RotationDistribution:
         """The distribution for evidence of any kind, with the bone lengths that the evidence takes.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..distributions.evidence import EVIDENCE_FILE
@@ -109,8 +110,16 @@ def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
     return since_0_1(str(saved["method"]), saved["config"])
 
 
-def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_tensors(
+    path: Path, expected: Mapping[str, Tensor], grown: Mapping[str, tuple[int, int]] | None = None
+) -> dict[str, Tensor]:
     """The tensors of a safetensors file, which must be those expected, by name and shape, and finite.
+
+    Args:
+        path: of the file.
+        expected: by name.
+        grown: by name, the dimension along which a tensor has more entries, at its end, than it had in earlier
+            versions, and how many: files from then are read, with zeros there.
 
     Raises:
         InputError: no such file, not safetensors, or other tensors than expected.
@@ -125,7 +134,23 @@ def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
             raise InputError(f"{path}: no such file") from None
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: not a readable safetensors file ({reason(error)})") from None
-        return _checked_tensors(path, tensors, expected)
+        return _checked_tensors(path, _grown(tensors, expected, grown or {}), expected)
+
+
+def _grown(
+    tensors: dict[str, Tensor], expected: Mapping[str, Tensor], grown: Mapping[str, tuple[int, int]]
+) -> dict[str, Tensor]:
+    """The tensors with zeros where an earlier version had nothing."""
+    for name, (dimension, more) in grown.items():
+        old = tensors.get(name)
+        if old is None or name not in expected or old.ndim != expected[name].ndim:
+            continue
+        added = list(old.shape)
+        added[dimension] += more
+        if tuple(added) == tuple(expected[name].shape):
+            added[dimension] = more
+            tensors[name] = torch.cat([old, old.new_zeros(added)], dimension)
+    return tensors
 
 
 def _checked_tensors(path: Path, tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

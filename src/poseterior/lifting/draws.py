@@ -182,7 +182,16 @@ def summarise(
     mode: bool = False,
     log_lengths: Float[Tensor, "poses groups"] | None = None,
 ) -> RotationDraws:
-    """Drawn rotations as results have them."""
+    """Drawn rotations as results have them.
+
+    Raises:
+        InputError: the mode of rotations that have no density.
+    """
+    if mode and not posterior.has_density:
+        raise InputError(
+            "mode: these rotations are those of another lifter's poses, which have no density, so no mode; use mean, "
+            "path, samples or clusters"
+        )
     mean = chordal_mean(rotations)
     spread = geodesic_angle(rotations, mean).square().mean(0).sqrt()
     highest: Array | None = quaternions(posterior.mode) if mode else None

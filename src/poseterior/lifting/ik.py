@@ -12,7 +12,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.body import SMPL25, check_points, estimate_offsets, median_offsets, points_from, rest_offsets
+from ..geometry.body import (
+    SMPL25,
+    check_covariance,
+    check_points,
+    estimate_offsets,
+    median_offsets,
+    points_from,
+    rest_offsets,
+)
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..lifters import Lifter, load
 from ..results.poses import LiftResult
@@ -45,6 +53,7 @@ def solve_ik(
     chunk: int = 64,
     device: torch.device | str = "cpu",
     mode: bool = False,
+    covariance: Any = None,
 ) -> RotationResult:
     """Inverse kinematics of a clip: rotations given 3D keypoints of one person, any subset of them.
 
@@ -54,7 +63,7 @@ def solve_ik(
             `LiftResult`: its mean poses, see `solve_ik_of_result`, which has further options.
         seen: ``(frames, joints)`` or ``(joints,)`` which points count; by default those that are finite.
         sigma: standard deviations of the points, metres: one, ``(joints,)`` or ``(frames, joints)``; 0 is exact, and
-            the default of points; that of a result is what its covariances say.
+            the default of points; of a result, in place of its covariances.
         skeleton: joint order of the points; joints that the body does not have are not used.
         offsets: rest offsets of the body, metres; by default estimated: the median over the frames.
         samples: hypotheses per frame.
@@ -64,23 +73,30 @@ def solve_ik(
         chunk: frames at a time; how many changes no answer.
         device: where to run.
         mode: also climb to the rotations of highest density (slow).
+        covariance: in place of ``sigma``: ``(joints, 3, 3)`` or ``(frames, joints, 3, 3)`` m², in the points' axes.
 
     Returns:
         Rotations and one body; the root is where the mean pose fits the visible points best (zeros where none is).
 
     Raises:
-        InputError: a lifter without rotations; wrong shapes, a visible point that is not finite, a negative sigma
-            (naming frame and joint); a skeleton that shares no joint with the body.
+        InputError: a lifter without rotations; wrong shapes, a visible point that is not finite, a negative sigma or a
+            covariance that is none (naming frame and joint); both of these; a skeleton that shares no joint with the body.
     """
     if isinstance(points, LiftResult):
-        if seen is not None or offsets is not None:
-            raise InputError("seen, offsets: do not go with a result; hide joints with solve_ik_of_result")
+        if seen is not None or offsets is not None or covariance is not None:
+            raise InputError("seen, offsets, covariance: do not go with a result; hide joints with solve_ik_of_result")
         return solve_ik_of_result(
             lifter, points, sigma=sigma, samples=samples, seed=seed, device=device, mode=mode, chunk=chunk
         )
     check_draws(samples, seed, chunk)
     network = rotation_lifter(lifter).to(device).eval()
-    body, shown, spread = _body_evidence(points, seen, 0.0 if sigma is None else sigma, get_skeleton(skeleton))
+    if sigma is not None and covariance is not None:
+        raise InputError("sigma, covariance: give one of them")
+    tree = get_skeleton(skeleton)
+    body, shown, spread = _body_evidence(points, seen, 0.0 if sigma is None else sigma, tree)
+    shape = None if covariance is None else _body_covariance(covariance, shown, tree)
+    if shape is not None:
+        spread = (shape.diagonal(dim1=-2, dim2=-1).mean(-1)).sqrt()
     if not len(body):
         raise InputError("points: no frames")
     if offsets is None:
@@ -92,7 +108,9 @@ def solve_ik(
     with torch.no_grad():
         for rows in chunks(len(body), chunk):
             some, there, deviation = (part[rows].to(device) for part in (body, shown, spread))
-            posterior = network.ik(some, there, deviation, None if offsets is None else offsets.to(device))
+            directed = None if shape is None else shape[rows].to(device)
+            known = None if offsets is None else offsets.to(device)
+            posterior = network.ik(some, there, deviation, known, directed)
             drawn = posterior.sample_and_log_prob((samples,), seed=seed)
             draws.append(summarise(posterior, *drawn, mode))
     taken = rest_offsets() if offsets is None else offsets.float()
@@ -152,6 +170,25 @@ def _body_evidence(
     return check_points(body, shown, about[..., 1].nan_to_num(0.0))
 
 
+def _body_covariance(
+    covariance: Any, shown: Bool[Tensor, "frames 25"], skeleton: Skeleton
+) -> Float[Tensor, "frames 25 3 3"]:
+    """Covariances of the joints of any skeleton as those of the points of the body.
+
+    Raises:
+        InputError: another shape, or (naming frame and joint) one that is none.
+    """
+    frames, joints = len(shown), len(skeleton)
+    try:
+        given = _tensor(covariance).expand(frames, joints, 3, 3)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"covariance: expected (joints, 3, 3) or (frames, joints, 3, 3) = {(frames, joints, 3, 3)} numbers, m²"
+        ) from None
+    rows = [points_from(given[..., axis], skeleton)[0] for axis in range(3)]
+    return check_covariance(torch.stack(rows, -1), shown)
+
+
 def _median_body(points: Tensor, seen: Tensor) -> Tensor | None:
     """One body for all frames by the bones they show, None where they show none."""
     offsets, known = estimate_offsets(points, seen)
@@ -172,7 +209,7 @@ def solve_ik_of_result(
 ) -> RotationResult:
     """Rotations for the poses of a lifter that has none: inverse kinematics of their means.
 
-    Each joint's standard deviation is that of its covariance. The body of a clip has the bone lengths of the samples
+    Each joint is as uncertain as its covariance says, direction by direction. The body of a clip has the bone lengths of the samples
     (the mean pose of uncertain limbs is too short), or of the means where the result has no samples.
 
     Args:
@@ -180,7 +217,7 @@ def solve_ik_of_result(
         result: of `poseterior.lift`.
         intrinsics: px, NaN where unknown, instead of the result's own; where neither knows them, the field of view is
             assumed.
-        sigma: standard deviation of all joints (metres) instead.
+        sigma: standard deviation of all joints (metres), in all directions, instead.
         hide: joints not to use.
         samples, seed, device, mode, chunk: as for `solve_ik`.
 
@@ -196,16 +233,15 @@ def solve_ik_of_result(
     seen = np.ones(len(skeleton), bool)
     for joint in hide:
         seen[_joint(skeleton, joint, "hide")] = False
-    spread = np.sqrt(np.clip(np.trace(result.covariance, axis1=-2, axis2=-1) / 3, 0.0, None))
-    spread = spread if sigma is None else np.full_like(spread, sigma)
     clips = result.clips()
     parts: list[RotationResult] = []
     for number, rows in enumerate(clips):
         poses = result.samples[rows].reshape(-1, len(skeleton), 3)
         body, shown, _ = _body_evidence(poses if len(poses) else result.mean[rows], seen, 0.0, skeleton)
         part = solve_ik(
-            lifter, result.mean[rows], seen, spread[rows], skeleton, _median_body(body, shown), samples, seed + number,
+            lifter, result.mean[rows], seen, sigma, skeleton, _median_body(body, shown), samples, seed + number,
             "camera", chunk=chunk, device=device, mode=mode,
+            covariance=result.covariance[rows] if sigma is None else None,
         )  # fmt: skip
         parts.append(part)
     order = np.argsort(np.concatenate(clips))

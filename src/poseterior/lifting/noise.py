@@ -27,7 +27,8 @@ def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
     The median over the frames of a person in a file of `poseterior.distributions.evidence.noise_evidence`.
 
     Args:
-        lifter: with `Evidence`, whose numbers are measured on keypoints of right covariances.
+        lifter: with `Evidence`, its own or that of the lifter whose poses it goes through; its numbers are measured on
+            keypoints of right covariances.
         keypoints: one batch dimension, in the lifter's skeleton.
 
     Returns:
@@ -35,6 +36,7 @@ def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
         without evidence, and of those whose residuals do not tell (`Evidence.tells_noise`).
     """
     factor = torch.ones(len(keypoints))
+    lifter = lifter.reader.to(keypoints.device)
     if lifter.evidence is None or not lifter.evidence.tells_noise or len(keypoints) < FEWEST:
         return factor
     logs = torch.cat(

@@ -24,6 +24,7 @@ __all__ = [
     "FLAT_WIDTH",
     "SOLID_WIDTH",
     "BodyEvidence",
+    "as_six",
     "evidence_from_keypoints",
     "evidence_from_points",
     "no_evidence",
@@ -36,7 +37,8 @@ SHARPEST, _TYPICAL_SPREAD = 5e-4, 0.01
 _BODY_WIDTH = len(GROUPS) + 2
 #: Number of features of 2D keypoints, and of 3D keypoints.
 FLAT_WIDTH = evidence_width(len(H36M_POINTS)) + _BODY_WIDTH
-SOLID_WIDTH = 5 * _POINTS + _BODY_WIDTH
+#: The last six of each point, about directions, came later: weights from before have none for them.
+SOLID_WIDTH = 5 * _POINTS + _BODY_WIDTH + 6 * _POINTS
 
 _TRUNK = (
     "pelvis",
@@ -62,7 +64,10 @@ class BodyEvidence:
         tokens: ``(*batch, SOLID_WIDTH)``, 3D keypoints as features.
         points: ``(*batch, 25, 3)`` metres in network axes: 3D keypoints, or 2D ones with z = 0 at about life size.
         seen: ``(*batch, 25)``.
-        spread: ``(*batch, 25)`` logarithm of the points' standard deviation over 1 cm; 0 where hidden.
+        spread: ``(*batch, 25)`` logarithm of the points' standard deviation over 1 cm (of that of a ball as large as
+            their ellipsoid); 0 where hidden.
+        directions: ``(*batch, 25, 3, 3)`` in which directions 3D points are more uncertain, and in which less: half
+            the logarithm of their covariance less `spread`, network axes, of trace 0; 0 where they are alike.
         solid: ``(*batch, 1)`` whether the points are 3D.
         some: ``(*batch, 1)`` whether anything is seen.
         frame: ``(*batch, 3, 3)`` from the caller's axes to network axes.
@@ -75,6 +80,7 @@ class BodyEvidence:
     points: Tensor
     seen: Tensor
     spread: Tensor
+    directions: Tensor
     solid: Tensor
     some: Tensor
     frame: Tensor
@@ -123,6 +129,7 @@ def no_evidence(batch: torch.Size | tuple[int, ...] = (), device: torch.device |
         points=torch.zeros(*batch, _POINTS, 3, device=device),
         seen=zeros.bool(),
         spread=zeros,
+        directions=torch.zeros(*batch, _POINTS, 3, 3, device=device),
         solid=torch.zeros(*batch, 1, dtype=torch.bool, device=device),
         some=torch.zeros(*batch, 1, dtype=torch.bool, device=device),
         frame=_batch(torch.tensor(_UPRIGHT, device=device), batch),
@@ -160,6 +167,7 @@ def evidence_from_keypoints(
         points=points,
         seen=seen,
         spread=spread,
+        directions=torch.zeros(*batch, _POINTS, 3, 3, device=device),
         solid=torch.zeros_like(some),
         some=some,
         frame=upright @ view.rotation,
@@ -174,15 +182,17 @@ def evidence_from_points(
     sigma: Float[Tensor, "*batch 25"],
     offsets: Float[Tensor, "*batch 25 3"],
     lengths_known: Bool[Tensor, "*batch"] | None = None,
+    covariance: Float[Tensor, "*batch 25 3 3"] | None = None,
 ) -> BodyEvidence:
     """3D keypoints of `poseterior.geometry.body.SMPL25`, in any place and orientation.
 
     Args:
         points: metres, any axes.
         seen: which of them count; the others may hold anything, NaN included.
-        sigma: standard deviations, metres (0: exact).
+        sigma: standard deviations, metres (0: exact); they do not matter where there is a covariance.
         offsets: rest offsets of the body, metres (`poseterior.geometry.body.rest_offsets`).
         lengths_known: False where ``offsets`` are a guess (default: known).
+        covariance: m², in the points' axes; None: alike in all directions.
     """
     batch, device = points.shape[:-2], points.device
     some = seen.any(-1, keepdim=True)
@@ -192,16 +202,26 @@ def evidence_from_points(
     centred = torch.where(seen.unsqueeze(-1), placed - centre, 0.0)
     frame = _trunk_frame(centred, seen, offsets)
     turned = centred @ frame.transpose(-1, -2)
-    spread = torch.where(seen, _log_spread(sigma), 0.0)
+    if covariance is None:
+        spread = torch.where(seen, _log_spread(sigma), 0.0)
+        directions = spread.new_zeros(()).expand(*spread.shape, 3, 3)
+        six = spread.new_zeros(()).expand(*spread.shape, 6)
+    else:
+        spread, directions = _log_covariance(torch.where(seen[..., None, None], covariance, torch.eye(3).to(points)))
+        directions = frame.unsqueeze(-3) @ directions @ frame.unsqueeze(-3).transpose(-1, -2)
+        spread = torch.where(seen, spread, 0.0)
+        directions = torch.where(seen[..., None, None], directions, 0.0)
+        six = as_six(0.5 * directions)
     shown = seen.to(points.dtype)
     tokens = torch.cat([turned / TYPICAL_SIZE, shown.unsqueeze(-1), 0.5 * spread.unsqueeze(-1)], -1).flatten(-2)
     known = torch.ones(batch, dtype=torch.bool, device=device) if lengths_known is None else lengths_known
     return BodyEvidence(
         flat=torch.zeros(*batch, FLAT_WIDTH, device=device),
-        tokens=torch.cat([tokens, _body_features(offsets, some, known)], -1),
+        tokens=torch.cat([tokens, _body_features(offsets, some, known), six.flatten(-2)], -1),
         points=turned,
         seen=seen,
         spread=spread,
+        directions=directions,
         solid=some,
         some=some,
         frame=frame,
@@ -212,6 +232,20 @@ def evidence_from_points(
 
 def _log_spread(sigma: Tensor) -> Tensor:
     return (sigma.clamp(min=SHARPEST) / _TYPICAL_SPREAD).log().clamp(-4.0, 4.0)
+
+
+def _log_covariance(covariance: Float[Tensor, "*any 3 3"]) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any 3 3"]]:
+    """A covariance (m²) as `BodyEvidence.spread` and `BodyEvidence.directions`."""
+    variance, axes = torch.linalg.eigh(covariance)
+    logs = _log_spread(variance.clamp(min=0.0).sqrt())
+    middle = logs.mean(-1)
+    return middle, (axes * (logs - middle.unsqueeze(-1)).unsqueeze(-2)) @ axes.transpose(-1, -2)
+
+
+def as_six(symmetric: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 6"]:
+    """The numbers of a symmetric matrix: its diagonal, then xy, xz and yz."""
+    flat = symmetric.flatten(-2)
+    return flat[..., [0, 4, 8, 1, 2, 5]]
 
 
 def _offsets_or_rest(offsets: Tensor | None, batch: torch.Size, device: torch.device | str) -> Tensor:

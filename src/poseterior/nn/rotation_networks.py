@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS
 from ..noise import Noise, as_noise
-from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence
+from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence, as_six
 from .body_state import SIGHT_WIDTH, BodyState, nearest_rotation, procrustes, targets_of
 from .encoders import ResidualMLP
 from .joint_densities import AngularCentralGaussians, JointDensity, JointFlow
@@ -119,8 +119,11 @@ class RotationNetwork(nn.Module):
 
     def encode(self, evidence: BodyEvidence) -> Float[Tensor, "*batch context"]:
         """Features of the evidence."""
-        flat, solid = self.flat(evidence.flat), self.solid(evidence.tokens)
-        return torch.where(evidence.some, torch.where(evidence.solid, solid, flat), self.nothing)
+        # An encoder that nobody needs is not asked: where every sample has evidence of its own it takes long.
+        nothing = self.nothing.expand(*evidence.batch_shape, -1)
+        solid = self.solid(evidence.tokens) if bool(evidence.solid.any()) else nothing
+        flat = self.flat(evidence.flat) if bool((evidence.some & ~evidence.solid).any()) else nothing
+        return torch.where(evidence.some, torch.where(evidence.solid, solid, flat), nothing)
 
     def log_density(
         self,
@@ -205,8 +208,8 @@ class SequentialNetwork(RotationNetwork):
         away = torch.where(seen.unsqueeze(-1), e.points[..., index, :] - own.unsqueeze(-2), 0.0)
         view = torch.zeros_like(own)
         view[..., 2] = 1.0
-        if parent >= 0:
-            above = state.turned[parent]
+        above = state.turned[parent] if parent >= 0 else None
+        if above is not None:
             away = away @ above
             view = (view.unsqueeze(-2) @ above).squeeze(-2)
         guess = self._guess(row, away, seen & e.solid, e.offsets) if state.solid else self.usual[row]
@@ -215,6 +218,14 @@ class SequentialNetwork(RotationNetwork):
         view = torch.where(e.some & ~e.solid, (view.unsqueeze(-2) @ guess).squeeze(-2), 0.0)
         spread = torch.where(seen, 0.5 * e.spread[..., index], 0.0)
         flags = [(seen & e.solid).to(turned.dtype), flat.to(turned.dtype), spread, view, known.to(turned.dtype)]
+        if state.directed:
+            axes = guess if above is None else above @ guess
+            inside = axes.unsqueeze(-3)
+            directions = inside.transpose(-1, -2) @ e.directions[..., index, :, :] @ inside
+            directions = torch.where(seen.unsqueeze(-1), as_six(0.5 * directions), 0.0)
+            flags.append(directions.flatten(-2))
+        else:
+            flags.append(turned.new_zeros(6 * index.shape[-1]))
         return torch.cat([turned, *(f.expand(*turned.shape[:-1], f.shape[-1]) for f in flags)], -1), guess
 
     def _guess(
@@ -292,15 +303,15 @@ class SequentialNetwork(RotationNetwork):
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
         context, noise = self.encode(evidence) if context is None else context, as_noise(noise)
         full = (*shape, *evidence.batch_shape)
-        entered = self._entered(context)
-        entered = entered.expand(*full, *entered.shape[-2:])
+        enter = self.see_context.unflatten(-1, (len(self.joints), -1))
         state = BodyState(evidence)
         columns = context.new_zeros(*full, 0)
         weights = (self.see_earlier * self.mask).unflatten(-1, (len(self.joints), -1))
         found: dict[int, Tensor] = {}
         densities = []
         for row, joint in enumerate(self.joints):
-            hidden = entered[..., row, :]
+            # One joint at a time: those of all joints take much memory where every sample has evidence of its own.
+            hidden = (context @ enter[:, row] + self.enter_bias[row]).expand(*full, -1)
             guess = self.usual[row]
             if self.sees_others:
                 sight, guess = self._look(row, state)

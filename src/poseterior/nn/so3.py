@@ -157,14 +157,14 @@ def _solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
     low = torch.full_like(u[..., 0], -0.5 * math.pi)
     high = -low
     t = torch.zeros_like(low)
-    centre, twice, unit = torch.complex(u, v), 2.0 * weights, torch.ones_like(low)
-    inner = weights * (1.0 - u.square() - v.square())
+    twice, inner = 2.0 * weights, weights * (1.0 - u.square() - v.square())
+    real, imaginary = 1.0 - u, -v
     # Below this the next step's error, some 30 times the square, is lost in rounding.
     close = 0.3 * math.sqrt(torch.finfo(u.dtype).eps)
     for step in range(_STEPS):
-        gap = 1.0 - centre * torch.polar(unit, -t).unsqueeze(-1)
-        value = t + (twice * gap.angle()).sum(-1)
-        newton = t - value / (inner / (gap.real.square() + gap.imag.square())).sum(-1)
+        # By parts: torch's functions of complex numbers take one at a time.
+        value = t + (twice * torch.atan2(imaginary, real)).sum(-1)
+        newton = t - value / (inner / (real.square() + imaginary.square())).sum(-1)
         # Reading the residual back costs as much as a step: not before the second.
         if step >= 1 and (not t.numel() or bool(value.abs().amax() <= close)):
             return newton
@@ -172,6 +172,8 @@ def _solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
         low, high = torch.where(below, t, low), torch.where(below, high, t)
         # Outside the bracket: its middle.
         t = torch.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+        cosine, sine = t.cos().unsqueeze(-1), t.sin().unsqueeze(-1)
+        real, imaginary = 1.0 - (u * cosine + v * sine), u * sine - v * cosine
     return t
 
 

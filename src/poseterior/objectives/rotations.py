@@ -14,9 +14,19 @@ from torch import Tensor
 
 from ..data.observations import Observations
 from ..data.simulation.bodies import BodyObservations
+from ..data.simulation.point_noise import lifted_errors
 from ..files.errors import InputError
 from ..files.settings import is_number, number
-from ..geometry.body import CHAINS, GROUPS, H36M_POINTS, SMPL25, body_points, group_factors, rest_offsets
+from ..geometry.body import (
+    CHAINS,
+    GROUPS,
+    H36M_POINTS,
+    SMPL25,
+    body_points,
+    estimate_offsets,
+    group_factors,
+    rest_offsets,
+)
 from ..lifters import Model
 from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
@@ -50,29 +60,51 @@ def hide_points(n: int, generator: torch.Generator | None = None) -> Tensor:
 
 
 def observe_points(
-    observations: BodyObservations, seen: Tensor, noise: tuple[float, float], exact: float
+    observations: BodyObservations,
+    seen: Tensor,
+    noise: tuple[float, float],
+    exact: float,
+    lifted: float = 0.0,
+    estimated: float = 0.0,
 ) -> BodyEvidence:
     """3D keypoints of some bodies as evidence: noisy by a random known amount, bone lengths known or nearly.
 
     Args:
         observations: the bodies.
         seen: ``(n, 25)`` points that are seen.
-        noise: metres, range of the standard deviation (log-uniform, one per body).
-        exact: share of bodies whose points are exact.
+        noise: metres, range of the standard deviation (log-uniform, one per body), alike in all directions.
+        exact: share of bodies whose points are exact, or of them that are not lifted.
+        lifted: share whose points have a lifter's errors (`poseterior.data.simulation.point_noise`).
+        estimated: share whose bone lengths are those of the points, as where nobody knows them.
     """
     n = len(seen)
     points, _ = body_points(observations.rotations, observations.offsets)
     low, high = (math.log(v) for v in noise)
     sigma = (low + (high - low) * torch.rand(n, 1)).exp() * (torch.rand(n, 1) >= exact)
-    points = points + sigma.unsqueeze(-1) * torch.randn_like(points)
+    error = sigma.unsqueeze(-1) * torch.randn_like(points)
+    covariance: Tensor | None = None
+    if lifted > 0:
+        chosen = (torch.rand(n, 1) < lifted).unsqueeze(-1)
+        theirs, covariance = lifted_errors(points, observations.root)
+        error = torch.where(chosen, theirs, error)
+        alike = sigma.square()[..., None, None] * torch.eye(3)
+        covariance = torch.where(chosen.unsqueeze(-1), covariance, alike.expand_as(covariance))
+        sigma = torch.where(chosen.squeeze(-1), 1.0, sigma)
+    points = points + error
     # Bone lengths are measured, or guessed: only the person's size is then right.
     guessed = torch.rand(n, 1) < 0.15
     lengths = observations.log_lengths
     size = lengths.mean(-1, keepdim=True) + 0.05 * torch.randn(n, 1)
-    error = 0.01 * (torch.rand(n, 1) < 0.5) * (sigma > 0) * torch.randn_like(lengths)
-    taken = torch.where(guessed, size.expand_as(lengths), lengths + error)
-    offsets = rest_offsets() * group_factors(taken)
-    return evidence_from_points(points, seen, sigma.expand(n, len(SMPL25)), offsets, ~guessed.squeeze(-1))
+    wrong = 0.01 * (torch.rand(n, 1) < 0.5) * (sigma > 0) * torch.randn_like(lengths)
+    taken = torch.where(guessed, size.expand_as(lengths), lengths + wrong)
+    offsets, known = rest_offsets() * group_factors(taken), ~guessed.squeeze(-1)
+    if estimated > 0:
+        own, some = estimate_offsets(torch.where(seen.unsqueeze(-1), points, 0.0), seen)
+        chosen = torch.rand(n) < estimated
+        offsets = torch.where(chosen[:, None, None], own, offsets)
+        known = torch.where(chosen, some, known)
+    spread = sigma.expand(n, len(SMPL25))
+    return evidence_from_points(points, seen, spread, offsets, known, covariance)
 
 
 def _by_task(what: str, values: Mapping[str, float]) -> dict[str, float]:
@@ -95,7 +127,9 @@ class RotationLikelihood(Objective):
         weights: factor on each task's likelihood (default 1). Exact 3D keypoints give densities so sharp that their
             gradients drown those of lifting.
         noise: (low, high) metres, standard deviation of 3D keypoints.
-        exact: share of inverse kinematics with exact keypoints.
+        exact: share of inverse kinematics with exact keypoints, or of that whose keypoints are not lifted.
+        lifted: share of it whose keypoints have a lifter's errors, see `observe_points`.
+        estimated: share of it whose bone lengths are those of the keypoints.
         lengths: weight of the bone lengths' likelihood in lifting.
     """
 
@@ -108,6 +142,8 @@ class RotationLikelihood(Objective):
         noise: tuple[float, float] = (0.001, 0.04),
         exact: float = 0.35,
         lengths: float = 1.0,
+        lifted: float = 0.0,
+        estimated: float = 0.0,
     ) -> None:
         super().__init__()
         tasks = _by_task("tasks", {"prior": 0.15, "ik": 0.25, "lift": 0.6} if tasks is None else tasks)
@@ -116,10 +152,17 @@ class RotationLikelihood(Objective):
         self.factors = dict.fromkeys(TASKS, 1.0) | _by_task("weights", {} if weights is None else weights)
         if len(noise) != 2 or not all(map(is_number, noise)) or not 0 < noise[0] <= noise[1]:
             raise InputError(f"objective 'rotations': noise: expected (low, high) metres above 0, got {noise}")
-        number(exact, "objective 'rotations': exact", 0, 1, expected="0 to 1")
+        for name, share in (("exact", exact), ("lifted", lifted), ("estimated", estimated)):
+            number(share, f"objective 'rotations': {name}", 0, 1, expected="0 to 1")
         self.share = [tasks.get(name, 0.0) / sum(tasks.values()) for name in TASKS]
         self.seen = dict.fromkeys(TASKS, 0.0)
         self.noise, self.exact, self.lengths = (float(noise[0]), float(noise[1])), exact, lengths
+        self.lifted, self.estimated = lifted, estimated
+
+    def _observed(self, people: BodyObservations) -> BodyEvidence:
+        """3D keypoints of some bodies."""
+        seen = hide_points(len(people.rotations))
+        return observe_points(people, seen, self.noise, self.exact, self.lifted, self.estimated)
 
     def update_auxiliary(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Nothing to train; logs each task's negative log-likelihood (nats per pose) of the step before."""
@@ -137,7 +180,7 @@ class RotationLikelihood(Objective):
         evidence = BodyEvidence.cat(
             [
                 no_evidence((ends[0],)),
-                observe_points(observations[ik], hide_points(ends[1] - ends[0]), self.noise, self.exact),
+                self._observed(observations[ik]),
                 evidence_from_keypoints(observations.keypoints[lift]),
             ]
         )

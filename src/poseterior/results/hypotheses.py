@@ -45,8 +45,9 @@ def smoothest(
     """The cheapest way through samples: the index of a sample for each frame.
 
     Dynamic programming (Viterbi 1967) with the cost ``sum over joints of (turn / 0.1 rad)^2 / 2``, divided by the
-    frames passed, less the samples' log-densities.
+    frames passed, less the samples' log-densities (NaN where they have none: then smoothness alone decides).
     """
+    log_prob = np.nan_to_num(log_prob, nan=0.0)
     turned = quaternions.astype(np.float64)
     turned /= np.linalg.norm(turned, axis=-1, keepdims=True)
     cost, came_from = -log_prob[0].astype(np.float64), []

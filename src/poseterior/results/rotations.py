@@ -73,7 +73,7 @@ class RotationResult(Provenance):
     Attributes:
         rotations: ``(poses, samples, 22, 4)`` float32, unit quaternions xyzw relative to the parent; the pelvis' in
             ``axes``.
-        log_prob: ``(poses, samples)`` of the samples, nats above uniform.
+        log_prob: ``(poses, samples)`` of the samples, nats above uniform; NaN where they have no density.
         mean: ``(poses, 22, 4)`` the chordal mean of each joint's samples.
         spread: ``(poses, 22)`` radians: root mean square angle of the samples from that mean.
         offsets: ``(poses, 25, 3)`` metres: rest body (`poseterior.geometry.body.SMPL25`), the same for all poses of a
@@ -146,7 +146,7 @@ class RotationResult(Provenance):
         how       what is taken
         ========  ====================================================================================================
         mean      each joint's chordal mean; joints that trade rotation with others make it less likely than a sample
-        best      the sample of highest log-density
+        best      the sample of highest log-density, where the result has densities
         mode      the rotations of highest density, if the result has them
         path      the smoothest way through at most 64 samples of each frame of a clip
                   (`poseterior.results.hypotheses.smoothest`). It decides between the explanations of a frame; within
@@ -157,7 +157,8 @@ class RotationResult(Provenance):
         ========  ====================================================================================================
 
         Raises:
-            InputError: another ``how``; more hypotheses than there are; a mode that was not asked for.
+            InputError: another ``how``; more hypotheses than there are; a mode that was not asked for; the best where
+                there are no densities.
         """
         if how not in CHOICES:
             raise InputError(f"how: expected one of {', '.join(CHOICES)}, got {how!r}")
@@ -169,6 +170,11 @@ class RotationResult(Provenance):
         if how == "mean":
             return self.mean[:, None]
         if how == "best":
+            if bool(np.isnan(self.log_prob).all(1).any()):
+                raise InputError(
+                    f"how: the rotations of {self.lifter or 'this lifter'} have no density, so that no sample is best; "
+                    "use mean, path, samples or clusters"
+                )
             return np.take_along_axis(self.rotations, self.log_prob.argmax(1)[:, None, None, None], 1)
         if how == "mode":
             if self.mode is None:

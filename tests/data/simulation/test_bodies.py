@@ -116,3 +116,18 @@ def test_recombined_limbs_come_whole_from_other_frames():
     moved = seen.rotations[:, arm][~own]
     distance = (moved.unsqueeze(1) - recorded[:, arm]).abs().amax((-3, -2, -1))
     assert float(distance.amin(1).max()) < 1e-5
+
+
+def test_other_marker_sets_put_joints_elsewhere():
+    """Of a share of a population; whoever is not of it keeps the body that was drawn."""
+    shares = {}
+    for share in (0.0, 0.5):
+        config = SimulatorConfig(own_body=0.0, bodies="population", marker_sets=share)
+        shares[share] = BodySimulator(turned_mocap(), config)(2000, torch.Generator().manual_seed(0)).log_lengths
+    spread = {share: logs.std(0) for share, logs in shares.items()}
+    for group, wider in (("head", 1.3), ("shoulders", 1.3), ("hips", 1.2), ("neck", 1.3)):
+        column = list(GROUPS).index(group)
+        assert float(spread[0.5][column] / spread[0.0][column]) > wider, group
+    legs = [list(GROUPS).index(name) for name in ("thighs", "shins")]
+    proportion = {share: logs[:, legs[0]] - logs[:, legs[1]] for share, logs in shares.items()}
+    assert float(proportion[0.5].std() / proportion[0.0].std()) == pytest.approx(1.0, abs=0.1)

@@ -20,7 +20,7 @@ from ..observations import Observations
 from ..store import Mocap
 from .motions import broad_rotations
 from .population import SEGMENTS, draw_bodies
-from .simulator import Simulator, SimulatorConfig
+from .simulator import RIG_SIZE, Simulator, SimulatorConfig
 
 __all__ = [
     "BodyObservations",
@@ -78,6 +78,11 @@ def mirrored_rotations(rotations: Tensor) -> Tensor:
 _FOLLOWS = {"feet": "shins", "neck": "trunk"}
 #: Standard deviation of the logarithm of the feet's length beyond the shins'.
 _FEET_SPREAD = 0.04
+#: Range of each group's length over a body's where another marker set or rig puts its joints (as the `Simulator`'s).
+_PLACED: dict[str, tuple[float, float]] = {
+    "hips": (0.6, 1.5), "trunk": (0.85, 1.35), "neck": (0.5, 1.3), "head": (0.35, 1.4), "shoulders": (0.5, 1.2),
+    "upper arms": (0.92, 1.15), "forearms": (0.72, 1.15),
+}  # fmt: skip
 
 
 def _population(n: int, spread: float, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -152,7 +157,21 @@ class BodySimulator(Simulator):
         # The ankle's height over the floor does not scale with the bones.
         size = (wanted - ANKLE_HEIGHT) / (body_height(standing[:, H36M_POINTS]) - ANKLE_HEIGHT)
         keep = torch.rand(n, 1, generator=generator) < c.own_body
-        return torch.where(keep, own, other + size.log().unsqueeze(-1))
+        other = other + size.log().unsqueeze(-1)
+        if c.bodies == "population" and c.marker_sets > 0:
+            other = other + self._placed(n, generator)
+        return torch.where(keep, own, other)
+
+    def _placed(self, n: int, generator: Generator) -> Tensor:
+        """Log-ratios by which a share of people differ because other marker sets or rigs measured them."""
+        low, high = (
+            torch.tensor([math.log(_PLACED.get(name, (1.0, 1.0))[end]) for name in GROUPS]) for end in (0, 1)
+        )
+        small, large = (math.log(bound) for bound in RIG_SIZE)
+        factor = low + (high - low) * torch.rand(n, len(GROUPS), generator=generator)
+        factor = factor + small + (large - small) * torch.rand(n, 1, generator=generator)
+        chosen = torch.rand(n, 1, generator=generator) < self.config.marker_sets
+        return torch.where(chosen, factor, 0.0)
 
     def _ranged(self, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Log-ratios within `_RANGES`, up to size, and heights in metres."""

@@ -32,6 +32,7 @@ from .population import Bodies, draw_bodies, segment_factors
 __all__ = [
     "BODIES",
     "MISSING_PATTERNS",
+    "RIG_SIZE",
     "Simulator",
     "SimulatorConfig",
 ]
@@ -82,7 +83,7 @@ _PLACED: dict[str, tuple[float, float]] = {
     "head": (0.15, 1.4), "shoulder width": (0.5, 1.2), "upper arm": (0.92, 1.15), "forearm": (0.72, 1.15),
 }  # fmt: skip
 #: And a factor on all of it: a rig is seldom quite of its performer's size.
-_RIG_SIZE = (0.85, 1.12)
+RIG_SIZE = (0.85, 1.12)
 
 #: Bone lengths in metres that count for a person's height where the source lacks the joint.
 _NOMINAL_LENGTHS = torch.tensor(
@@ -388,7 +389,7 @@ class Simulator:
     def _with_marker_sets(self, bones: Tensor, generator: Generator) -> Tensor:
         """The same with a share of people measured by other marker sets."""
         factor = _group_factors(_PLACED, len(bones), generator)
-        factor = factor * _log_uniform(*_RIG_SIZE, (len(bones), 1), generator)
+        factor = factor * _log_uniform(*RIG_SIZE, (len(bones), 1), generator)
         chosen = torch.rand(len(bones), 1, generator=generator) < self.config.marker_sets
         return bones * torch.where(chosen, factor, 1.0).unsqueeze(-1)
 

@@ -1,0 +1,292 @@
+"""Rotations through the poses of another lifter: one draw of inverse kinematics for each of its samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+
+import pytest
+import torch
+
+import poseterior as pp
+from poseterior.distributions import RotationsThroughPoses
+from poseterior.distributions.evidence import Evidence
+from poseterior.evaluation.evidence import fit_evidence
+from poseterior.files.errors import InputError
+from poseterior.geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
+from poseterior.keypoints import Keypoints2D
+from poseterior.lifters import load
+from poseterior.lifters.rotations import RotationConfig, RotationLifter
+from poseterior.lifting import noise
+
+_TINY = {"width": 16, "blocks": 1, "context": 8, "trunk": 8, "layers": 2, "segments": 3, "hidden": 4}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> RotationLifter:
+    """A small network far from uniform, in double precision, that goes through the shipped mixture."""
+    torch.manual_seed(0)
+    lifter = RotationLifter(RotationConfig(through="mdn", **_TINY)).double().eval()  # type: ignore[arg-type]
+    for parameter in lifter.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return lifter.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> RotationLifter:
+    lifter = load("rotations")
+    assert isinstance(lifter, RotationLifter)
+    return lifter
+
+
+def people(*batch: int) -> Keypoints2D:
+    example = pp.example_keypoints()
+    rows = torch.arange(math.prod(batch)) % len(example)
+    xy = example.xy[rows] + torch.arange(len(rows))[:, None, None]
+    return Keypoints2D(
+        xy.reshape(*batch, *xy.shape[1:]),
+        visible=example.visible[rows].reshape(*batch, -1),
+        skeleton=example.skeleton,
+        image_size=(640, 480),
+    )
+
+
+# -- where its poses come from ---------------------------------------------------------------------------------
+
+
+def test_poses_are_those_of_the_other_lifters_samples(shipped):
+    """With one seed, sample by sample: nearer to their own than to any other's, and 40 mm away at most on average."""
+    keypoints = people(4)
+    assert shipped.config.through == "flow"
+    ours = shipped(keypoints).sample((20,), seed=3)
+    theirs = load("flow")(keypoints).sample((20,), seed=3)
+    own = (ours - theirs).norm(dim=-1).mean(-1)
+    assert float(own.mean()) < 0.04
+    others = (ours[:, None] - theirs[None]).norm(dim=-1).mean(-1) + torch.eye(20)[..., None]
+    assert float((own < others.amin(1)).float().mean()) > 0.9
+
+
+def test_every_draw_has_a_body_of_its_own_with_equal_sides(tiny):
+    poses, rotations, offsets, density = tiny(people(3)).sample_with_rotations((6,), seed=0)
+    assert (poses.shape, rotations.shape, offsets.shape) == ((6, 3, 17, 3), (6, 3, 22, 3, 3), (6, 3, 25, 3))
+    assert bool(density.isnan().all())
+    length = offsets.norm(dim=-1)
+    torch.testing.assert_close(length[..., list(SMPL25.mirror)], length, rtol=1e-5, atol=1e-6)
+    assert float(length[..., SMPL25.index("left_knee")].std(0).min()) > 1e-4
+    positions = tiny.reader(people(3)).sample((6,), seed=0)
+    thighs = [(positions[..., j + 1, :] - positions[..., j, :]).norm(dim=-1).log() for j in (1, 4)]
+    usual = math.log(float(rest_offsets()[SMPL25.index("left_knee")].norm()))
+    ratios = log_group_ratios(offsets)[..., list(GROUPS).index("thighs")]
+    torch.testing.assert_close(ratios, (0.5 * (thighs[0] + thighs[1]) - usual).double(), atol=1e-4, rtol=0)
+
+
+def test_a_known_body_is_in_every_draw(tiny):
+    rotations = tiny(people(2)).rotations
+    drawn = rotations.positions(1.05 * rest_offsets()).sample((4,), seed=0)
+    shin = (drawn[..., 3, :] - drawn[..., 2, :]).norm(dim=-1)
+    expected = 1.05 * float(rest_offsets()[SMPL25.index("right_ankle")].norm())
+    torch.testing.assert_close(shin, torch.full_like(shin, expected), rtol=1e-5, atol=1e-6)
+    assert rotations.positions(skeleton="smpl22").sample((2,), seed=0).shape == (2, 2, 22, 3)
+
+
+def test_mean_covariance_and_rotations_are_of_the_same_draws(tiny):
+    posterior = tiny(people(2))
+    draws = posterior._draws_for_summary()
+    torch.testing.assert_close(posterior.mean, draws.mean(0))
+    turned = posterior.rotations._drawn()
+    points = posterior.of_rotations(turned, rest_offsets(torch.float64).expand(len(turned), 2, 25, 3))
+    towards = torch.nn.functional.normalize(draws[..., 1:7, :] - draws[..., :1, :], dim=-1)
+    again = torch.nn.functional.normalize(points[..., 1:7, :] - points[..., :1, :], dim=-1)
+    assert float((towards * again).sum(-1).mean()) > 0.9  # other lengths, the same turns
+    assert posterior.rotations.mean.shape == (2, 22, 3, 3)
+    assert posterior.rotations.stddev.shape == (2, 22)
+    assert posterior.hypotheses[0].shape == (2, 8, 17, 3)
+
+
+# -- company, seeds, hidden joints ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (1,), (2, 3)])
+def test_any_batch_shape(tiny, batch):
+    keypoints = people(*batch) if batch else people(1)[0]
+    posterior = tiny(keypoints)
+    assert posterior.sample((3,), seed=0).shape == (3, *batch, 17, 3)
+    assert posterior.rotations.sample((3,), seed=0).shape == (3, *batch, 22, 3, 3)
+    assert posterior.rotations.mean.shape == (*batch, 22, 3, 3)
+    assert repr(posterior.rotations).startswith("RotationsThroughPoses(batch_shape=")
+    assert posterior.expand((2, *batch)).sample((3,), seed=0).shape == (3, 2, *batch, 17, 3)
+
+
+def test_a_poses_draws_are_its_own(tiny):
+    keypoints = people(5)
+    together = tiny(keypoints).sample_with_rotations((7,), seed=2)
+    alone = tiny(keypoints[3:4]).sample_with_rotations((7,), seed=2)
+    for name in ("poses", "rotations", "offsets"):
+        torch.testing.assert_close(getattr(together, name)[:, 3:4], getattr(alone, name), rtol=0, atol=1e-5)
+    again = tiny(keypoints).sample((7,), seed=2)
+    assert torch.equal(again, together.poses)
+    assert float((tiny(keypoints).sample((7,), seed=4) - again).abs().max()) > 0.01
+    first, second = tiny(keypoints).expand((2, 5)).sample((7,), seed=2).unbind(1)
+    assert float((first - second).abs().max()) > 0.01
+    stream = [tiny(keypoints).sample((2,), generator=torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*stream)
+
+
+def test_hidden_joints_change_nothing(tiny):
+    keypoints = people(3)
+    visible = torch.ones_like(keypoints.visible)
+    visible[:, 9:] = False
+    answers = []
+    for junk in (0.0, -500.0, math.nan):
+        xy = torch.where(visible.unsqueeze(-1), keypoints.xy, junk)
+        given = Keypoints2D(xy, visible=visible, skeleton=keypoints.skeleton, image_size=(640, 480))
+        answers.append(tiny(given).sample_with_rotations((3,), seed=0))
+    for answer in answers[1:]:
+        assert torch.equal(answer.poses, answers[0].poses)
+        assert torch.equal(answer.rotations, answers[0].rotations)
+
+
+def test_a_hidden_arm_is_more_uncertain(shipped):
+    keypoints = people(4).as_skeleton("h36m17")
+    visible = keypoints.visible.clone()
+    visible[:, 11:14] = False  # the left arm
+    hidden = keypoints._replace(visible=visible)
+    elbow = 12
+    seen, lost = shipped(keypoints).stddev[:, elbow].norm(dim=-1), shipped(hidden).stddev[:, elbow].norm(dim=-1)
+    assert float((lost / seen).median()) > 1.5
+
+
+# -- no density --------------------------------------------------------------------------------------------------
+
+
+def test_there_is_no_density(tiny):
+    rotations = tiny(people(2)).rotations
+    assert isinstance(rotations, RotationsThroughPoses)
+    assert not rotations.has_density
+    value = rotations.sample((2,), seed=0)
+    for ask in (rotations.log_prob, rotations.joint_log_prob):
+        with pytest.raises(NotImplementedError, match="^RotationsThroughPoses has no density: log_prob"):
+            ask(value)
+    with pytest.raises(NotImplementedError, match="has no density"):
+        rotations.sample_and_log_prob((2,), seed=0)
+    with pytest.raises(NotImplementedError, match="has no density, so no mode; use mean"):
+        _ = rotations.mode
+    with pytest.raises(NotImplementedError, match="bodies come with their rotations"):
+        rotations.offsets(value)
+
+
+def test_results_without_densities_have_motions(tiny):
+    keypoints = people(4)
+    lifter = tiny.float()
+    try:
+        result = pp.lift(lifter, keypoints, samples=6)
+        motion = result.motion()
+        assert bool(torch.from_numpy(motion.log_prob).isnan().all())
+        for how in ("mean", "path", "samples", "clusters"):
+            assert motion.choose(how).shape == (4, 1, 22, 4)
+        with pytest.raises(InputError, match=r"^how: the rotations of rotations have no density, so that no sample is"):
+            motion.choose("best")
+        with pytest.raises(InputError, match="^mode: these rotations are those of another lifter's poses"):
+            pp.lift(lifter, keypoints, samples=6, mode=True)
+    finally:
+        lifter.double()
+
+
+def test_the_networks_own_answer_is_still_there(tiny):
+    keypoints = people(2).as_skeleton("h36m17")
+    own = tiny.own_rotations(keypoints)
+    drawn, density = own.sample_and_log_prob((3,), seed=0)
+    torch.testing.assert_close(own.log_prob(drawn), density, atol=1e-6, rtol=1e-6)
+    pure = RotationLifter(dataclasses.replace(tiny.config, through="none")).double()
+    pure.load_state_dict(tiny.state_dict())
+    torch.testing.assert_close(pure.rotations(keypoints).log_prob(drawn), density, atol=1e-6, rtol=1e-6)
+    assert pure.reader is pure
+
+
+# -- the other lifter ---------------------------------------------------------------------------------------------
+
+
+def test_the_other_lifter_is_no_part_of_the_weights(tiny, tmp_path):
+    _ = tiny.reader
+    assert not any("_others" in name for name in tiny.state_dict())
+    assert sum(p.numel() for p in tiny.parameters()) < 100_000
+    tiny.save_pretrained(tmp_path / "weights")
+    again = load(tmp_path / "weights")
+    assert again.config == tiny.config
+    torch.testing.assert_close(
+        again(people(2)).sample((2,), seed=0).double(), tiny(people(2)).sample((2,), seed=0), atol=1e-3, rtol=0
+    )
+
+
+def test_its_evidence_counts_unless_it_is_off(tiny, tmp_path, monkeypatch):
+    tiny.save_pretrained(tmp_path / "weights")
+    seen: list[bool] = []
+    base = importlib.import_module("poseterior.lifters.rotations")
+    original = base.load
+    monkeypatch.setattr(base, "load", lambda *a, **k: seen.append(k["evidence"]) or original(*a, **k))
+    for evidence in (True, False):
+        _ = load(tmp_path / "weights", evidence=evidence).reader
+    assert seen == [True, False]
+
+
+def test_a_wrong_sigma_is_told_by_the_lifter_that_reads_the_keypoints(tiny, monkeypatch):
+    reader = tiny.reader
+    monkeypatch.setattr(reader, "evidence", Evidence())
+    asked: list[object] = []
+    monkeypatch.setattr(
+        noise, "noise_evidence", lambda mean, part, evidence: asked.append(evidence) or torch.full((len(part),), 1.0)
+    )
+    factor = noise.noise_factors(tiny, people(10).as_skeleton("h36m17"))
+    assert asked == [reader.evidence]
+    torch.testing.assert_close(factor, torch.full((10,), math.e))
+
+
+def test_evidence_is_measured_on_the_lifter_that_reads_the_keypoints(tiny):
+    with pytest.raises(InputError, match="^evidence: 'rotations' goes through the poses of another lifter, whose"):
+        fit_evidence(tiny, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("through", "flaw", "lifter.through: expected one of none, flow, mdn, relative, rotations, supervised, "),
+        ("through", "/tmp/weights", "lifter.through: expected one of none, flow, "),
+        ("through", 3, "lifter.through: expected one of none, flow, "),
+        ("misfit", -0.1, "lifter.misfit: expected a number from 0.0 to 0.2, got -0.1"),
+    ],
+)
+def test_bad_settings_are_refused(field, value, message):
+    with pytest.raises(InputError) as raised:
+        RotationConfig(**{field: value})
+    assert str(raised.value).startswith(message)
+
+
+def test_going_through_rotations_is_refused():
+    lifter = RotationLifter(RotationConfig(through="rotations", **_TINY))  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match="^lifter.through: 'rotations' does not lift positions of h36m17; name 'flow' or 'mdn'$"
+    ):
+        lifter(people(1))
+
+
+# -- accuracy ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_it_is_as_accurate_as_the_lifter_it_goes_through(shipped):
+    """On simulated people of the shipped body and the prior's poses: mean errors within 5 % and 2 mm."""
+    from poseterior.geometry.body import body_points
+    from poseterior.geometry.cameras import project
+
+    rotations = shipped.prior((200,)).sample(seed=5)
+    points, _ = body_points(rotations, rest_offsets().expand(200, 25, 3))
+    truth = points[:, H36M_POINTS] - points[:, H36M_POINTS[:1]]
+    camera = torch.tensor([1000.0, 1000.0, 500.0, 500.0]).expand(200, 4)
+    xy = project(truth + torch.tensor([0.0, 0.0, 4.0]), camera)
+    keypoints = Keypoints2D(xy, image_size=(1000, 1000), intrinsics=camera)
+    errors = [
+        1000 * float((lifter(keypoints).sample((100,), seed=0).mean(0) - truth).norm(dim=-1).mean())
+        for lifter in (shipped, load("flow"))
+    ]
+    assert errors[0] <= 1.05 * errors[1] + 2
