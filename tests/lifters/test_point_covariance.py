@@ -149,9 +149,7 @@ def test_weights_that_knew_no_directions_are_read(tmp_path, structure):
             tensors[name] = tensors[name].narrow(dimension, 0, kept).contiguous()
     save_file(tensors, path)
     points, rotations, covariance = (value.float() for value in bodies(2))
-    new, old = (
-        load(tmp_path / name).ik(points, covariance=covariance).log_prob(rotations) for name in ("new", "old")
-    )
+    new, old = (load(tmp_path / name).ik(points, covariance=covariance).log_prob(rotations) for name in ("new", "old"))
     assert torch.equal(new, old)
     broken = {k: v[..., :-1, :].contiguous() if k == "network.see_local" else v for k, v in tensors.items()}
     if tensors.get("network.see_local", torch.zeros(0)).numel():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import math
@@ -46,7 +47,7 @@ def people(*batch: int) -> Keypoints2D:
     xy = example.xy[rows] + torch.arange(len(rows))[:, None, None]
     return Keypoints2D(
         xy.reshape(*batch, *xy.shape[1:]),
-        visible=example.visible[rows].reshape(*batch, -1),
+        visible=example.visible[rows].reshape(*batch, xy.shape[1]),
         skeleton=example.skeleton,
         image_size=(640, 480),
     )
@@ -166,7 +167,7 @@ def test_there_is_no_density(tiny):
     assert not rotations.has_density
     value = rotations.sample((2,), seed=0)
     for ask in (rotations.log_prob, rotations.joint_log_prob):
-        with pytest.raises(NotImplementedError, match="^RotationsThroughPoses has no density: log_prob"):
+        with pytest.raises(NotImplementedError, match=r"^RotationsThroughPoses has no density: log_prob"):
             ask(value)
     with pytest.raises(NotImplementedError, match="has no density"):
         rotations.sample_and_log_prob((2,), seed=0)
@@ -187,7 +188,7 @@ def test_results_without_densities_have_motions(tiny):
             assert motion.choose(how).shape == (4, 1, 22, 4)
         with pytest.raises(InputError, match=r"^how: the rotations of rotations have no density, so that no sample is"):
             motion.choose("best")
-        with pytest.raises(InputError, match="^mode: these rotations are those of another lifter's poses"):
+        with pytest.raises(InputError, match=r"^mode: these rotations are those of another lifter's poses"):
             pp.lift(lifter, keypoints, samples=6, mode=True)
     finally:
         lifter.double()
@@ -214,8 +215,9 @@ def test_the_other_lifter_is_no_part_of_the_weights(tiny, tmp_path):
     tiny.save_pretrained(tmp_path / "weights")
     again = load(tmp_path / "weights")
     assert again.config == tiny.config
+    # In single precision for both: random numbers are others in double.
     torch.testing.assert_close(
-        again(people(2)).sample((2,), seed=0).double(), tiny(people(2)).sample((2,), seed=0), atol=1e-3, rtol=0
+        again(people(2)).sample((2,), seed=0), copy.deepcopy(tiny).float()(people(2)).sample((2,), seed=0)
     )
 
 
@@ -225,9 +227,10 @@ def test_its_evidence_counts_unless_it_is_off(tiny, tmp_path, monkeypatch):
     base = importlib.import_module("poseterior.lifters.rotations")
     original = base.load
     monkeypatch.setattr(base, "load", lambda *a, **k: seen.append(k["evidence"]) or original(*a, **k))
-    for evidence in (True, False):
-        _ = load(tmp_path / "weights", evidence=evidence).reader
-    assert seen == [True, False]
+    _ = load(tmp_path / "weights").reader
+    assert seen == [True]
+    _ = load(tmp_path / "weights", evidence=False).reader
+    assert seen[-1] is False
 
 
 def test_a_wrong_sigma_is_told_by_the_lifter_that_reads_the_keypoints(tiny, monkeypatch):
@@ -243,7 +246,7 @@ def test_a_wrong_sigma_is_told_by_the_lifter_that_reads_the_keypoints(tiny, monk
 
 
 def test_evidence_is_measured_on_the_lifter_that_reads_the_keypoints(tiny):
-    with pytest.raises(InputError, match="^evidence: 'rotations' goes through the poses of another lifter, whose"):
+    with pytest.raises(InputError, match=r"^evidence: 'rotations' goes through the poses of another lifter, whose"):
         fit_evidence(tiny, None)  # type: ignore[arg-type]
 
 
@@ -265,7 +268,7 @@ def test_bad_settings_are_refused(field, value, message):
 def test_going_through_rotations_is_refused():
     lifter = RotationLifter(RotationConfig(through="rotations", **_TINY))  # type: ignore[arg-type]
     with pytest.raises(
-        InputError, match="^lifter.through: 'rotations' does not lift positions of h36m17; name 'flow' or 'mdn'$"
+        InputError, match=r"^lifter.through: 'rotations' does not lift positions of h36m17; name 'flow' or 'mdn'$"
     ):
         lifter(people(1))
 

@@ -211,9 +211,7 @@ def check_covariance(
         InputError: another shape, or one of a visible point that is not finite, symmetric and at least 0.
     """
     if covariance.shape != (*seen.shape, 3, 3):
-        raise InputError(
-            f"covariance: expected {(*seen.shape, 3, 3)}, m² of each point, got {tuple(covariance.shape)}"
-        )
+        raise InputError(f"covariance: expected {(*seen.shape, 3, 3)}, m² of each point, got {tuple(covariance.shape)}")
     eye = torch.eye(3, dtype=covariance.dtype, device=covariance.device)
     shown = torch.where(seen[..., None, None], covariance, eye)
     kept = torch.where(shown.isfinite(), shown, 0.0)
@@ -237,8 +235,8 @@ def estimate_offsets(
     """Rest offsets of a body from its visible bones, and whether any bone was visible.
 
     Each group of `GROUPS` is stretched to the mean ratio of its visible bones, or of distances that hardly change with
-    the pose; a group of which none is visible gets the mean ratio of the others. For a clip of one person pass the median over its frames instead of each
-    frame's own (`median_offsets`).
+    the pose; a group of which none is visible gets the mean ratio of the others. For a clip of one person pass the
+    median over its frames instead of each frame's own (`median_offsets`).
     """
     rest = rest_offsets(points.dtype).to(points.device) if rest is None else rest
     standing = _standing(rest)

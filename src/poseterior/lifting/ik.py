@@ -80,7 +80,8 @@ def solve_ik(
 
     Raises:
         InputError: a lifter without rotations; wrong shapes, a visible point that is not finite, a negative sigma or a
-            covariance that is none (naming frame and joint); both of these; a skeleton that shares no joint with the body.
+            covariance that is none (naming frame and joint); both of these; a skeleton that shares no joint with the
+            body.
     """
     if isinstance(points, LiftResult):
         if seen is not None or offsets is not None or covariance is not None:
@@ -209,8 +210,8 @@ def solve_ik_of_result(
 ) -> RotationResult:
     """Rotations for the poses of a lifter that has none: inverse kinematics of their means.
 
-    Each joint is as uncertain as its covariance says, direction by direction. The body of a clip has the bone lengths of the samples
-    (the mean pose of uncertain limbs is too short), or of the means where the result has no samples.
+    Each joint is as uncertain as its covariance says, direction by direction. The body of a clip has the bone lengths
+    of the samples (the mean pose of uncertain limbs is too short), or of the means where the result has no samples.
 
     Args:
         lifter: one with rotations.

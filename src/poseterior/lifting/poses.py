@@ -136,9 +136,8 @@ def lift(
 
 def _evidence_words(lifter: Lifter) -> dict[str, str]:
     """How exactly the keypoints were given; nothing for a lifter without evidence."""
-    if lifter.evidence is None:
-        return {}
-    return {"evidence": f"keypoints given to {1000 * lifter.evidence.coarseness:.1f} mm"}
+    evidence = lifter.reader.evidence
+    return {} if evidence is None else {"evidence": f"keypoints given to {1000 * evidence.coarseness:.1f} mm"}
 
 
 def load_result(path: str | os.PathLike[str]) -> LiftResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from poseterior.data.simulation.point_noise import lifted_errors
@@ -27,12 +29,15 @@ def test_covariances_are_those_of_the_errors():
 
 
 def test_depth_is_more_uncertain_than_what_is_across():
-    errors, covariance, ray = _errors()
-    ankle = SMPL25.index("left_ankle")
-    along = torch.einsum("i,nij,j->n", ray[ankle], covariance[:, ankle], ray[ankle])
-    across = (covariance[:, ankle].diagonal(dim1=-2, dim2=-1).sum(-1) - along) / 2
-    assert float((along > across).float().mean()) > 0.9
-    assert float((along / across).median()) > 3
+    _, covariance, ray = _errors()
+    wrist = SMPL25.index("left_wrist")
+    along = torch.einsum("i,nij,j->n", ray[wrist], covariance[:, wrist], ray[wrist])
+    side = torch.linalg.cross(ray[wrist], torch.tensor([1.0, 0.0, 0.0]))
+    side = side / side.norm()  # nobody's size moves it much there
+    across = torch.einsum("i,nij,j->n", side, covariance[:, wrist], side)
+    ratio = (along / across).log()
+    assert float(ratio.median()) > math.log(2)
+    assert float((ratio > 0).float().mean()) > 0.7
 
 
 def test_errors_go_down_the_chain_and_stay_on_their_side():
@@ -43,8 +48,11 @@ def test_errors_go_down_the_chain_and_stay_on_their_side():
     table = torch.corrcoef(scaled[:, [knee, ankle, wrist]].T)
     assert float(table[0, 1]) > 0.5
     assert abs(float(table[1, 2])) < 0.25
-    neck, collar = SMPL25.index("neck"), SMPL25.index("left_collar")
-    assert float(torch.corrcoef(deep[:, [neck, collar]].T)[0, 1]) > 0.8
+    near, far = SMPL25.index("neck"), SMPL25.index("left_ankle")
+    shoulder = SMPL25.index("left_shoulder")
+    assert float(torch.corrcoef(deep[:, [near, shoulder]].T)[0, 1]) > float(
+        torch.corrcoef(deep[:, [near, far]].T)[0, 1]
+    )
 
 
 def test_the_root_is_mostly_exact():

@@ -164,9 +164,7 @@ class BodySimulator(Simulator):
 
     def _placed(self, n: int, generator: Generator) -> Tensor:
         """Log-ratios by which a share of people differ because other marker sets or rigs measured them."""
-        low, high = (
-            torch.tensor([math.log(_PLACED.get(name, (1.0, 1.0))[end]) for name in GROUPS]) for end in (0, 1)
-        )
+        low, high = (torch.tensor([math.log(_PLACED.get(name, (1.0, 1.0))[end]) for name in GROUPS]) for end in (0, 1))
         small, large = (math.log(bound) for bound in RIG_SIZE)
         factor = low + (high - low) * torch.rand(n, len(GROUPS), generator=generator)
         factor = factor + small + (large - small) * torch.rand(n, 1, generator=generator)
