@@ -57,13 +57,13 @@ def people(*batch: int) -> Keypoints2D:
 
 
 def test_poses_are_those_of_the_other_lifters_samples(shipped):
-    """With one seed, sample by sample: nearer to their own than to any other's, and 40 mm away at most on average."""
+    """With one seed, sample by sample: nearer to their own than to any other's, and 60 mm away at most on average."""
     keypoints = people(4)
     assert shipped.config.through == "flow"
     ours = shipped(keypoints).sample((20,), seed=3)
     theirs = load("flow")(keypoints).sample((20,), seed=3)
     own = (ours - theirs).norm(dim=-1).mean(-1)
-    assert float(own.mean()) < 0.04
+    assert float(own.mean()) < 0.06
     others = (ours[:, None] - theirs[None]).norm(dim=-1).mean(-1) + torch.eye(20)[..., None]
     assert float((own < others.amin(1)).float().mean()) > 0.9
 
