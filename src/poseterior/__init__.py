@@ -32,6 +32,7 @@ _HOMES = {
     "example_keypoints": "keypoints.reading",
     "fit_gaussians": "keypoints.heatmaps",
     "lift": "lifting.poses",
+    "lift_clip": "lifting.clips",
     "list_shipped": "lifters",
     "load": "lifters",
     "load_result": "lifting.poses",
@@ -62,7 +63,7 @@ _MOVED = {
 
 __all__ = [
     "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "PoseDistribution", "__version__", "calibrate",
-    "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "list_shipped", "load",
+    "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip", "list_shipped", "load",
     "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 ]  # fmt: skip
 
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from .keypoints.heatmaps import fit_gaussians
     from .keypoints.reading import example_keypoints, read_keypoints
     from .lifters import Lifter, list_shipped, load
+    from .lifting.clips import lift_clip
     from .lifting.ik import solve_ik
     from .lifting.poses import lift, load_result
     from .results.poses import LiftResult

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..data.observations import Observations
+    from ..distributions.clip_errors import ClipErrors
     from ..distributions.evidence import Evidence
     from ..distributions.regions import Recalibration
     from ..evaluation.calibrate import Distances
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 #: Added to the seed where coverage is measured, so that samples are others than those of the fit.
 _OTHER_SAMPLES = 1_000_000
+#: Frames of each simulated clip.
+_CLIP_FRAMES = 36
 #: Poses that evidence is fitted on.
 _EVIDENCE_POSES = 1500
 
@@ -83,6 +86,9 @@ class Calibrate:
     evidence: bool = False
     """Before that, measure how roughly the network reads its keypoints, and write evidence.json: from then on the
     answers of these weights are given what the keypoints say exactly."""
+    clips: int = 0
+    """Then measure on so many simulated clips (100 or more; --data is a store) how the errors of frames hang together,
+    and write clips.json: `pp.lift_clip` uses it. The rest is done anew, too."""
     in_place: bool = False
     """Write beside the weights of a shipped lifter, i.e. into the installed package."""
     device: str = "cpu"
@@ -116,6 +122,8 @@ class Calibrate:
             recalibration = fit_distances(measured("fit", fitting, self.seed), description)
             others = {"held-out poses": held_out} | tests
             distances = {name: measured(name, data, self.seed + _OTHER_SAMPLES) for name, data in others.items()}
+            if self.clips:
+                lifter.clips = self._clips(lifter.to(device).eval(), bar)
         for name, found in distances.items():
             console.print(_table(name, found, recalibration))
             if found.angles is not None:
@@ -137,10 +145,15 @@ class Calibrate:
         """Refuse what would fail after minutes of work."""
         from ..distributions.regions import MOST_SAMPLES
         from ..evaluation.calibrate import ENOUGH
+        from ..evaluation.clip_errors import FEWEST
         from ..files.errors import InputError
 
         if self.poses < ENOUGH:
             raise InputError(f"--poses {self.poses}: at least {ENOUGH} are needed, thousands are better")
+        if self.clips and self.clips < FEWEST:
+            raise InputError(f"--clips {self.clips}: at least {FEWEST} are needed, a hundred are better")
+        if self.clips and not self.data.is_dir():
+            raise InputError(f"--clips: {self.data} is a file of observations; clips are simulated of a pose store")
         if not 2 <= self.samples <= MOST_SAMPLES:
             raise InputError(f"--samples {self.samples}: expected 2 to {MOST_SAMPLES}")
         if not 0 <= self.seed < 2**62:
@@ -206,10 +219,20 @@ class Calibrate:
         bar.update(task, completed=len(some.pose))
         return found
 
+    def _clips(self, lifter: Lifter, bar: Progress) -> ClipErrors:
+        """`poseterior.evaluation.clip_errors.fit_clip_errors` of simulated clips, on the progress bar."""
+        from ..evaluation.clip_errors import fit_clip_errors, simulated_clips
+
+        clips = simulated_clips(self.data, self.clips, _CLIP_FRAMES, self.seed)
+        task = bar.add_task("clips", total=sum(len(clip.pose) for clip in clips))
+        described = f"{len(clips)} clips of {_CLIP_FRAMES} frames of a simulated population, moving as in {self.data.name}"
+        return fit_clip_errors(lifter, clips, described, lambda done: bar.update(task, completed=done))
+
     def _save(self, recalibration: Recalibration, lifter: Lifter, folder: Path) -> Path:
         """Write the files beside the weights, or a copy of the lifter with them."""
         import shutil
 
+        from ..distributions.clip_errors import CLIPS_FILE
         from ..distributions.evidence import EVIDENCE_FILE
         from ..distributions.regions import CALIBRATION_FILE
         from ..files.writing import atomic_folder, atomic_write
@@ -220,10 +243,16 @@ class Calibrate:
                     file.write(lifter.evidence.to_json().encode())
             with atomic_write(folder / CALIBRATION_FILE) as file:
                 file.write(recalibration.for_lifter(folder).to_json().encode())
+            if lifter.clips is not None:
+                with atomic_write(folder / CLIPS_FILE) as file:
+                    file.write(lifter.clips.for_lifter(folder).to_json().encode())
             return folder / CALIBRATION_FILE
         with atomic_folder(self.out) as copy:
             shutil.copytree(folder, copy, dirs_exist_ok=True)
             if lifter.evidence is not None:
                 (copy / EVIDENCE_FILE).write_bytes(lifter.evidence.to_json().encode())
             (copy / CALIBRATION_FILE).write_bytes(recalibration.for_lifter(copy).to_json().encode())
+            (copy / CLIPS_FILE).unlink(missing_ok=True)
+            if lifter.clips is not None:
+                (copy / CLIPS_FILE).write_bytes(lifter.clips.for_lifter(copy).to_json().encode())
         return self.out

@@ -324,6 +324,17 @@ class PoseDistribution(SeededDistribution):
 
     @final
     @property
+    def joint_moments(self) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch d d"]]:
+        """Mean in metres, and covariance in m² of all coordinates of all joints but the root: how they go together.
+
+        The ``d`` coordinates are those of ``skeleton.nonroot``, x, y, z of one joint after the other.
+        """
+        count = 3 * len(self.skeleton.nonroot)
+        nothing = self._nothing(count, count)
+        return self._joint_moments() if nothing is None else (self.mean, nothing)
+
+    @final
+    @property
     def variance(self) -> Float[Tensor, "*batch joints 3"]:
         """Variance of each coordinate, m²."""
         return self.covariance.diagonal(dim1=-2, dim2=-1)

@@ -205,7 +205,7 @@ def numbers(found: Collected, *, worst: int = 12, clusters: int | None = None) -
 def _in_a_row(data: ObservationSet) -> bool:
     """Whether rows of a clip are frames of one steady camera, one after the other: velocities can be measured."""
     protocol = PROTOCOLS.get(data.protocol.rpartition(" v")[0])
-    return protocol is not None and protocol.people == "steady"
+    return protocol is not None and protocol.in_a_row
 
 
 # -- what the numbers come to ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
+from ..distributions.clip_errors import ClipErrors, read_clip_errors
 from ..distributions.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from ..distributions.given import given_evidence
 from ..distributions.regions import Recalibration, read_recalibration
@@ -78,6 +79,8 @@ class Model(nn.Module):
         use_evidence: False where it was loaded without.
         recalibration: what makes the regions of a lifter's posteriors right, or None; it is of the weights, and of the
             evidence, as they are, so set it to None before training on.
+        clips: how the errors of its answers hang together from frame to frame, or None; of the weights and the
+            evidence as they are, too.
     """
 
     name: ClassVar[str] = ""
@@ -93,6 +96,7 @@ class Model(nn.Module):
         self.evidence: Evidence | None = None
         self.use_evidence = True
         self.recalibration: Recalibration | None = None
+        self.clips: ClipErrors | None = None
 
     @classmethod
     def started_from(cls, model: Model) -> Model | None:
@@ -115,7 +119,7 @@ class Model(nn.Module):
         """
         config = dataclasses.asdict(self.config)
         files = {} if self.evidence is None else {EVIDENCE_FILE: self.evidence.to_json()}
-        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration, files)
+        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration, files, self.clips)
 
     @classmethod
     def from_pretrained(cls: type[_M], name_or_path: str | Path, device: torch.device | str = "cpu") -> _M:
@@ -283,6 +287,7 @@ def load_model(
     given = model.reader.evidence if isinstance(model, Lifter) and not evidence else None
     fits = recalibrated and given is None
     model.recalibration = read_recalibration(folder, model.skeleton.joints) if fits else None
+    model.clips = read_clip_errors(folder, model.skeleton.joints) if fits else None
     model.evidence, model.use_evidence = model.evidence if evidence else None, evidence
     return model.to(device).eval().requires_grad_(False)
 

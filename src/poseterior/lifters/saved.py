@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..distributions.clip_errors import CLIPS_FILE, ClipErrors
 from ..distributions.evidence import EVIDENCE_FILE
 from ..distributions.regions import CALIBRATION_FILE, Recalibration
 from ..files.checks import quote, reason
@@ -29,8 +30,8 @@ __all__ = [
     "size_of_tensors", "write_folder",
 ]  # fmt: skip
 
-#: What the folder of a saved lifter holds; the last two may be missing.
-FILES = ("config.json", "model.safetensors", "card.json", CALIBRATION_FILE, EVIDENCE_FILE)
+#: What the folder of a saved lifter holds; the last three may be missing.
+FILES = ("config.json", "model.safetensors", "card.json", CALIBRATION_FILE, EVIDENCE_FILE, CLIPS_FILE)
 
 _WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -198,6 +199,7 @@ def write_folder(
     card: dict[str, Any],
     recalibration: Recalibration | None,
     others: Mapping[str, str] | None = None,
+    clips: ClipErrors | None = None,
 ) -> None:
     """Write the folder of a saved lifter; it appears whole or not at all.
 
@@ -219,3 +221,5 @@ def write_folder(
             (folder / name).write_text(text)
         if recalibration is not None:
             (folder / CALIBRATION_FILE).write_text(recalibration.for_lifter(folder).to_json())
+        if clips is not None:
+            (folder / CLIPS_FILE).write_text(clips.for_lifter(folder).to_json())

@@ -20,6 +20,7 @@ __all__ = [
     "ClipSimulator",
     "KeypointPairs",
     "PeopleSimulator",
+    "SteadyPeopleSimulator",
     "SteadySimulator",
     "StoredKeypoints",
     "neighbours",
@@ -175,3 +176,19 @@ class SteadySimulator(Simulator):
             if self.clip[base[row]] == self.clip[base[row - 1]]:
                 noise[row] = self.correlation * noise[row - 1] + fresh * noise[row]
         return noise
+
+
+class SteadyPeopleSimulator(PeopleSimulator, SteadySimulator):
+    """A `SteadySimulator` of a population: one camera and one body through a clip, joint definitions included.
+
+    Args:
+        mocap, config: as the `Simulator`'s.
+        correlation: as the `SteadySimulator`'s.
+    """
+
+    def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None, correlation: float = 0.0) -> None:
+        SteadySimulator.__init__(self, mocap, config, correlation)
+
+    def _marker_factors(self, base: Tensor, generator: Generator) -> Tensor:
+        clips, row = self.clip[base].unique(return_inverse=True)
+        return super()._marker_factors(clips, generator)[row]

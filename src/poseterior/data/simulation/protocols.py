@@ -22,7 +22,7 @@ from ...keypoints import PoseId
 from ..observations import Observations, ObservationSet
 from ..store import Mocap, PoseStore
 from .bodies import BodySimulator
-from .clips import PeopleSimulator, SteadySimulator
+from .clips import PeopleSimulator, SteadyPeopleSimulator, SteadySimulator
 from .simulator import Simulator, SimulatorConfig
 
 __all__ = [
@@ -45,13 +45,15 @@ class Protocol:
         seed: of everything drawn.
         version: raised whenever the meaning changes.
         people: ``"recorded"`` joint positions, ``"steady"`` (recorded, one camera a clip, frames in a row),
-            ``"articulated"`` (the shipped body turned by the recorded rotations, which are kept as truth) or
-            ``"population"`` (recorded motions, one body of `poseterior.data.simulation.population` a clip).
+            ``"articulated"`` (the shipped body turned by the recorded rotations, which are kept as truth),
+            ``"population"`` (recorded motions, one body of `poseterior.data.simulation.population` a clip) or
+            ``"moving"`` (both steady and of a population).
         hide: joints that are not seen besides what the simulator hides: their names, or how many (drawn anew for
             each pose).
         reported: (low, high) of the factor by which the reported covariance is not the true one, one per clip
             (log-uniform); keypoints, hidden joints and truth stay what they are without it.
-        correlation: of the detector's errors from frame to frame, of ``"steady"`` people.
+        correlation: of the detector's errors from frame to frame, of ``"steady"`` and ``"moving"`` people.
+        gaps: share of the frames in which nobody is seen, in stretches of 3 to 12.
         each_subject: a limited number of frames is divided evenly among the subjects, not among the frames.
         group: sweep that it belongs to, or ``"main"``.
         label: what sets it apart in its sweep.
@@ -65,14 +67,20 @@ class Protocol:
     fps: float = 10.0
     seed: int = 2026
     version: int = 1
-    people: Literal["recorded", "steady", "articulated", "population"] = "recorded"
+    people: Literal["recorded", "steady", "articulated", "population", "moving"] = "recorded"
     hide: int | tuple[str, ...] = 0
     reported: tuple[float, float] = (1.0, 1.0)
     correlation: float = 0.0
+    gaps: float = 0.0
     each_subject: bool = False
     group: str = "main"
     label: str = ""
     value: float | None = None
+
+    @property
+    def in_a_row(self) -> bool:
+        """Whether rows of a clip are frames of one steady camera, one after the other."""
+        return self.people in ("steady", "moving")
 
 
 #: A person as recorded, somewhere in the middle of the picture, by a camera whose intrinsics are given.
@@ -134,6 +142,8 @@ def _sweeps() -> list[Protocol]:
     return protocols
 
 
+#: Frames in a row, from and to, in which nobody is seen.
+_STRETCH = (3, 12)
 #: As `_PLAIN` and `_WHOLE`, on bodies of a population, one a clip.
 _PEOPLE = dataclasses.replace(_PLAIN, own_body=0.0, bodies="population", definition_spread=0.0)
 _EXACT = {"missing": {"none": 1.0}, "noise": (2.0, 2.0), "noise_added": False}
@@ -189,6 +199,39 @@ PROTOCOLS: dict[str, Protocol] = {
             "as cmu-test, on other actors, proportions and joint definitions",
             "Bandai-Namco dataset-1 (non-commercial)",
             _PLAIN,
+        ),
+        Protocol(
+            "strangers-motion",
+            "as cmu-motion, on subjects of whom no lifter saw anything",
+            "subjects held out: CMU 35, 49 and 131, ReActIdle 004, 007 and 008, Bandai-Namco",
+            _PLAIN,
+            fps=30.0,
+            people="steady",
+        ),
+        Protocol(
+            "bandai-motion",
+            "as cmu-motion, on other actors, proportions and joint definitions",
+            "Bandai-Namco dataset-1 (non-commercial)",
+            _PLAIN,
+            fps=30.0,
+            people="steady",
+        ),
+        Protocol(
+            "gaps",
+            "as cmu-motion, a fifth of the frames missing in stretches of 3 to 12",
+            "any store",
+            _PLAIN,
+            fps=30.0,
+            people="steady",
+            gaps=0.2,
+        ),
+        Protocol(
+            "moving-body",
+            "as cmu-motion, every clip on the body of a random person",
+            "any store",
+            _PEOPLE,
+            fps=30.0,
+            people="moving",
         ),
         Protocol("cmu-test", "detector noise 2-25 mm, 5 % of the joints missing", "CMU BVH test clips", _PLAIN),
         Protocol(
@@ -247,6 +290,8 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
     if protocol.hide:
         observations = _hidden(observations, protocol.hide, generator)
     clips = mocap.clip[index.numpy()]
+    if protocol.gaps:
+        observations = _interrupted(observations, torch.from_numpy(clips), protocol.gaps, generator)
     if protocol.reported != (1.0, 1.0):
         observations = _misreported(observations, torch.from_numpy(clips), protocol.reported, generator)
     ids = [PoseId(mocap.clip_names[c], int(f), 0) for c, f in zip(clips, mocap.frame[index.numpy()], strict=True)]
@@ -261,8 +306,9 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
 
 
 def _simulator(mocap: Mocap, protocol: Protocol) -> Simulator:
-    if protocol.people == "steady":
-        return SteadySimulator(mocap, protocol.simulator, protocol.correlation)
+    if protocol.in_a_row:
+        kind = SteadySimulator if protocol.people == "steady" else SteadyPeopleSimulator
+        return kind(mocap, protocol.simulator, protocol.correlation)
     kinds = {"recorded": Simulator, "articulated": BodySimulator, "population": PeopleSimulator}
     return kinds[protocol.people](mocap, protocol.simulator)
 
@@ -271,7 +317,7 @@ def _chosen(mocap: Mocap, protocol: Protocol, limit: int | None) -> Int[Tensor, 
     """The rows that are observed."""
     clip = torch.from_numpy(mocap.clip)
     if not protocol.each_subject or limit is None:
-        return _frames(clip, limit, in_a_row=protocol.people == "steady")
+        return _frames(clip, limit, in_a_row=protocol.in_a_row)
     names = list(dict.fromkeys(mocap.subject))
     subject = torch.tensor([names.index(name) for name in mocap.subject])[clip]
     own = [(subject == number).nonzero().squeeze(-1) for number in range(len(names))]
@@ -296,6 +342,26 @@ def _misreported(
     keypoints = observations.keypoints
     covariance = keypoints.covariance * factor[:, None, None, None]
     return dataclasses.replace(observations, keypoints=keypoints._replace(covariance=covariance))
+
+
+def _interrupted(
+    observations: Observations, clips: Tensor, share: float, generator: torch.Generator
+) -> Observations:
+    """The same with nobody seen in stretches of `_STRETCH` frames of each clip, rows one after the other."""
+    low, high = _STRETCH
+    between = 0.5 * (low + high) * (1.0 - share) / share  # mean number of frames from a stretch to the next one
+    seen = torch.ones(len(clips), dtype=torch.bool)
+    for number in clips.unique():
+        own = (clips == number).nonzero().squeeze(-1)
+        at = int(torch.randint(int(between) + 1, (), generator=generator))
+        while at < len(own):
+            end = at + int(torch.randint(low, high + 1, (), generator=generator))
+            seen[own[at:end]] = False
+            at = end + int(torch.randint(int(0.5 * between), int(1.5 * between) + 1, (), generator=generator))
+    keypoints = observations.keypoints
+    return dataclasses.replace(
+        observations, keypoints=keypoints._replace(visible=keypoints.visible & seen.unsqueeze(-1))
+    )
 
 
 def _frames(clip: Int[Tensor, " rows"], limit: int | None, in_a_row: bool) -> Int[Tensor, " frames"]:

@@ -372,7 +372,7 @@ class Simulator:
         # The ankle's height over the floor does not scale with the bones.
         new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
         if self.config.bodies == "population" and self.config.marker_sets > 0:
-            new = self._with_marker_sets(new, generator)
+            new = new * self._marker_factors(base, generator).unsqueeze(-1)
         if self.config.own_size < 1:
             own = body_height(bones_to_pose(bones, _BODY)) + absent.sum(-1)
             resized = (torch.rand(n, generator=generator) >= self.config.own_size).unsqueeze(-1).unsqueeze(-1)
@@ -386,12 +386,13 @@ class Simulator:
         ranges = {group: (low**spread, high**spread) for group, (_, (low, high)) in _BONE_GROUPS.items()}
         return _group_factors(ranges, n, generator)
 
-    def _with_marker_sets(self, bones: Tensor, generator: Generator) -> Tensor:
-        """The same with a share of people measured by other marker sets."""
-        factor = _group_factors(_PLACED, len(bones), generator)
-        factor = factor * _log_uniform(*RIG_SIZE, (len(bones), 1), generator)
-        chosen = torch.rand(len(bones), 1, generator=generator) < self.config.marker_sets
-        return bones * torch.where(chosen, factor, 1.0).unsqueeze(-1)
+    def _marker_factors(self, base: Tensor, generator: Generator) -> Tensor:
+        """What the bones of these people are multiplied by, a share of whom other marker sets measure: ``(n, 17)``."""
+        n = len(base)
+        factor = _group_factors(_PLACED, n, generator)
+        factor = factor * _log_uniform(*RIG_SIZE, (n, 1), generator)
+        chosen = torch.rand(n, 1, generator=generator) < self.config.marker_sets
+        return torch.where(chosen, factor, 1.0)
 
     def _drawn_bodies(self, base: Tensor, generator: Generator) -> Bodies:
         """Bodies of a population for these frames."""

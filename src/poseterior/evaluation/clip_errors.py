@@ -1,0 +1,301 @@
+"""How the errors of a lifter's frames hang together, measured on simulated people: the numbers of its `ClipErrors`.
+
+Clips are drawn of a population (one body, one steady camera and one detector each, a limb hidden for a while in every
+other one). On half of them the numbers are those with which the smoothed coordinates have the least continuous ranked
+probability score (CRPS: Gneiting & Raftery 2007), each in its own frames' standard deviation: a proper score of what
+comes out, so that no error model has to be true for it. On the other half the spread of bodies, the regions and the
+intervals of angles are made to hold the truth as often as they say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from ..data.observations import Observations
+from ..data.simulation.clips import SteadyPeopleSimulator
+from ..data.simulation.protocols import PROTOCOLS
+from ..data.store import PoseStore
+from ..distributions.clip_errors import ClipErrors, Parts
+from ..distributions.regions import LEVELS, SAMPLES, SEED, balls
+from ..files.errors import InputError
+from ..geometry.kinematics import body_height
+from ..geometry.skeletons import SKELETONS
+from ..keypoints import PoseId
+from ..lifting.clips.filtering import PLACE, SPEED
+from ..lifting.clips.frames import Frames
+from ..lifting.clips.gaussian import setting_of
+from ..lifting.clips.lift import clip_posterior, lift_frames
+from ..lifting.clips.motion import motion_densities
+from .angles import AngleErrors, angle_errors
+from .calibrate import Distances, fit_distances
+from .conformal import conformal_quantile
+
+if TYPE_CHECKING:
+    from ..lifters import Lifter
+
+__all__ = ["FEWEST", "fit_clip_errors", "fit_parts", "motion_covariance", "simulated_clips"]
+
+#: Fewest clips.
+FEWEST = 20
+#: Frames per second of the simulation.
+_FPS = 30.0
+#: Rounds of choosing how lively joints are and then the numbers, and steps of each.
+_ROUNDS, _STEPS = 3, 12
+#: Joints that are hidden together for a while.
+_LIMBS = tuple(
+    tuple(SKELETONS["h36m17"].index(f"{side}_{joint}") for joint in limb)
+    for side in ("left", "right")
+    for limb in (("knee", "ankle"), ("elbow", "wrist"))
+)
+#: Share of the population that other marker sets measure.
+_MARKER_SETS = 0.5
+
+
+def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed: int = 0) -> list[Observations]:
+    """Clips of people of a population, 30 frames a second: one body and one steady camera each.
+
+    As the protocol ``moving-body``, but half of the people as other marker sets have them, and with a limb hidden for a
+    third to two thirds of every other clip.
+
+    Args:
+        store: of poses.
+        clips: how many; fewer where the store has no more that are long enough.
+        frames: of each.
+        seed: of everything drawn.
+
+    Raises:
+        InputError: the store has no clip of so many frames.
+    """
+    mocap = (store if isinstance(store, PoseStore) else PoseStore(store)).load(fps=_FPS)
+    generator = torch.Generator().manual_seed(seed)
+    number = torch.as_tensor(mocap.clip).long()
+    long_enough = [clip for clip in number.unique().tolist() if int((number == clip).sum()) >= frames]
+    if not long_enough:
+        raise InputError(f"{store}: holds no clip of {frames} frames at {_FPS:g} frames a second")
+    config = dataclasses.replace(PROTOCOLS["moving-body"].simulator, marker_sets=_MARKER_SETS)
+    simulator = SteadyPeopleSimulator(mocap, config)
+    found = []
+    for place, pick in enumerate(torch.randperm(len(long_enough), generator=generator)[:clips].tolist()):
+        own = (number == long_enough[pick]).nonzero().squeeze(-1)
+        start = int(torch.randint(len(own) - frames + 1, (), generator=generator))
+        observations = simulator(frames, generator, own[start : start + frames])
+        visible = observations.keypoints.visible.clone()
+        if place % 2:
+            limb = _LIMBS[int(torch.randint(len(_LIMBS), (), generator=generator))]
+            length = int(torch.randint(frames // 3, 2 * frames // 3 + 1, (), generator=generator))
+            first = int(torch.randint(frames - length + 1, (), generator=generator))
+            visible[first : first + length, list(limb)] = False
+        ids = [PoseId(f"clip {place}", frame, 0) for frame in range(frames)]
+        keypoints = observations.keypoints._replace(visible=visible, ids=ids)
+        found.append(dataclasses.replace(observations, keypoints=keypoints))
+    return found
+
+
+# -- the numbers -------------------------------------------------------------------------------------------------
+
+
+def motion_covariance(
+    times: Float[Tensor, " T"], density: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch T T"]:
+    """Covariance of a path whose acceleration is white noise, as the filter has it (`PLACE`, `SPEED` at the start)."""
+    since = times - times[0]
+    first, last = torch.minimum(since[:, None], since), torch.maximum(since[:, None], since)
+    wiener = first.square() * last / 2 - first**3 / 6
+    start = PLACE**2 + SPEED**2 * since[:, None] * since
+    return start + density[..., None, None] * wiener
+
+
+class _Clips:
+    """Clips as coordinates: ``n`` of them in ``T`` frames.
+
+    Attributes:
+        value, truth: ``(n, T)`` metres, less the mean of the frames.
+        variance: ``(n, T)`` m², of the frames.
+        seen: ``(n, T)``.
+        depth: ``(n,)`` whether the coordinate is along the ray.
+        valid: ``(n,)`` coordinates that the truth has.
+    """
+
+    def __init__(self, frames: Sequence[Frames], observations: Sequence[Observations]) -> None:
+        values, truths, variances, seen, valid = [], [], [], [], []
+        for frame, observed in zip(frames, observations, strict=True):
+            nonroot = list(frame.keypoints.skeleton.nonroot)
+            turned = (observed.pose.double() @ frame.axes.mT)[:, nonroot].flatten(1)
+            middle = frame.mean.mean(0)
+            values.append((frame.mean - middle).T)
+            truths.append((turned - middle).T)
+            variances.append(frame.covariance.diagonal(dim1=-2, dim2=-1).T)
+            seen.append(frame.seen.repeat_interleave(3, -1).T)
+            valid.append(observed.observed[:, nonroot].all(0).repeat_interleave(3))
+        self.value, self.truth, self.variance = torch.cat(values), torch.cat(truths), torch.cat(variances)
+        self.seen, self.valid = torch.cat(seen), torch.cat(valid)
+        self.depth = torch.arange(len(self.value)) % 3 == 2
+        self.times = torch.from_numpy(frames[0].times)
+
+    def score(self, numbers: Float[Tensor, " 9"], density: Float[Tensor, " n"]) -> Tensor:
+        """The mean CRPS of the smoothed coordinates, in standard deviations of the frames."""
+        kinds = [_shares(numbers[:4]), _shares(numbers[4:8])]
+        scale, constant, slow, white, seconds = (
+            torch.where(self.depth, deep, flat).unsqueeze(-1) for flat, deep in zip(*kinds, strict=True)
+        )
+        variance = self.variance * scale.square()
+        variance = torch.where(self.seen, variance, variance * (2.0 * numbers[8]).exp())
+        told = torch.where(self.seen.any(-1, keepdim=True), self.seen, True)
+        typical = torch.where(told, variance, 0.0).sum(-1, keepdim=True) / told.sum(-1, keepdim=True)
+        shared = constant * typical
+        lasting = torch.maximum(slow * variance, (constant + slow) * variance - shared)
+        amplitude = torch.where(self.seen, slow * variance, lasting).sqrt()
+        apart = (self.times[:, None] - self.times).abs()
+        fading = torch.exp(-apart / seconds.unsqueeze(-1))
+        error = amplitude.unsqueeze(-1) * amplitude.unsqueeze(-2) * fading + torch.diag_embed(white * variance)
+        motion = motion_covariance(self.times, density)
+        lower = torch.linalg.cholesky(motion + error)
+        gain = torch.cholesky_solve(motion, lower)
+        mean = (gain.mT @ self.value.unsqueeze(-1)).squeeze(-1)
+        left = (motion.diagonal(dim1=-2, dim2=-1) - (motion * gain.mT).sum(-1)).clamp(min=1e-12) + shared
+        deviation = left.sqrt()
+        scores = _normal_crps((self.truth - mean) / deviation) * deviation / self.variance.mean(-1, keepdim=True).sqrt()
+        return scores[self.valid].mean()
+
+
+def _shares(numbers: Float[Tensor, " 4"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Scale, constant, slow and white shares, seconds, of four numbers without bounds."""
+    shares = torch.softmax(torch.cat([numbers[1:3], numbers.new_zeros(1)]), 0)
+    return numbers[0].exp(), shares[0], shares[1], shares[2], numbers[3].exp()
+
+
+def _normal_crps(standard: Tensor) -> Tensor:
+    """CRPS of a standard normal distribution (Gneiting & Raftery 2007, eq. 5)."""
+    density = torch.exp(-0.5 * standard.square()) / math.sqrt(2 * math.pi)
+    return standard * torch.erf(standard / math.sqrt(2)) + 2.0 * density - 1.0 / math.sqrt(math.pi)
+
+
+def _errors_of(numbers: Tensor) -> ClipErrors:
+    kinds = []
+    for own in (numbers[:4], numbers[4:8]):
+        scale, constant, slow, white, seconds = (float(number) for number in _shares(own))
+        least = 2e-3  # of white noise, for the filter's sake
+        shrunk = min(1.0, (1.0 - least) / max(constant + slow, 1e-9)) if white < least else 1.0
+        kinds.append(
+            Parts(min(max(scale, 0.05), 20.0), constant * shrunk, slow * shrunk, min(max(seconds, 0.01), 20.0))
+        )
+    return ClipErrors(kinds[0], kinds[1], hidden=min(max(math.exp(float(numbers[8])), 0.2), 5.0))
+
+
+def fit_parts(
+    frames: Sequence[Frames], observations: Sequence[Observations], start: ClipErrors | None = None
+) -> ClipErrors:
+    """The numbers with which the smoothed coordinates score best.
+
+    Args:
+        frames: of each clip, all of them as long, none missing.
+        observations: what they should have been.
+        start: from where the search begins.
+    """
+    clips, errors = _Clips(frames, observations), start or ClipErrors()
+    begin = []
+    for kind in (errors.across, errors.depth):
+        begin += [math.log(kind.scale), math.log(kind.constant / kind.white), math.log(kind.slow / kind.white)]
+        begin.append(math.log(kind.seconds))
+    numbers = torch.tensor([*begin, math.log(errors.hidden)], dtype=torch.float64, requires_grad=True)
+    for _ in range(_ROUNDS):
+        lively = [motion_densities(setting_of(frame, errors).seen) for frame in frames]
+        density = torch.from_numpy(np.concatenate(lively))
+        search = torch.optim.LBFGS([numbers], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+        def closure(search: torch.optim.LBFGS = search, density: Tensor = density) -> Tensor:
+            search.zero_grad()
+            # A weak pull to where the search began keeps numbers of which the clips say nothing.
+            score = clips.score(numbers, density) + 1e-4 * (numbers - torch.tensor([*begin, 0.0])).square().sum()
+            score.backward()
+            return score
+
+        with torch.enable_grad():
+            search.step(closure)
+        errors = _errors_of(numbers.detach())
+    return errors
+
+
+# -- how often it holds ------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def fit_clip_errors(
+    lifter: Lifter,
+    clips: Sequence[Observations],
+    description: str = "",
+    progress: Callable[[int], object] | None = None,
+) -> ClipErrors:
+    """How the errors of a lifter hang together; set it as ``lifter.clips`` to use it, save the lifter to keep it.
+
+    Args:
+        lifter: in evaluation mode, with the evidence that it will be used with.
+        clips: with known poses, see `simulated_clips`.
+        description: of the clips, kept with the result.
+        progress: called with the number of frames done.
+
+    Raises:
+        InputError: fewer than `FEWEST` clips.
+    """
+    if len(clips) < FEWEST:
+        raise InputError(f"clips: {len(clips)} to fit on; at least {FEWEST} are needed")
+    frames, done = [], 0
+    for clip in clips:
+        frames.append(lift_frames(lifter, clip.keypoints, _FPS))
+        done += len(clip.pose)
+        if progress is not None:
+            progress(done)
+    errors = fit_parts(frames[::2], clips[::2])
+    rest = list(zip(frames[1::2], clips[1::2], strict=True))
+    errors = dataclasses.replace(errors, body=_body_spread(lifter, errors, rest))
+    return dataclasses.replace(errors, recalibration=fit_distances(_distances(lifter, errors, rest), description))
+
+
+def _body_spread(lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Frames, Observations]]) -> float:
+    """By what heights have to be spread to hold nine tenths of the true ones."""
+    scores = []
+    for frames, observations in clips:
+        if not bool(observations.observed.all()):
+            continue
+        tall = body_height(clip_posterior(lifter, frames, errors).sample(SAMPLES, seed=SEED)[:, 0])
+        actual = body_height(observations.pose).mean()
+        scores.append((actual - tall.median()).abs() / (1.645 * tall.std()))
+    if len(scores) < FEWEST // 2:
+        return 1.0
+    found = float(conformal_quantile(torch.stack(scores), 0.9))
+    return round(min(max(found, 0.05), 20.0), 3) if math.isfinite(found) else 1.0
+
+
+def _distances(lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Frames, Observations]]) -> Distances:
+    """How far the truth is from clip posteriors, as `poseterior.evaluation.calibrate.measure` has it of frames."""
+    skeleton = lifter.skeleton
+    parts: list[tuple[Tensor, ...]] = []
+    turned: list[AngleErrors] = []
+    for frames, observations in clips:
+        drawn = clip_posterior(lifter, frames, errors).sample(SAMPLES, seed=SEED)
+        plain = balls(drawn, LEVELS, skeleton.root)
+        observed = _without_root(observations.observed, skeleton.root)
+        error = torch.where(observed, (observations.pose - plain.centre).norm(dim=-1), 0.0)
+        visible = frames.keypoints.visible.cpu()
+        parts.append((error, plain.radius.movedim(0, 1), plain.pose_scale.movedim(0, 1), plain.shape, visible, observed))
+        turned.append(angle_errors(drawn, observations.pose, visible, observations.observed, skeleton))
+    error, radius, scale, shape, visible, observed = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Distances(
+        skeleton, LEVELS, error, radius.movedim(1, 0), shape, scale.movedim(1, 0), visible, observed, SAMPLES, SEED,
+        AngleErrors.joined(turned),
+    )  # fmt: skip
+
+
+def _without_root(observed: Bool[Tensor, "T joints"], root: int) -> Bool[Tensor, "T joints"]:
+    observed = observed.clone()
+    observed[:, root] = False
+    return observed

@@ -1,0 +1,261 @@
+"""Every number of clip posteriors on a protocol of steady cameras, beside the same lifter's answers frame by frame.
+
+Lengths in the result are millimetres, shares 0 to 1, angles degrees. Frames in which nobody is seen count where the
+clip posterior fills them; what is said of all frames is of those that show somebody, with and without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..data.observations import Observations, ObservationSet
+from ..distributions.clip_errors import ClipErrors
+from ..distributions.intervals import AngleRecalibration, spread_of_angles, wrapped
+from ..distributions.regions import Region
+from ..files.errors import InputError
+from ..geometry.angles import POINT_ANGLES, angles_of_points
+from ..geometry.kinematics import body_height, bone_lengths
+from ..geometry.skeletons import Skeleton
+from ..keypoints import PoseId
+from ..lifters import Lifter
+from ..lifting.clips.lift import clip_posterior, lift_frames
+from ..metrics import accuracy
+from ..metrics.calibration import calibration_error, coverage_ranks
+from ..metrics.scores import pose_energy_score
+
+__all__ = ["Clip", "clips_in", "measure_clips"]
+
+#: Level of regions and intervals.
+_LEVEL = 0.9
+_KNEES = ("left_knee_flexion", "right_knee_flexion")
+#: Poses at a time where frames are lifted alone.
+_CHUNK = 128
+#: Motions whose distances are in memory at once for a path's energy score.
+_PATHS = 60
+
+
+class Clip:
+    """The frames of one person in one file, in order, numbered from 0.
+
+    Attributes:
+        observations: of the frames.
+        name: of the file.
+    """
+
+    def __init__(self, observations: Observations, name: str) -> None:
+        ids = [PoseId(name, number, 0) for number in range(len(observations.pose))]
+        self.observations = dataclasses.replace(observations, keypoints=observations.keypoints._replace(ids=ids))
+        self.name = name
+
+
+def clips_in(data: ObservationSet) -> Iterator[Clip]:
+    """The clips of observations whose frames are evenly apart."""
+    rows: dict[tuple[str, int], list[int]] = {}
+    ids = data.observations.keypoints.ids
+    for row, identity in enumerate(ids):
+        rows.setdefault((identity.file, identity.person), []).append(row)
+    for (name, _), own in rows.items():
+        yield Clip(data.observations[torch.tensor(sorted(own, key=lambda row: ids[row].frame))], name)
+
+
+class _Tally:
+    """Numbers of all clips of one way to lift them."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.skeleton = skeleton
+        self.knees = [POINT_ANGLES.index(name) for name in _KNEES]
+        self.parts: dict[str, list[Tensor]] = {}
+        self.seconds = 0.0
+        self.frames = 0
+
+    def keep(self, name: str, values: Tensor) -> None:
+        self.parts.setdefault(name, []).append(values.cpu())
+
+    def add(
+        self,
+        clip: Clip,
+        mean: Float[Tensor, "T joints 3"],
+        samples: Float[Tensor, "samples T joints 3"],
+        region: Region,
+        angles: AngleRecalibration | None,
+        seconds: float,
+    ) -> None:
+        """Compare a clip's answers with the truth."""
+        truth, exists, keypoints = clip.observations.pose, clip.observations.observed, clip.observations.keypoints
+        shown = keypoints.visible.sum(-1) >= 2
+        self.seconds, self.frames = self.seconds + seconds, self.frames + len(truth)
+        generator = torch.Generator().manual_seed(0)
+        nonroot = list(self.skeleton.nonroot)
+        some = exists[:, nonroot].any(-1)
+        for name, chosen in (("", shown & some), ("missing: ", ~shown & some)):
+            valid = exists[chosen]
+            self.keep(f"{name}MPJPE", 1000 * accuracy.mpjpe(mean[chosen], truth[chosen], valid))
+            self.keep(f"{name}P-MPJPE", 1000 * accuracy.p_mpjpe(mean[chosen], truth[chosen], valid))
+            score = 1000 * accuracy.energy_score(samples[:, chosen], truth[chosen])
+            self.keep(f"{name}energy score", score[:, nonroot][valid[:, nonroot]])
+            self.keep(f"{name}ranks", coverage_ranks(samples[:, chosen], truth[chosen], generator))
+            self.keep(f"{name}valid", valid)
+            self.keep(f"{name}held", region.contains(truth)[chosen][:, nonroot][valid[:, nonroot]].double())
+            self.keep(f"{name}radius", 1000 * region.radius[chosen][:, nonroot][valid[:, nonroot]])
+        self._changes(mean, samples, truth, exists & shown.unsqueeze(-1), generator)
+        path = [pose.flatten(-3, -2) for pose in (samples[:_PATHS, shown], truth[shown])]
+        self.keep("path energy score", 1000 * pose_energy_score(*path, exists[shown].flatten()).reshape(1))
+        self._knees(samples, truth, exists & shown.unsqueeze(-1), angles)
+        lengths = bone_lengths(samples, self.skeleton)
+        self.keep("bone change", 1000 * (lengths - lengths.mean(1, keepdim=True)).abs().amax().reshape(1))
+        if bool(exists.all()):
+            tall = body_height(samples).mean(1).sort().values
+            actual = body_height(truth).mean()
+            low, high = (tall[round(share * (len(tall) - 1))] for share in (0.05, 0.95))
+            self.keep("height held", ((low <= actual) & (actual <= high)).double().reshape(1))
+            self.keep("height error", 1000 * (tall.median() - actual).abs().reshape(1))
+            self.keep("height width", 1000 * (high - low).reshape(1))
+
+    def _changes(
+        self, mean: Tensor, samples: Tensor, truth: Tensor, known: Bool[Tensor, "T joints"], generator: torch.Generator
+    ) -> None:
+        """Velocities and accelerations, per frame."""
+        nonroot = list(self.skeleton.nonroot)
+
+        def change(poses: Tensor, order: int) -> Tensor:
+            return torch.diff(poses, n=order, dim=-3)
+
+        both = (known[1:] & known[:-1])[:, nonroot]
+        three = (known[2:] & known[1:-1] & known[:-2])[:, nonroot]
+        error = 1000 * (change(mean, 1) - change(truth, 1)).norm(dim=-1)[:, nonroot]
+        self.keep("MPJVE", error[both])
+        error = 1000 * (change(mean, 2) - change(truth, 2)).norm(dim=-1)[:, nonroot]
+        self.keep("acceleration error", error[three])
+        self.keep("velocity ranks", coverage_ranks(change(samples, 1), change(truth, 1), generator))
+        self.keep("velocity valid", known[1:] & known[:-1])
+
+    def _knees(
+        self, samples: Tensor, truth: Tensor, known: Tensor, angles: AngleRecalibration | None
+    ) -> None:
+        legs = [[self.skeleton.index(f"{side}_{j}") for j in ("hip", "knee", "ankle")] for side in ("left", "right")]
+        told = torch.stack([known[:, leg].all(-1) for leg in legs], -1)
+        actual = angles_of_points(truth, self.skeleton)[:, self.knees]
+        drawn = angles_of_points(samples, self.skeleton)[..., self.knees]
+        spread, factor = spread_of_angles(drawn), torch.ones(len(truth), 2, dtype=torch.float64)
+        if angles is not None:
+            factor = angles.factors(_LEVEL, told, _KNEES)
+        away = wrapped(actual - spread.centre)
+        held = torch.where(away > 0, away <= spread.above * factor, -away <= spread.below * factor)
+        self.keep("knee held", held[told].double())
+        self.keep("knee width", ((spread.above + spread.below) * factor)[told])
+        self.keep("knee error", away.abs()[told])
+
+    def numbers(self) -> dict[str, float]:
+        """What it comes to."""
+        parts = {name: torch.cat(found) for name, found in self.parts.items()}
+        joints = list(self.skeleton.nonroot)
+        found = {name: float(part.double().mean()) for name, part in parts.items() if len(part)}
+        for name, ranks, valid in (
+            ("calibration", "ranks", "valid"),
+            ("velocity calibration", "velocity ranks", "velocity valid"),
+            ("missing: calibration", "missing: ranks", "missing: valid"),
+        ):
+            if len(parts[ranks]):
+                calibration = calibration_error(parts[ranks], parts[valid])
+                found[name], found[f"{name}, signed"] = calibration.mean(joints), calibration.mean_signed(joints)
+        if len(parts["bone change"]):
+            found["bone change"] = float(parts["bone change"].max())
+        found["milliseconds a frame"] = 1000 * self.seconds / max(self.frames, 1)
+        inner = ("ranks", "valid")
+        return {name: round(value, 4) for name, value in found.items() if not name.endswith(inner) and math.isfinite(value)}
+
+
+@torch.no_grad()
+def measure_clips(
+    lifter: Lifter,
+    data: ObservationSet,
+    fps: float = 30.0,
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    errors: ClipErrors | None = None,
+    raw: bool = True,
+    clips: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Measure clip posteriors, and the same weights frame by frame.
+
+    Args:
+        lifter: in evaluation mode.
+        data: of a protocol whose rows are frames in a row (`Protocol.in_a_row`), evenly apart.
+        fps: rows per second.
+        samples: motions, and hypotheses per frame.
+        seed: of both.
+        errors: instead of the lifter's own.
+        raw: also measure frames without evidence.
+        clips: so many at most, evenly spread.
+        progress: called with the number of frames done.
+
+    Returns:
+        By ``"frames without evidence"``, ``"frames"`` and ``"clip"``: MPJPE, P-MPJPE, MPJVE, acceleration error (per
+        frame²), energy scores (per joint; of whole paths over the root of their joints), calibration errors of joints,
+        velocities, share of truths in regions of level 0.9 and of knee angles in their intervals, the largest change of
+        a bone over any motion, heights, and milliseconds a frame (of clips: beside the lifter's own). Numbers whose
+        name begins with ``missing`` are of frames in which nobody was seen.
+
+    Raises:
+        InputError: no clips, or clips of fewer than three frames.
+    """
+    kinds = [*(["frames without evidence"] if raw and lifter.evidence is not None else []), "frames", "clip"]
+    tallies = {kind: _Tally(lifter.skeleton) for kind in kinds}
+    done, every = 0, list(clips_in(data))
+    if clips is not None:
+        every = [every[round(at)] for at in np.linspace(0, len(every) - 1, min(clips, len(every)))]
+    for clip in every:
+        if len(clip.observations.pose) < 3:
+            raise InputError(f"clips: {clip.name}: has fewer than three frames in a row")
+        _alone(lifter, clip, tallies, samples, seed)
+        frames = lift_frames(lifter, clip.observations.keypoints, fps, max_gap=math.inf)
+        started = time.perf_counter()
+        found = clip_posterior(lifter, frames, errors)
+        motions, mean = found.sample(samples, seed=seed), found.mean
+        spent = time.perf_counter() - started
+        regions = found.errors.recalibration
+        angles = None if regions is None else regions.angles
+        tallies["clip"].add(clip, mean, motions, found.region(_LEVEL), angles, spent)
+        done += len(clip.observations.pose)
+        if progress is not None:
+            progress(done)
+    if not done:
+        raise InputError("clips: no frames to measure on")
+    return {kind: tally.numbers() for kind, tally in tallies.items()}
+
+
+def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, _Tally], samples: int, seed: int) -> None:
+    """The same frames one by one, as the lifter answers, and without its evidence."""
+    for kind in [kind for kind in tallies if kind != "clip"]:
+        started = time.perf_counter()
+        means, drawn, regions = [], [], []
+        for rows in torch.arange(len(clip.observations.pose)).split(_CHUNK):
+            keypoints = clip.observations.keypoints[rows].as_skeleton(lifter.skeleton)
+            if kind == "frames":
+                poses = lifter(keypoints)
+            else:  # its recalibration is of its answers with the evidence
+                poses = lifter.distribution(keypoints)
+                poses.keypoints = keypoints
+            means.append(poses.mean)
+            drawn.append(poses.sample((samples,), seed=seed))
+            regions.append(poses.region(_LEVEL))
+        spent = time.perf_counter() - started
+        region = Region(
+            _LEVEL,
+            *(torch.cat([getattr(part, name) for part in regions]) for name in ("centre", "radius", "pose_radius")),
+            calibrated=regions[0].calibrated,
+        )
+        ours = lifter.recalibration if kind == "frames" else None
+        angles = None if ours is None else ours.angles
+        tallies[kind].add(clip, torch.cat(means), torch.cat(drawn, 1), region, angles, spent)

@@ -1,0 +1,6 @@
+"""The posterior of a motion: one person, one body, every frame of a clip at once."""
+
+from .lift import lift_clip
+from .posterior import ClipPosterior
+
+__all__ = ["ClipPosterior", "lift_clip"]

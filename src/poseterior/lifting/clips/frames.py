@@ -1,0 +1,177 @@
+"""What a lifter says of each frame of a clip, in axes along and across the ray to the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...files.checks import counted
+from ...files.errors import InputError
+from ...geometry.cameras import pixels_to_plane, turn_to_axis
+from ...keypoints import Keypoints2D, PoseId
+from ...keypoints.view import camera_of
+from ...lifters import Lifter
+
+__all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "with_every_frame"]
+
+#: Joints that a frame has to show: with fewer it counts as missing.
+FEWEST_JOINTS = 2
+#: Seconds over which the direction of the person is averaged.
+_TURNING = 1.0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A clip frame by frame.
+
+    Attributes:
+        keypoints: one pose per frame, in the lifter's skeleton, in order.
+        fps: by which the numbers of frames are times.
+        times: ``(T,)`` seconds.
+        present: ``(T,)`` frames that show somebody.
+        axes: ``(T, 3, 3)`` from the camera's axes to those of the ray: the third one points to the person.
+        mean: ``(T, d)`` metres, in these axes, of the joints other than the root; 0 where nobody is shown.
+        covariance: ``(T, d, d)`` m², likewise; of the nearest frame that shows somebody elsewhere.
+        notes: what was found of the keypoints, in words.
+    """
+
+    keypoints: Keypoints2D
+    fps: float
+    times: Float[NDArray[np.float64], " T"]
+    present: Bool[Tensor, " T"]
+    axes: Float[Tensor, "T 3 3"]
+    mean: Float[Tensor, "T d"]
+    covariance: Float[Tensor, "T d d"]
+    notes: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def rate(self) -> float:
+        """Rows per second."""
+        return _rate(self.times)
+
+    @property
+    def seen(self) -> Bool[Tensor, "T joints"]:
+        """Joints other than the root that each frame shows."""
+        return self.keypoints.visible[:, self.keypoints.skeleton.nonroot]
+
+
+def with_every_frame(keypoints: Keypoints2D, fps: float, max_gap: float) -> Keypoints2D:
+    """The frames of a clip in order, and those that are missing in gaps of at most ``max_gap`` seconds: they show nobody.
+
+    Where most frames are two numbers apart, a gap is more than that, and is filled as sparsely.
+
+    Raises:
+        InputError: several files or people, no frame, or a frame that is there twice.
+    """
+    ids = keypoints.ids
+    if not ids:
+        raise InputError("clip: no frames to lift")
+    clips = {(identity.file, identity.person) for identity in ids}
+    if len(clips) > 1:
+        raise InputError(
+            f"clip: {counted(len(clips), 'clip')} at once, e.g. {ids[0].file} person {ids[0].person}; "
+            "give the frames of one person in one file"
+        )
+    numbers = [identity.frame for identity in ids]
+    order = sorted(range(len(ids)), key=numbers.__getitem__)
+    repeated = next((a for a, b in pairwise(order) if numbers[a] == numbers[b]), None)
+    if repeated is not None:
+        raise InputError(f"clip: {ids[repeated].file}: frame {numbers[repeated]} is there twice; give each frame once")
+    steps = [numbers[b] - numbers[a] for a, b in pairwise(order)]
+    usual = max(set(steps), key=steps.count) if steps else 1
+    rows: list[int] = []
+    frames: list[int] = []
+    for row in order:
+        gap = range(frames[-1] + usual, numbers[row], usual) if frames else range(0)
+        if 0 < len(gap) * usual <= max_gap * fps:
+            rows += [rows[-1]] * len(gap)
+            frames += gap
+        rows.append(row)
+        frames.append(numbers[row])
+    made = torch.tensor([number != numbers[row] for row, number in zip(rows, frames, strict=True)])
+    full = keypoints[torch.tensor(rows)]
+    visible = full.visible & ~made.to(full.visible.device).unsqueeze(-1)
+    who = [PoseId(ids[0].file, number, ids[0].person) for number in frames]
+    return full._replace(visible=visible, ids=who)
+
+
+@torch.no_grad()
+def frames_of(
+    lifter: Lifter, keypoints: Keypoints2D, fps: float, notes: dict[str, str] | None = None, chunk: int = 128
+) -> Frames:
+    """Lift every frame.
+
+    Args:
+        lifter: in evaluation mode, where the keypoints are.
+        keypoints: one clip, see `with_every_frame`, in the lifter's skeleton.
+        fps: frames per second.
+        notes: kept with them.
+        chunk: frames at a time; how many changes no answer.
+
+    Raises:
+        InputError: no frame shows `FEWEST_JOINTS` joints.
+    """
+    present = keypoints.visible.sum(-1) >= FEWEST_JOINTS
+    if not bool(present.any()):
+        raise InputError(f"clip: {keypoints.ids[0].file}: nobody is seen in any of its frames")
+    rows = present.nonzero().squeeze(-1)
+    parts = [lifter(keypoints[part]).joint_moments for part in rows.split(chunk)]
+    mean, covariance = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
+    times = np.array([identity.frame for identity in keypoints.ids], dtype=np.float64) / fps
+    axes = _ray_axes(keypoints, present, _rate(times)).cpu()
+    present, rows = present.cpu(), rows.cpu()
+    turn = axes[rows]
+    nonroot = list(keypoints.skeleton.nonroot)
+    d = 3 * len(nonroot)
+    turned = torch.zeros(len(present), d, dtype=torch.float64)
+    turned[rows] = (mean[:, nonroot] @ turn.mT).flatten(1)
+    blocks = covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))  # (n, joints, 3, joints, 3)
+    blocks = torch.einsum("tab,tibjc,tdc->tiajd", turn, blocks, turn).reshape(-1, d, d)
+    nearest = _nearest(present)
+    place = torch.zeros(len(present), dtype=torch.long)
+    place[rows] = torch.arange(len(rows))
+    return Frames(keypoints, fps, times, present, axes, turned, blocks[place[nearest]], notes or {})
+
+
+def _rate(times: Float[NDArray[np.float64], " T"]) -> float:
+    """Rows per second, as most of them are apart."""
+    return float(1.0 / np.median(np.diff(times))) if len(times) > 1 else 1.0
+
+
+def _nearest(present: Bool[Tensor, " T"]) -> Int[Tensor, " T"]:
+    """Of each frame the nearest one that is present."""
+    rows = present.nonzero().squeeze(-1)
+    after = torch.searchsorted(rows, torch.arange(len(present))).clamp(max=len(rows) - 1)
+    before = (after - 1).clamp(min=0)
+    at = torch.arange(len(present))
+    return torch.where((rows[after] - at).abs() <= (at - rows[before]).abs(), rows[after], rows[before])
+
+
+def averaged(values: Float[Tensor, "T *event"], half: int) -> Float[Tensor, "T *event"]:
+    """The mean over neighbouring frames, by Hann's window of ``half`` frames to either side; reflected at the ends."""
+    half = min(half, len(values) - 1)
+    window = torch.hann_window(2 * half + 3, periodic=False, dtype=values.dtype)[1:-1]
+    columns = values.reshape(len(values), 1, -1).permute(2, 1, 0)
+    padded = torch.nn.functional.pad(columns, (half, half), mode="reflect") if half else columns
+    mean = torch.nn.functional.conv1d(padded, (window / window.sum())[None, None])
+    return mean.squeeze(1).T.reshape(values.shape)
+
+
+def _ray_axes(keypoints: Keypoints2D, present: Bool[Tensor, " T"], rate: float) -> Float[Tensor, "T 3 3"]:
+    """Rotations onto the ray to the middle of the person, averaged over `_TURNING` seconds: they turn as slowly."""
+    intrinsics, _ = camera_of(keypoints)
+    plane = pixels_to_plane(keypoints.xy.double(), intrinsics.double())
+    shown = keypoints.visible.unsqueeze(-1)
+    centre = torch.where(shown, plane, 0.0).sum(-2) / shown.sum(-2).clamp(min=1)
+    centre = centre[_nearest(present.cpu()).to(centre.device)].cpu()
+    centre = averaged(centre, max(1, round(0.5 * _TURNING * rate)))
+    return turn_to_axis(torch.cat([centre, torch.ones_like(centre[:, :1])], -1))

@@ -1,0 +1,184 @@
+"""A Gaussian over whole motions: what frames, their errors and the way people move say together.
+
+Every coordinate of every joint (in the axes of the ray) has a Gaussian over its path, see
+`poseterior.lifting.clips.filtering`; the part of the errors that all frames share is added to it, unshrunken. How
+coordinates go together within a frame is as the frames' own covariances say, averaged over neighbouring frames:
+a path is ``mean + D R D^-1 u``, ``u`` a path of independent coordinates, ``D`` their standard deviations, and ``R`` the
+square root of the correlations, with rows of length one, so that no coordinate's spread changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...distributions.clip_errors import ClipErrors
+from ...noise import Noise
+from .filtering import Filtered, Seen, Smoothed, filtered, smoothed
+from .frames import Frames, averaged
+from .motion import motion_densities
+
+__all__ = ["MotionGaussian", "Setting", "motion_gaussian", "setting_of"]
+
+#: Seconds over which correlations are averaged, and from one square root of them to the next; between, roots are
+#: interpolated.
+_HANGING, _KNOTS = 1.0, 0.25
+#: Least correlation eigenvalue.
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the frames say, as the filter takes it.
+
+    Attributes:
+        seen: about the middle of the clip.
+        middle: ``(d,)`` metres, what was taken off.
+        constant: ``(d,)`` standard deviation of the error that all frames share, metres.
+    """
+
+    seen: Seen
+    middle: Float[NDArray[np.float64], " d"]
+    constant: Float[NDArray[np.float64], " d"]
+
+    def weighed(self, weight: Float[NDArray[np.float64], " T"]) -> Setting:
+        """The same where each frame counts so much (1: as it says), by its white noise."""
+        return replace(self, seen=self.seen._replace(white=self.seen.white / weight[:, None]))
+
+
+def setting_of(frames: Frames, errors: ClipErrors) -> Setting:
+    """What the frames say, with the errors of this lifter."""
+    variance = frames.covariance.diagonal(dim1=-2, dim2=-1).numpy()
+    seen = np.repeat(frames.seen.cpu().numpy(), 3, axis=1)
+    present = np.broadcast_to(frames.present.numpy()[:, None], seen.shape)
+    joints = variance.shape[1] // 3
+    kinds = [errors.across, errors.across, errors.depth] * joints
+    scale, constant, slow, white, seconds = (
+        np.array([getattr(kind, name) for kind in kinds])
+        for name in ("scale", "constant", "slow", "white", "seconds")
+    )
+    variance = variance * scale**2 * np.where(seen, 1.0, errors.hidden**2)
+    # As large as the frames say on average that show the joint; where none does, as all say.
+    told = np.where(seen.any(0), seen & present, present)
+    typical = (variance * told).sum(0) / told.sum(0)
+    shared = constant * typical
+    # A hidden joint's error comes and goes with what hides it: what is more of it than of the others is slow.
+    lasting = np.where(seen, slow * variance, np.maximum(slow * variance, (constant + slow) * variance - shared))
+    value = frames.mean.numpy()
+    middle = (value * present).sum(0) / present.sum(0)
+    step = np.diff(frames.times, prepend=frames.times[0])
+    return Setting(
+        Seen(value - middle, present, step, np.sqrt(lasting), white * variance, seconds), middle, np.sqrt(shared)
+    )
+
+
+@dataclass(frozen=True)
+class MotionGaussian:
+    """A Gaussian over motions in the axes of the rays, of ``d`` coordinates in ``T`` frames.
+
+    Attributes:
+        mean: ``(T, d)`` metres.
+        stddev: ``(T, d)`` metres.
+        root: ``(T, d, d)``: square roots of the correlations within each frame.
+        setting, density: what it was made of.
+    """
+
+    mean: Float[Tensor, "T d"]
+    stddev: Float[Tensor, "T d"]
+    root: Float[Tensor, "T d d"]
+    setting: Setting
+    density: Float[NDArray[np.float64], " d"]
+    smoothed: Smoothed
+
+    @property
+    def covariance(self) -> Float[Tensor, "T d d"]:
+        """Within each frame, m²."""
+        half = self.stddev.unsqueeze(-1) * self.root
+        return half @ half.mT
+
+    def draw(self, samples: int, noise: Noise, paired: bool = False) -> Float[Tensor, "samples T d"]:
+        """Motions; ``paired``: the second half mirrors the first one about the mean (so their mean is exact)."""
+        count, size = self.mean.shape
+        half = (samples + 1) // 2 if paired else samples
+        normal = noise.normal((half, count * size * 3 + size), 1, self.mean.float()).double()
+        states = normal[:, size:].unflatten(1, (count, size, 3)).permute(1, 2, 0, 3)
+        paths = torch.from_numpy(self.smoothed.draw(states.contiguous().numpy())).permute(2, 0, 1)
+        paths = paths + normal[:, None, :size] * torch.from_numpy(self.setting.constant)
+        # One product per frame.
+        along = (paths / self.stddev).movedim(0, 1) @ self.root.mT
+        about = along.movedim(0, 1) * self.stddev
+        about = torch.cat([about, -about])[:samples] if paired else about
+        return self.mean + about
+
+    def log_prob(self, motions: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
+        """Log-density in nats, metres."""
+        along = ((motions - self.mean) / self.stddev).movedim(0, 1)
+        alone = torch.linalg.solve(self.root, along.mT).mT.movedim(0, 1) * self.stddev
+        lost = torch.linalg.slogdet(self.root).logabsdet.sum()
+        constant = torch.from_numpy(self.setting.constant)
+        one, none, other = (self._independent(alone - share * constant) for share in (1.0, 0.0, -1.0))
+        # log N(b; 0, 1) + log p(path - constant b) is quadratic in b, which is integrated out.
+        slope, bend = 0.5 * (one - other), 2.0 * none - one - other
+        total = none + 0.5 * slope.square() / (1.0 + bend) - 0.5 * torch.log1p(bend)
+        return total.sum(-1) - lost
+
+    def _independent(self, about: Float[Tensor, "samples T d"]) -> Float[Tensor, "samples d"]:
+        """Log-density of each coordinate's path about the mean, without the part that all frames share.
+
+        What is seen is a motion and an error, so ``p(path | seen) = p(path) p(seen - path) / p(seen)``; all three are
+        the evidence of a filter.
+        """
+        seen, shape = self.setting.seen, (len(about), len(self.density))
+        path = about.numpy().transpose(1, 0, 2)
+        wide = {
+            name: np.broadcast_to(getattr(seen, name)[:, None], path.shape) for name in ("known", "slow", "white")
+        }
+        density = np.broadcast_to(self.density, shape)
+        nothing = np.zeros_like(path)
+        moving = seen._replace(value=path, known=np.ones_like(path, dtype=bool), slow=nothing, white=nothing)
+        error = seen._replace(value=path, **wide)
+        level = filtered(seen._replace(value=np.zeros_like(seen.value)), self.density, keep=False).log_evidence
+        own = filtered(moving, density, keep=False).log_evidence
+        return torch.from_numpy(own + filtered(error, density, keep=False, still=True).log_evidence - level)
+
+
+def motion_gaussian(frames: Frames, setting: Setting) -> tuple[MotionGaussian, Filtered]:
+    """The Gaussian over the motions of a clip, and how surprising each frame was."""
+    density = motion_densities(setting.seen)
+    found = filtered(setting.seen, density)
+    smooth = smoothed(found, setting.seen, density)
+    variance = smooth.variance + setting.constant**2
+    return (
+        MotionGaussian(
+            torch.from_numpy(smooth.mean + setting.middle),
+            torch.from_numpy(np.sqrt(variance)),
+            _correlation_roots(frames),
+            setting,
+            density,
+            smooth,
+        ),
+        found,
+    )
+
+
+def _correlation_roots(frames: Frames) -> Float[Tensor, "T d d"]:
+    """Symmetric square roots of the frames' correlations, averaged over neighbours, with rows of length one."""
+    deviation = frames.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+    correlation = frames.covariance / (deviation.unsqueeze(-1) * deviation.unsqueeze(-2))
+    correlation = averaged(correlation, max(1, round(0.5 * _HANGING * frames.rate)))
+    count = len(correlation)
+    knots = torch.linspace(0, count - 1, 1 + max(1, round((count - 1) / (_KNOTS * frames.rate))), dtype=torch.float64)
+    values, axes = torch.linalg.eigh(correlation[knots.round().long()])
+    roots = (axes * values.clamp(min=_LEAST).sqrt().unsqueeze(-2)) @ axes.mT
+    at = knots.round()
+    after = torch.searchsorted(at, torch.arange(count, dtype=torch.float64)).clamp(1, max(1, len(at) - 1))
+    after = after.clamp(max=len(at) - 1)
+    before = (after - 1).clamp(min=0)
+    share = ((torch.arange(count) - at[before]) / (at[after] - at[before]).clamp(min=1.0)).clamp(0.0, 1.0)
+    between = torch.lerp(roots[before], roots[after], share[:, None, None])
+    return between / between.norm(dim=-1, keepdim=True)

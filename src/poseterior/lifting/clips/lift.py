@@ -1,0 +1,109 @@
+"""From the keypoints of a clip to the posterior of its motion."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ...distributions.clip_errors import ClipErrors
+from ...files.errors import InputError
+from ...keypoints import Keypoints2D
+from ...lifters import Lifter
+from ...results.times import ASSUMED_FPS, check_fps
+from ..noise import noise_factors, noise_words
+from .frames import Frames, frames_of, with_every_frame
+from .gaussian import motion_gaussian, setting_of
+from .posterior import ClipPosterior
+from .surprises import FLAGGED, exchanged, frame_list, turned_back, weights_of
+
+__all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
+
+#: Seconds without the person that are filled.
+MAX_GAP = 0.5
+#: Times that frames are weighed anew.
+_PASSES = 3
+
+
+@torch.no_grad()
+def lift_clip(
+    lifter: Lifter,
+    keypoints: Keypoints2D,
+    fps: float | None = None,
+    *,
+    max_gap: float = MAX_GAP,
+    errors: ClipErrors | None = None,
+    device: torch.device | str = "cpu",
+) -> ClipPosterior:
+    """Lift a clip of one person as a whole: the posterior of the motion.
+
+    Every frame is lifted by itself. The frames' answers are then joined: people move smoothly, each joint as livelily
+    as the clip says, and a lifter's errors have a part that is new in every frame, one that stays for some frames, and
+    one that all frames share, which no averaging removes (`poseterior.distributions.clip_errors`). The camera is taken
+    to stand still. Frames that do not fit their neighbours count less; where left and right are exchanged they are
+    turned back first. Both are told of in ``settings``.
+
+    Args:
+        lifter: moved to ``device`` and put into evaluation mode.
+        keypoints: the frames of one person in one file, in any order; their numbers are those of ``keypoints.ids``.
+        fps: frames per second; None: what the file told, else 30.
+        max_gap: frames that are missing are filled in gaps of at most so many seconds.
+        errors: how the errors of the lifter's frames hang together; None: its own (`Lifter.clips`), else typical ones,
+            of which ``settings`` tells.
+        device: where to lift.
+
+    Raises:
+        InputError: no frame that shows anybody, several people or files, a frame that is there twice, a rate or a gap
+            that is none.
+    """
+    frames = lift_frames(lifter, keypoints, fps, max_gap=max_gap, device=device)
+    return clip_posterior(lifter, frames, errors)
+
+
+@torch.no_grad()
+def lift_frames(
+    lifter: Lifter,
+    keypoints: Keypoints2D,
+    fps: float | None = None,
+    *,
+    max_gap: float = MAX_GAP,
+    device: torch.device | str = "cpu",
+) -> Frames:
+    """What the lifter says of each frame of a clip; arguments and what is refused as `lift_clip`."""
+    ids = keypoints.ids
+    told = keypoints.rates.get(ids[0].file) if ids else None
+    rate = check_fps((told or ASSUMED_FPS) if fps is None else fps)
+    if not max_gap >= 0:
+        raise InputError(f"max_gap: expected seconds from 0, got {max_gap}")
+    clip = with_every_frame(keypoints.as_skeleton(lifter.skeleton).flatten(), rate, max_gap).to(device)
+    lifter = lifter.to(device).eval()
+    wrong = exchanged(clip)
+    clip = turned_back(clip, wrong) if bool(wrong.any()) else clip
+    factor = noise_factors(lifter, clip)
+    notes = {"noise": said} if (said := noise_words(factor)) else {}
+    if bool(wrong.any()):
+        numbers = [identity.frame for identity, is_wrong in zip(clip.ids, wrong.tolist(), strict=True) if is_wrong]
+        notes["exchanged"] = f"left and right were exchanged in {frame_list(numbers)}"
+    return frames_of(lifter, clip.with_noise(factor.to(clip.device)), rate, notes)
+
+
+@torch.no_grad()
+def clip_posterior(lifter: Lifter, frames: Frames, errors: ClipErrors | None = None) -> ClipPosterior:
+    """The posterior of the motion, of what the lifter said of each frame; arguments as `lift_clip`."""
+    known = errors or lifter.clips
+    used = known or ClipErrors()
+    setting = setting_of(frames, used)
+    weight = np.ones(len(frames))
+    for _ in range(_PASSES):
+        gaussian, found = motion_gaussian(frames, setting.weighed(weight))
+        fresh = weights_of(found, weight)
+        if np.allclose(fresh, weight):
+            break
+        weight = fresh
+    settings = frames.notes | {
+        "clip": "one body and a steady camera are assumed; each hypothesis is a whole motion",
+        "clip errors": "of the lifter" if known else "typical ones: not measured for this lifter",
+    }
+    if (weight < FLAGGED).any():
+        numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(weight < FLAGGED)]
+        settings["outliers"] = f"{frame_list(numbers)} did not fit their neighbours"
+    return ClipPosterior(frames, weight, gaussian, used, lifter, settings)

@@ -1,0 +1,218 @@
+"""The posterior of a motion: whole motions of one body, drawn, averaged, and bounded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...distributions.clip_errors import ClipErrors
+from ...distributions.regions import SAMPLES, SEED, Region, check_level, quantiles, region_of
+from ...files.errors import InputError
+from ...geometry.kinematics import body_height
+from ...geometry.skeletons import Skeleton
+from ...keypoints import Keypoints2D
+from ...lifters import Lifter
+from ...noise import PoseNoise, mixed
+from ...results.poses import LiftResult
+from ..draws import Draws
+from .bodies import body_of, with_body
+from .frames import Frames
+from .gaussian import MotionGaussian
+from .results import clip_result
+
+__all__ = ["ClipPosterior"]
+
+#: Motions drawn at a time: how many changes no draw.
+_AT_ONCE = 50
+#: Motions behind means, in pairs that mirror each other.
+_SUMMARY = 64
+
+
+@dataclass(frozen=True, eq=False)
+class ClipPosterior:
+    """A probability distribution over the motion of one person in one clip, of one body throughout.
+
+    Poses are as everywhere: metres, relative to the root joint, camera axes. There is a row for every frame: also for
+    those that were missing, where the posterior is wide.
+
+    >>> import poseterior as pp  # doctest: +SKIP
+    >>> clip = pp.lift_clip(pp.load("flow"), pp.read_keypoints("walk.json"), fps=30)  # doctest: +SKIP
+    >>> motions = clip.sample(200, seed=0)  # (200, frames, 17, 3): each a whole motion of a rigid body  # doctest: +SKIP
+    >>> clip.region(0.9).radius, clip.height(0.9)  # doctest: +SKIP
+
+    Attributes:
+        frames: what the lifter said of each frame.
+        weight: ``(T,)`` how much each frame counted: 1, or less where it did not fit its neighbours.
+        gaussian: the Gaussian over motions in which bones may still change, see `log_prob`.
+        errors: how the errors of the frames hang together.
+        lifter: that lifted them.
+        settings: what was assumed and found, in words.
+    """
+
+    frames: Frames
+    weight: Float[NDArray[np.float64], " T"]
+    gaussian: MotionGaussian
+    errors: ClipErrors
+    lifter: Lifter
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    def __repr__(self) -> str:
+        missing = len(self) - int(self.present.sum())
+        return f"ClipPosterior(frames={len(self)}, missing={missing}, fps={self.fps:g}, skeleton={self.skeleton.name!r})"
+
+    @property
+    def keypoints(self) -> Keypoints2D:
+        """One pose per frame, as they were used; frames that were missing show no joint."""
+        return self.frames.keypoints
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.frames.fps
+
+    @property
+    def present(self) -> Bool[Tensor, " T"]:
+        """Frames that show somebody."""
+        return self.frames.present
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.keypoints.skeleton
+
+    @property
+    def frame(self) -> Int[NDArray[np.int64], " T"]:
+        """Numbers of the frames."""
+        return np.array([identity.frame for identity in self.keypoints.ids], dtype=np.int64)
+
+    # -- motions -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(self, samples: int = 200, *, seed: int = 0) -> Float[Tensor, "samples T joints 3"]:
+        """Draw whole motions: each is one body's, its bones have the same lengths in every frame.
+
+        The same seed gives the same motions of the same clip, whatever else is lifted.
+
+        Raises:
+            InputError: fewer than one, or a seed out of range.
+        """
+        if samples < 1:
+            raise InputError(f"samples: expected at least 1, got {samples}")
+        if not 0 <= seed < 2**62:
+            raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
+        starts = range(0, samples, _AT_ONCE)
+        return torch.cat([self._rigid(min(_AT_ONCE, samples - start), seed, start, False) for start in starts])
+
+    def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
+        # A block of motions is drawn whole, so that a smaller number of them begins with the same ones.
+        drawn = self.gaussian.draw(_AT_ONCE if not paired else samples, self._noise(seed, start), paired)[:samples]
+        motions = self._unflat(drawn).float()
+        body = body_of(motions, self.skeleton)
+        usual = self._usual_body
+        body = usual + self.errors.body * (body - usual)
+        return with_body(motions, body, self._mobility, self.skeleton) @ self.frames.axes.float()
+
+    def _noise(self, seed: int, start: int) -> PoseNoise:
+        key = hashlib.blake2b(self.keypoints.keys.cpu().numpy().tobytes(), digest_size=7).digest()
+        return PoseNoise(seed, mixed(int.from_bytes(key, "big"), start))
+
+    def _unflat(self, flat: Float[Tensor, "*any d"]) -> Float[Tensor, "*any joints 3"]:
+        poses = flat.new_zeros(*flat.shape[:-1], len(self.skeleton), 3)
+        poses[..., self.skeleton.nonroot, :] = flat.unflatten(-1, (-1, 3))
+        return poses
+
+    def _flat(self, poses: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, "samples T d"]:
+        turned = poses.double() @ self.frames.axes.mT
+        return turned[..., self.skeleton.nonroot, :].flatten(-2)
+
+    @cached_property
+    def _mobility(self) -> Float[Tensor, "T joints 3"]:
+        return self._unflat(self.gaussian.stddev.square()).float()
+
+    @cached_property
+    def _usual_body(self) -> Float[Tensor, " joints"]:
+        """Mean logarithm of the bones' lengths over motions."""
+        drawn = self.gaussian.draw(_SUMMARY, self._noise(SEED, -1), paired=True)
+        return body_of(self._unflat(drawn).float(), self.skeleton).mean(0)
+
+    def log_prob(self, motions: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, " samples"]:
+        """Log-density of whole motions, in nats (metres, all joints but the root in all frames), under `gaussian`.
+
+        Bones may change in it. Motions of one body, as `sample` draws, are a thin slice of all motions, on which it
+        tells which of them are likelier, but has no integral of 1.
+
+        Raises:
+            InputError: motions of other frames or joints.
+        """
+        if motions.shape[-3:] != (len(self), len(self.skeleton), 3) or motions.ndim != 4:
+            raise InputError(
+                f"motions have shape {tuple(motions.shape)}; expected (samples, {len(self)}, {len(self.skeleton)}, 3)"
+            )
+        return self.gaussian.log_prob(self._flat(motions))
+
+    # -- summaries -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def mean(self) -> Float[Tensor, "T joints 3"]:
+        """Mean pose of each frame over motions of constant bones, metres."""
+        with torch.no_grad():
+            return self._rigid(_SUMMARY, SEED, -1, True).mean(0)
+
+    @cached_property
+    def covariance(self) -> Float[Tensor, "T joints 3 3"]:
+        """Covariance of each joint in each frame, m² (zero for the root)."""
+        within = self.gaussian.covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))
+        blocks = within.diagonal(dim1=1, dim2=3).movedim(-1, 1)
+        axes = self.frames.axes.unsqueeze(1)
+        found = blocks.new_zeros(len(self), len(self.skeleton), 3, 3)
+        found[:, self.skeleton.nonroot] = axes.mT @ blocks @ axes
+        return found.float()
+
+    def region(self, level: float = 0.9) -> Region:
+        """Balls that hold each joint, and balls that hold the whole pose, in each frame with that probability.
+
+        As of any lifter's poses: see `poseterior.distributions.regions`. They are calibrated where the lifter's
+        `ClipErrors` have a recalibration.
+
+        Raises:
+            InputError: as `poseterior.distributions.base.PoseDistribution.region`.
+        """
+        check_level(level)
+        ours = self.errors.recalibration
+        samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        visible = self.keypoints.visible.cpu()
+        return region_of(self.sample(samples, seed=seed), self.skeleton, level, ours, visible)
+
+    def height(self, level: float = 0.9, samples: int = 400) -> tuple[float, float, float]:
+        """The person's height in metres, of the body of the whole clip: median, and the interval of that probability.
+
+        Raises:
+            InputError: a level that is not between 0 and 1, or a skeleton other than h36m17.
+        """
+        check_level(level)
+        if self.skeleton.name != "h36m17":
+            raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
+        blocks = range(0, samples, _AT_ONCE)
+        bodies = torch.cat([self._rigid(_AT_ONCE, SEED, start, False)[:, 0] for start in blocks])
+        tall = quantiles(body_height(bodies), [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+        middle, low, high = tall.tolist()
+        return middle, low, high
+
+    def result(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> LiftResult:
+        """The clip as a `LiftResult`: its hypotheses are whole motions, the k-th of each frame belong together."""
+        motions = self.sample(samples, seed=seed)
+        nothing = motions.new_full(motions.shape[:2], torch.nan)
+        draws = Draws(motions, self.mean, self.covariance, nothing, self.region(level))
+        keypoints = self.keypoints.to("cpu")
+        keypoints.rates = dict.fromkeys((identity.file for identity in keypoints.ids), self.fps)
+        return clip_result(self.lifter, keypoints, draws, self.errors, self.settings, seed)

@@ -1,0 +1,33 @@
+"""A clip's posterior as a result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...distributions.clip_errors import ClipErrors
+from ...keypoints import Keypoints2D
+from ...lifters import Lifter
+from ...results.poses import LiftResult
+from ..draws import Draws
+from ..poses import result_of
+
+__all__ = ["clip_result"]
+
+
+def clip_result(
+    lifter: Lifter, keypoints: Keypoints2D, draws: Draws, errors: ClipErrors, settings: dict[str, str], seed: int
+) -> LiftResult:
+    """A result whose hypotheses are whole motions.
+
+    Args:
+        lifter: that lifted the frames.
+        keypoints: of each frame.
+        draws: of each frame, those of one motion at one place.
+        errors: of the lifter's frames, whose recalibration is of clips.
+        settings: what is said besides.
+        seed: of the draws.
+    """
+    regions = errors.recalibration
+    angles = "" if regions is None or regions.angles is None else regions.angles.to_json()
+    result = result_of(lifter, keypoints, [draws], seed)
+    return replace(result, settings=result.settings | settings, angle_calibration=angles)
