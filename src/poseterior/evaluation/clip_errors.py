@@ -49,7 +49,11 @@ FEWEST = 20
 #: Frames per second of the simulation.
 _FPS = 30.0
 #: Rounds of choosing how lively joints are and then the numbers, and steps of each.
-_ROUNDS, _STEPS = 3, 12
+_ROUNDS, _STEPS = 2, 16
+#: What a number's distance from where the search began costs, squared, in hundredths of the score.
+_PULL = 0.03
+#: Coordinates that are scored, at most, evenly spread.
+_COORDINATES = 1200
 #: Joints that are hidden together for a while.
 _LIMBS = tuple(
     tuple(SKELETONS["h36m17"].index(f"{side}_{joint}") for joint in limb)
@@ -123,6 +127,7 @@ class _Clips:
         seen: ``(n, T)``.
         depth: ``(n,)`` whether the coordinate is along the ray.
         valid: ``(n,)`` coordinates that the truth has.
+        rows: ``(n,)`` which of all coordinates of all clips they are.
     """
 
     def __init__(self, frames: Sequence[Frames], observations: Sequence[Observations]) -> None:
@@ -136,9 +141,11 @@ class _Clips:
             variances.append(frame.covariance.diagonal(dim1=-2, dim2=-1).T)
             seen.append(frame.seen.repeat_interleave(3, -1).T)
             valid.append(observed.observed[:, nonroot].all(0).repeat_interleave(3))
-        self.value, self.truth, self.variance = torch.cat(values), torch.cat(truths), torch.cat(variances)
-        self.seen, self.valid = torch.cat(seen), torch.cat(valid)
-        self.depth = torch.arange(len(self.value)) % 3 == 2
+        everything = [torch.cat(part) for part in (values, truths, variances, seen, valid)]
+        count = len(everything[0])
+        self.rows = torch.linspace(0, count - 1, min(count, _COORDINATES)).long()
+        self.value, self.truth, self.variance, self.seen, self.valid = (part[self.rows] for part in everything)
+        self.depth = self.rows % 3 == 2
         self.times = torch.from_numpy(frames[0].times)
 
     def score(self, numbers: Float[Tensor, " 9"], density: Float[Tensor, " n"]) -> Tensor:
@@ -206,7 +213,8 @@ def fit_parts(
     for kind in (errors.across, errors.depth):
         begin += [math.log(kind.scale), math.log(kind.constant / kind.white), math.log(kind.slow / kind.white)]
         begin.append(math.log(kind.seconds))
-    numbers = torch.tensor([*begin, math.log(errors.hidden)], dtype=torch.float64, requires_grad=True)
+    origin = torch.tensor([*begin, math.log(errors.hidden)], dtype=torch.float64)
+    numbers = origin.clone().requires_grad_(True)
     for _ in range(_ROUNDS):
         lively = [motion_densities(setting_of(frame, errors).seen) for frame in frames]
         density = torch.from_numpy(np.concatenate(lively))
@@ -214,8 +222,8 @@ def fit_parts(
 
         def closure(search: torch.optim.LBFGS = search, density: Tensor = density) -> Tensor:
             search.zero_grad()
-            # A weak pull to where the search began keeps numbers of which the clips say nothing.
-            score = clips.score(numbers, density) + 1e-4 * (numbers - torch.tensor([*begin, 0.0])).square().sum()
+            # The weak pull keeps numbers of which the clips say nothing. In hundredths, for the search's first step.
+            score = 100.0 * clips.score(numbers, density[clips.rows]) + _PULL * (numbers - origin).square().sum()
             score.backward()
             return score
 

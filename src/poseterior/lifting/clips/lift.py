@@ -13,6 +13,7 @@ from ...results.times import ASSUMED_FPS, check_fps
 from ..noise import noise_factors, noise_words
 from .frames import Frames, frames_of, with_every_frame
 from .gaussian import motion_gaussian, setting_of
+from .jitter import most_noise
 from .posterior import ClipPosterior
 from .surprises import FLAGGED, exchanged, frame_list, turned_back, weights_of
 
@@ -79,6 +80,8 @@ def lift_frames(
     wrong = exchanged(clip)
     clip = turned_back(clip, wrong) if bool(wrong.any()) else clip
     factor = noise_factors(lifter, clip)
+    # Residuals may be the network's own; how keypoints jump is not.
+    factor = torch.where(factor > 1, factor.clamp(max=max(1.0, most_noise(clip))), factor)
     notes = {"noise": said} if (said := noise_words(factor)) else {}
     if bool(wrong.any()):
         numbers = [identity.frame for identity, is_wrong in zip(clip.ids, wrong.tolist(), strict=True) if is_wrong]

@@ -1,0 +1,213 @@
+"""From the keypoints of a clip to whole motions."""
+
+import math
+
+import pytest
+import torch
+
+import poseterior as pp
+from poseterior.distributions.clip_errors import ClipErrors
+from poseterior.geometry.cameras import project
+from poseterior.geometry.kinematics import bone_lengths
+from poseterior.keypoints import Keypoints2D, PoseId
+from poseterior.lifting.clips.frames import with_every_frame
+from poseterior.lifting.clips.surprises import exchanged
+
+COUNT = 24
+LEFT_ARM = [pp.SKELETONS["h36m17"].index(f"left_{joint}") for joint in ("elbow", "wrist")]
+
+
+@pytest.fixture(scope="module")
+def mdn():
+    lifter = pp.load("mdn")
+    lifter.clips = None
+    return lifter
+
+
+def walker(standing: torch.Tensor) -> torch.Tensor:
+    """A person seen from the side who swings legs and arms for most of a second: (24, 17, 3) metres."""
+    phase = torch.linspace(0, 2 * math.pi, COUNT)
+    poses = standing.expand(COUNT, 17, 3).clone()
+    for name, reach in (("knee", 0.12), ("ankle", 0.25), ("elbow", 0.08), ("wrist", 0.2)):
+        for side, sign in (("left", 1.0), ("right", -1.0)):
+            sign = -sign if name in ("elbow", "wrist") else sign
+            poses[:, pp.SKELETONS["h36m17"].index(f"{side}_{name}"), 2] += sign * reach * phase.sin()
+    turn = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    return poses @ turn.T
+
+
+def seen(poses: torch.Tensor, keep: list[int] | None = None, file: str = "walk.json") -> Keypoints2D:
+    """Keypoints with 3 px of noise of some of the frames."""
+    intrinsics = torch.tensor([1200.0, 1200.0, 640.0, 480.0]).expand(len(poses), 4)
+    xy = project(poses + torch.tensor([0.2, 0.1, 4.0]), intrinsics)
+    xy = xy + 3.0 * torch.randn(xy.shape, generator=torch.Generator().manual_seed(1))
+    rows = list(range(len(poses))) if keep is None else keep
+    covariance = (9.0 * torch.eye(2)).expand(len(poses), 17, 2, 2)
+    ids = [PoseId(file, row, 0) for row in range(len(poses))]
+    whole = Keypoints2D(xy, covariance, intrinsics=intrinsics, image_size=(1280, 960), ids=ids)
+    return whole[torch.tensor(rows)]
+
+
+def acceleration(motions):
+    return torch.diff(motions, n=2, dim=-3).norm(dim=-1).mean()
+
+
+def test_motions_of_one_body(mdn, standing):
+    clip = pp.lift_clip(mdn, seen(walker(standing)), fps=30)
+    motions = clip.sample(60, seed=3)
+    assert motions.shape == (60, COUNT, 17, 3)
+    assert torch.equal(motions[..., 0, :], torch.zeros(60, COUNT, 3))
+    lengths = bone_lengths(motions, "h36m17")
+    assert float((lengths.amax(1) - lengths.amin(1)).max()) < 2e-6
+    # bodies differ from motion to motion
+    assert float(lengths[:, 0].std(0).min()) > 1e-4
+    assert torch.equal(motions, clip.sample(60, seed=3))
+    assert torch.equal(motions[:20], clip.sample(20, seed=3))
+    assert not torch.equal(motions, clip.sample(60, seed=4))
+    assert clip.settings["clip errors"] == "typical ones: not measured for this lifter"
+
+
+def test_smoother_and_nearer_than_frames(mdn, standing):
+    truth = walker(standing)
+    keypoints = seen(truth)
+    clip, frames = pp.lift_clip(mdn, keypoints, fps=30), mdn(keypoints)
+    assert acceleration(clip.mean - truth) < 0.4 * acceleration(frames.mean - truth)
+    assert (clip.mean - truth).norm(dim=-1).mean() < (frames.mean - truth).norm(dim=-1).mean()
+    assert acceleration(clip.sample(20)) < 0.3 * acceleration(frames.sample((20,), seed=0))
+
+
+def test_the_order_and_the_company_of_frames_change_nothing(mdn, standing):
+    keypoints = seen(walker(standing))
+    once = pp.lift_clip(mdn, keypoints, fps=30)
+    order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
+    again = pp.lift_clip(mdn, keypoints[order], fps=30)
+    assert again.frame.tolist() == list(range(COUNT))
+    torch.testing.assert_close(again.sample(5, seed=1), once.sample(5, seed=1), atol=1e-5, rtol=0)
+
+
+def test_missing_frames_are_filled_and_wide(mdn, standing):
+    keep = [row for row in range(COUNT) if not 9 <= row <= 14]
+    clip = pp.lift_clip(mdn, seen(walker(standing), keep), fps=30)
+    assert len(clip) == COUNT
+    assert clip.present.tolist() == [row in keep for row in range(COUNT)]
+    spread = clip.covariance.diagonal(dim1=-2, dim2=-1).sum(-1)[:, LEFT_ARM[1]]
+    assert float(spread[11]) > 1.3 * float(spread[3])
+    assert len(pp.lift_clip(mdn, seen(walker(standing), keep), fps=30, max_gap=0.1)) == len(keep)
+    assert "missing=6" in repr(clip)
+
+
+def test_a_hidden_limb_gets_wide_and_comes_back(mdn, standing):
+    keypoints = seen(walker(standing))
+    visible = keypoints.visible.clone()
+    visible[8:16, LEFT_ARM] = False
+    clip = pp.lift_clip(mdn, keypoints._replace(visible=visible), fps=30)
+    spread = clip.covariance.diagonal(dim1=-2, dim2=-1).sum(-1)[:, LEFT_ARM[1]]
+    assert float(spread[12]) > 1.5 * float(spread[1])
+    assert float(spread[22]) < 0.7 * float(spread[12])
+
+
+def test_exchanged_sides_are_turned_back(mdn, standing):
+    truth = walker(standing) @ torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]).T  # from the front
+    keypoints = seen(truth)
+    mirror = list(keypoints.skeleton.mirror)
+    wrong = [5, 6, 15]
+    xy = keypoints.xy.clone()
+    xy[wrong] = xy[wrong][:, mirror]
+    flipped = keypoints._replace(xy=xy)
+    assert exchanged(flipped).nonzero().squeeze(-1).tolist() == wrong
+    assert not bool(exchanged(keypoints).any())
+    clip = pp.lift_clip(mdn, flipped, fps=30)
+    assert clip.settings["exchanged"] == "left and right were exchanged in 3 frames (5, 6, 15)"
+    right = pp.lift_clip(mdn, keypoints, fps=30)
+    assert float((clip.mean - right.mean).norm(dim=-1).max()) < 0.02
+
+
+def test_frames_that_do_not_fit_count_less(mdn, standing):
+    keypoints = seen(walker(standing))
+    xy = keypoints.xy.clone()
+    xy[10] = xy[10].flip(-2)  # all joints in the places of others
+    clip = pp.lift_clip(mdn, keypoints._replace(xy=xy), fps=30)
+    assert clip.settings["outliers"] == "1 frame (10) did not fit their neighbours"
+    assert clip.weight.argmin() == 10
+    right = pp.lift_clip(mdn, keypoints, fps=30)
+    assert float((clip.mean - right.mean)[10].norm(dim=-1).mean()) < 0.03
+
+
+def test_region_height_and_result(mdn, standing, tmp_path):
+    clip = pp.lift_clip(mdn, seen(walker(standing)), fps=30)
+    region = clip.region(0.9)
+    assert not region.calibrated
+    assert region.radius.shape == (COUNT, 17)
+    middle, low, high = clip.height(0.9)
+    assert 1.2 < low < middle < high < 2.1
+    wider = clip.height(0.99)
+    assert wider[1] <= low < high <= wider[2]
+    result = clip.result(samples=50)
+    assert len(result) == COUNT
+    assert result.fps == 30
+    assert result.settings["clip"].startswith("one body")
+    assert torch.equal(torch.from_numpy(result.samples).transpose(0, 1), clip.sample(50))
+    result.save(tmp_path / "clip.npz")
+    assert len(pp.load_result(tmp_path / "clip.npz")) == COUNT
+
+
+def test_density_prefers_likely_motions(mdn, standing):
+    clip = pp.lift_clip(mdn, seen(walker(standing)), fps=30)
+    motions = clip.sample(4)
+    shaken = motions + 0.02 * torch.randn(motions.shape, generator=torch.Generator().manual_seed(0))
+    shaken = shaken - shaken[..., :1, :]
+    assert bool((clip.log_prob(motions) > clip.log_prob(shaken)).all())
+    with pytest.raises(pp.InputError, match=r"^motions have shape \(4, 3, 17, 3\); expected \(samples, 24, 17, 3\)$"):
+        clip.log_prob(motions[:, :3])
+
+
+def test_calibrated_where_the_lifter_says_how(mdn, standing):
+    errors = ClipErrors(recalibration=mdn.recalibration)
+    clip = pp.lift_clip(mdn, seen(walker(standing)), fps=30, errors=errors)
+    assert clip.region(0.9).calibrated
+    assert clip.settings["clip errors"] == "of the lifter"
+
+
+def test_a_single_frame_is_a_clip(mdn, standing):
+    clip = pp.lift_clip(mdn, seen(walker(standing), [4]), fps=30)
+    assert clip.sample(3).shape == (3, 1, 17, 3)
+    assert math.isfinite(float(clip.log_prob(clip.sample(3)).sum()))
+
+
+def test_frames_two_numbers_apart_have_no_gaps():
+    keypoints = Keypoints2D(torch.zeros(5, 17, 2), ids=[PoseId("a", frame, 0) for frame in (0, 2, 4, 8, 10)])
+    full = with_every_frame(keypoints, 60.0, 0.5)
+    assert [identity.frame for identity in full.ids] == [0, 2, 4, 6, 8, 10]
+    assert full.visible.any(-1).tolist() == [True, True, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([("a", 0, 0), ("b", 1, 0)], "clip: 2 clips at once, e.g. a person 0; give the frames of one person in one file"),
+        ([("a", 0, 0), ("a", 0, 1)], "clip: 2 clips at once, e.g. a person 0; give the frames of one person in one file"),
+        ([("a", 7, 0), ("a", 7, 0)], "clip: a: frame 7 is there twice; give each frame once"),
+        ([], "clip: no frames to lift"),
+    ],
+)
+def test_what_is_no_clip_is_refused(mdn, ids, message):
+    keypoints = Keypoints2D(torch.zeros(len(ids), 17, 2), ids=[PoseId(*one) for one in ids])
+    with pytest.raises(pp.InputError) as error:
+        pp.lift_clip(mdn, keypoints)
+    assert str(error.value) == message
+
+
+def test_other_bad_input(mdn, standing):
+    keypoints = seen(walker(standing))
+    nobody = keypoints._replace(visible=torch.zeros_like(keypoints.visible))
+    with pytest.raises(pp.InputError, match=r"^clip: walk\.json: nobody is seen in any of its frames$"):
+        pp.lift_clip(mdn, nobody)
+    with pytest.raises(pp.InputError, match=r"^fps: expected a positive number, got -1$"):
+        pp.lift_clip(mdn, keypoints, fps=-1)
+    with pytest.raises(pp.InputError, match=r"^max_gap: expected seconds from 0, got -1$"):
+        pp.lift_clip(mdn, keypoints, max_gap=-1)
+    clip = pp.lift_clip(mdn, keypoints[:3])
+    with pytest.raises(pp.InputError, match=r"^samples: expected at least 1, got 0$"):
+        clip.sample(0)
+    with pytest.raises(pp.InputError, match=r"^seed: expected 0 to below 2\^62, got -1$"):
+        clip.sample(1, seed=-1)
