@@ -63,8 +63,8 @@ _MOVED = {
 
 __all__ = [
     "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "PoseDistribution", "__version__", "calibrate",
-    "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip", "list_shipped", "load",
-    "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
+    "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip", "list_shipped",
+    "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -184,8 +184,14 @@ def test_frames_two_numbers_apart_have_no_gaps():
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ([("a", 0, 0), ("b", 1, 0)], "clip: 2 clips at once, e.g. a person 0; give the frames of one person in one file"),
-        ([("a", 0, 0), ("a", 0, 1)], "clip: 2 clips at once, e.g. a person 0; give the frames of one person in one file"),
+        (
+            [("a", 0, 0), ("b", 1, 0)],
+            "clip: 2 clips at once, e.g. a person 0; give the frames of one person in one file",
+        ),
+        (
+            [("a", 0, 0), ("a", 0, 1)],
+            "clip: 2 clips at once, e.g. a person 0; give the frames of one person in one file",
+        ),
         ([("a", 7, 0), ("a", 7, 0)], "clip: a: frame 7 is there twice; give each frame once"),
         ([], "clip: no frames to lift"),
     ],

@@ -225,7 +225,9 @@ class Calibrate:
 
         clips = simulated_clips(self.data, self.clips, _CLIP_FRAMES, self.seed)
         task = bar.add_task("clips", total=sum(len(clip.pose) for clip in clips))
-        described = f"{len(clips)} clips of {_CLIP_FRAMES} frames of a simulated population, moving as in {self.data.name}"
+        described = (
+            f"{len(clips)} clips of {_CLIP_FRAMES} frames of a simulated population, moving as in {self.data.name}"
+        )
         return fit_clip_errors(lifter, clips, described, lambda done: bar.update(task, completed=done))
 
     def _save(self, recalibration: Recalibration, lifter: Lifter, folder: Path) -> Path:

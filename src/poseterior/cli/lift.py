@@ -58,6 +58,9 @@ class Lift(ReadingOptions):
     """Lift this person of the clip alone: the track's number."""
     focal: float | None = None
     """Focal length in pixels; the principal point is the image centre (needs the image size)."""
+    clip: Literal["auto", "on", "off"] = "auto"
+    """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: where all of the input is
+    clips of 5 frames or more, and the lifter's errors over time were measured; off: every frame by itself."""
     level: float = 0.9
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
@@ -327,13 +330,19 @@ class Lift(ReadingOptions):
     ) -> tuple[LiftResult, RotationResult | None]:
         """Poses, and their rotations where a motion is asked for or they come for nothing."""
         from ..lifters import load
+        from ..lifting.clips import lift_clips
         from ..lifting.ik import solve_ik_of_result
         from ..lifting.poses import lift
 
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
         }  # fmt: skip
-        result = lift(lifter, keypoints, level=self.level, **options)
+        if self._as_clips(lifter, keypoints):
+            result = lift_clips(
+                lifter, keypoints, self.samples, self.seed, device, self.level, self.fps, max_gap=self.max_gap
+            )
+        else:
+            result = lift(lifter, keypoints, level=self.level, **options)
         if result.rotations is not None or not self._motions():
             return result, result.rotations
         console.print(
@@ -342,6 +351,16 @@ class Lift(ReadingOptions):
             soft_wrap=True,
         )
         return result, solve_ik_of_result(load("rotations"), result, **options)
+
+    def _as_clips(self, lifter: Lifter, keypoints: Keypoints2D) -> bool:
+        """Whether clips are lifted as a whole; refuses a lifter whose hypotheses are rotations."""
+        from ..files.errors import InputError
+        from ..lifters import ArticulatedLifter
+        from ..lifting.clips import suits_clips
+
+        if self.clip == "on" and isinstance(lifter, ArticulatedLifter):
+            raise InputError(f"--clip on: {self.lifter} answers with rotations, frame by frame; use 'flow' or 'mdn'")
+        return self.clip == "on" or (self.clip == "auto" and suits_clips(lifter, keypoints))
 
     def _draw(self, result: LiftResult, rotations: RotationResult | None, path: Path, console: Console) -> None:
         from ..view.sheets import contact_sheet

@@ -1,10 +1,10 @@
 """How the errors of a lifter's frames hang together, measured on simulated people: the numbers of its `ClipErrors`.
 
 Clips are drawn of a population (one body, one steady camera and one detector each, a limb hidden for a while in every
-other one). On half of them the numbers are those with which the smoothed coordinates have the least continuous ranked
-probability score (CRPS: Gneiting & Raftery 2007), each in its own frames' standard deviation: a proper score of what
-comes out, so that no error model has to be true for it. On the other half the spread of bodies, the regions and the
-intervals of angles are made to hold the truth as often as they say.
+other one). On half of them the numbers are those with which the smoothed coordinates, and their changes from frame to
+frame, have the least continuous ranked probability score (CRPS: Gneiting & Raftery 2007), in the frames' own standard
+deviations: a proper score of what comes out, so that no error model has to be true for it. On the other half the spread
+of bodies, the regions and the intervals of angles are made to hold the truth as often as they say.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..data.observations import Observations
 from ..data.simulation.clips import SteadyPeopleSimulator
@@ -60,15 +60,14 @@ _LIMBS = tuple(
     for side in ("left", "right")
     for limb in (("knee", "ankle"), ("elbow", "wrist"))
 )
-#: Share of the population that other marker sets measure.
-_MARKER_SETS = 0.5
+#: How much the score of changes from frame to frame counts beside that of places: they are smaller by so much.
+_CHANGES = 3.0
 
 
 def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed: int = 0) -> list[Observations]:
     """Clips of people of a population, 30 frames a second: one body and one steady camera each.
 
-    As the protocol ``moving-body``, but half of the people as other marker sets have them, and with a limb hidden for a
-    third to two thirds of every other clip.
+    As the protocol ``moving-body``, with a limb hidden for a third to two thirds of every other clip.
 
     Args:
         store: of poses.
@@ -85,8 +84,7 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
     long_enough = [clip for clip in number.unique().tolist() if int((number == clip).sum()) >= frames]
     if not long_enough:
         raise InputError(f"{store}: holds no clip of {frames} frames at {_FPS:g} frames a second")
-    config = dataclasses.replace(PROTOCOLS["moving-body"].simulator, marker_sets=_MARKER_SETS)
-    simulator = SteadyPeopleSimulator(mocap, config)
+    simulator = SteadyPeopleSimulator(mocap, PROTOCOLS["moving-body"].simulator)
     found = []
     for place, pick in enumerate(torch.randperm(len(long_enough), generator=generator)[:clips].tolist()):
         own = (number == long_enough[pick]).nonzero().squeeze(-1)
@@ -107,9 +105,7 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
 # -- the numbers -------------------------------------------------------------------------------------------------
 
 
-def motion_covariance(
-    times: Float[Tensor, " T"], density: Float[Tensor, "*batch"]
-) -> Float[Tensor, "*batch T T"]:
+def motion_covariance(times: Float[Tensor, " T"], density: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch T T"]:
     """Covariance of a path whose acceleration is white noise, as the filter has it (`PLACE`, `SPEED` at the start)."""
     since = times - times[0]
     first, last = torch.minimum(since[:, None], since), torch.maximum(since[:, None], since)
@@ -149,7 +145,7 @@ class _Clips:
         self.times = torch.from_numpy(frames[0].times)
 
     def score(self, numbers: Float[Tensor, " 9"], density: Float[Tensor, " n"]) -> Tensor:
-        """The mean CRPS of the smoothed coordinates, in standard deviations of the frames."""
+        """The mean CRPS of the smoothed coordinates and of their changes, in standard deviations of the frames."""
         kinds = [_shares(numbers[:4]), _shares(numbers[4:8])]
         scale, constant, slow, white, seconds = (
             torch.where(self.depth, deep, flat).unsqueeze(-1) for flat, deep in zip(*kinds, strict=True)
@@ -168,10 +164,13 @@ class _Clips:
         lower = torch.linalg.cholesky(motion + error)
         gain = torch.cholesky_solve(motion, lower)
         mean = (gain.mT @ self.value.unsqueeze(-1)).squeeze(-1)
-        left = (motion.diagonal(dim1=-2, dim2=-1) - (motion * gain.mT).sum(-1)).clamp(min=1e-12) + shared
-        deviation = left.sqrt()
-        scores = _normal_crps((self.truth - mean) / deviation) * deviation / self.variance.mean(-1, keepdim=True).sqrt()
-        return scores[self.valid].mean()
+        left = motion - motion @ gain
+        own = left.diagonal(dim1=-2, dim2=-1)
+        size = self.variance.mean(-1, keepdim=True).sqrt()
+        places = _scores(self.truth - mean, own + shared) / size
+        next_to = left.diagonal(offset=1, dim1=-2, dim2=-1)
+        changes = _scores((self.truth - mean).diff(dim=-1), own[:, 1:] + own[:, :-1] - 2.0 * next_to) / size
+        return places[self.valid].mean() + _CHANGES * changes[self.valid].mean()
 
 
 def _shares(numbers: Float[Tensor, " 4"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -180,10 +179,13 @@ def _shares(numbers: Float[Tensor, " 4"]) -> tuple[Tensor, Tensor, Tensor, Tenso
     return numbers[0].exp(), shares[0], shares[1], shares[2], numbers[3].exp()
 
 
-def _normal_crps(standard: Tensor) -> Tensor:
-    """CRPS of a standard normal distribution (Gneiting & Raftery 2007, eq. 5)."""
+def _scores(gap: Tensor, variance: Tensor) -> Tensor:
+    """CRPS of normal distributions, of which the truth is ``gap`` away (Gneiting & Raftery 2007, eq. 5)."""
+    deviation = variance.clamp(min=1e-12).sqrt()
+    standard = gap / deviation
     density = torch.exp(-0.5 * standard.square()) / math.sqrt(2 * math.pi)
-    return standard * torch.erf(standard / math.sqrt(2)) + 2.0 * density - 1.0 / math.sqrt(math.pi)
+    crps = standard * torch.erf(standard / math.sqrt(2)) + 2.0 * density - 1.0 / math.sqrt(math.pi)
+    return deviation * crps
 
 
 def _errors_of(numbers: Tensor) -> ClipErrors:
@@ -294,7 +296,9 @@ def _distances(lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Frames,
         observed = _without_root(observations.observed, skeleton.root)
         error = torch.where(observed, (observations.pose - plain.centre).norm(dim=-1), 0.0)
         visible = frames.keypoints.visible.cpu()
-        parts.append((error, plain.radius.movedim(0, 1), plain.pose_scale.movedim(0, 1), plain.shape, visible, observed))
+        parts.append(
+            (error, plain.radius.movedim(0, 1), plain.pose_scale.movedim(0, 1), plain.shape, visible, observed)
+        )
         turned.append(angle_errors(drawn, observations.pose, visible, observations.observed, skeleton))
     error, radius, scale, shape, visible, observed = (torch.cat(column) for column in zip(*parts, strict=True))
     return Distances(

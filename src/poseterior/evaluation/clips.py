@@ -10,7 +10,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +36,7 @@ __all__ = ["Clip", "clips_in", "measure_clips"]
 #: Level of regions and intervals.
 _LEVEL = 0.9
 _KNEES = ("left_knee_flexion", "right_knee_flexion")
+_BALLS = ("centre", "radius", "pose_radius")
 #: Poses at a time where frames are lifted alone.
 _CHUNK = 128
 #: Motions whose distances are in memory at once for a path's energy score.
@@ -107,8 +107,8 @@ class _Tally:
             self.keep(f"{name}held", region.contains(truth)[chosen][:, nonroot][valid[:, nonroot]].double())
             self.keep(f"{name}radius", 1000 * region.radius[chosen][:, nonroot][valid[:, nonroot]])
         self._changes(mean, samples, truth, exists & shown.unsqueeze(-1), generator)
-        path = [pose.flatten(-3, -2) for pose in (samples[:_PATHS, shown], truth[shown])]
-        self.keep("path energy score", 1000 * pose_energy_score(*path, exists[shown].flatten()).reshape(1))
+        paths, path = samples[:_PATHS, shown].flatten(1, 2), truth[shown].flatten(0, 1)
+        self.keep("path energy score", 1000 * pose_energy_score(paths, path, exists[shown].flatten()).reshape(1))
         self._knees(samples, truth, exists & shown.unsqueeze(-1), angles)
         lengths = bone_lengths(samples, self.skeleton)
         self.keep("bone change", 1000 * (lengths - lengths.mean(1, keepdim=True)).abs().amax().reshape(1))
@@ -138,9 +138,7 @@ class _Tally:
         self.keep("velocity ranks", coverage_ranks(change(samples, 1), change(truth, 1), generator))
         self.keep("velocity valid", known[1:] & known[:-1])
 
-    def _knees(
-        self, samples: Tensor, truth: Tensor, known: Tensor, angles: AngleRecalibration | None
-    ) -> None:
+    def _knees(self, samples: Tensor, truth: Tensor, known: Tensor, angles: AngleRecalibration | None) -> None:
         legs = [[self.skeleton.index(f"{side}_{j}") for j in ("hip", "knee", "ankle")] for side in ("left", "right")]
         told = torch.stack([known[:, leg].all(-1) for leg in legs], -1)
         actual = angles_of_points(truth, self.skeleton)[:, self.knees]
@@ -171,7 +169,9 @@ class _Tally:
             found["bone change"] = float(parts["bone change"].max())
         found["milliseconds a frame"] = 1000 * self.seconds / max(self.frames, 1)
         inner = ("ranks", "valid")
-        return {name: round(value, 4) for name, value in found.items() if not name.endswith(inner) and math.isfinite(value)}
+        return {
+            name: round(value, 4) for name, value in found.items() if not name.endswith(inner) and math.isfinite(value)
+        }
 
 
 @torch.no_grad()
@@ -204,8 +204,8 @@ def measure_clips(
         By ``"frames without evidence"``, ``"frames"`` and ``"clip"``: MPJPE, P-MPJPE, MPJVE, acceleration error (per
         frame²), energy scores (per joint; of whole paths over the root of their joints), calibration errors of joints,
         velocities, share of truths in regions of level 0.9 and of knee angles in their intervals, the largest change of
-        a bone over any motion, heights, and milliseconds a frame (of clips: beside the lifter's own). Numbers whose
-        name begins with ``missing`` are of frames in which nobody was seen.
+        a bone over any motion, heights, and milliseconds of processor time a frame (of clips: beside the lifter's
+        own). Numbers whose name begins with ``missing`` are of frames in which nobody was seen.
 
     Raises:
         InputError: no clips, or clips of fewer than three frames.
@@ -220,10 +220,10 @@ def measure_clips(
             raise InputError(f"clips: {clip.name}: has fewer than three frames in a row")
         _alone(lifter, clip, tallies, samples, seed)
         frames = lift_frames(lifter, clip.observations.keypoints, fps, max_gap=math.inf)
-        started = time.perf_counter()
+        started = time.process_time()
         found = clip_posterior(lifter, frames, errors)
         motions, mean = found.sample(samples, seed=seed), found.mean
-        spent = time.perf_counter() - started
+        spent = time.process_time() - started
         regions = found.errors.recalibration
         angles = None if regions is None else regions.angles
         tallies["clip"].add(clip, mean, motions, found.region(_LEVEL), angles, spent)
@@ -238,7 +238,7 @@ def measure_clips(
 def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, _Tally], samples: int, seed: int) -> None:
     """The same frames one by one, as the lifter answers, and without its evidence."""
     for kind in [kind for kind in tallies if kind != "clip"]:
-        started = time.perf_counter()
+        started = time.process_time()
         means, drawn, regions = [], [], []
         for rows in torch.arange(len(clip.observations.pose)).split(_CHUNK):
             keypoints = clip.observations.keypoints[rows].as_skeleton(lifter.skeleton)
@@ -250,12 +250,9 @@ def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, _Tally], samples: int,
             means.append(poses.mean)
             drawn.append(poses.sample((samples,), seed=seed))
             regions.append(poses.region(_LEVEL))
-        spent = time.perf_counter() - started
-        region = Region(
-            _LEVEL,
-            *(torch.cat([getattr(part, name) for part in regions]) for name in ("centre", "radius", "pose_radius")),
-            calibrated=regions[0].calibrated,
-        )
+        spent = time.process_time() - started
+        balls = {name: torch.cat([getattr(part, name) for part in regions]) for name in _BALLS}
+        region = Region(level=_LEVEL, calibrated=regions[0].calibrated, **balls)
         ours = lifter.recalibration if kind == "frames" else None
         angles = None if ours is None else ours.angles
         tallies[kind].add(clip, torch.cat(means), torch.cat(drawn, 1), region, angles, spent)

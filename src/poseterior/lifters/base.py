@@ -119,7 +119,9 @@ class Model(nn.Module):
         """
         config = dataclasses.asdict(self.config)
         files = {} if self.evidence is None else {EVIDENCE_FILE: self.evidence.to_json()}
-        write_folder(directory, self.name, config, self.state_dict(), card or self.card, self.recalibration, files, self.clips)
+        write_folder(
+            directory, self.name, config, self.state_dict(), card or self.card, self.recalibration, files, self.clips
+        )
 
     @classmethod
     def from_pretrained(cls: type[_M], name_or_path: str | Path, device: torch.device | str = "cpu") -> _M:

@@ -344,9 +344,7 @@ def _misreported(
     return dataclasses.replace(observations, keypoints=keypoints._replace(covariance=covariance))
 
 
-def _interrupted(
-    observations: Observations, clips: Tensor, share: float, generator: torch.Generator
-) -> Observations:
+def _interrupted(observations: Observations, clips: Tensor, share: float, generator: torch.Generator) -> Observations:
     """The same with nobody seen in stretches of `_STRETCH` frames of each clip, rows one after the other."""
     low, high = _STRETCH
     between = 0.5 * (low + high) * (1.0 - share) / share  # mean number of frames from a stretch to the next one

@@ -1,6 +1,7 @@
 """The posterior of a motion: one person, one body, every frame of a clip at once."""
 
 from .lift import lift_clip
+from .many import lift_clips, suits_clips
 from .posterior import ClipPosterior
 
-__all__ = ["ClipPosterior", "lift_clip"]
+__all__ = ["ClipPosterior", "lift_clip", "lift_clips", "suits_clips"]

@@ -65,7 +65,7 @@ class Frames:
 
 
 def with_every_frame(keypoints: Keypoints2D, fps: float, max_gap: float) -> Keypoints2D:
-    """The frames of a clip in order, and those that are missing in gaps of at most ``max_gap`` seconds: they show nobody.
+    """The frames of a clip in order, and those missing in gaps of at most ``max_gap`` seconds: they show nobody.
 
     Where most frames are two numbers apart, a gap is more than that, and is filled as sparsely.
 

@@ -59,8 +59,7 @@ def setting_of(frames: Frames, errors: ClipErrors) -> Setting:
     joints = variance.shape[1] // 3
     kinds = [errors.across, errors.across, errors.depth] * joints
     scale, constant, slow, white, seconds = (
-        np.array([getattr(kind, name) for kind in kinds])
-        for name in ("scale", "constant", "slow", "white", "seconds")
+        np.array([getattr(kind, name) for kind in kinds]) for name in ("scale", "constant", "slow", "white", "seconds")
     )
     variance = variance * scale**2 * np.where(seen, 1.0, errors.hidden**2)
     # As large as the frames say on average that show the joint; where none does, as all say.
@@ -135,9 +134,7 @@ class MotionGaussian:
         """
         seen, shape = self.setting.seen, (len(about), len(self.density))
         path = about.numpy().transpose(1, 0, 2)
-        wide = {
-            name: np.broadcast_to(getattr(seen, name)[:, None], path.shape) for name in ("known", "slow", "white")
-        }
+        wide = {name: np.broadcast_to(getattr(seen, name)[:, None], path.shape) for name in ("known", "slow", "white")}
         density = np.broadcast_to(self.density, shape)
         nothing = np.zeros_like(path)
         moving = seen._replace(value=path, known=np.ones_like(path, dtype=bool), slow=nothing, white=nothing)

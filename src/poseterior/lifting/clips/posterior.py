@@ -69,7 +69,9 @@ class ClipPosterior:
 
     def __repr__(self) -> str:
         missing = len(self) - int(self.present.sum())
-        return f"ClipPosterior(frames={len(self)}, missing={missing}, fps={self.fps:g}, skeleton={self.skeleton.name!r})"
+        return (
+            f"ClipPosterior(frames={len(self)}, missing={missing}, fps={self.fps:g}, skeleton={self.skeleton.name!r})"
+        )
 
     @property
     def keypoints(self) -> Keypoints2D:

@@ -27,9 +27,11 @@ _BETTER, _LARGE = 0.4, 0.25
 
 
 def weights_of(found: Filtered, weight: Float[NDArray[np.float64], " T"]) -> Float[NDArray[np.float64], " T"]:
-    """How much each frame counts, by Student's t (1 where nothing surprises), from innovations with weights as they were.
+    """How much each frame counts, by Student's t: 1 where nothing surprises.
 
-    The innovations of a frame that counted less already are those it would have with the noise that it then had.
+    Args:
+        found: with the weights as they were: a frame that counted less had more noise, and surprises less.
+        weight: these.
     """
     known = found.surprise > 0
     surprise = (found.surprise * known).sum(-1) / known.sum(-1).clip(min=1)
