@@ -110,7 +110,8 @@ class Bench:
     OUT/report.html, and goes on where it stopped. ± is half of a 95 % interval over clips; lifters are compared two by
     two.
     Protocols, those on other people first: people, strangers, people-exact, noisy-sigma, ar1, simulated, bandai-cross,
-    cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, and the sweeps masks-*, noise-*, pitch-*, fov-*, sigma-*;
+    strangers-motion, bandai-motion, gaps, moving-body, cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, and
+    the sweeps masks-*, noise-*, pitch-*, fov-*, sigma-*;
     the groups main, masks, noise, pitch, "field of view" and sigma name them together.
 
     Example: poseterior bench flow mdn --data stores/cmu-test --protocol people masks --out bench

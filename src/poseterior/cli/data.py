@@ -88,9 +88,9 @@ class Rigs:
 class Simulate:
     """Turn a store into fixed observations, saved so that every lifter sees the same input.
 
-    Protocols: people, strangers, people-exact, noisy-sigma, ar1, simulated, bandai-cross, cmu-test, cmu-clean,
-    cmu-occluded, cmu-motion, cmu-bodies, and the sweeps of `poseterior bench`: masks-*, noise-*, pitch-*, fov-*,
-    sigma-*.
+    Protocols: people, strangers, people-exact, noisy-sigma, ar1, simulated, bandai-cross, strangers-motion,
+    bandai-motion, gaps, moving-body, cmu-test, cmu-clean, cmu-occluded, cmu-motion, cmu-bodies, and the sweeps of
+    `poseterior bench`: masks-*, noise-*, pitch-*, fov-*, sigma-*.
     """
 
     store: tyro.conf.Positional[Path]

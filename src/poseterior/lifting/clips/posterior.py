@@ -15,7 +15,7 @@ from torch import Tensor
 from ...distributions.clip_errors import ClipErrors
 from ...distributions.regions import SAMPLES, SEED, Region, check_level, quantiles, region_of
 from ...files.errors import InputError
-from ...geometry.kinematics import body_height
+from ...geometry.kinematics import body_height, bones_to_pose
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
@@ -44,7 +44,7 @@ class ClipPosterior:
 
     >>> import poseterior as pp  # doctest: +SKIP
     >>> clip = pp.lift_clip(pp.load("flow"), pp.read_keypoints("walk.json"), fps=30)  # doctest: +SKIP
-    >>> motions = clip.sample(200, seed=0)  # (200, frames, 17, 3): each a whole motion of a rigid body  # doctest: +SKIP
+    >>> motions = clip.sample(200, seed=0)  # (200, frames, 17, 3): whole motions of rigid bodies  # doctest: +SKIP
     >>> clip.region(0.9).radius, clip.height(0.9)  # doctest: +SKIP
 
     Attributes:
@@ -116,13 +116,19 @@ class ClipPosterior:
         return torch.cat([self._rigid(min(_AT_ONCE, samples - start), seed, start, False) for start in starts])
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
+        motions = self._loose(samples, seed, start, paired)
+        return with_body(motions, self._body(motions), self._mobility, self.skeleton) @ self.frames.axes.float()
+
+    def _loose(self, samples: int, seed: int, start: int, paired: bool = False) -> Float[Tensor, "samples T joints 3"]:
+        """Motions whose bones may change, in the axes of the rays."""
         # A block of motions is drawn whole, so that a smaller number of them begins with the same ones.
-        drawn = self.gaussian.draw(_AT_ONCE if not paired else samples, self._noise(seed, start), paired)[:samples]
-        motions = self._unflat(drawn).float()
-        body = body_of(motions, self.skeleton)
+        drawn = self.gaussian.draw(samples if paired else _AT_ONCE, self._noise(seed, start), paired)
+        return self._unflat(drawn[:samples]).float()
+
+    def _body(self, motions: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, "samples joints"]:
+        """Logarithms of the lengths that the bones of each motion get."""
         usual = self._usual_body
-        body = usual + self.errors.body * (body - usual)
-        return with_body(motions, body, self._mobility, self.skeleton) @ self.frames.axes.float()
+        return usual + self.errors.body * (body_of(motions, self.skeleton) - usual)
 
     def _noise(self, seed: int, start: int) -> PoseNoise:
         key = hashlib.blake2b(self.keypoints.keys.cpu().numpy().tobytes(), digest_size=7).digest()
@@ -144,8 +150,7 @@ class ClipPosterior:
     @cached_property
     def _usual_body(self) -> Float[Tensor, " joints"]:
         """Mean logarithm of the bones' lengths over motions."""
-        drawn = self.gaussian.draw(_SUMMARY, self._noise(SEED, -1), paired=True)
-        return body_of(self._unflat(drawn).float(), self.skeleton).mean(0)
+        return body_of(self._loose(_SUMMARY, SEED, -1, paired=True), self.skeleton).mean(0)
 
     def log_prob(self, motions: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, " samples"]:
         """Log-density of whole motions, in nats (metres, all joints but the root in all frames), under `gaussian`.
@@ -205,8 +210,11 @@ class ClipPosterior:
         if self.skeleton.name != "h36m17":
             raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
         blocks = range(0, samples, _AT_ONCE)
-        bodies = torch.cat([self._rigid(_AT_ONCE, SEED, start, False)[:, 0] for start in blocks])
-        tall = quantiles(body_height(bodies), [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+        with torch.no_grad():
+            lengths = torch.cat([self._body(self._loose(_AT_ONCE, SEED, start)) for start in blocks]).exp()
+        along = torch.tensor([0.0, 1.0, 0.0])  # how bones are turned does not matter
+        tall = body_height(bones_to_pose(lengths.unsqueeze(-1) * along, self.skeleton))
+        tall = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)])
         middle, low, high = tall.tolist()
         return middle, low, high
 
