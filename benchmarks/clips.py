@@ -22,6 +22,7 @@ from poseterior.evaluation.clips import measure_clips
 from poseterior.files.writing import atomic_write
 from poseterior.lifters import load
 from poseterior.lifters.saved import folder_of
+from poseterior.lifting.clips import SMOOTHING
 
 
 def fit(options: argparse.Namespace) -> None:
@@ -31,7 +32,7 @@ def fit(options: argparse.Namespace) -> None:
     lifter = load(folder)
     clips = simulated_clips(options.data[0].rpartition("=")[2], options.clips, options.frames, options.seed)
     described = f"{len(clips)} clips of {options.frames} frames of a simulated population"
-    found = fit_clip_errors(lifter, clips, described)
+    found = fit_clip_errors(SMOOTHING, lifter, clips, described)
     with atomic_write(folder / CLIPS_FILE) as file:
         file.write(found.for_lifter(folder).to_json().encode())
     print(f"across {found.across}\ndepth  {found.depth}\nhidden {found.hidden:.3f}, body {found.body:.3f}")
@@ -47,7 +48,7 @@ def measure(options: argparse.Namespace) -> None:
         data = simulate(path, name, options.poses)
         errors = ClipErrors() if lifter.clips is None else None
         found = measure_clips(
-            lifter, data, PROTOCOLS[name].fps, samples=options.samples, seed=options.seed, errors=errors,
+            SMOOTHING, lifter, data, PROTOCOLS[name].fps, samples=options.samples, seed=options.seed, errors=errors,
             raw=not options.quick, clips=options.clips,
         )  # fmt: skip
         everything[name] = found

@@ -17,6 +17,7 @@ from poseterior.evaluation.clips import clips_in, measure_clips
 from poseterior.geometry.kinematics import bone_lengths
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D, PoseId
+from poseterior.lifting.clips import SMOOTHING
 from poseterior.lifting.clips.frames import Frames
 from poseterior.lifting.clips.gaussian import motion_gaussian, setting_of
 
@@ -63,7 +64,7 @@ def made_up_frames(
 def test_smoothed_coordinates_are_as_sure_as_they_should_be(constant, scale):
     """Fitted on some clips, the errors of others are as large as said, to a quarter; frames' own are not."""
     frames, truths = made_up_frames((constant, 0.2, 0.8 - constant), scale, clips=16)
-    found = fit_parts(frames[:8], truths[:8])
+    found = fit_parts(SMOOTHING, frames[:8], truths[:8])
     standard = []
     for frame, truth in zip(frames[8:], truths[8:], strict=True):
         gaussian, _ = motion_gaussian(frame, setting_of(frame, found))
@@ -87,14 +88,14 @@ def test_simulated_clips_have_one_body_and_one_camera(tmp_path):
 def test_too_few_clips(tmp_path):
     clips = simulated_clips(made_up_store(tmp_path / "store"), 4, 10)
     with pytest.raises(pp.InputError, match=f"clips: 4 to fit on; at least {FEWEST} are needed"):
-        fit_clip_errors(pp.load("mdn"), clips)
+        fit_clip_errors(SMOOTHING, pp.load("mdn"), clips)
 
 
 def test_fitted_beside_the_weights(tmp_path):
     store = made_up_store(tmp_path / "store")
     parts = [simulated_clips(store, 8, 19, seed) for seed in range(3)]
     lifter = pp.load("mdn")
-    found = fit_clip_errors(lifter, [clip for part in parts for clip in part], "made up")
+    found = fit_clip_errors(SMOOTHING, lifter, [clip for part in parts for clip in part], "made up")
     assert found.recalibration.description == "made up"
     assert found.recalibration.poses == 228
     lifter.clips = found
@@ -107,7 +108,7 @@ def test_fitted_beside_the_weights(tmp_path):
 def test_measured_beside_frames(tmp_path):
     data = simulate(made_up_store(tmp_path / "store"), "gaps", 80)
     lifter = pp.load("mdn")
-    numbers = measure_clips(lifter, data, samples=20, errors=ClipErrors(), clips=3)
+    numbers = measure_clips(SMOOTHING, lifter, data, samples=20, errors=ClipErrors(), clips=3)
     clip, frames = numbers["clip"], numbers["frames"]
     assert clip["bone change"] < 0.01 < frames["bone change"]
     named = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from poseterior.evaluation.clip_errors import motion_covariance
-from poseterior.lifting.clips.filtering import Seen, filtered, smoothed
+from poseterior.lifting.clips.filtering import PLACE, SPEED, Seen, filtered, smoothed
 from poseterior.lifting.clips.motion import DENSITIES, motion_densities
 
 FRAMES, SIZE = 12, 3
@@ -29,7 +29,7 @@ def seen_clip(seed: int = 0) -> Seen:
 def in_full(seen: Seen, density: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (T, d), covariance (d, T, T) and log evidence (d,) by dense algebra."""
     times = np.cumsum(np.r_[0.0, seen.step[1:]])
-    motion = motion_covariance(torch.from_numpy(times), torch.from_numpy(density)).numpy()
+    motion = motion_covariance(torch.from_numpy(times), torch.from_numpy(density), PLACE, SPEED).numpy()
     mean, covariance, evidence = np.empty((FRAMES, SIZE)), np.empty((SIZE, FRAMES, FRAMES)), np.empty(SIZE)
     for i in range(SIZE):
         fading = np.exp(-np.abs(times[:, None] - times) / seen.seconds[i])

@@ -222,13 +222,14 @@ class Calibrate:
     def _clips(self, lifter: Lifter, bar: Progress) -> ClipErrors:
         """`poseterior.evaluation.clip_errors.fit_clip_errors` of simulated clips, on the progress bar."""
         from ..evaluation.clip_errors import fit_clip_errors, simulated_clips
+        from ..lifting.clips import SMOOTHING
 
         clips = simulated_clips(self.data, self.clips, _CLIP_FRAMES, self.seed)
         task = bar.add_task("clips", total=sum(len(clip.pose) for clip in clips))
         described = (
             f"{len(clips)} clips of {_CLIP_FRAMES} frames of a simulated population, moving as in {self.data.name}"
         )
-        return fit_clip_errors(lifter, clips, described, lambda done: bar.update(task, completed=done))
+        return fit_clip_errors(SMOOTHING, lifter, clips, described, lambda done: bar.update(task, completed=done))
 
     def _save(self, recalibration: Recalibration, lifter: Lifter, folder: Path) -> Path:
         """Write the files beside the weights, or a copy of the lifter with them."""

@@ -30,13 +30,9 @@ from ..files.errors import InputError
 from ..geometry.kinematics import body_height
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import PoseId
-from ..lifting.clips.filtering import PLACE, SPEED
-from ..lifting.clips.frames import Frames
-from ..lifting.clips.gaussian import setting_of
-from ..lifting.clips.lift import clip_posterior, lift_frames
-from ..lifting.clips.motion import motion_densities
 from .angles import AngleErrors, angle_errors
 from .calibrate import Distances, fit_distances
+from .clip_method import Answers, ClipMethod
 from .conformal import conformal_quantile
 
 if TYPE_CHECKING:
@@ -105,12 +101,20 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
 # -- the numbers -------------------------------------------------------------------------------------------------
 
 
-def motion_covariance(times: Float[Tensor, " T"], density: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch T T"]:
-    """Covariance of a path whose acceleration is white noise, as the filter has it (`PLACE`, `SPEED` at the start)."""
+def motion_covariance(
+    times: Float[Tensor, " T"], density: Float[Tensor, "*batch"], place: float, speed: float
+) -> Float[Tensor, "*batch T T"]:
+    """Covariance of a path whose acceleration is white noise, with these standard deviations at the start.
+
+    Args:
+        times: seconds.
+        density: spectral density of the acceleration, m²/s³.
+        place, speed: metres, metres a second.
+    """
     since = times - times[0]
     first, last = torch.minimum(since[:, None], since), torch.maximum(since[:, None], since)
     wiener = first.square() * last / 2 - first**3 / 6
-    start = PLACE**2 + SPEED**2 * since[:, None] * since
+    start = place**2 + speed**2 * since[:, None] * since
     return start + density[..., None, None] * wiener
 
 
@@ -126,7 +130,7 @@ class _Clips:
         rows: ``(n,)`` which of all coordinates of all clips they are.
     """
 
-    def __init__(self, frames: Sequence[Frames], observations: Sequence[Observations]) -> None:
+    def __init__(self, frames: Sequence[Answers], observations: Sequence[Observations]) -> None:
         values, truths, variances, seen, valid = [], [], [], [], []
         for frame, observed in zip(frames, observations, strict=True):
             nonroot = list(frame.keypoints.skeleton.nonroot)
@@ -144,7 +148,7 @@ class _Clips:
         self.depth = self.rows % 3 == 2
         self.times = torch.from_numpy(frames[0].times)
 
-    def score(self, numbers: Float[Tensor, " 9"], density: Float[Tensor, " n"]) -> Tensor:
+    def score(self, numbers: Float[Tensor, " 9"], density: Float[Tensor, " n"], method: ClipMethod) -> Tensor:
         """The mean CRPS of the smoothed coordinates and of their changes, in standard deviations of the frames."""
         kinds = [_shares(numbers[:4]), _shares(numbers[4:8])]
         scale, constant, slow, white, seconds = (
@@ -160,7 +164,7 @@ class _Clips:
         apart = (self.times[:, None] - self.times).abs()
         fading = torch.exp(-apart / seconds.unsqueeze(-1))
         error = amplitude.unsqueeze(-1) * amplitude.unsqueeze(-2) * fading + torch.diag_embed(white * variance)
-        motion = motion_covariance(self.times, density)
+        motion = motion_covariance(self.times, density, method.place, method.speed)
         lower = torch.linalg.cholesky(motion + error)
         gain = torch.cholesky_solve(motion, lower)
         mean = (gain.mT @ self.value.unsqueeze(-1)).squeeze(-1)
@@ -201,11 +205,15 @@ def _errors_of(numbers: Tensor) -> ClipErrors:
 
 
 def fit_parts(
-    frames: Sequence[Frames], observations: Sequence[Observations], start: ClipErrors | None = None
+    method: ClipMethod,
+    frames: Sequence[Answers],
+    observations: Sequence[Observations],
+    start: ClipErrors | None = None,
 ) -> ClipErrors:
     """The numbers with which the smoothed coordinates score best.
 
     Args:
+        method: `poseterior.lifting.clips.SMOOTHING`.
         frames: of each clip, all of them as long, none missing.
         observations: what they should have been.
         start: from where the search begins.
@@ -218,14 +226,16 @@ def fit_parts(
     origin = torch.tensor([*begin, math.log(errors.hidden)], dtype=torch.float64)
     numbers = origin.clone().requires_grad_(True)
     for _ in range(_ROUNDS):
-        lively = [motion_densities(setting_of(frame, errors).seen) for frame in frames]
+        lively = [method.densities(frame, errors) for frame in frames]
         density = torch.from_numpy(np.concatenate(lively))
         search = torch.optim.LBFGS([numbers], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
         def closure(search: torch.optim.LBFGS = search, density: Tensor = density) -> Tensor:
             search.zero_grad()
             # The weak pull keeps numbers of which the clips say nothing. In hundredths, for the search's first step.
-            score = 100.0 * clips.score(numbers, density[clips.rows]) + _PULL * (numbers - origin).square().sum()
+            score = (
+                100.0 * clips.score(numbers, density[clips.rows], method) + _PULL * (numbers - origin).square().sum()
+            )
             score.backward()
             return score
 
@@ -240,6 +250,7 @@ def fit_parts(
 
 @torch.no_grad()
 def fit_clip_errors(
+    method: ClipMethod,
     lifter: Lifter,
     clips: Sequence[Observations],
     description: str = "",
@@ -248,6 +259,7 @@ def fit_clip_errors(
     """How the errors of a lifter hang together; set it as ``lifter.clips`` to use it, save the lifter to keep it.
 
     Args:
+        method: `poseterior.lifting.clips.SMOOTHING`.
         lifter: in evaluation mode, with the evidence that it will be used with.
         clips: with known poses, see `simulated_clips`.
         description: of the clips, kept with the result.
@@ -260,23 +272,27 @@ def fit_clip_errors(
         raise InputError(f"clips: {len(clips)} to fit on; at least {FEWEST} are needed")
     frames, done = [], 0
     for clip in clips:
-        frames.append(lift_frames(lifter, clip.keypoints, _FPS))
+        frames.append(method.frames(lifter, clip.keypoints, _FPS, 0.0))
         done += len(clip.pose)
         if progress is not None:
             progress(done)
-    errors = fit_parts(frames[::2], clips[::2])
+    errors = fit_parts(method, frames[::2], clips[::2])
     rest = list(zip(frames[1::2], clips[1::2], strict=True))
-    errors = dataclasses.replace(errors, body=_body_spread(lifter, errors, rest))
-    return dataclasses.replace(errors, recalibration=fit_distances(_distances(lifter, errors, rest), description))
+    errors = dataclasses.replace(errors, body=_body_spread(method, lifter, errors, rest))
+    return dataclasses.replace(
+        errors, recalibration=fit_distances(_distances(method, lifter, errors, rest), description)
+    )
 
 
-def _body_spread(lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Frames, Observations]]) -> float:
+def _body_spread(
+    method: ClipMethod, lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Answers, Observations]]
+) -> float:
     """By what heights have to be spread to hold nine tenths of the true ones."""
     scores = []
     for frames, observations in clips:
         if not bool(observations.observed.all()):
             continue
-        tall = body_height(clip_posterior(lifter, frames, errors).sample(SAMPLES, seed=SEED)[:, 0])
+        tall = body_height(method.motions(lifter, frames, errors).sample(SAMPLES, seed=SEED)[:, 0])
         actual = body_height(observations.pose).mean()
         scores.append((actual - tall.median()).abs() / (1.645 * tall.std()))
     if len(scores) < FEWEST // 2:
@@ -285,13 +301,15 @@ def _body_spread(lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Frame
     return round(min(max(found, 0.05), 20.0), 3) if math.isfinite(found) else 1.0
 
 
-def _distances(lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Frames, Observations]]) -> Distances:
+def _distances(
+    method: ClipMethod, lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Answers, Observations]]
+) -> Distances:
     """How far the truth is from clip posteriors, as `poseterior.evaluation.calibrate.measure` has it of frames."""
     skeleton = lifter.skeleton
     parts: list[tuple[Tensor, ...]] = []
     turned: list[AngleErrors] = []
     for frames, observations in clips:
-        drawn = clip_posterior(lifter, frames, errors).sample(SAMPLES, seed=SEED)
+        drawn = method.motions(lifter, frames, errors).sample(SAMPLES, seed=SEED)
         plain = balls(drawn, LEVELS, skeleton.root)
         observed = _without_root(observations.observed, skeleton.root)
         error = torch.where(observed, (observations.pose - plain.centre).norm(dim=-1), 0.0)

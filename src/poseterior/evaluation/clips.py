@@ -26,10 +26,10 @@ from ..geometry.kinematics import body_height, bone_lengths
 from ..geometry.skeletons import Skeleton
 from ..keypoints import PoseId
 from ..lifters import Lifter
-from ..lifting.clips.lift import clip_posterior, lift_frames
 from ..metrics import accuracy
 from ..metrics.calibration import calibration_error, coverage_ranks
 from ..metrics.scores import pose_energy_score
+from .clip_method import ClipMethod
 
 __all__ = ["Clip", "clips_in", "measure_clips"]
 
@@ -176,6 +176,7 @@ class _Tally:
 
 @torch.no_grad()
 def measure_clips(
+    method: ClipMethod,
     lifter: Lifter,
     data: ObservationSet,
     fps: float = 30.0,
@@ -190,6 +191,7 @@ def measure_clips(
     """Measure clip posteriors, and the same weights frame by frame.
 
     Args:
+        method: `poseterior.lifting.clips.SMOOTHING`.
         lifter: in evaluation mode.
         data: of a protocol whose rows are frames in a row (`Protocol.in_a_row`), evenly apart.
         fps: rows per second.
@@ -219,9 +221,9 @@ def measure_clips(
         if len(clip.observations.pose) < 3:
             raise InputError(f"clips: {clip.name}: has fewer than three frames in a row")
         _alone(lifter, clip, tallies, samples, seed)
-        frames = lift_frames(lifter, clip.observations.keypoints, fps, max_gap=math.inf)
+        frames = method.frames(lifter, clip.observations.keypoints, fps, math.inf)
         started = time.process_time()
-        found = clip_posterior(lifter, frames, errors)
+        found = method.motions(lifter, frames, errors)
         motions, mean = found.sample(samples, seed=seed), found.mean
         spent = time.process_time() - started
         regions = found.errors.recalibration

@@ -2,6 +2,7 @@
 
 from .lift import lift_clip
 from .many import lift_clips, suits_clips
+from .method import SMOOTHING
 from .posterior import ClipPosterior
 
-__all__ = ["ClipPosterior", "lift_clip", "lift_clips", "suits_clips"]
+__all__ = ["SMOOTHING", "ClipPosterior", "lift_clip", "lift_clips", "suits_clips"]
