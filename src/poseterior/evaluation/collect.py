@@ -28,7 +28,7 @@ from ..geometry.kinematics import ANKLE_HEIGHT, body_height, bone_lengths, simil
 from ..geometry.skeletons import Skeleton
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
-from ..lifting.noise import noise_factors
+from ..lifters.detector_noise import noise_factors
 from ..metrics import accuracy, diagnostics, estimates, plausibility, scores
 from ..metrics.calibration import coverage_ranks, published_inside
 from ..metrics.depth_order import all_pairs, order_counts, order_labels, order_probability
@@ -174,7 +174,7 @@ def collect(
     """Lift every pose once and keep what numbers are made of.
 
     As in `poseterior.lift`, a lifter with evidence checks the detector's standard deviations first, clip by clip
-    (`poseterior.lifting.noise`); energies of hypotheses are those by the reported ones.
+    (`poseterior.lifters.detector_noise`); energies of hypotheses are those by the reported ones.
 
     Args:
         lifter: moved to ``device`` and put into evaluation mode.

@@ -12,13 +12,13 @@ from ..files.checks import counted
 from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
+from ..lifters.detector_noise import noise_factors, noise_words
 from ..results import poses
 from ..results.poses import LiftResult
 from ..results.provenance import rates_in_words
 from .bodies import rotations_of
 from .draws import Draws, draw, lifter_name
 from .ik import shipped_solution
-from .noise import noise_factors, noise_words
 
 __all__ = [
     "lift",
@@ -116,7 +116,8 @@ def lift(
         mode: of a lifter with rotations: also climb to the rotations of highest density (slow).
 
     A lifter that comes with `Evidence` checks the detector's standard deviations first, clip by clip: see
-    `poseterior.lifting.noise`. Where they are clearly wrong they are put right, and ``settings["noise"]`` says so.
+    `poseterior.lifters.detector_noise`. Where they are clearly wrong they are put right, and ``settings["noise"]`` says
+    so.
 
     Returns:
         A `LiftResult` (metres, camera axes, relative to the pelvis). Of a lifter with rotations it holds these too,

@@ -9,8 +9,8 @@ from ...distributions.clip_errors import ClipErrors
 from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
+from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.times import ASSUMED_FPS, check_fps
-from ..noise import noise_factors, noise_words
 from .frames import Frames, frames_of, with_every_frame
 from .gaussian import motion_gaussian, setting_of
 from .jitter import most_noise

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..distributions.evidence import noise_evidence
 from ..keypoints import Keypoints2D
-from ..lifters import Lifter
+from .base import Lifter
 
 __all__ = ["FEWEST", "noise_factors", "noise_words"]
 

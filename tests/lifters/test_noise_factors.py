@@ -14,7 +14,7 @@ from poseterior.evaluation.calibrate import simulated
 from poseterior.evaluation.evidence import fit_evidence
 from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifters import Lifter, load
-from poseterior.lifting.noise import FEWEST, noise_factors, noise_words
+from poseterior.lifters.detector_noise import FEWEST, noise_factors, noise_words
 
 
 @pytest.fixture(scope="module")
