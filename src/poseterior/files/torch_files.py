@@ -101,6 +101,7 @@ class _Storage:
     def __init__(self, kind: str, key: str, count: int) -> None:
         self.kind, self.key, self.count = kind, key, count
         self.read: Callable[[], bytes] | None = None
+        self.file: str | Path = ""
 
     @property
     def size(self) -> int:
@@ -139,8 +140,9 @@ class StoredTensor:
         self._order = "<"
 
     def numpy(self) -> NDArray[Any]:
-        """Its numbers, in this machine's byte order."""
-        flat = self._storage.numbers(self._order)
+        """Its numbers, in this machine's byte order; raises `InputError` where the file does not hold them."""
+        with explained(self._storage.file, _ALLOWED, "PyTorch"):
+            flat = self._storage.numbers(self._order)
         steps = [n * flat.itemsize for n in self._stride]
         view = np.lib.stride_tricks.as_strided(flat[self._offset :], self.shape, steps, writeable=False)  # type: ignore[misc]
         return view.astype(flat.dtype.newbyteorder("="))
@@ -249,12 +251,15 @@ def read_torch(path: str | Path) -> Any:
         return _read_zip(raw, path) if start in ZIP_MAGIC else _read_legacy(raw, path)
 
 
-def _unpickled(file: IO[bytes], size: int) -> tuple[Any, Mapping[str, _Storage]]:
+def _unpickled(file: IO[bytes], size: int, path: str | Path) -> tuple[Any, Mapping[str, _Storage]]:
     start = file.tell()
     refuse_bombs(file)
     file.seek(start)
     reader = _Unpickler(file, Room(2 * size))
-    return reader.load(), reader.storages
+    content = reader.load()
+    for storage in reader.storages.values():
+        storage.file = path
+    return content, reader.storages
 
 
 def _read_zip(file: io.BytesIO, path: str | Path) -> Any:
@@ -269,7 +274,7 @@ def _read_zip(file: io.BytesIO, path: str | Path) -> Any:
         if info.compress_type != zipfile.ZIP_STORED:
             raise InputError(f"{path}: {name[:60]!r} is compressed; PyTorch's files are not: save it anew")
     order = archive.read(f"{place}byteorder") if f"{place}byteorder" in entries else b"little"
-    content, storages = _unpickled(io.BytesIO(archive.read(pickles[0])), entries[pickles[0]].file_size)
+    content, storages = _unpickled(io.BytesIO(archive.read(pickles[0])), entries[pickles[0]].file_size, path)
     room = Room(file.getbuffer().nbytes)
     for key, storage in storages.items():
         info = entries.get(f"{place}data/{key}")
@@ -285,18 +290,18 @@ def _read_zip(file: io.BytesIO, path: str | Path) -> Any:
 def _read_legacy(file: io.BytesIO, path: str | Path) -> Any:
     size = file.getbuffer().nbytes
     try:
-        magic = _unpickled(file, size)[0]
+        magic = _unpickled(file, size, path)[0]
     except RefusedError:
         raise
     except Exception:  # whatever a pickle that is none gives
         magic = None
     if magic != _MAGIC or type(magic) is not int:
         raise InputError(f"{path}: not a file of PyTorch's (torch.save); is it the right one, and whole?")
-    protocol, system = (_unpickled(file, size)[0] for _ in range(2))
+    protocol, system = (_unpickled(file, size, path)[0] for _ in range(2))
     if protocol != _PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
         raise InputError(f"{path}: an unknown kind of PyTorch's files (protocol {protocol!r:.20}); save it anew")
-    content, storages = _unpickled(file, size)
-    keys = _unpickled(file, size)[0]
+    content, storages = _unpickled(file, size, path)
+    keys = _unpickled(file, size, path)[0]
     if not isinstance(keys, list) or set(map(str, keys)) != set(storages) or len(keys) != len(storages):
         raise RefusedError("it names other storages than it holds")
     whole = file.getvalue()
