@@ -52,6 +52,25 @@ def test_frobenius_clip():
     assert torch.equal(layer.effective_weight(), layer.weight)
 
 
+def test_the_weights_of_the_mixture_are_not_clipped():
+    """w6 of the released graphs is read as it is."""
+    net = PublishedMixtureNetwork(32, 48, 5, 16, 1, 0.0).eval()
+    hidden = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    assert float(net.alpha.weight.norm()) > 1.5
+    torch.testing.assert_close(net.alpha(hidden), hidden @ net.alpha.weight.T + net.alpha.bias)
+
+
+def test_what_the_detector_lacks_and_what_it_has(keypoints):
+    """The nose says nothing, the pelvis does."""
+    torch.manual_seed(0)
+    lifter = PublishedMixtureLifter(PublishedMixtureConfig(width=32)).eval()
+    nose, pelvis = keypoints.xy.clone(), keypoints.xy.clone()
+    nose[:, 9], pelvis[:, 0] = 0.0, 0.0
+    answer = lifter(keypoints).mean
+    assert torch.equal(lifter(Keypoints2D(nose)).mean, answer)
+    assert not torch.allclose(lifter(Keypoints2D(pelvis)).mean, answer)
+
+
 def test_frobenius_gradient_flows_through_the_norm():
     torch.manual_seed(0)
     layer = FrobeniusLinear(6, 5).double()
@@ -81,7 +100,8 @@ def test_published_constants_are_kept_with_the_weights(keypoints, people, tmp_pa
 
     lifter = PublishedMixtureLifter(PublishedMixtureConfig(width=32))
     lifter.fit_constants(SimpleNamespace(keypoints=keypoints, pose=people))
-    xy = keypoints.xy[:, 1:].flatten(1)
+    detected = [joint for joint in range(17) if joint != 9]  # the pelvis, but no nose
+    xy = keypoints.xy[:, detected].flatten(1)
     torch.testing.assert_close(lifter.input_mean, xy.mean(0), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(lifter.output_std, people[:, 1:].flatten(1).std(0, unbiased=False))
     lifter.save_pretrained(tmp_path / "w")
@@ -95,5 +115,5 @@ def test_published_missing_joint_is_the_mean(keypoints):
     mask[:, 3] = False
     hidden = lifter(Keypoints2D(keypoints.xy, visible=mask)).mean
     xy = keypoints.xy.clone()
-    xy[:, 3] = lifter.input_mean.reshape(16, 2)[2]
+    xy[:, 3] = lifter.input_mean.reshape(16, 2)[3]
     torch.testing.assert_close(hidden, lifter(Keypoints2D(xy)).mean)

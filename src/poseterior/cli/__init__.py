@@ -32,6 +32,7 @@ from .lifters import Lifters
 from .prior import Prior
 from .train import Train
 from .view import View
+from .weights import Weights
 
 __all__ = ["main", "parse"]
 
@@ -54,6 +55,7 @@ _Command = (
     | Annotated[Bench, tyro.conf.subcommand(name="bench")]
     | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
     | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
+    | Annotated[Weights, tyro.conf.subcommand(name="weights")]
 )
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -125,8 +125,11 @@ class Amass(_Mocap):
 
     format = "amass"
 
+    rest_skeleton: Path | None = None
+    """.npz with another body's joints at rest, `p3d0`, as Duenkel et al. 2024 share it (default: our own body)."""
+
     def run(self) -> None:
-        self._import()
+        self._import(rest_skeleton=self.rest_skeleton)
 
 
 # -- data sets with pictures: observations as they are -----------------------------------------------------

@@ -101,8 +101,12 @@ class ObservationSet:
 
 _COLUMNS: dict[str, tuple[int, ...]] = {
     "xy": (17, 2), "covariance": (17, 2, 2), "visible": (17,), "image_size": (2,), "intrinsics": (4,),
-    "height": (), "amplitude": (17,), "pose": (17, 3), "observed": (17,), "root": (3,),
+    "height": (), "amplitude": (17,), "fits": (17, 6), "pose": (17, 3), "observed": (17,), "root": (3,),
 }  # fmt: skip
+
+
+#: Columns that not every file has: there were no amplitudes at first, and few detectors' heatmaps are fitted.
+_OPTIONAL = ("amplitude", "fits")
 
 
 def save_observations(data: ObservationSet, path: str | Path) -> None:
@@ -110,6 +114,8 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
     o = data.observations
     tensors = {name: getattr(o.keypoints, name) for name in ("xy", "covariance", "visible", "image_size")}
     tensors |= {name: getattr(o.keypoints, name) for name in ("intrinsics", "height", "amplitude")}
+    if o.keypoints.fits is not None:
+        tensors["fits"] = o.keypoints.fits
     tensors |= {"pose": o.pose, "observed": o.observed, "root": o.root}
     columns: dict[str, Any] = {
         "clip": pa.array([i.file for i in o.keypoints.ids]),
@@ -118,12 +124,14 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
         "subject": pa.array(data.subject),
     }
     for name, shape in _COLUMNS.items():
+        if name not in tensors:
+            continue
         flat = pa.array(tensors[name].reshape(-1).numpy())
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(shape))) if shape else flat
     metadata = {
         "format": _FORMAT, "protocol": data.protocol, "seed": str(data.seed), "units": "metres, pixels",
         "axes": "x right, y down, z forward (camera)", "joints": json.dumps(SKELETONS["h36m17"].joints),
-        "shapes": json.dumps(_COLUMNS),
+        "shapes": json.dumps({name: shape for name, shape in _COLUMNS.items() if name in tensors}),
     }  # fmt: skip
     table = pa.table(columns).replace_schema_metadata(metadata)
     make_folder(Path(path).parent, path)
@@ -148,14 +156,14 @@ def load_observations(path: str | Path) -> ObservationSet:
     with open_parquet(path) as file:
         metadata = metadata_of(file)
     if metadata.get("format") != _FORMAT:
-        if set(_COLUMNS) <= {*table.column_names, "amplitude"} and "format" not in metadata:
+        if set(_COLUMNS) <= {*table.column_names, *_OPTIONAL} and "format" not in metadata:
             raise InputError(f"holds the columns of observations, but no metadata that say so: {METADATA_LOST}")
         raise InputError("not an observation file; make one with `poseterior data simulate`")
-    needed = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name != "amplitude"]
+    needed = [name for name in ("clip", "frame", "action", "subject", *_COLUMNS) if name not in _OPTIONAL]
     column_names(table.schema, needed, _REMEDY)
     values: dict[str, torch.Tensor] = {}
     for name, shape in _COLUMNS.items():
-        if name not in table.column_names:  # files from before there were amplitudes
+        if name not in table.column_names:
             continue
         array = numbers_of(table[name], name, shape, "b" if name in _FLAGS else "f", missing=name == "height")
         with np.errstate(over="ignore"):  # what is too large is refused as infinite
@@ -170,6 +178,7 @@ def load_observations(path: str | Path) -> ObservationSet:
         intrinsics=values["intrinsics"],
         height=values["height"],
         amplitude=values.get("amplitude"),
+        fits=values.get("fits"),
         ids=ids,
     )
     index = torch.arange(len(ids))

@@ -17,7 +17,7 @@ from .collect import Collected, best_of_counts
 __all__ = ["published_tables"]
 
 #: Hypotheses of a pose, in the order in which papers print them.
-_ORDER = ("z0", "best", "median", "mean", "worst")
+_ORDER = ("z0", "best", "median", "mean", "worst", "root kept")
 
 
 def published_tables(found: Collected, clusters: int | None = None) -> dict[str, Any]:
@@ -30,7 +30,8 @@ def published_tables(found: Collected, clusters: int | None = None) -> dict[str,
     Returns:
         For P1 (MPJPE) and P2 (P-MPJPE), the ``average`` over actions, the mean over ``all poses`` and each action's
         error of the z0 (only where the distribution has an attribute ``z0``: the hypothesis of zero latent), best,
-        median, mean and worst hypothesis; PCK@150 (%, 14 joints) and CPS (mm, 16 joints) of the ``best hypothesis``
+        median, mean and worst hypothesis, and (P1, only of networks that place the root) of the one pose with its
+        ``root kept`` where it was predicted; PCK@150 (%, 14 joints) and CPS (mm, 16 joints) of the ``best hypothesis``
         likewise; ``best of N``, the expected error of the best of N of the samples; ``spread``, each joint's standard
         deviation over the hypotheses along x, y and z in mm (mean over poses, then actions). With ``clusters`` also
         ``clustered``: the same of so many representatives. Averages over actions are unweighted.

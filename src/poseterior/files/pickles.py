@@ -15,7 +15,7 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -26,9 +26,15 @@ from .errors import InputError
 from .npz import check_entry
 
 __all__ = [
+    "KNOWN",
+    "PlainUnpickler",
+    "RefusedError",
+    "Room",
+    "explained",
     "read_npz_dictionary",
     "read_pickle",
     "read_pickle_bytes",
+    "refuse_bombs",
 ]
 
 #: Data types that hold no references: bool, integers, floats, bytes, text.
@@ -39,11 +45,11 @@ _OBJECTS = "O8"
 _DEEPEST = 10
 
 
-class _RefusedError(pickle.UnpicklingError):
+class RefusedError(pickle.UnpicklingError):
     """The pickle holds something that is not plain data."""
 
 
-class _Room:
+class Room:
     """Bytes that may still be made: a pickle holds each array's once, so that more is one of them made again."""
 
     def __init__(self, size: int) -> None:
@@ -52,7 +58,7 @@ class _Room:
     def take(self, count: int) -> None:
         self.left -= count
         if self.left < 0:
-            raise _RefusedError("it unpacks to more than it holds")
+            raise RefusedError("it unpacks to more than it holds")
 
 
 class _Dtype:
@@ -60,20 +66,20 @@ class _Dtype:
 
     def __init__(self, code: object, *_: object) -> None:
         if not (isinstance(code, str) and (_PLAIN_TYPE.fullmatch(code) or code == _OBJECTS)):
-            raise _RefusedError(f"it holds an array of type {code!r}, not of plain numbers or text")
+            raise RefusedError(f"it holds an array of type {code!r}, not of plain numbers or text")
         self.numpy = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
         if state[1] not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
-            raise _RefusedError("it holds an array of a compound type, not of plain numbers or text")
+            raise RefusedError("it holds an array of a compound type, not of plain numbers or text")
         self.numpy = self.numpy.newbyteorder(state[1])
 
 
-def _plain_array(room: _Room, raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray:
+def _plain_array(room: Room, raw: object, dtype: object, shape: Any, order: Any) -> np.ndarray:
     if isinstance(raw, str):  # Python 2's bytes
         raw = raw.encode("latin1")
     if not isinstance(raw, bytes | bytearray) or not isinstance(dtype, _Dtype):
-        raise _RefusedError("it holds an array of Python objects, not of plain numbers or text")
+        raise RefusedError("it holds an array of Python objects, not of plain numbers or text")
     room.take(len(raw))
     return np.frombuffer(raw, dtype.numpy).reshape(shape, order=order)
 
@@ -81,14 +87,14 @@ def _plain_array(room: _Room, raw: object, dtype: object, shape: Any, order: Any
 class _Array(np.ndarray):
     """An empty array that takes its contents from a checked state."""
 
-    room: _Room
+    room: Room
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
         if isinstance(dtype, _Dtype) and dtype.numpy.hasobject:
             # How numpy saves a dictionary. Nothing else: arrays in arrays could be nested until the stack overflows.
             if shape != () or not isinstance(raw, list) or len(raw) != 1 or not isinstance(raw[0], dict):
-                raise _RefusedError(f"it holds an array of type {_OBJECTS!r}, not of plain numbers or text")
+                raise RefusedError(f"it holds an array of type {_OBJECTS!r}, not of plain numbers or text")
             super().__setstate__((1, (), dtype.numpy, False, list(raw)))  # type: ignore[arg-type]
             return
         value = _plain_array(self.room, raw, dtype, shape, "F" if fortran else "C")
@@ -96,48 +102,49 @@ class _Array(np.ndarray):
         super().__setstate__(checked)  # type: ignore[arg-type]
 
 
-def _reconstruct(room: _Room, *_: object) -> np.ndarray:
+def _reconstruct(room: Room, *_: object) -> np.ndarray:
     array = _Array((0,), np.int8)
     array.room = room
     return array
 
 
-def _scalar(room: _Room, dtype: object, raw: object) -> Any:
+def _scalar(room: Room, dtype: object, raw: object) -> Any:
     return _plain_array(room, raw, dtype, (), "C").item()
 
 
-def _dtype(_: _Room, *arguments: object) -> _Dtype:
+def _dtype(_: Room, *arguments: object) -> _Dtype:
     return _Dtype(*arguments)
 
 
-def _latin1(room: _Room, text: str, encoding: str) -> bytes:
+def _latin1(room: Room, text: str, encoding: str) -> bytes:
     """How protocols before 3 write bytes."""
     if encoding != "latin1":
-        raise _RefusedError(f"it holds bytes written as {encoding!r}")
+        raise RefusedError(f"it holds bytes written as {encoding!r}")
     room.take(len(text))
     return text.encode("latin1")
 
 
-def _no_bytes(_: _Room) -> bytes:
+def _no_bytes(_: Room) -> bytes:
     """How protocols before 3 write bytes of length 0."""
     return b""
 
 
 def _not_called(*_: object) -> None:
-    raise _RefusedError("it calls numpy.ndarray")
+    raise RefusedError("it calls numpy.ndarray")
 
 
-_KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
+#: Module and name of what a pickle may name, and our own function that stands in for it.
+KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _not_called,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _latin1,
 }
 for _module in ("__builtin__", "builtins"):  # Python 2 and 3
-    _KNOWN[_module, "bytes"] = _no_bytes
+    KNOWN[_module, "bytes"] = _no_bytes
 for _module in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
-    _KNOWN[f"{_module}.multiarray", "_reconstruct"] = _reconstruct
-    _KNOWN[f"{_module}.multiarray", "scalar"] = _scalar
-    _KNOWN[f"{_module}.numeric", "_frombuffer"] = _plain_array
+    KNOWN[f"{_module}.multiarray", "_reconstruct"] = _reconstruct
+    KNOWN[f"{_module}.multiarray", "scalar"] = _scalar
+    KNOWN[f"{_module}.numeric", "_frombuffer"] = _plain_array
 
 
 class _Callable:
@@ -145,28 +152,37 @@ class _Callable:
 
     __slots__ = ("_function", "_room")
 
-    def __init__(self, function: Callable[..., Any], room: _Room) -> None:
+    def __init__(self, function: Callable[..., Any], room: Room) -> None:
         self._function, self._room = function, room
 
     def __call__(self, *arguments: Any) -> Any:
         return self._function(self._room, *arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise _RefusedError("it changes a function")
+        raise RefusedError("it changes a function")
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], room: _Room) -> None:
+class PlainUnpickler(pickle.Unpickler):
+    """Reads plain data; what a pickle names must be in `known`.
+
+    Args:
+        file: at the begin of a pickle that `refuse_bombs` let pass.
+        room: for what is made of its bytes.
+    """
+
+    known: Mapping[tuple[str, str], Callable[..., Any]] = KNOWN
+
+    def __init__(self, file: IO[bytes], room: Room) -> None:
         super().__init__(file, encoding="latin1")
         self._room = room
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _KNOWN:
-            raise _RefusedError(f"it names {module}.{name}")
-        return _Callable(_KNOWN[module, name], self._room)
+        if (module, name) not in self.known:
+            raise RefusedError(f"it names {module}.{name}")
+        return _Callable(self.known[module, name], self._room)
 
 
-def _refuse_bombs(file: IO[bytes]) -> None:
+def refuse_bombs(file: IO[bytes]) -> None:
     """Go through the instructions, of which none is followed, for those that only exhaust the machine.
 
     Python's unpickler makes room for the highest number that an object is remembered by, and hashes tuples in a
@@ -179,7 +195,7 @@ def _refuse_bombs(file: IO[bytes]) -> None:
         if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             number = len(remembered) if argument is None else argument
             if not 0 <= number <= step:
-                raise _RefusedError(f"it numbers an object {number} after {step} instructions")
+                raise RefusedError(f"it numbers an object {number} after {step} instructions")
             remembered[number] = depth[-1]
             continue
         if code.name in ("GET", "BINGET", "LONG_BINGET"):
@@ -194,7 +210,7 @@ def _refuse_bombs(file: IO[bytes]) -> None:
         inside += [depth.pop() for _ in before]
         deepest = 1 + max((d for d in inside if d is not None), default=0) if "TUPLE" in code.name else 0
         if deepest > _DEEPEST:
-            raise _RefusedError(f"it holds tuples nested more than {_DEEPEST} deep")
+            raise RefusedError(f"it holds tuples nested more than {_DEEPEST} deep")
         if code.name == "DUP":
             depth += [inside[0], inside[0]]
         else:
@@ -204,31 +220,41 @@ def _refuse_bombs(file: IO[bytes]) -> None:
 def _load(file: IO[bytes], size: int) -> Any:
     """The pickle from where the file stands to its end."""
     start = file.tell()
-    _refuse_bombs(file)
+    refuse_bombs(file)
     file.seek(start)
     # Twice the size: older protocols make an array's bytes from text, then the array from these.
-    return _Unpickler(file, _Room(2 * size)).load()
+    return PlainUnpickler(file, Room(2 * size)).load()
 
 
 @contextmanager
-def _explained(path: str | Path) -> Iterator[None]:
-    """Errors of reading as `InputError` that names the file."""
+def explained(
+    path: str | Path,
+    allowed: str = "only numpy arrays and builtin containers are read from a pickle",
+    kind: str = "pickle",
+) -> Iterator[None]:
+    """Errors of reading as `InputError` that names the file.
+
+    Args:
+        path: the file.
+        allowed: what is read, for messages.
+        kind: of file.
+    """
     try:
         yield
     except InputError:
         raise
-    except _RefusedError as refused:
+    except RefusedError as refused:
         raise InputError(
-            f"{path}: refused, {refused}; only numpy arrays and builtin containers are read from a pickle, and "
-            "nothing in it was run: get the file anew from where it was published"
+            f"{path}: refused, {refused}; {allowed}, and nothing in it was run: get the file anew from where it was "
+            "published"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # a broken pickle raises many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        kind = "npz" if isinstance(error, zipfile.BadZipFile) else "pickle"
+        found = "npz" if isinstance(error, zipfile.BadZipFile) and kind == "pickle" else kind
         raise InputError(
-            f"{path}: not a whole {kind} file ({reason}); was it copied or downloaded to its end?"
+            f"{path}: not a whole {found} file ({reason}); was it copied or downloaded to its end?"
         ) from None
 
 
@@ -238,7 +264,7 @@ def read_pickle(path: str | Path) -> Any:
     Raises:
         InputError: no such file, not a whole pickle, or anything else in it than plain data.
     """
-    with _explained(path), open(path, "rb") as file:
+    with explained(path), open(path, "rb") as file:
         return _load(file, os.fstat(file.fileno()).st_size)
 
 
@@ -252,7 +278,7 @@ def read_pickle_bytes(raw: bytes, what: str) -> Any:
     Raises:
         InputError: as `read_pickle`.
     """
-    with _explained(what):
+    with explained(what):
         return _load(io.BytesIO(raw), len(raw))
 
 
@@ -262,7 +288,7 @@ def read_npz_dictionary(path: str | Path, name: str) -> dict[Any, Any]:
     Raises:
         InputError: as `read_pickle`; not a whole npz file, no array of that name, or one that is no dictionary.
     """
-    with _explained(path), zipfile.ZipFile(path) as archive:
+    with explained(path), zipfile.ZipFile(path) as archive:
         names = [member.removesuffix(".npy") for member in archive.namelist()]
         if name not in names:
             raise InputError(f"{path}: {name!r} is missing; the file holds: {', '.join(names[:20]) or 'nothing'}")

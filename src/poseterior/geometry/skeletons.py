@@ -172,6 +172,15 @@ SKELETONS: dict[str, Skeleton] = {
             "right_elbow<right_shoulder", "right_shoulder<neck", "left_shoulder<neck",
             "left_elbow<left_shoulder", "left_wrist<left_elbow", "neck", "head_top<neck",
         ),
+        # What detectors fine-tuned to Human3.6M find: its joints without the nose, in MPII's order. Where mpii16 has
+        # thorax and neck, these are Human3.6M's spine and thorax.
+        _tree(
+            "shg16",
+            "right_ankle<right_knee", "right_knee<right_hip", "right_hip<pelvis", "left_hip<pelvis",
+            "left_knee<left_hip", "left_ankle<left_knee", "pelvis", "spine<pelvis", "thorax<spine",
+            "head_top<thorax", "right_wrist<right_elbow", "right_elbow<right_shoulder", "right_shoulder<thorax",
+            "left_shoulder<thorax", "left_elbow<left_shoulder", "left_wrist<left_elbow",
+        ),
         _tree(
             "coco17",
             "nose", "left_eye<nose", "right_eye<nose", "left_ear<left_eye", "right_ear<right_eye",

@@ -47,6 +47,8 @@ MINIMUM_SPREAD_PX = 0.5
 _PER_POSE = ("xy", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "synthesised", "keys")
 #: Those of them that hold nothing at a joint that is not visible.
 _PER_JOINT = {"xy", "covariance", "visible", "amplitude", "synthesised"}
+#: Numbers of a Gaussian fitted to a heatmap.
+_FIT = 6
 
 
 class PoseId(NamedTuple):
@@ -103,12 +105,16 @@ class Keypoints2D:
         intrinsics: ``(fx, fy, cx, cy)`` px, one for all or ``(*batch, 4)``; unknown where None or NaN.
         height: the person's height in metres, one for all or ``(*batch,)``; unknown where None or NaN.
         amplitude: ``(*batch, joints)`` height of the peak in the detector's heatmap; unknown where None or NaN.
+        fits: ``(*batch, joints, 6)`` what a fit to the detector's heatmap (64 x 64 px) said, beside the detection:
+            amplitude, mean x and y, sigma_x, theta, sigma_y as `published_condition` takes them. The published flow
+            alone reads it; unknown where None or NaN.
         ids: a `PoseId` for each pose, in row-major batch order.
         device: where to keep the tensors; by default where ``xy`` is.
 
     Attributes:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
         amplitude: ``(*batch, joints)``, NaN where unknown or not visible.
+        fits: ``(*batch, joints, 6)``, NaN where unknown or not visible; None where there are none.
         synthesised: ``(*batch, joints)`` bool, joints that `as_skeleton` made of others.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
         keys: ``(*batch,)`` int64: what a pose's own random numbers are derived from, besides the seed. A hash of its
@@ -127,6 +133,7 @@ class Keypoints2D:
     """
 
     rates: Mapping[str, float] = MappingProxyType({})
+    fits: Tensor | None = None
 
     def __init__(
         self,
@@ -140,6 +147,7 @@ class Keypoints2D:
         intrinsics: Any = None,
         height: Any = None,
         amplitude: Any = None,
+        fits: Any = None,
         ids: Sequence[PoseId] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -171,6 +179,10 @@ class Keypoints2D:
         self.amplitude = self._constant(amplitude, (joints,), "amplitude")
         infinite = self.visible & self.amplitude.isinf()
         self._refuse(infinite, self.amplitude, "amplitude", "a finite number, or NaN where unknown")
+        if fits is not None:
+            self.fits = self._constant(fits, (joints, _FIT), "fits")
+            infinite = self.visible & self.fits.isinf().any(-1)
+            self._refuse(infinite, self.fits, "fits", "finite numbers, or NaN where unknown")
         if ids is not None and len(ids) != batch.numel():
             raise InputError(f"ids has {len(ids)} entries; there are {batch.numel()} poses")
         self.synthesised: Tensor = torch.zeros_like(self.visible)
@@ -217,6 +229,8 @@ class Keypoints2D:
         self.covariance = torch.where(seen.unsqueeze(-1), self.covariance, torch.eye(2, device=self.device))
         self.amplitude = torch.where(self.visible, self.amplitude, float("nan"))
         self.synthesised = self.synthesised & self.visible
+        if self.fits is not None:
+            self.fits = torch.where(seen, self.fits, float("nan"))
 
     @property
     def ids(self) -> tuple[PoseId, ...]:
@@ -349,6 +363,7 @@ class Keypoints2D:
         """A copy with the same change to every tensor, which hides no joint and shows none."""
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, **{name: change(getattr(self, name)) for name in _PER_POSE})
+        copy.fits = None if self.fits is None else change(self.fits)
         return copy
 
     def flatten(self) -> Keypoints2D:
@@ -405,9 +420,10 @@ class Keypoints2D:
         flat = [part.flatten() for part in parts]
         ids = tuple(chain.from_iterable(part.ids for part in flat))
         rates = {file: rate for part in flat for file, rate in part.rates.items()}
-        return flat[0]._replace(
-            ids=ids, rates=rates, **{n: torch.cat([getattr(part, n) for part in flat]) for n in _PER_POSE}
-        )
+        joined = {name: torch.cat([getattr(part, name) for part in flat]) for name in _PER_POSE}
+        fits = [torch.full((*p.visible.shape, _FIT), float("nan")) if p.fits is None else p.fits for p in flat]
+        joined["fits"] = None if all(part.fits is None for part in flat) else torch.cat(fits)
+        return flat[0]._replace(ids=ids, rates=rates, **joined)
 
     # -- skeletons -------------------------------------------------------------------------------------
 
@@ -433,7 +449,11 @@ class Keypoints2D:
             for plan in further:
                 _fill(made, source, plan)
             made = {name: values.reshape(*batch, *values.shape[1:]) for name, values in made.items()}
-        return self._replace(**made, skeleton=target)
+        fits = None if self.fits is None else self.fits.new_full((*made["visible"].shape, _FIT), float("nan"))
+        for joint, name in enumerate(target.joints):
+            if fits is not None and self.fits is not None and name in self.skeleton.joints:
+                fits[..., joint, :] = self.fits[..., self.skeleton.index(name), :]
+        return self._replace(**made, skeleton=target, fits=fits)
 
 
 def _combined(source: dict[str, Tensor], plan: SkeletonMap, rows: Any) -> dict[str, Tensor]:

@@ -96,10 +96,12 @@ class LiftedRays:
     Attributes:
         pose: ``(n, joints, 3)`` relative to the root; the camera is at ``(0, 0, -distance)`` and looks along z.
         elevation: ``(n,)`` radians, how far the camera looks down on the person; 0 where it is not predicted.
+        offset: ``(n, 1, 3)`` of the root from ``(0, 0, distance)`` in camera axes, where a network may move it.
     """
 
     pose: Tensor
     elevation: Tensor
+    offset: Tensor | float = 0.0
 
 
 class RayLifter(Lifter):
@@ -116,7 +118,7 @@ class RayLifter(Lifter):
     def __init__(self, config: RayConfig) -> None:
         super().__init__(config)
         self.others = [j for j in range(len(self.skeleton)) if j != self.skeleton.root]
-        # Factor from tangents to the units of 2D poses; fitted to the training split for normalise: split.
+        # Factor to the units of 2D poses, from tangents or (published) pixels; normalise: split fits it to the split.
         self.register_buffer("unit", torch.ones(()))
         # Errors of hidden joints (first row) and visible ones, metres along the axes of the canonical frame.
         self.register_buffer("residual", torch.full((2, len(self.others), 3), 0.1))
@@ -145,6 +147,24 @@ class RayLifter(Lifter):
         """Logarithm of the factor by which 2D poses should be rescaled before they are lifted; 0 without a head."""
         return image.new_zeros(len(image))
 
+    def turn_of(self, keypoints: Keypoints2D) -> Float[Tensor, "n 3 3"]:
+        """Rotation from camera axes to those in which poses are lifted."""
+        return canonical_view(keypoints).rotation
+
+    def rescaled(
+        self, image: Float[Tensor, "n joints 2"], visible: Bool[Tensor, "n joints"]
+    ) -> Float[Tensor, "n joints 2"]:
+        """The 2D poses that are lifted: those of `image_of`, rescaled by what the scale head says."""
+        return image * self.log_scale(image, visible).exp()[:, None, None]
+
+    def projected(self, pose: Float[Tensor, "n joints 3"]) -> Float[Tensor, "n joints 2"]:
+        """2D poses of poses about ``(0, 0, distance)``."""
+        return project_at(pose, self.distance)
+
+    def seen(self, pose: Float[Tensor, "n joints 3"]) -> Float[Tensor, "n joints 2"]:
+        """`projected` as the network is shown it in training."""
+        return self.projected(pose)
+
     def depth_parameters(self) -> Iterator[nn.Parameter]:
         """All parameters but the scale head's."""
         return (p for name, p in self.named_parameters() if not name.startswith("scaler."))
@@ -168,7 +188,7 @@ class RayLifter(Lifter):
         batch = keypoints.batch_shape
         flat = keypoints.flatten()
         with torch.autocast(flat.device.type, enabled=False):
-            rotation = canonical_view(flat).rotation
+            rotation = self.turn_of(flat)
             lifted, visible = self._lifted(flat)
             pose = lifted.pose
         pose = (pose @ rotation).reshape(*batch, *pose.shape[1:])
@@ -192,7 +212,7 @@ class RayLifter(Lifter):
     def _lifted(self, keypoints: Keypoints2D) -> tuple[LiftedRays, Bool[Tensor, "n joints"]]:
         """Poses in metres, in the axes of the canonical view, and which joints were visible."""
         image, visible = self.image_of(keypoints)
-        lifted = self.lift_image(image * self.log_scale(image, visible).exp()[:, None, None], visible)
+        lifted = self.lift_image(self.rescaled(image, visible), visible)
         return dataclasses.replace(lifted, pose=self._metres(lifted.pose, keypoints.height)), visible
 
     def _metres(self, pose: Float[Tensor, "n joints 3"], height: Float[Tensor, " n"]) -> Float[Tensor, "n joints 3"]:
@@ -214,13 +234,12 @@ class RayLifter(Lifter):
         image, visible = self.image_of(observations.keypoints.flatten())
         whole = visible.all(-1)
         image, visible = image[whole], visible[whole]
-        image = image * self.log_scale(image, visible).exp()[:, None, None]
-        truth = self.lift_image(image, visible)
+        truth = self.lift_image(self.rescaled(image, visible), visible)
         angle = 2.0 * math.pi * torch.rand(len(image), generator=generator)
         zero = torch.zeros_like(angle)
         level, tilt = turn_matrices(zero, -truth.elevation, zero), turn_matrices(zero, truth.elevation, zero)
         pose = turned(truth.pose, tilt @ turn_matrices(angle, zero, zero) @ level)
-        view = project_at(pose, self.config.distance)
+        view = self.seen(pose)
         view, factor = sized(view, self.one_size)
         share = 0.5 * torch.rand(len(view), 1, generator=generator)
         shown = torch.rand(view.shape[:2], generator=generator) >= share

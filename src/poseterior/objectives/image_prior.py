@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..geometry.skeletons import SKELETONS
-from ..keypoints.rays import NOMINAL_SPREAD
 from ..nn.encoders import FedBlock
 
 __all__ = ["ImageCritic", "ImageFlow"]
@@ -25,10 +24,15 @@ class ImageCritic(nn.Module):
     """Scores 2D poses: linear, ReLU, dropout, residual blocks that see the pose anew, linear.
 
     6.40 M parameters at the published width of 1024 and two blocks.
+
+    Args:
+        width, blocks, dropout: of the layers.
+        unit: what counts as 1 of the 2D poses; published: 1, so that poses are some 0.07 large.
     """
 
-    def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.25) -> None:
+    def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.25, unit: float = 1.0) -> None:
         super().__init__()
+        self.unit = unit
         inputs = 2 * len(_BODY)
         self.enter = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout))
         self.blocks = nn.ModuleList(FedBlock(width, inputs, dropout, norm=False) for _ in range(blocks))
@@ -39,7 +43,7 @@ class ImageCritic(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, image: Float[Tensor, "n joints 2"]) -> Float[Tensor, " n"]:
-        flat = image.flatten(-2) / NOMINAL_SPREAD
+        flat = image.flatten(-2) / self.unit
         hidden = self.enter(flat)
         for block in self.blocks:
             hidden = block(hidden, flat)

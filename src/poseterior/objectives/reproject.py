@@ -133,6 +133,11 @@ class DrawnRays:
     def log_scale(self, image: Tensor, visible: Tensor) -> Tensor:
         return image.new_zeros(len(image))
 
+    def projected(self, pose: Tensor) -> Tensor:
+        return project_at(pose, self.distance)
+
+    seen = projected
+
     def lift_image(self, image: Tensor, visible: Tensor) -> LiftedRays:
         covariance = (_SIGMA**2 * torch.eye(2, device=image.device)).expand(*image.shape, 2)
         camera = image.new_tensor([_FOCAL, _FOCAL, 0.0, 0.0])
@@ -248,7 +253,7 @@ class Reproject(Objective):
         self.settings = c = ReprojectSettings.from_dict(settings)
         self.critic: Critic | None = None
         if c.realism:
-            network = ImageFlow() if c.judge == "flow" else ImageCritic(c.judge_width, c.judge_blocks)
+            network = ImageFlow() if c.judge == "flow" else _critic(c)
             self.critic = Critic(network, c.judge_learning_rate)
         # Numbers of steps and of the critic's chances to learn, in checkpoints.
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -301,12 +306,12 @@ class Reproject(Objective):
         return turn_matrices(uniform(self.settings.azimuth), tilt, zero) @ level
 
     def _cycle_terms(self, rays: RayLifter | DrawnRays, pairs: KeypointPairs) -> dict[str, Tensor]:
-        distance = rays.distance
         first, image, visible = self._lift(rays, pairs.keypoints)
         rotation = self._rotations(first.elevation)
         away = turned(first.pose, rotation)
-        view, factor = sized(project_at(away, distance), rays.one_size)
-        again = rays.lift_image(view, torch.ones_like(visible)).pose / factor
+        view, factor = sized(rays.seen(away), rays.one_size)
+        lifted = rays.lift_image(view, torch.ones_like(visible))
+        again = (lifted.pose + lifted.offset) / factor
         back = turned(again, rotation.transpose(-1, -2))
         terms: dict[str, Tensor] = {}
         if self.settings.consistency_3d:
@@ -316,9 +321,9 @@ class Reproject(Objective):
             else:
                 terms["consistency_3d"] = smooth_norm(away - again).mean()
         if self.settings.consistency_2d:
-            terms["consistency_2d"] = _masked_mean(smooth_norm(project_at(back, distance) - image), visible)
+            terms["consistency_2d"] = _masked_mean(smooth_norm(rays.projected(back + first.offset) - image), visible)
         if self.settings.image and isinstance(rays, DrawnRays):
-            terms["image"] = _masked_mean(smooth_norm(project_at(first.pose, distance) - image), visible)
+            terms["image"] = _masked_mean(smooth_norm(rays.projected(first.pose + first.offset) - image), visible)
         if self.settings.realism:
             terms["realism"] = self._unreal(view)
         if self.settings.hidden and self.settings.hide:
@@ -333,9 +338,9 @@ class Reproject(Objective):
             terms["temporal"] = motion_difference(first.pose, first.pose.roll(1, 0), back, back.roll(1, 0))
         elif self.settings.temporal:
             later, _, _ = self._lift(rays, pairs.later)
-            seen, factor = sized(project_at(turned(later.pose, rotation), distance), rays.one_size)
-            later_again = rays.lift_image(seen, torch.ones_like(visible)).pose / factor
-            later_again = turned(later_again, rotation.transpose(-1, -2))
+            seen, factor = sized(rays.seen(turned(later.pose, rotation)), rays.one_size)
+            lifted = rays.lift_image(seen, torch.ones_like(visible))
+            later_again = turned((lifted.pose + lifted.offset) / factor, rotation.transpose(-1, -2))
             terms["temporal"] = motion_difference(first.pose, later.pose, back, later_again)
         return {name: getattr(self.settings, name) * value for name, value in terms.items()}
 
@@ -424,7 +429,7 @@ class Reproject(Objective):
         with torch.no_grad():
             first, image, visible = self._lift(rays, pairs.keypoints)
             turned_first = turned(first.pose, self._rotations(first.elevation))
-            fake, _ = sized(project_at(turned_first, rays.distance), rays.one_size)
+            fake, _ = sized(rays.seen(turned_first), rays.one_size)
         whole = visible.all(-1)
         real, fake = image[whole], fake[whole]
         if not len(real):
@@ -446,6 +451,12 @@ def _pairs(observations: Any) -> KeypointPairs:
             "objective 'reproject' learns from 2D keypoints alone: it takes poseterior.data.simulation.clips pairs"
         )
     return observations
+
+
+def _critic(settings: ReprojectSettings) -> ImageCritic:
+    """The published critic sees 2D poses in their own units; the Wasserstein one, which is ours, at size one."""
+    unit = 1.0 if settings.judge == "lsgan" else NOMINAL_SPREAD
+    return ImageCritic(settings.judge_width, settings.judge_blocks, unit=unit)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Mixture density network (Li & Lee, CVPR 2019, arXiv 1904.05547): recipe ``mdn-published``.
 
 K isotropic kernels over z-scored coordinates, residual blocks with batch norm, weight matrices clipped to unit
-Frobenius norm, hidden joints set to the mean. It learns by the objective ``likelihood`` with ``dirichlet: 1``. Ours is
-`poseterior.lifters.mdn`.
+Frobenius norm (but for that of the mixture weights, which the released graphs leave as it is), hidden joints set to
+the mean. The picture has 16 joints, h36m17 without the nose; the pose 16, h36m17 without the root. It learns by the
+objective ``likelihood`` with ``dirichlet: 1``. Ours is `poseterior.lifters.mdn`.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from ..nn.standardise import mean_and_deviation
 
 __all__ = [
     "FrobeniusLinear",
+    "PublishedLinear",
     "PublishedMixtureConfig",
     "PublishedMixtureLifter",
     "PublishedMixtureNetwork",
 ]
 
 
-class FrobeniusLinear(nn.Linear):
-    """Linear layer whose weight is rescaled to Frobenius norm at most 1; gradients flow through the rescaling.
+class PublishedLinear(nn.Linear):
+    """Linear layer with the published start.
 
     Weights *and* biases start as truncated normal (two sigma) times ``sqrt(2 / fan)``, where the fan of a bias
-    is its own length, as published.
+    is its own length.
     """
 
     def reset_parameters(self) -> None:
@@ -40,6 +42,10 @@ class FrobeniusLinear(nn.Linear):
             nn.init.trunc_normal_(parameter, std=1.0, a=-2.0, b=2.0)
             with torch.no_grad():
                 parameter.mul_(math.sqrt(2.0 / fan))
+
+
+class FrobeniusLinear(PublishedLinear):
+    """`PublishedLinear` whose weight is rescaled to Frobenius norm at most 1; gradients flow through the rescaling."""
 
     def effective_weight(self) -> Tensor:
         """The weight as used."""
@@ -72,15 +78,15 @@ class PublishedMixtureNetwork(nn.Module):
         self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
         self.mean = FrobeniusLinear(width, outputs * kernels)
         self.scale = FrobeniusLinear(width, kernels)
-        self.weight = FrobeniusLinear(width, kernels)
+        # Its weight is never clipped (w6 of the released graphs).
+        self.alpha = PublishedLinear(width, kernels)
 
     def forward(self, features: Float[Tensor, "n inputs"]) -> tuple[Tensor, Tensor, Tensor]:
         hidden = self.enter(features)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        # elu(x) + 1 underflows to 0 in float32 below x = -17; the floor keeps the published function elsewhere.
-        sigma = (nn.functional.elu(self.scale(hidden)) + 1.0).clamp(min=1e-6)
-        return self.mean(hidden).unflatten(-1, (-1, self.kernels)), sigma, self.weight(hidden)
+        sigma = nn.functional.elu(self.scale(hidden)) + 1.0
+        return self.mean(hidden).unflatten(-1, (-1, self.kernels)), sigma, self.alpha(hidden)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,17 +128,19 @@ class PublishedMixtureLifter(Lifter):
     def __init__(self, config: PublishedMixtureConfig | None = None) -> None:
         super().__init__(config or PublishedMixtureConfig())
         c = self.config
-        self.others = [j for j in range(len(self.skeleton)) if j != self.skeleton.root]
-        inputs, outputs = 2 * len(self.others), 3 * len(self.others)
+        # The published detector finds a pelvis and no nose; what is lifted has a nose, and the pelvis at 0.
+        self.detected = [j for j, joint in enumerate(self.skeleton.joints) if joint != "neck_nose"]
+        self.others = list(self.skeleton.nonroot)
+        inputs, outputs = 2 * len(self.detected), 3 * len(self.others)
         self.network = PublishedMixtureNetwork(inputs, outputs, c.kernels, c.width, c.blocks, c.dropout)
         for name, size in (("input", inputs), ("output", outputs)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
 
     def _inputs(self, keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
-        """Pixels of the joints other than the root, flat, and which of them are seen."""
-        visible = keypoints.visible[..., self.others].repeat_interleave(2, -1)
-        return keypoints.xy[..., self.others, :].flatten(-2), visible
+        """Pixels of the detected joints, flat, and which of them are seen."""
+        visible = keypoints.visible[..., self.detected].repeat_interleave(2, -1)
+        return keypoints.xy[..., self.detected, :].flatten(-2), visible
 
     def fit_constants(self, observations: Any) -> None:
         """Means and standard deviations of the training coordinates, kept with the weights."""
@@ -148,6 +156,8 @@ class PublishedMixtureLifter(Lifter):
         inputs, visible = self._inputs(keypoints)
         scored = torch.where(visible, (inputs - self.input_mean) / self.input_std, 0.0)
         mu, sigma, logits = (part.float() for part in self.network(scored.reshape(batch.numel(), scored.shape[-1])))
+        # elu(x) + 1 underflows to 0 in float32 below x = -17, where a Gaussian has no density.
+        sigma = sigma.clamp(min=1e-6)
         loc = (mu * self.output_std[:, None] + self.output_mean[:, None]).transpose(-1, -2)
         scale = sigma.unsqueeze(-1) * self.output_std
         k, joints = self.config.kernels, len(self.others)

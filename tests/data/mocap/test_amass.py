@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from poseterior.data.mocap.amass import REST_OFFSETS, read_amass
+from poseterior.data.mocap.amass import REST_OFFSETS, read_amass, read_rest_skeleton
 from poseterior.data.mocap.bvh import rest_offsets
 from poseterior.data.mocap.importing import import_mocap
 from poseterior.data.mocap.joint_tables import TABLES, to_body
@@ -162,3 +162,28 @@ def test_our_own_motions_keep_their_body(tmp_path):
     np.savez(tmp_path / "bad.npz", **arrays | {"offsets": np.zeros((3, 22))})
     with pytest.raises(InputError, match=r"bad\.npz: 'offsets' is float64 of shape \(3, 22\); expected \(22, 3\)"):
         import_mocap(tmp_path / "bad.npz", tmp_path / "t", "amass")
+
+
+def test_another_rest_skeleton(tmp_path):
+    """Bones of the given body; what is no rest skeleton is refused."""
+    parents = np.array(SKELETONS["smpl22"].parents)
+    own = 1.1 * REST_OFFSETS
+    own[0] = 0.0
+    places = np.zeros((30, 3))
+    for joint in range(1, 22):
+        places[joint] = places[parents[joint]] + own[joint]
+    np.savez(tmp_path / "rest.npz", p3d0=places[None], parents=parents)
+    rest = read_rest_skeleton(tmp_path / "rest.npz")
+    np.testing.assert_allclose(rest, own, atol=1e-12)
+    np.savez(tmp_path / "move.npz", poses=np.zeros((3, 156)), trans=np.zeros((3, 3)), mocap_framerate=30.0)
+    motion = read_amass(tmp_path / "move.npz", rest)
+    bones = np.linalg.norm(
+        np.asarray(motion.positions)[0, 1:22] - np.asarray(motion.positions)[0, parents[1:]], axis=-1
+    )
+    np.testing.assert_allclose(bones, np.linalg.norm(own[1:], axis=-1), rtol=1e-6)
+    np.savez(tmp_path / "other.npz", joints=places)
+    with pytest.raises(InputError, match=r"other.npz: no array 'p3d0'"):
+        read_rest_skeleton(tmp_path / "other.npz")
+    np.savez(tmp_path / "mm.npz", p3d0=1000 * places)
+    with pytest.raises(InputError, match=r"mm.npz: 'p3d0' holds bones that no body has; expected metres"):
+        read_rest_skeleton(tmp_path / "mm.npz")

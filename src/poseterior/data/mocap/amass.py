@@ -25,6 +25,7 @@ from .motion import Motion, checked, forward_kinematics_quaternion, snap_rate
 __all__ = [
     "REST_OFFSETS",
     "read_amass",
+    "read_rest_skeleton",
 ]
 
 #: Columns of ``poses`` and the model they belong to; both begin with the 22 body joints.
@@ -67,11 +68,44 @@ _LARGEST_TURN, _LARGEST_PLACE, _LONGEST_BONE = 1e4, 1e6, 5.0
 
 
 @reader()
-def read_amass(path: str | Path) -> Motion:
+def read_rest_skeleton(path: str | Path) -> NDArray[np.float64]:
+    """Rest offsets ``(22, 3)`` of another body, metres, SMPL's rest pose: each joint from its parent, the pelvis as is.
+
+    Args:
+        path: npz with ``p3d0``: places of SMPL-H's joints at rest, of which the first 22 are read
+            (``smpl_skeleton.npz``, from which Dünkel et al. 2024 make their keypoints).
+
+    Raises:
+        InputError: no npz, no ``p3d0``, or one that holds no 22 places in metres.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    places = read_arrays(path, {"p3d0": "fiu"}).get("p3d0")
+    if places is None:
+        raise InputError(f"{path}: no array 'p3d0'; expected the rest skeleton that HisRepItself and HuProSO3 share")
+    if places.ndim == 3 and len(places) == 1:  # a batch of one, as it is published
+        places = places[0]
+    if places.ndim != 2 or places.shape[0] < 22 or places.shape[1] != 3:
+        raise InputError(f"{path}: 'p3d0' has shape {places.shape}; expected (joints, 3) with SMPL's 22 joints first")
+    places = places[:22].astype(np.float64)
+    parents = np.array(SKELETONS["smpl22"].parents)
+    offsets = np.where((parents >= 0)[:, None], places - places[parents], places)
+    if not (np.abs(offsets) <= _LONGEST_BONE).all() or not (np.linalg.norm(offsets[1:], axis=-1) > 0).all():
+        raise InputError(f"{path}: 'p3d0' holds bones that no body has; expected metres")
+    return offsets
+
+
+@reader()
+def read_amass(path: str | Path, rest: NDArray[np.float64] | None = None) -> Motion:
     """Read an AMASS npz file.
 
     The world is turned from AMASS' z up to y up. ``poses`` (or ``root_orient`` and ``pose_body``) hold axis-angle
     vectors in radians, ``trans`` metres.
+
+    Args:
+        path: the file.
+        rest: rest offsets ``(22, 3)`` of the body that moves, see `read_rest_skeleton`; None: `REST_OFFSETS`.
 
     Returns:
         The motion of the 22 body joints, metres, with SMPL's rest pose at zero rotation.
@@ -118,8 +152,9 @@ def read_amass(path: str | Path) -> Motion:
     upright = roma.rotvec_to_unitquat(torch.tensor([-np.pi / 2, 0.0, 0.0], dtype=torch.float64))
     upright = upright.expand(len(body), 4)
     root = SKELETONS["smpl22"].root
-    translations = [torch.from_numpy(offset) for offset in _own_offsets(path, arrays.get("offsets"))]
-    translations[root] = roma.quat_action(upright, torch.from_numpy(trans + REST_OFFSETS[root]))
+    own = _own_offsets(path, arrays.get("offsets")) if rest is None else rest
+    translations = [torch.from_numpy(offset) for offset in own]
+    translations[root] = roma.quat_action(upright, torch.from_numpy(trans + own[root]))
     turns = [rotations[:, joint] for joint in range(22)]
     turns[root] = roma.quat_product(upright, turns[root])
     skeleton = SKELETONS["smpl22"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...files.checks import counted
 from ...files.errors import InputError
@@ -157,7 +158,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def read_source(file: Path, format: str, fps: float | None = None) -> Motion:
+def read_source(file: Path, format: str, fps: float | None = None, rest: NDArray[np.float64] | None = None) -> Motion:
     """A motion file in its own joints, units and axes; AMASS with y up."""
     if format == "bvh":
         from .bvh import read_bvh
@@ -179,7 +180,7 @@ def read_source(file: Path, format: str, fps: float | None = None) -> Motion:
         return read_gltf(file, fps)
     from .amass import read_amass
 
-    return read_amass(file)
+    return read_amass(file, rest)
 
 
 def convert(
@@ -331,6 +332,7 @@ def import_mocap(
     up: str | None = None,
     fps: float | None = None,
     rig: str | Path | None = None,
+    rest_skeleton: str | Path | None = None,
     trunk: str = "mended",
     first_frame: str = "drop",
     any_size: bool = False,
@@ -361,6 +363,7 @@ def import_mocap(
         any_size: accept bodies whose leg is outside 0.65 to 1.05 m.
         subject: subject of all clips; by default what the files say.
         licence: terms of all clips, which stores and cards of weights repeat; by default the source's, if known.
+        rest_skeleton: for AMASS, a file of another body's joints at rest (`read_rest_skeleton`) instead of ours.
         table: joint table for a source that is not known.
         overwrite, append: replace an existing store, or add to it.
         skip_bad: leave out files that cannot be read, and report them; otherwise the first one stops the import
@@ -379,6 +382,15 @@ def import_mocap(
         raise InputError(f"fps is {fps}; give a positive rate, and not for amass: its files say theirs")
     if rig is not None and format in ("asfamc", "amass"):
         raise InputError(f"rig is {str(rig)!r}; give it for bvh and gltf only: the joints of {format} are known")
+    if rest_skeleton is not None and format != "amass":
+        raise InputError(
+            f"rest_skeleton is {str(rest_skeleton)!r}; give it for amass only: {format} has its own bodies"
+        )
+    rest = None
+    if rest_skeleton is not None:
+        from .amass import read_rest_skeleton
+
+        rest = read_rest_skeleton(rest_skeleton)
     for name, value, known in (("trunk", trunk, ("mended", "as-is")), ("first_frame", first_frame, ("drop", "keep"))):
         if value not in known:
             raise InputError(f"{name} is {value!r}; expected {' or '.join(known)}")
@@ -398,7 +410,7 @@ def import_mocap(
         task = bar.add_task(f"import {format}", total=sum(sizes), frames="")
         for (file, name), size in zip(files, sizes, strict=True):
             try:
-                motion = read_source(file, format, fps)
+                motion = read_source(file, format, fps, rest)
                 if format == "amass" and up is not None:
                     motion = turn_up(turn_down(motion, "z"), up)  # read_amass took z as up
                 joints, motion, metres = convert(

@@ -303,7 +303,9 @@ def _keypoints(xy: NDArray[np.float64], fits: NDArray[np.float64], ids: list[Pos
     covariance[:, order] = fitted_covariance(fits, np.broadcast_to(scale[:, None], seen.shape))
     amplitude = np.full((len(xy), 17), np.nan, np.float32)
     amplitude[:, order] = fits[..., 0]
-    return Keypoints2D(all_xy, covariance=covariance, visible=all_seen, amplitude=amplitude, ids=ids)
+    kept = np.full((len(xy), 17, 6), np.nan, np.float32)
+    kept[:, order] = fits[..., :6]
+    return Keypoints2D(all_xy, covariance=covariance, visible=all_seen, amplitude=amplitude, fits=kept, ids=ids)
 
 
 @reader()
@@ -314,7 +316,7 @@ def read_h36m(detections: str | Path, folder: str | Path | None = None, split: s
     person whose coordinates spread by 0.32 m, i.e. 1/64 of the standard deviation of the pose's coordinates, so that
     the sigma of 2 px that every sure detection was trained to have means 10 mm. (Taken literally, a heatmap pixel is
     some 30 mm.) Whether ``2d_hrnet`` is in pixels of the photograph or of a crop the files do not say: image size
-    and intrinsics stay unknown. The fitted mean is not kept.
+    and intrinsics stay unknown. The fits are kept beside the detection (`Keypoints2D.fits`), for the published flow.
 
     Args:
         detections: the pickle; with ``3d_gt`` in it, or without and a ``folder``.

@@ -58,7 +58,8 @@ def published_condition(
 
     The amplitude is clipped to [0, 1.2]; means are clipped to the heatmap, then centred, turned y up and scaled by
     `standardise_keypoints` over all 16 joints; standard deviations are clipped to [0.2, 10] px, doubled above
-    2.1 px and divided by 20. The hips and the pelvis are left out.
+    2.1 px and divided by 20. The hips and the pelvis are left out. An unbounded fit may answer with a negative sigma,
+    which means the same as a positive one; the published condition takes it for the narrowest, and so does this.
 
     Args:
         amplitude: height of the peak; joints in the order of `poseterior.data.sets.h36m_layout.DETECTED_JOINTS`.
@@ -85,8 +86,7 @@ def published_condition(
             f"mean: {f'pose {pose}: ' if pose else ''}all 16 joints are in one place (is no joint found?), so the"
             " published condition is undefined; leave the pose out"
         )
-    # An unbounded fit may answer with a negative sigma, which means the same.
-    sigmas = torch.stack([sigma_x, sigma_y]).abs().clamp(*_CONDITION_SIGMA)
+    sigmas = torch.stack([sigma_x, sigma_y]).clamp(*_CONDITION_SIGMA)
     along, across = torch.where(sigmas > _CONDITION_UNSURE, 2 * sigmas, sigmas) / _CONDITION_SCALE
     covariance = ellipse_covariance(along, theta, across)
     parameters = [

@@ -24,7 +24,7 @@ from ...geometry.linalg import ellipse_axes
 from ...geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from ...keypoints import Keypoints2D
 from ...noise import Noise
-from .condition import CONDITION_JOINTS, centre_pose, published_condition, standardise_keypoints
+from .condition import CONDITION_JOINTS, CONDITION_SIDE, centre_pose, published_condition, standardise_keypoints
 
 __all__ = [
     "POSE_JOINTS",
@@ -75,9 +75,10 @@ def vector_to_pose(vector: Float[Tensor, "*batch 48"]) -> Float[Tensor, "*batch 
 def _centred(keypoints: Keypoints2D) -> tuple[Tensor, Tensor, Tensor]:
     """The 16 joints in px from the centroid of those seen (hidden: 0), which are seen, and the deviation of those."""
     visible = keypoints.visible[..., _KEYPOINT]
-    weight = visible.unsqueeze(-1).to(keypoints.xy.dtype)
+    # As published in float64: the network makes metres of the seventh digit.
+    xy = keypoints.xy[..., _KEYPOINT, :].double()
+    weight = visible.unsqueeze(-1).to(xy.dtype)
     count = weight.sum(-2, keepdim=True).clamp(min=1.0)
-    xy = keypoints.xy[..., _KEYPOINT, :]
     centred = (xy - (xy * weight).sum(-2, keepdim=True) / count) * weight
     deviation = (centred.square().sum((-2, -1)) / (2.0 * count[..., 0, 0])).sqrt()
     return centred, visible, deviation
@@ -91,10 +92,25 @@ def _standardised(centred: Tensor, deviation: Tensor) -> Tensor:
 def keypoints_to_vector(keypoints: Keypoints2D) -> Float[Tensor, "*batch 32"]:
     """The network's 32 numbers of h36m17 keypoints; a hidden joint is put at the centroid of those seen."""
     centred, _, deviation = _centred(keypoints)
-    return _standardised(centred, deviation).transpose(-1, -2).flatten(-2)
+    return _standardised(centred, deviation).transpose(-1, -2).flatten(-2).to(keypoints.xy.dtype)
 
 
 def keypoint_condition(keypoints: Keypoints2D) -> Float[Tensor, "*batch 13 6"]:
+    """What the published heatmaps say of h36m17 keypoints: their fits where all are kept, else what they would say."""
+    assumed = _assumed_condition(keypoints)
+    if keypoints.fits is None:
+        return assumed
+    fits = keypoints.fits[..., _KEYPOINT, :].double()
+    mean = fits[..., 1:3].clamp(0.0, CONDITION_SIDE - 1.0)
+    known = fits.isfinite().all(-1).all(-1) & (mean != mean[..., :1, :]).any(-1).any(-1)
+    # Any fits will do where the poses' own are not taken.
+    stand_in = torch.arange(float(len(_KEYPOINT)), dtype=fits.dtype, device=fits.device)[:, None].expand(-1, 6)
+    fits = torch.where(known[..., None, None], fits, stand_in)
+    said = published_condition(fits[..., 0], fits[..., 1:3], fits[..., 3], fits[..., 4], fits[..., 5])
+    return torch.where(known[..., None, None], said.to(assumed.dtype), assumed)
+
+
+def _assumed_condition(keypoints: Keypoints2D) -> Float[Tensor, "*batch 13 6"]:
     """What the published heatmaps would say of h36m17 keypoints.
 
     Six numbers for each of `poseterior.published.wehrbein_2021.condition.CONDITION_JOINTS`: amplitude (1 if unknown, 0
@@ -104,7 +120,7 @@ def keypoint_condition(keypoints: Keypoints2D) -> Float[Tensor, "*batch 13 6"]:
     those seen, as uncertain as the published range allows: nothing says that it may be anywhere.
     """
     centred, visible, deviation = _centred(keypoints)
-    long, angle, short = ellipse_axes(keypoints.covariance[..., _KEYPOINT, :, :])
+    long, angle, short = ellipse_axes(keypoints.covariance[..., _KEYPOINT, :, :].double())
     shapeless = (deviation <= _NO_SHAPE).unsqueeze(-1)
     scale = _PIXELS_PER_DEVIATION / torch.where(shapeless, 1.0, deviation.unsqueeze(-1))
     along = torch.where(visible, long * scale, _WIDEST)
@@ -114,10 +130,10 @@ def keypoint_condition(keypoints: Keypoints2D) -> Float[Tensor, "*batch 13 6"]:
     # One place for all joints has no standardised coordinates: any others stand in, and are then set to 0.
     anywhere = torch.arange(len(_KEYPOINT), dtype=mean.dtype, device=mean.device).unsqueeze(-1)
     mean = torch.where(shapeless.unsqueeze(-1), anywhere, mean)
-    amplitude = torch.where(visible, keypoints.amplitude[..., _KEYPOINT].nan_to_num(1.0), 0.0)
+    amplitude = torch.where(visible, keypoints.amplitude[..., _KEYPOINT].nan_to_num(1.0).double(), 0.0)
     made = published_condition(amplitude, mean, along, -angle, across)  # y up
     place = torch.where(shapeless.unsqueeze(-1), 0.0, made[..., 1:3])
-    return torch.cat([made[..., :1], place, made[..., 3:]], -1)
+    return torch.cat([made[..., :1], place, made[..., 3:]], -1).to(keypoints.xy.dtype)
 
 
 # -- the network ----------------------------------------------------------------------------------------------

@@ -1,0 +1,315 @@
+"""TensorFlow V2 checkpoints (``NAME.index`` beside ``NAME.data-00000-of-00001``), read and written without TensorFlow.
+
+The index is a table of LevelDB's: blocks of keys that share prefixes, each followed by a byte for its compression and a
+checksum, and a footer that says where the block of blocks is. Its values are protocol buffers that say of each variable
+its type, its shape and its place in the data file, whose numbers are raw. Nothing in either file can be run.
+
+``tensorflow/core/util/tensor_bundle``, ``tensorflow/core/protobuf/tensor_bundle.proto`` and LevelDB's
+``doc/table_format.md`` describe them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+__all__ = ["bundle_of", "checksum", "read_bundle", "write_bundle"]
+
+_FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
+#: TensorFlow's number of a type -> numpy's.
+_TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
+_NUMBER_OF = {np.dtype(code).newbyteorder("="): number for number, code in _TYPES.items()}
+#: An index has some 100 bytes a variable.
+_LARGEST_INDEX = 64 * 1024**2
+
+
+def bundle_of(path: str | Path) -> tuple[Path, Path]:
+    """Index and data file of a checkpoint that is named by either of them, or by what they have in common.
+
+    Raises:
+        InputError: one of them is not there.
+    """
+    path = Path(path)
+    stem = path.name.partition(".data-")[0].removesuffix(".index").removesuffix(".meta")
+    index, data = path.with_name(f"{stem}.index"), path.with_name(f"{stem}.data-00000-of-00001")
+    for file in (index, data):
+        if not file.is_file():
+            raise InputError(f"{path}: a TensorFlow checkpoint is two files, and {file.name!r} is not there")
+    return index, data
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+class _BrokenError(Exception):
+    """The index is not what it should be."""
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(raw) or shift > 63:
+            raise _BrokenError("a number runs out of its block")
+        byte = raw[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _block(raw: bytes, offset: int, size: int) -> bytes:
+    """A block that its checksum confirms."""
+    body = raw[offset : offset + size + 5]
+    if len(body) != size + 5:
+        raise _BrokenError("a block lies outside of the file")
+    if body[size] != 0:
+        raise _BrokenError("a block is compressed, which TensorFlow's are not")
+    if struct.unpack("<I", body[size + 1 :])[0] != checksum(body[: size + 1]):
+        raise _BrokenError("a block's checksum is wrong")
+    return body[:size]
+
+
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    if len(block) < 4:
+        raise _BrokenError("a block is too short")
+    end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
+    at, key = 0, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        own, at = _varint(block, at)
+        size, at = _varint(block, at)
+        if shared > len(key) or at + own + size > end:
+            raise _BrokenError("a key runs out of its block")
+        key = key[:shared] + block[at : at + own]
+        yield key, block[at + own : at + own + size]
+        at += own + size
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
+    """Fields of a protocol buffer: numbers, and bytes."""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        field, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = _varint(raw, at)
+            yield field, value
+        elif wire in (1, 2, 5):
+            size = {1: 8, 5: 4}.get(wire, 0)
+            if wire == 2:
+                size, at = _varint(raw, at)
+            if at + size > len(raw):
+                raise _BrokenError("a field runs out of its entry")
+            yield field, raw[at : at + size]
+            at += size
+        else:
+            raise _BrokenError("an entry has fields of an unknown kind")
+
+
+def _variable(raw: bytes) -> tuple[str, tuple[int, ...], int, int]:
+    """Type, shape, and place in the data file: offset and size in bytes."""
+    kind, shape, shard, offset, size = 0, (), 0, 0, 0
+    for field, value in _fields(raw):
+        if field == 1:
+            kind = value
+        elif field == 2:
+            sizes = [dict(_fields(dimension)).get(1, 0) for number, dimension in _fields(value) if number == 2]
+            shape = tuple(sizes)
+        elif field == 3:
+            shard = value
+        elif field == 4:
+            offset = value
+        elif field == 5:
+            size = value
+        elif field == 7:
+            raise _BrokenError("a variable is stored in slices")
+    if shard != 0:
+        raise _BrokenError("it has more data files than one")
+    if kind not in _TYPES:
+        raise _BrokenError(f"a variable is of type {kind}, which is no type of numbers that weights have")
+    if not all(isinstance(part, int) for part in (*shape, offset, size)):
+        raise _BrokenError("a variable has an impossible shape")
+    return _TYPES[kind], shape, offset, size
+
+
+def read_bundle(path: str | Path) -> dict[str, NDArray[Any]]:
+    """All variables of a checkpoint by name, those of the optimiser too.
+
+    Args:
+        path: the index, the data file, or what their names have in common.
+
+    Raises:
+        InputError: a file that is not there, an index that is not whole, or one that claims more numbers than the data
+            file holds.
+    """
+    index, data = bundle_of(path)
+    if index.stat().st_size > _LARGEST_INDEX:
+        raise InputError(f"{index}: too large for the index of a checkpoint ({index.stat().st_size} bytes)")
+    raw, present = index.read_bytes(), data.stat().st_size
+    try:
+        variables = dict(_table(raw))
+    except (_BrokenError, UnicodeDecodeError, TypeError, struct.error) as error:
+        raise InputError(f"{index}: not the index of a TensorFlow checkpoint ({error}); is it whole?") from None
+    if sum(size for *_, size in variables.values()) > present:
+        raise InputError(f"{data}: holds {present} bytes, fewer than the variables of {index.name}; is it whole?")
+    found = {}
+    with data.open("rb") as file:
+        for name, (kind, shape, offset, size) in variables.items():
+            if math.prod(shape) * np.dtype(kind).itemsize != size or offset + size > present:
+                raise InputError(
+                    f"{index}: {name[:80]!r} claims {size} bytes at {offset} for shape {str(shape)[:60]}; "
+                    f"{data.name} holds {present}"
+                )
+            file.seek(offset)
+            values = np.frombuffer(file.read(size), kind).reshape(shape)
+            found[name] = values.astype(values.dtype.newbyteorder("="))
+    return found
+
+
+def _table(raw: bytes) -> Iterator[tuple[str, tuple[str, tuple[int, ...], int, int]]]:
+    if len(raw) < _FOOTER or struct.unpack("<Q", raw[-8:])[0] != _MAGIC:
+        raise _BrokenError("its last bytes are not those of one")
+    footer = raw[-_FOOTER:]
+    _, at = _varint(footer, 0)
+    _, at = _varint(footer, at)
+    offset, at = _varint(footer, at)
+    size, _ = _varint(footer, at)
+    for _, handle in _entries(_block(raw, offset, size)):
+        start, at = _varint(handle, 0)
+        length, _ = _varint(handle, at)
+        for key, value in _entries(_block(raw, start, length)):
+            if key:  # the empty key holds the header
+                yield key.decode(), _variable(value)
+            elif dict(_fields(value)).get(2, 0) != 0:
+                raise _BrokenError("it was written on a big-endian machine")
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def _as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _number(field: int, value: int) -> bytes:
+    return _as_varint(field << 3) + _as_varint(value) if value else b""
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _as_varint(field << 3 | 2) + _as_varint(len(value)) + value
+
+
+def _as_block(entries: list[tuple[bytes, bytes]]) -> bytes:
+    """Every key whole: a restart at each entry."""
+    body, starts = b"", []
+    for key, value in entries:
+        starts.append(len(body))
+        body += _as_varint(0) + _as_varint(len(key)) + _as_varint(len(value)) + key + value
+    starts = starts or [0]
+    return body + struct.pack(f"<{len(starts) + 1}I", *starts, len(starts))
+
+
+def _placed(block: bytes, offset: int) -> tuple[bytes, bytes]:
+    """A block with its trailer, and the handle that points to it."""
+    body = block + b"\0"
+    return body + struct.pack("<I", checksum(body)), _as_varint(offset) + _as_varint(len(block))
+
+
+def write_bundle(prefix: str | Path, variables: Mapping[str, NDArray[Any]]) -> None:
+    """Write ``PREFIX.index`` and ``PREFIX.data-00000-of-00001``, as ``tf.train.Saver`` restores them.
+
+    Args:
+        prefix: folder and name, e.g. ``models/checkpoint-4338038``.
+        variables: arrays of numbers by name.
+    """
+    header = _number(1, 1) + _bytes(3, _number(1, 1))
+    entries, data = [(b"", header)], bytearray()
+    for name in sorted(variables, key=str.encode):
+        array = np.ascontiguousarray(variables[name])
+        array = array.astype(array.dtype.newbyteorder("<"))
+        shape = b"".join(_bytes(2, _number(1, size)) for size in np.shape(variables[name]))
+        raw = array.tobytes()
+        entry = _number(1, _NUMBER_OF[array.dtype.newbyteorder("=")]) + _bytes(2, shape)
+        entry += _number(4, len(data)) + _number(5, len(raw))
+        entry += _as_varint(6 << 3 | 5) + struct.pack("<I", checksum(raw))
+        entries.append((name.encode(), entry))
+        data += raw
+    table, handle = _placed(_as_block(entries), 0)
+    meta, meta_handle = _placed(_as_block([]), len(table))
+    top, top_handle = _placed(_as_block([(entries[-1][0], handle)]), len(table) + len(meta))
+    footer = (meta_handle + top_handle).ljust(_FOOTER - 8, b"\0") + struct.pack("<Q", _MAGIC)
+    Path(f"{os.fspath(prefix)}.index").write_bytes(table + meta + top + footer)
+    Path(f"{os.fspath(prefix)}.data-00000-of-00001").write_bytes(bytes(data))
+
+
+# -- checksums ---------------------------------------------------------------------------------------------
+
+_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
+
+
+def _crc_table() -> NDArray[np.uint32]:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
+    return table
+
+
+_TABLE = _crc_table()
+
+
+def _crc(raw: bytes) -> int:
+    """CRC-32C: many stretches of the bytes at once, whose results are then put behind one another."""
+    length = max(math.isqrt(len(raw)), 1)
+    whole = len(raw) - len(raw) % length
+    stretches = np.frombuffer(raw, np.uint8, whole).reshape(-1, length)
+    state = np.zeros(len(stretches), np.uint32)
+    for column in stretches.T:
+        state = _TABLE[(state ^ column) & 0xFF] ^ (state >> 8)
+    shift = _zeros(length)
+    total = 0xFFFFFFFF
+    for one in state.tolist():  # the stretch began at 0: what came before is moved past it, and added
+        total = _times(shift, total) ^ one
+    for byte in raw[whole:]:
+        total = int(_TABLE[(total ^ byte) & 0xFF]) ^ (total >> 8)
+    return total ^ 0xFFFFFFFF
+
+
+def _times(matrix: list[int], vector: int) -> int:
+    """Over the field of two elements; the matrix by its columns."""
+    total = 0
+    while vector:
+        low = vector & -vector
+        total ^= matrix[low.bit_length() - 1]
+        vector ^= low
+    return total
+
+
+def _zeros(count: int) -> list[int]:
+    """What so many zero bytes make of a state, as a matrix."""
+    power = [int(_TABLE[1 << bit]) if bit < 8 else 1 << (bit - 8) for bit in range(32)]
+    result = [1 << bit for bit in range(32)]
+    while count:
+        if count & 1:
+            result = [_times(power, column) for column in result]
+        power = [_times(power, column) for column in power]
+        count >>= 1
+    return result
+
+
+def checksum(raw: bytes) -> int:
+    """CRC-32C of some bytes, masked as LevelDB stores it."""
+    crc = _crc(raw)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
