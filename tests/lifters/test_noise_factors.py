@@ -33,7 +33,7 @@ def seen(people: Observations) -> Keypoints2D:
 
 @pytest.fixture(scope="module")
 def lifter(people: Observations) -> Iterator[Lifter]:
-    lifter = load("mdn", evidence=False)
+    lifter = load("supervised", evidence=False)
     lifter.evidence = fit_evidence(lifter, people)
     yield lifter
     lifter.evidence = None
