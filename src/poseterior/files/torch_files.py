@@ -131,7 +131,7 @@ class StoredTensor:
         if len(shape) != len(stride) or not all(type(n) is int and n >= 0 for n in whole):
             raise RefusedError("it holds a tensor of impossible sizes")
         count = math.prod(shape)
-        last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))  # type: ignore[operator]
+        last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         # one number shown many times over would unpack to more than there is
         if count > storage.count or (count and last >= storage.count):
             raise RefusedError(f"it holds a tensor of shape {shape!r:.60} in a storage of {storage.count} numbers")
@@ -144,7 +144,7 @@ class StoredTensor:
         with explained(self._storage.file, _ALLOWED, "PyTorch"):
             flat = self._storage.numbers(self._order)
         steps = [n * flat.itemsize for n in self._stride]
-        view = np.lib.stride_tricks.as_strided(flat[self._offset :], self.shape, steps, writeable=False)  # type: ignore[misc]
+        view = np.lib.stride_tricks.as_strided(flat[self._offset :], self.shape, steps, writeable=False)
         return view.astype(flat.dtype.newbyteorder("="))
 
 
@@ -277,11 +277,11 @@ def _read_zip(file: io.BytesIO, path: str | Path) -> Any:
     content, storages = _unpickled(io.BytesIO(archive.read(pickles[0])), entries[pickles[0]].file_size, path)
     room = Room(file.getbuffer().nbytes)
     for key, storage in storages.items():
-        info = entries.get(f"{place}data/{key}")
-        if info is None or info.file_size != storage.size:
+        held = entries.get(f"{place}data/{key}")
+        if held is None or held.file_size != storage.size:
             raise RefusedError(f"it lacks the numbers of storage {key[:40]!r}")
         room.take(storage.size)  # entries that overlap would be more than the file
-        storage.read = lambda name=info.filename: archive.read(name)
+        storage.read = lambda name=held.filename: archive.read(name)
     if order != b"little":
         raise InputError(f"{path}: written on a big-endian machine; save it anew on a usual one")
     return content

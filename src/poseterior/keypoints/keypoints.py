@@ -420,7 +420,9 @@ class Keypoints2D:
         flat = [part.flatten() for part in parts]
         ids = tuple(chain.from_iterable(part.ids for part in flat))
         rates = {file: rate for part in flat for file, rate in part.rates.items()}
-        joined = {name: torch.cat([getattr(part, name) for part in flat]) for name in _PER_POSE}
+        joined: dict[str, Tensor | None] = {
+            name: torch.cat([getattr(part, name) for part in flat]) for name in _PER_POSE
+        }
         fits = [torch.full((*p.visible.shape, _FIT), float("nan")) if p.fits is None else p.fits for p in flat]
         joined["fits"] = None if all(part.fits is None for part in flat) else torch.cat(fits)
         return flat[0]._replace(ids=ids, rates=rates, **joined)
