@@ -25,6 +25,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "src" / "poseterior" / "weights"
 def with_command(result: dict, name: str, mode_poses: int) -> dict:
     """The result with the commands that made it, without the lists that figures are drawn from."""
     result.pop("size", None)
+    result.pop("worst", None)
     protocol = result["protocol"].split()[0]
     result["command"] = (
         f"poseterior evaluate {name} --data {protocol}.parquet --mode-poses {mode_poses} (made by: poseterior data "

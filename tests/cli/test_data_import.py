@@ -16,10 +16,22 @@ from poseterior.data.mocap import importing
 
 #: Subcommand -> options, beside --out and --overwrite, which all have.
 OPTIONS = {
-    "bvh": {"append", "skip-bad", "subject", "units", "up", "any-size", "rig", "fps", "trunk", "first-frame"},
-    "gltf": {"append", "skip-bad", "subject", "units", "up", "any-size", "rig", "fps"},
-    "asfamc": {"append", "skip-bad", "subject", "units", "up", "any-size", "fps"},
-    "amass": {"append", "skip-bad", "subject", "units", "up", "any-size"},
+    "bvh": {
+        "append",
+        "skip-bad",
+        "subject",
+        "licence",
+        "units",
+        "up",
+        "any-size",
+        "rig",
+        "fps",
+        "trunk",
+        "first-frame",
+    },
+    "gltf": {"append", "skip-bad", "subject", "licence", "units", "up", "any-size", "rig", "fps"},
+    "asfamc": {"append", "skip-bad", "subject", "licence", "units", "up", "any-size", "fps"},
+    "amass": {"append", "skip-bad", "subject", "licence", "units", "up", "any-size"},
     "h36m": {"split", "detections"},
     "h36m-h5": {"split", "detections", "every"},
     "h36m-npz": {"split", "detections", "every"},

@@ -179,7 +179,8 @@ def test_an_assumed_camera_moves_less_than_a_known_one() -> None:
 
 def test_a_recalibration_is_of_the_answers_that_it_was_fitted_to() -> None:
     """That of a lifter is not that of what `given_evidence` makes of its answers, unless the lifter does so itself."""
-    lifter = pp.load("mdn", evidence=False)
+    lifter = pp.load("mdn")
+    lifter.evidence = None
     poses = lifter(pp.example_keypoints())
     assert poses.region(0.9).calibrated
     given = poses.given_evidence()

@@ -178,7 +178,8 @@ def test_evaluate_prints_what_bench_prints(
     few = ["--samples", "20", "--mode-poses", "0"]
     bench = ["bench", "--data", str(store), "--protocol", protocol, "--poses", "24", *few, "--out", str(tmp_path)]
     assert main(bench) == 0
-    table = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    table = {first: rest for first, *rest in reversed(lines)}  # sentences about lifters come after their rows
     for name in list_shipped():
         assert main(["evaluate", name, "--data", str(tmp_path / "observations" / f"{protocol}.parquet"), *few]) == 0
         printed = [line.strip("┃│ ").replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]

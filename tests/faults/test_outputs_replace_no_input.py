@@ -148,6 +148,16 @@ COMMANDS = {
         {"out": ("", "weights/calibration.json")},
         ("data",),
     ),
+    "data.Lift": Command(
+        "data lift", {"data": "{}", "lifter": "--lifter {}"}, {"out": ("--out {}", "s/part-00000.parquet")}, ("data",)
+    ),
+    "weights.Import": Command(
+        "weights import ronchi_2018",
+        {"files": "{}", "data": "--data {}", "card": "--card {}"},
+        {"out": ("--out {}", "w/config.json")},
+        ("files",),
+    ),
+    "weights.Export": Command("weights export ronchi_2018 {weights}", {}, {"out": ("--out {}", "e/x.pth.tar")}),
     "Experiments": Command(
         "experiments relative",
         {"data": "--data {}", "test": "--test {}"},

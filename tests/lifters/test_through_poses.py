@@ -17,9 +17,9 @@ from poseterior.evaluation.evidence import fit_evidence
 from poseterior.files.errors import InputError
 from poseterior.geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
 from poseterior.keypoints import Keypoints2D
+from poseterior.lifters import detector_noise as noise
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
-from poseterior.lifting import noise
 
 _TINY = {"width": 16, "blocks": 1, "context": 8, "trunk": 8, "layers": 2, "segments": 3, "hidden": 4}
 

@@ -704,7 +704,7 @@ def test_results_of_other_lifters_solve_for_their_motion(lifter, tmp_path):
     result.save(tmp_path / "poses.npz")
     again = pp.load_result(tmp_path / "poses.npz").motion()
     np.testing.assert_allclose(again.rotations, solved.rotations, atol=1e-5)
-    with pytest.raises(InputError, match="seen, offsets: do not go with a result"):
+    with pytest.raises(InputError, match="seen, offsets, covariance: do not go with a result"):
         pp.solve_ik(lifter, result, seen=np.ones(17, bool))
 
 

@@ -244,6 +244,7 @@ def _check_same_run(recipe: Recipe, folder: Path) -> None:
     # Runs begun before a setting existed had what is now its default.
     defaults = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)}
     stored = defaults | {"data.views": 0, "data.labels": None, "labels": None} | stored
+    asked = defaults | asked  # a recipe leaves out what was not asked for
     if stored.get("lifter.network") == "ours":  # as 0.1 wrote it
         del stored["lifter.network"]
     for name in sorted(set(stored) | set(asked)):
