@@ -103,7 +103,7 @@ def test_the_source_archive_can_be_built_and_tested(sdist: Path) -> None:
         "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE", "constraints.txt",
         "mkdocs.yml", "docs/index.md", "docs/demo.png", "docs/generate.py", "tests/conftest.py", "tests/test_face.py",
         "benchmarks/pictures.py", "benchmarks/install_size.py", ".ci/run", "tests/documents.py", "tests/added_files.py",
-        "tests/golden/shipped_0.1.npz",
+        "tests/golden/shipped_0.2.npz",
     ):  # fmt: skip
         assert needed in names, needed
     assert {f"src/{name}" for name in shipped_files()} <= names

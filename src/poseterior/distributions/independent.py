@@ -119,6 +119,12 @@ class IndependentPoseDistribution(PoseDistribution):
     def _mode(self) -> Tensor:
         return self.loc
 
+    def _joint_moments(self) -> tuple[Tensor, Tensor]:
+        blocks = self._covariance()[..., self.skeleton.nonroot, :, :]
+        whole = torch.diag_embed(blocks.movedim(-3, -1))  # (*batch, 3, 3, joints, joints)
+        whole = whole.movedim(-2, -4).movedim(-1, -2)  # (*batch, joints, 3, joints, 3)
+        return self._mean(), whole.flatten(-4, -3).flatten(-2)
+
     def _covariance(self) -> Tensor:
         variance = self.scale.square() * (1.0 if self.family == "gaussian" else 2.0)
         return self.frame.covariance_to_camera(torch.diag_embed(variance))
