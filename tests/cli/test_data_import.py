@@ -31,7 +31,7 @@ OPTIONS = {
     },
     "gltf": {"append", "skip-bad", "subject", "licence", "units", "up", "any-size", "rig", "fps"},
     "asfamc": {"append", "skip-bad", "subject", "licence", "units", "up", "any-size", "fps"},
-    "amass": {"append", "skip-bad", "subject", "licence", "units", "up", "any-size"},
+    "amass": {"append", "skip-bad", "subject", "licence", "rest-skeleton", "units", "up", "any-size"},
     "h36m": {"split", "detections"},
     "h36m-h5": {"split", "detections", "every"},
     "h36m-npz": {"split", "detections", "every"},

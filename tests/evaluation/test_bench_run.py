@@ -272,7 +272,7 @@ def test_more_samples_than_asked_for(store: Path) -> None:
     data = simulate(store, "cmu-test", 60)
 
     def same_first(keypoints: pp.Keypoints2D, n: int) -> torch.Tensor:
-        drawn = pp.load("mdn", evidence=False)(keypoints).sample((n,), seed=0)
+        drawn = pp.load("supervised", evidence=False)(keypoints).sample((n,), seed=0)
         drawn[: n // 4] = drawn[0]
         return drawn
 
