@@ -110,7 +110,9 @@ COMMANDS = {
     "_imports.Bvh": Command("data import bvh", {"paths": "{}"}, _MOCAP, ("paths",)),
     "_imports.Gltf": Command("data import gltf", {"paths": "{}"}, _MOCAP, ("paths",)),
     "_imports.AsfAmc": Command("data import asfamc", {"paths": "{}"}, _MOCAP, ("paths",)),
-    "_imports.Amass": Command("data import amass", {"paths": "{}"}, _MOCAP, ("paths",)),
+    "_imports.Amass": Command(
+        "data import amass", {"paths": "{}", "rest_skeleton": "--rest-skeleton {}"}, _MOCAP, ("paths",)
+    ),
     "_imports.H36m": Command(
         "data import h36m", {"path": "{}", "detections": "--detections {}"}, _OBSERVED, ("path",), "--split test"
     ),
@@ -149,12 +151,12 @@ COMMANDS = {
         ("data",),
     ),
     "data.Lift": Command(
-        "data lift", {"data": "{}", "lifter": "--lifter {}"}, {"out": ("--out {}", "s/part-00000.parquet")}, ("data",)
+        "data lift", {"data": "{}", "lifter": "--lifter {}"}, _MOCAP, ("data",)
     ),
     "weights.Import": Command(
         "weights import ronchi_2018",
         {"files": "{}", "data": "--data {}", "card": "--card {}"},
-        {"out": ("--out {}", "w/config.json")},
+        {"out": ("--out {}", "w")},
         ("files",),
     ),
     "weights.Export": Command("weights export ronchi_2018 {weights}", {}, {"out": ("--out {}", "e/x.pth.tar")}),

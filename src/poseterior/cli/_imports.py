@@ -50,7 +50,7 @@ class _Mocap:
         from ..data.mocap.importing import import_mocap
         from ..files.writing import check_outputs
 
-        check_outputs({"--out": self.out}, self.paths)
+        check_outputs({"--out": self.out}, [*self.paths, getattr(self, "rest_skeleton", None)])
         report = import_mocap(
             self.paths, self.out, self.format, units=self.units, up=self.up, any_size=self.any_size,
             subject=self.subject, licence=self.licence, overwrite=self.overwrite, append=self.append,
