@@ -151,7 +151,7 @@ COMMANDS = {
         ("data",),
     ),
     "data.Lift": Command(
-        "data lift", {"data": "{}", "lifter": "--lifter {}"}, _MOCAP, ("data",)
+        "data lift", {"data": "{}", "lifter": "--lifter {}"}, _MOCAP, ("data", "lifter")
     ),
     "weights.Import": Command(
         "weights import ronchi_2018",
