@@ -92,7 +92,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
     from ..files.checks import counted
 
     radius = 1000 * result.region_radius
-    tall = result.heights(result.level) if result.skeleton == "h36m17" else None
+    tall = result[:poses].heights(result.level) if result.skeleton == "h36m17" else None
     heading = result.region_label("radius, mm").replace(" (", "\n(")
     parts: list[Any] = [
         Text(

@@ -359,7 +359,9 @@ class PoseDistribution(SeededDistribution):
         Raises:
             InputError: another skeleton than h36m17.
         """
-        return heights(self._draws_or_none(), self.skeleton)
+        if "height" not in self._cache:
+            self._cache["height"] = heights(self._draws_or_none(), self.skeleton)
+        return self._cache["height"]
 
     @final
     @property

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from ..files.checks import cut
 from ..files.errors import InputError
-from ..geometry.cameras import explaining_root
+from ..geometry.cameras import explaining_root, linear_projection
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of, reprojection_energy, solve_root
 
@@ -65,8 +65,6 @@ _HALF, _TWICE = NOISE_FACTORS.index(0.5), NOISE_FACTORS.index(2.0)
 _STEEP = 1.0
 #: Metres by which the moments are blurred, so that they can be inverted.
 _BLUR = 1e-3
-#: Nearest that a joint may be to the camera, metres.
-_NEAREST = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,11 +174,9 @@ def _seen(
     visible, covariance = keypoints.visible, keypoints.covariance.double()
     root = explaining_root(pose, keypoints.xy, covariance, visible, intrinsics).nan_to_num(1.0)
     place = pose + root.unsqueeze(-2)
-    depth = place[..., 2:].clamp(min=_NEAREST)
-    focal = intrinsics[:, None, :2]
-    offset = place[..., :2] / depth * focal
-    slope = torch.cat([torch.diag_embed(focal / depth), (-offset / depth).unsqueeze(-1)], -1)  # pixels per metre
-    half = _missing_information(covariance, coarseness * focal / depth).mT
+    offset, slope = linear_projection(place, intrinsics[:, None, :2])
+    blur = coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels
+    half = _missing_information(covariance, blur).mT
     gap = keypoints.xy.double() - offset - intrinsics[:, None, 2:]
     shown = visible[..., None, None].to(half)
     residual = (half @ gap.unsqueeze(-1) * shown).flatten(1)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..geometry.frames import RootedFrame
 from ..keypoints import Keypoints2D
 from ..noise import Noise
 from .base import PoseDistribution
@@ -52,10 +53,9 @@ class GivenEvidence(PoseDistribution):
         flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence)
         if self.skeleton.name == "h36m17" and bool(seen.height.isfinite().any()):
             draws = self.base._draws_for_summary(DRAWS).detach().double().reshape(-1, len(seen), *self.event_shape)
-            offset = draws[:, :, self.skeleton.nonroot].flatten(2) - flat.before
-            moved = torch.zeros_like(draws)
-            moved[:, :, self.skeleton.nonroot] = (_apply(flat.forward, offset) + flat.after).unflatten(-1, (-1, 3))
-            told = height_map(moved, flat.after, flat.forward @ covariance @ flat.forward.mT, seen.height.double())
+            told = height_map(
+                self._moved(draws, flat), flat.after, flat.forward @ covariance @ flat.forward.mT, seen.height.double()
+            )
             flat = then(flat, told)
         return EvidenceMap(*(part.reshape((*batch, *part.shape[1:])).to(self.dtype) for part in flat))
 
@@ -77,16 +77,17 @@ class GivenEvidence(PoseDistribution):
     # -- the map -------------------------------------------------------------------------------------------
 
     def _flat(self, poses: Tensor) -> Tensor:
-        return poses[..., self.skeleton.nonroot, :].flatten(-2)
+        return RootedFrame(self.skeleton).from_camera(poses).flatten(-2)
 
     def _unflat(self, flat: Tensor) -> Tensor:
-        poses = flat.new_zeros(*flat.shape[:-1], *self.event_shape)
-        poses[..., self.skeleton.nonroot, :] = flat.unflatten(-1, (-1, 3))
-        return poses
+        return RootedFrame(self.skeleton).to_camera(flat.unflatten(-1, (-1, 3)))
 
-    def _moved(self, poses: Float[Tensor, "*samples_batch joints 3"]) -> Float[Tensor, "*samples_batch joints 3"]:
-        """Poses of the base as they are with the evidence."""
-        return self._unflat(_apply(self._map.forward, self._flat(poses) - self._map.before) + self._map.after)
+    def _moved(
+        self, poses: Float[Tensor, "*samples_batch joints 3"], by: EvidenceMap | None = None
+    ) -> Float[Tensor, "*samples_batch joints 3"]:
+        """Poses of the base as they are with the evidence, all of it or what a map has of it."""
+        by = self._map if by is None else by
+        return self._unflat(_apply(by.forward, self._flat(poses) - by.before) + by.after)
 
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         return self._moved(self.base._draw(shape, noise))

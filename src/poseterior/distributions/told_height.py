@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..geometry.kinematics import body_height, pose_to_bones
+from ..geometry.kinematics import HEIGHT_LEGS, HEIGHT_TRUNK, body_height, pose_to_bones
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .evidence import EvidenceMap
 
@@ -26,15 +26,14 @@ DRAWS = 64
 _TOLD = 0.02
 #: Metres by which the network blurs a height that it is told.
 _BLUR = 0.05
-_CHAIN = ("spine", "thorax", "neck_nose", "head_top")
 
 
 def _weights(skeleton: Skeleton) -> Tensor:
     """How often each bone, named by its far joint, counts for the height."""
     weights = torch.zeros(len(skeleton), dtype=torch.float64)
-    for name in _CHAIN:
+    for name in HEIGHT_TRUNK:
         weights[skeleton.index(name)] = 1.0
-    for name in ("right_knee", "left_knee", "right_ankle", "left_ankle"):
+    for name in HEIGHT_LEGS:
         weights[skeleton.index(name)] = 0.5
     return weights
 

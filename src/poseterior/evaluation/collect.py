@@ -25,7 +25,7 @@ from ..distributions.empirical import EmpiricalPoseDistribution
 from ..distributions.regions import region_of
 from ..distributions.rotations import ArticulatedPoseDistribution
 from ..files.errors import InputError
-from ..geometry.kinematics import ANKLE_HEIGHT, body_height, bone_lengths, similarity_align
+from ..geometry.kinematics import ANKLE_HEIGHT, HEIGHT_LEGS, HEIGHT_TRUNK, body_height, bone_lengths, similarity_align
 from ..geometry.skeletons import Skeleton
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
@@ -65,10 +65,7 @@ FEWEST_PEOPLE = 5
 NOT_IN_PCK = ("pelvis", "spine", "neck_nose")
 NOT_IN_CPS = ("spine",)
 #: Joints that a body's size is measured on: those of `body_height`.
-_MEASURED_JOINTS = (
-    "pelvis", "spine", "thorax", "neck_nose", "head_top", "left_hip", "left_knee", "left_ankle", "right_hip",
-    "right_knee", "right_ankle",
-)  # fmt: skip
+_MEASURED_JOINTS = ("pelvis", *HEIGHT_TRUNK, "left_hip", "right_hip", *HEIGHT_LEGS)
 #: Hypotheses kept of each pose, for checks and pictures.
 _KEPT = 8
 #: What observations call somebody whom nobody knows.

@@ -18,6 +18,7 @@ __all__ = [
     "assumed_intrinsics",
     "explaining_root",
     "fit_root",
+    "linear_projection",
     "pixels_to_plane",
     "project",
     "root_covariance",
@@ -26,6 +27,8 @@ __all__ = [
 
 #: Field of view in degrees across the longer side of an image whose camera is not known.
 ASSUMED_FIELD_OF_VIEW = 55.0
+#: Nearest that a point may be to the camera where pixels are linear in it, metres.
+_NEAREST = 0.1
 
 
 def project(
@@ -33,6 +36,22 @@ def project(
 ) -> Float[Tensor, "*batch joints 2"]:
     """Pixels of points in camera axes (metres). Points behind the camera are the caller's concern."""
     return points[..., :2] / points[..., 2:] * intrinsics[..., None, :2] + intrinsics[..., None, 2:]
+
+
+def linear_projection(
+    points: Float[Tensor, "*batch 3"], focal: Float[Tensor, "*batch 2"]
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch 2 3"]]:
+    """Pixels from the principal point, and how they change with the point, pixels per metre.
+
+    Points nearer than 0.1 m, or behind the camera, count as if they were that far away.
+
+    Args:
+        points: metres, camera axes.
+        focal: pixels, broadcast.
+    """
+    depth = points[..., 2:].clamp(min=_NEAREST)
+    offset = points[..., :2] / depth * focal
+    return offset, torch.cat([torch.diag_embed(focal / depth), (-offset / depth).unsqueeze(-1)], -1)
 
 
 def pixels_to_plane(

@@ -17,6 +17,8 @@ from .skeletons import Skeleton, get_skeleton
 __all__ = [
     "ANKLE_HEIGHT",
     "ASSUMED_HEIGHT",
+    "HEIGHT_LEGS",
+    "HEIGHT_TRUNK",
     "body_height",
     "bone_lengths",
     "bones_to_pose",
@@ -30,6 +32,9 @@ __all__ = [
 ANKLE_HEIGHT = 0.09
 #: Height in metres of a person whose height is not known.
 ASSUMED_HEIGHT = 1.7
+#: Joints of h36m17 at the far ends of the bones whose lengths make up a height: whole, and by halves.
+HEIGHT_TRUNK = ("spine", "thorax", "neck_nose", "head_top")
+HEIGHT_LEGS = ("left_knee", "left_ankle", "right_knee", "right_ankle")
 
 
 @lru_cache(maxsize=32)
@@ -119,8 +124,8 @@ def body_height(pose: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch"]:
     """
     skeleton = get_skeleton("h36m17")
     bones = pose_to_bones(pose, skeleton).norm(dim=-1)
-    trunk = sum(bones[..., skeleton.index(j)] for j in ("spine", "thorax", "neck_nose", "head_top"))
-    legs = sum(bones[..., skeleton.index(f"{side}_{j}")] for side in ("left", "right") for j in ("knee", "ankle"))
+    trunk = sum(bones[..., skeleton.index(j)] for j in HEIGHT_TRUNK)
+    legs = sum(bones[..., skeleton.index(j)] for j in HEIGHT_LEGS)
     return trunk + legs / 2 + ANKLE_HEIGHT
 
 

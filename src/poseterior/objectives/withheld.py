@@ -17,7 +17,7 @@ from ..data.observations import Observations
 from ..distributions.mixture import MixturePoseDistribution
 from ..files.errors import InputError
 from ..files.settings import number
-from ..geometry.cameras import explaining_root
+from ..geometry.cameras import explaining_root, linear_projection
 from ..geometry.skeletons import Skeleton
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of
@@ -26,8 +26,6 @@ from .base import Objective, register_objective
 
 __all__ = ["Withheld", "keypoint_log_probability", "withheld_joints"]
 
-#: Nearest that a joint may be to the camera, metres.
-_NEAREST = 0.1
 #: Standard deviations from which a keypoint's distance counts linearly: a network that never saw this is far too sure.
 _LINEAR_FROM = 5.0
 #: Fewest joints that are left to the lifter of a pose that counts.
@@ -70,10 +68,7 @@ def keypoint_log_probability(
     means, covariance = posterior.component_moments()  # (n, k, joints, 3) and (n, k, joints, 3, 3)
     root = explaining_root(means.movedim(-3, 0), seen.xy, seen.covariance, seen.visible, intrinsics).nan_to_num(1.0)
     place = means + root.to(means).movedim(0, -2).unsqueeze(-2)
-    focal = intrinsics[:, None, None, :2].to(means)
-    depth = place[..., 2:].clamp(min=_NEAREST)
-    offset = place[..., :2] / depth * focal
-    slope = torch.cat([torch.diag_embed(focal / depth), (-offset / depth).unsqueeze(-1)], -1)
+    offset, slope = linear_projection(place, intrinsics[:, None, None, :2].to(means))
     size = seen.size.to(means)[:, None, None].clamp(min=1e-3)
     spread = slope @ covariance @ slope.mT + withheld.covariance.to(means).unsqueeze(1)
     gap = (withheld.xy.to(means).unsqueeze(1) - offset - intrinsics[:, None, None, 2:].to(means)) / size.unsqueeze(-1)

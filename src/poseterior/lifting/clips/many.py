@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
 
@@ -12,8 +10,8 @@ from ...lifters import ArticulatedLifter, Lifter
 from ...results.poses import LiftResult
 from ...results.provenance import clips_of
 from ..draws import Draws, check_draws
-from ..poses import result_of
 from .lift import MAX_GAP, lift_clip
+from .results import clip_result
 
 __all__ = ["FEWEST_FRAMES", "clip_rows", "lift_clips", "suits_clips"]
 
@@ -67,9 +65,7 @@ def lift_clips(
         # Files that hold a frame each are one clip, whatever each of them is called.
         together = part._replace(ids=[identity._replace(file=names[0]) for identity in part.ids])
         clip = lift_clip(lifter, together, fps, max_gap=max_gap, device=device)
-        motions = clip.sample(samples, seed=seed)
-        nothing = motions.new_full(motions.shape[:2], torch.nan)
-        draws.append(Draws(motions, clip.mean, clip.covariance, nothing, clip.region(level)))
+        draws.append(clip.draws(samples, seed, level))
         named = {identity.frame: name for identity, name in zip(part.ids, names, strict=True)}
         ids, last = [], names[0]
         for identity in clip.keypoints.ids:
@@ -80,8 +76,5 @@ def lift_clips(
             notes.setdefault(name, []).append(said)
     used = Keypoints2D.cat(parts)
     used.rates = whole.rates if fps is None else dict.fromkeys((one.file for one in used.ids), fps)
-    regions = None if lifter.clips is None else lifter.clips.recalibration
-    result = result_of(lifter, used, draws, seed)
-    settings = result.settings | {name: "; ".join(dict.fromkeys(said)) for name, said in notes.items()}
-    angles = "" if regions is None or regions.angles is None else regions.angles.to_json()
-    return dataclasses.replace(result, settings=settings, angle_calibration=angles)
+    settings = {name: "; ".join(dict.fromkeys(said)) for name, said in notes.items()}
+    return clip_result(lifter, used, draws, lifter.clips, settings, seed)

@@ -15,6 +15,7 @@ from torch import Tensor
 from ...distributions.clip_errors import ClipErrors
 from ...distributions.regions import SAMPLES, SEED, Region, check_level, quantiles, region_of
 from ...files.errors import InputError
+from ...geometry.frames import RootedFrame
 from ...geometry.kinematics import body_height, bones_to_pose
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
@@ -135,13 +136,10 @@ class ClipPosterior:
         return PoseNoise(seed, mixed(int.from_bytes(key, "big"), start))
 
     def _unflat(self, flat: Float[Tensor, "*any d"]) -> Float[Tensor, "*any joints 3"]:
-        poses = flat.new_zeros(*flat.shape[:-1], len(self.skeleton), 3)
-        poses[..., self.skeleton.nonroot, :] = flat.unflatten(-1, (-1, 3))
-        return poses
+        return RootedFrame(self.skeleton).to_camera(flat.unflatten(-1, (-1, 3)))
 
     def _flat(self, poses: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, "samples T d"]:
-        turned = poses.double() @ self.frames.axes.mT
-        return turned[..., self.skeleton.nonroot, :].flatten(-2)
+        return RootedFrame(self.skeleton, self.frames.axes).from_camera(poses.double()).flatten(-2)
 
     @cached_property
     def _mobility(self) -> Float[Tensor, "T joints 3"]:
@@ -218,11 +216,15 @@ class ClipPosterior:
         middle, low, high = tall.tolist()
         return middle, low, high
 
-    def result(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> LiftResult:
-        """The clip as a `LiftResult`: its hypotheses are whole motions, the k-th of each frame belong together."""
+    def draws(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> Draws:
+        """What results hold of each frame: the k-th hypotheses of all frames are one motion; they have no density."""
         motions = self.sample(samples, seed=seed)
         nothing = motions.new_full(motions.shape[:2], torch.nan)
-        draws = Draws(motions, self.mean, self.covariance, nothing, self.region(level))
+        return Draws(motions, self.mean, self.covariance, nothing, self.region(level))
+
+    def result(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> LiftResult:
+        """The clip as a `LiftResult`: its hypotheses are whole motions, the k-th of each frame belong together."""
+        draws = self.draws(samples, seed, level)
         keypoints = self.keypoints.to("cpu")
         keypoints.rates = dict.fromkeys((identity.file for identity in keypoints.ids), self.fps)
-        return clip_result(self.lifter, keypoints, draws, self.errors, self.settings, seed)
+        return clip_result(self.lifter, keypoints, [draws], self.errors, self.settings, seed)

@@ -15,19 +15,24 @@ __all__ = ["clip_result"]
 
 
 def clip_result(
-    lifter: Lifter, keypoints: Keypoints2D, draws: Draws, errors: ClipErrors, settings: dict[str, str], seed: int
+    lifter: Lifter,
+    keypoints: Keypoints2D,
+    draws: list[Draws],
+    errors: ClipErrors | None,
+    settings: dict[str, str],
+    seed: int,
 ) -> LiftResult:
     """A result whose hypotheses are whole motions.
 
     Args:
         lifter: that lifted the frames.
         keypoints: of each frame.
-        draws: of each frame, those of one motion at one place.
-        errors: of the lifter's frames, whose recalibration is of clips.
+        draws: of each clip, one after the other as its keypoints.
+        errors: of the lifter's frames, whose recalibration is of clips; None where they were not measured.
         settings: what is said besides.
         seed: of the draws.
     """
-    regions = errors.recalibration
+    regions = None if errors is None else errors.recalibration
     angles = "" if regions is None or regions.angles is None else regions.angles.to_json()
-    result = result_of(lifter, keypoints, [draws], seed)
+    result = result_of(lifter, keypoints, draws, seed)
     return replace(result, settings=result.settings | settings, angle_calibration=angles)
