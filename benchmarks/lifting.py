@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
-from zuko.transforms import ComposedTransform
 
 import poseterior as pp
 from poseterior.distributions.flow import FlowPoseDistribution
 from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.lifters.flow import FlowLifter
+from poseterior.nn.coupling import StandardisedCouplings
 
 
 def median_seconds(call: Callable[[], object], repeats: int = 30) -> float:
@@ -53,7 +53,7 @@ def unfactored(lifter: FlowLifter, keypoints: pp.Keypoints2D, samples: int) -> C
     repeated = context.expand(samples, *context.shape).contiguous()
 
     def build() -> FlowPoseDistribution:
-        transform = ComposedTransform(standardise, *lifter.couplings(repeated).transforms)
+        transform = StandardisedCouplings(standardise, lifter.couplings(repeated))
         batch = torch.Size((samples, *keypoints.batch_shape))
         return FlowPoseDistribution(
             transform, batch, lifter.config.temperature, turn, lifter.skeleton, like=standardise.loc
@@ -82,7 +82,7 @@ def main() -> None:
     print(
         f"64 poses x 200 hypotheses, keypoints to samples: {1e3 * whole:.1f} ms median, {12_800 / whole:,.0f} a second"
     )
-    posterior = lifter(many)
+    posterior = lifter.distribution(many.as_skeleton(lifter.skeleton))  # as the network says: the baselines are of that
     poses = posterior.sample((200,), seed=0)
     if isinstance(posterior, MixturePoseDistribution):
         compare("sampling alone", lambda: posterior.sample((200,), seed=0), lambda: dense(posterior).sample((200,)))

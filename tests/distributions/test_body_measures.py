@@ -69,3 +69,10 @@ def test_a_result_says_it_too():
     tall = result.heights(0.9)
     assert tall.shape == (len(result.mean), 3)
     assert bool(((tall[:, 1] < tall[:, 0]) & (tall[:, 0] < tall[:, 2])).all())
+
+
+def test_measures_print_in_a_line():
+    poses = pp.load("mdn")(pp.example_keypoints())
+    assert repr(poses.height) == "BodyMeasure(names=())"
+    assert repr(poses.proportions).startswith("BodyMeasure(names=('hips', 'thigh'")
+    assert poses.height is poses.height, "drawn once"

@@ -227,3 +227,10 @@ def test_giving_it_twice_is_refused() -> None:
 def test_residuals_that_hardly_change_do_not_tell_the_noise() -> None:
     assert Evidence(residuals=(2.0, 1.1, 0.1, -0.9, -1.8)).tells_noise
     assert not Evidence(residuals=(0.4, -0.2, -0.5, -0.9, -1.1)).tells_noise
+
+
+def test_rotations_through_given_poses_are_given_too() -> None:
+    rotations = pp.load("rotations")(pp.example_keypoints())
+    with pytest.raises(InputError, match=r"given_evidence: these poses have been given their keypoints already; twice"):
+        rotations.given_evidence()
+    assert not pp.load("rotations", evidence=False)(pp.example_keypoints()).has_evidence

@@ -111,6 +111,8 @@ class PoseDistribution(SeededDistribution):
     axes = "x right, y down, z forward (camera)"
     recalibration: Recalibration | None = None
     keypoints: Keypoints2D | None = None
+    #: Whether it has been given its keypoints already, see `given_evidence`.
+    has_evidence = False
     #: Fixed draws behind a summary that has no closed form.
     summary_draws = 256
     #: Fixed draws behind `rough_mean`.

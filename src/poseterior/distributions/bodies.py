@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -36,7 +36,7 @@ class BodyMeasure:
         names: of the parts, in the order of the last dimension; empty for one measure.
     """
 
-    draws: Float[Tensor, "draws *shape"]
+    draws: Float[Tensor, "draws *shape"] = field(repr=False)
     names: tuple[str, ...] = ()
 
     @property

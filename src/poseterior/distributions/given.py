@@ -32,6 +32,8 @@ class GivenEvidence(PoseDistribution):
         evidence: how the keypoints were given.
     """
 
+    has_evidence = True
+
     def __init__(self, base: PoseDistribution, keypoints: Keypoints2D, evidence: Evidence | None = None) -> None:
         super().__init__(base.batch_shape, base.skeleton, like=base._like)
         self.base, self.evidence = base, evidence or Evidence()
@@ -158,7 +160,7 @@ def given_evidence(
     poses: PoseDistribution, keypoints: Keypoints2D | None = None, evidence: Evidence | None = None
 ) -> GivenEvidence:
     """See `PoseDistribution.given_evidence`."""
-    if isinstance(poses, GivenEvidence):
+    if poses.has_evidence:
         raise InputError(
             "given_evidence: these poses have been given their keypoints already; twice would count them double. For "
             "the network's own answer: pp.load(..., evidence=False)"

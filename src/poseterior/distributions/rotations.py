@@ -54,6 +54,8 @@ class RotationDistribution(SeededDistribution):
 
     support = constraints.independent(constraints.real, 3)
     has_density = True
+    #: Whether what it is made of has been given its keypoints already, see `PoseDistribution.given_evidence`.
+    has_evidence = False
     measure = "normalised Haar measure of each modelled joint (uniform: 0 nats)"
     axes = "relative to the parent; pelvis: camera axes (x right, y down, z forward)"
     summary_draws = 128
@@ -261,6 +263,7 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
             raise InputError(f"skeleton: expected one of {', '.join(names)}, got {self.skeleton.name!r}")
         self._points = list(names[self.skeleton.name])
         self.rotations, self._offsets = rotations, offsets
+        self.has_evidence = rotations.has_evidence
 
     def of_rotations(self, rotations: Tensor, offsets: Tensor) -> Tensor:
         """The pose of given rotations and rest offsets, relative to the root: ``(..., joints, 3)`` metres."""

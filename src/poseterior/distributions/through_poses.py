@@ -46,6 +46,7 @@ class RotationsThroughPoses(RotationDistribution):
         # Not the parent's own: what it takes as evidence is here another one for each draw.
         SeededDistribution.__init__(self, poses.batch_shape, (len(_SMPL), 3, 3), _SMPL, like=network.usual)
         self.network, self.poses, self.misfit = network, poses, misfit
+        self.has_evidence = poses.has_evidence
 
     def _keys(self) -> Int[Tensor, "*batch"]:
         return self.poses._keys()

@@ -85,7 +85,9 @@ def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: 
         skeleton=lifter.skeleton.name,
         lifter=lifter_name(lifter),
         seed=seed,
-        settings=_settings(keypoints) | rates_in_words(keypoints.rates, [i.file for i in keypoints.ids]),
+        settings=_settings(keypoints)
+        | rates_in_words(keypoints.rates, [i.file for i in keypoints.ids])
+        | _evidence_words(lifter),
         angle_calibration=_angle_calibration(lifter),
         solver=shipped_solution,
     )
@@ -131,8 +133,8 @@ def lift(
     factor = noise_factors(lifter.to(device).eval(), used.to(device))
     used = used.with_noise(factor.to(used.device))
     result = result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
-    told = _evidence_words(lifter) | ({"noise": said} if (said := noise_words(factor)) else {})
-    return replace(result, settings=result.settings | told) if told else result
+    said = noise_words(factor)
+    return replace(result, settings=result.settings | {"noise": said}) if said else result
 
 
 def _evidence_words(lifter: Lifter) -> dict[str, str]:
