@@ -35,7 +35,9 @@ def fit(options: argparse.Namespace) -> None:
     found = fit_clip_errors(SMOOTHING, lifter, clips, described)
     with atomic_write(folder / CLIPS_FILE) as file:
         file.write(found.for_lifter(folder).to_json().encode())
-    print(f"across {found.across}\ndepth  {found.depth}\nhidden {found.hidden:.3f}, body {found.body:.3f}")
+    print(
+        f"across {found.across}\ndepth  {found.depth}\nhidden {found.hidden:.3f}, size {found.size:.3f}, height {found.height:.3f}"
+    )
     print(f"wrote {folder / CLIPS_FILE}")
 
 

@@ -20,6 +20,7 @@ from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifting.clips import SMOOTHING
 from poseterior.lifting.clips.frames import Frames
 from poseterior.lifting.clips.gaussian import motion_gaussian, setting_of
+from poseterior.lifting.clips.sizes import Sizes
 
 H36M = SKELETONS["h36m17"]
 COUNT = 20
@@ -52,7 +53,7 @@ def made_up_frames(
             Frames(
                 keypoints, 30.0, np.arange(COUNT) / 30, torch.ones(COUNT, dtype=torch.bool),
                 torch.eye(3, dtype=torch.float64).expand(COUNT, 3, 3), truth[:, 1:].flatten(1) + error,
-                (deviation**2 * torch.eye(48, dtype=torch.float64)).expand(COUNT, 48, 48), {},
+                (deviation**2 * torch.eye(48, dtype=torch.float64)).expand(COUNT, 48, 48), Sizes.known(COUNT, 48), None, {},
             )
         )  # fmt: skip
         ones = torch.ones(COUNT, 17, dtype=torch.bool)
@@ -121,14 +122,14 @@ def test_measured_beside_frames(tmp_path):
 
 
 def test_frames_are_numbered_in_order(tmp_path):
-    data = simulate(made_up_store(tmp_path / "store"), "cmu-motion", 40)
+    data = simulate(made_up_store(tmp_path / "store"), "cmu-motion", 150)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     shuffled = dataclasses.replace(
         data, observations=data.observations[order], action=tuple(data.action[i] for i in order),
         subject=tuple(data.subject[i] for i in order),
     )  # fmt: skip
     for clip in clips_in(shuffled):
-        assert [identity.frame for identity in clip.observations.keypoints.ids] == list(range(5))
+        assert [identity.frame for identity in clip.observations.keypoints.ids] == list(range(50))
     names = {clip.name: clip.observations.pose for clip in clips_in(data)}
     for clip in clips_in(shuffled):
         assert torch.equal(clip.observations.pose, names[clip.name])

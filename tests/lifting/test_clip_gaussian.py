@@ -1,5 +1,7 @@
 """The Gaussian over motions against itself written out in full."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from poseterior.keypoints import Keypoints2D
 from poseterior.lifting.clips.filtering import PLACE, SPEED
 from poseterior.lifting.clips.frames import Frames, averaged
 from poseterior.lifting.clips.gaussian import motion_gaussian, setting_of
+from poseterior.lifting.clips.sizes import POINTS, Sizes, normal_shape
 from poseterior.noise import PoseNoise
 
 COUNT, SIZE = 5, 48
@@ -32,7 +35,12 @@ def frames(standing) -> Frames:
     present = visible.any(-1)
     axes = torch.eye(3, dtype=torch.float64).expand(COUNT, 3, 3)
     times = np.arange(COUNT) / 30
-    return Frames(keypoints, 30.0, times, present, axes, torch.where(present[:, None], mean, 0.0), covariance, {})
+    level = math.log(1.7) + 0.02 * torch.randn(COUNT, generator=generator, dtype=torch.float64)
+    variance = 0.05**2 * (1.0 + torch.rand(COUNT, generator=generator, dtype=torch.float64))
+    sizes = Sizes(level, mean, variance, normal_shape())
+    return Frames(
+        keypoints, 30.0, times, present, axes, torch.where(present[:, None], mean, 0.0), covariance, sizes, None, {}
+    )
 
 
 def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,18 +61,27 @@ def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
         mean[:, i] = gain @ torch.from_numpy(seen.value[:, i])[rows] + gaussian.setting.middle[i]
         alone[:, i, :, i] = motion[i] - gain @ motion[i][rows] + gaussian.setting.constant[i] ** 2
     # (T, d, d): D R D^-1
-    mixing = gaussian.stddev.unsqueeze(-1) * gaussian.root / gaussian.stddev.unsqueeze(-2)
+    mixing = gaussian.alone.unsqueeze(-1) * gaussian.root / gaussian.alone.unsqueeze(-2)
     whole = torch.einsum("tij,tjsk,slk->tisl", mixing, alone, mixing)
     return mean.flatten(), whole.reshape(COUNT * SIZE, COUNT * SIZE)
+
+
+def of_sizes(gaussian, mean: torch.Tensor) -> torch.Tensor:
+    """Means for each of the clip's sizes (points, T d)."""
+    slope = gaussian.setting.slope.flatten()
+    return mean + gaussian.setting.size.points.unsqueeze(-1) * slope
 
 
 def test_density_is_that_of_the_gaussian_in_full(frames):
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
     mean, covariance = in_full(frames)
-    normal = torch.distributions.MultivariateNormal(mean, covariance + 1e-14 * torch.eye(len(mean)))
+    normal = torch.distributions.MultivariateNormal(
+        of_sizes(gaussian, mean).unsqueeze(1), covariance + 1e-14 * torch.eye(len(mean))
+    )
     motions = gaussian.draw(4, PoseNoise(0, torch.zeros((), dtype=torch.int64)))
     torch.testing.assert_close(gaussian.mean.flatten(), mean, atol=1e-9, rtol=0)
-    torch.testing.assert_close(gaussian.log_prob(motions), normal.log_prob(motions.flatten(1)), atol=0.01, rtol=1e-5)
+    density = normal.log_prob(motions.flatten(1)).logsumexp(0) - math.log(POINTS)
+    torch.testing.assert_close(gaussian.log_prob(motions), density, atol=0.01, rtol=1e-5)
 
 
 def test_spread_within_frames(frames):
@@ -72,7 +89,9 @@ def test_spread_within_frames(frames):
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
     _, covariance = in_full(frames)
     within = covariance.reshape(COUNT, SIZE, COUNT, SIZE).diagonal(dim1=0, dim2=2).movedim(-1, 0)
-    torch.testing.assert_close(gaussian.stddev.square(), within.diagonal(dim1=-2, dim2=-1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(gaussian.alone.square(), within.diagonal(dim1=-2, dim2=-1), rtol=1e-6, atol=0)
+    size = gaussian.setting.size.points.square().mean() * gaussian.setting.slope.square()
+    torch.testing.assert_close(gaussian.stddev.square(), gaussian.alone.square() + size, rtol=1e-6, atol=0)
     motions = gaussian.draw(4000, PoseNoise(1, torch.zeros((), dtype=torch.int64)))
     torch.testing.assert_close(motions.std(0), gaussian.stddev, rtol=0.06, atol=0)
     assert bool(((motions.mean(0) - gaussian.mean).abs() < 5 * gaussian.stddev / 4000**0.5).all())
@@ -88,7 +107,7 @@ def test_what_all_frames_share_is_not_averaged_away(frames):
     """With any number of frames the constant part of the error stays whole."""
     setting = setting_of(frames, ERRORS)
     gaussian, _ = motion_gaussian(frames, setting)
-    assert bool((gaussian.stddev >= torch.from_numpy(setting.constant)).all())
+    assert bool((gaussian.alone >= torch.from_numpy(setting.constant)).all())
     told = frames.seen.repeat_interleave(3, -1) & frames.present[:, None]
     variance = frames.covariance.diagonal(dim1=-2, dim2=-1)
     typical = (variance * told).sum(0) / told.sum(0)
@@ -98,7 +117,7 @@ def test_what_all_frames_share_is_not_averaged_away(frames):
 
 def test_missing_frames_are_wide(frames):
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
-    assert bool((gaussian.stddev[3] > gaussian.stddev[2]).all())
+    assert bool((gaussian.alone[3] > gaussian.alone[2]).all())
 
 
 def test_averages_over_frames_keep_what_is_constant():

@@ -69,8 +69,8 @@ def test_rotations_have_no_clips(tmp_path, capsys):
 
 
 def test_a_copy_keeps_what_was_measured(mdn, tmp_path):
-    changed = dataclasses.replace(mdn.clips, body=0.5)
+    changed = dataclasses.replace(mdn.clips, size=0.5)
     mdn.clips, kept = changed, mdn.clips
     mdn.save_pretrained(tmp_path / "copy")
     mdn.clips = kept
-    assert pp.load(tmp_path / "copy").clips.body == 0.5
+    assert pp.load(tmp_path / "copy").clips.size == 0.5

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.kinematics import body_height, pose_to_bones
+from ..geometry.kinematics import ANKLE_HEIGHT, HEIGHT_LEGS, HEIGHT_TRUNK, body_height, pose_to_bones
 from ..geometry.skeletons import Skeleton
 
-__all__ = ["PARTS", "BodyMeasure", "heights", "proportions"]
+__all__ = ["PARTS", "BodyMeasure", "body_size", "heights", "proportions", "size_gradient"]
 
 #: Parts of a body and the h36m17 joints at the far ends of their bones: the mean of both sides, the sum of a chain.
 PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -88,3 +88,32 @@ def proportions(poses: Float[Tensor, "draws *batch 17 3"], skeleton: Skeleton) -
         chains = [bones[..., [skeleton.index(joint) for joint in chain]].sum(-1) for chain in sides]
         parts.append(torch.stack(chains).mean(0))
     return BodyMeasure(torch.stack(parts, -1) / body_height(poses).unsqueeze(-1), tuple(PARTS))
+
+
+def _size_weights(skeleton: Skeleton) -> Float[Tensor, " joints"]:
+    """How often each bone, named by its far joint, counts for the body's size."""
+    weights = torch.zeros(len(skeleton), dtype=torch.float64)
+    if skeleton.name != "h36m17":
+        weights[list(skeleton.nonroot)] = 1.0
+        return weights
+    for names, weight in ((HEIGHT_TRUNK, 1.0), (HEIGHT_LEGS, 0.5)):
+        weights[[skeleton.index(name) for name in names]] = weight
+    return weights
+
+
+def body_size(poses: Float[Tensor, "*batch joints 3"], skeleton: Skeleton) -> Float[Tensor, "*batch"]:
+    """Metres: the height of h36m17 poses (`poseterior.geometry.kinematics.body_height`), else the sum of all bones."""
+    lengths = pose_to_bones(poses, skeleton).norm(dim=-1)
+    total = (lengths * _size_weights(skeleton).to(lengths)).sum(-1)
+    return total + ANKLE_HEIGHT if skeleton.name == "h36m17" else total
+
+
+def size_gradient(poses: Float[Tensor, "*batch joints 3"], skeleton: Skeleton) -> Float[Tensor, "*batch joints 3"]:
+    """Of `body_size`."""
+    bones = pose_to_bones(poses, skeleton)
+    pull = bones / bones.norm(dim=-1, keepdim=True).clamp(min=1e-6) * _size_weights(skeleton).to(bones).unsqueeze(-1)
+    gradient = pull.clone()
+    for joint, parent in enumerate(skeleton.parents):
+        if parent >= 0:
+            gradient[..., parent, :] -= pull[..., joint, :]
+    return gradient

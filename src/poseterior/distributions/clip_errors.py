@@ -2,7 +2,8 @@
 
 A lifter answers every frame by itself. What all frames of a clip share (a body taken for too large, a habit of the
 network) no average over frames can remove; what is new in every frame goes away. So the error of a frame's mean is
-taken as the sum of three parts, each of them independent in every coordinate of every joint:
+taken as that of its size (`size`), which is one number per clip, and of the sum of three parts, each of them independent
+in every coordinate of every joint:
 
 * **constant**: the same through the clip, as large as the clip's frames say on average;
 * **slow**: exponentially correlated over ``seconds``, as large as each frame says;
@@ -28,6 +29,7 @@ __all__ = ["CLIPS_FILE", "ClipErrors", "Parts", "read_clip_errors"]
 #: Name of the file beside the weights.
 CLIPS_FILE = "clips.json"
 _FORMAT = "poseterior-clips-1"
+_NUMBERS = ("hidden", "size", "height")
 _REMEDY = "make it anew with `poseterior calibrate --clips`"
 
 
@@ -74,20 +76,23 @@ class ClipErrors:
         across: in the two directions across the ray to the person.
         depth: along it.
         hidden: by which the standard deviations of joints that are not seen are multiplied besides.
-        body: by which the spread of bone lengths over the paths of a clip is multiplied.
+        size: by which the spread of the body's size is multiplied.
+        height: by which the interval of a clip's height is stretched besides, so that it holds as often as it says.
         recalibration: what makes the regions and the angles of clip posteriors right; None where it was not fitted.
     """
 
     across: Parts = Parts(1.0, 0.2, 0.2, 0.16)
     depth: Parts = Parts(1.0, 0.35, 0.3, 0.16)
     hidden: float = 1.0
-    body: float = 1.0
+    size: float = 1.0
+    height: float = 1.0
     recalibration: Recalibration | None = None
 
     def __post_init__(self) -> None:
         """Raises `InputError` for a number out of range."""
         object.__setattr__(self, "hidden", _number(self.hidden, "hidden", 0.1, 10))
-        object.__setattr__(self, "body", _number(self.body, "body", 0.01, 100))
+        for name in ("size", "height"):
+            object.__setattr__(self, name, _number(getattr(self, name), name, 0.01, 100))
 
     def for_lifter(self, folder: Path) -> ClipErrors:
         """The same, for the lifter saved in that folder."""
@@ -101,7 +106,7 @@ class ClipErrors:
             for name in ("across", "depth")
         }
         saved: dict[str, Any] = {"format": _FORMAT} | numbers
-        saved |= {"hidden": round(self.hidden, 4), "body": round(self.body, 4)}
+        saved |= {name: round(getattr(self, name), 4) for name in _NUMBERS}
         if self.recalibration is not None:
             saved["recalibration"] = json.loads(self.recalibration.to_json())
         return json.dumps(saved, separators=(",", ":")) + "\n"
@@ -120,8 +125,10 @@ class ClipErrors:
         if not isinstance(saved, dict) or saved.pop("format", None) != _FORMAT:
             raise InputError(f"{source}: not a file of format {_FORMAT!r}; {_REMEDY}")
         regions = saved.pop("recalibration", None)
-        if set(saved) != {"across", "depth", "hidden", "body"}:
-            raise InputError(f"{source}: expected the fields 'across', 'depth', 'hidden' and 'body'; {_REMEDY}")
+        if set(saved) != {"across", "depth", *_NUMBERS}:
+            raise InputError(
+                f"{source}: expected the fields 'across', 'depth', 'hidden', 'size' and 'height'; {_REMEDY}"
+            )
         parts = {}
         for name in ("across", "depth"):
             fields = saved[name]
@@ -137,7 +144,7 @@ class ClipErrors:
         if regions is not None:
             recalibration = Recalibration.from_json(json.dumps(regions), f"{source}: recalibration")
         try:
-            return cls(**parts, hidden=saved["hidden"], body=saved["body"], recalibration=recalibration)
+            return cls(**parts, **{name: saved[name] for name in _NUMBERS}, recalibration=recalibration)
         except InputError as error:
             raise InputError(f"{source}: {error}; {_REMEDY}") from None
 

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..geometry.kinematics import HEIGHT_LEGS, HEIGHT_TRUNK, body_height, pose_to_bones
-from ..geometry.skeletons import Skeleton, get_skeleton
+from ..geometry.kinematics import body_height
+from ..geometry.skeletons import get_skeleton
+from .bodies import size_gradient
 from .evidence import EvidenceMap
 
 __all__ = ["DRAWS", "height_map", "then"]
@@ -26,27 +27,6 @@ DRAWS = 64
 _TOLD = 0.02
 #: Metres by which the network blurs a height that it is told.
 _BLUR = 0.05
-
-
-def _weights(skeleton: Skeleton) -> Tensor:
-    """How often each bone, named by its far joint, counts for the height."""
-    weights = torch.zeros(len(skeleton), dtype=torch.float64)
-    for name in HEIGHT_TRUNK:
-        weights[skeleton.index(name)] = 1.0
-    for name in HEIGHT_LEGS:
-        weights[skeleton.index(name)] = 0.5
-    return weights
-
-
-def _gradient(poses: Float[Tensor, "*batch 17 3"], skeleton: Skeleton) -> Float[Tensor, "*batch 17 3"]:
-    """Of `body_height`."""
-    bones = pose_to_bones(poses, skeleton)
-    pull = bones / bones.norm(dim=-1, keepdim=True).clamp(min=1e-6) * _weights(skeleton).to(bones).unsqueeze(-1)
-    gradient = pull.clone()
-    for joint, parent in enumerate(skeleton.parents):
-        if parent >= 0:
-            gradient[..., parent, :] -= pull[..., joint, :]
-    return gradient
 
 
 def height_map(
@@ -65,7 +45,7 @@ def height_map(
     skeleton = get_skeleton("h36m17")
     size = mean.shape[-1]
     heights = body_height(draws)
-    slope = _gradient(draws, skeleton).mean(0)[:, skeleton.nonroot].flatten(1)
+    slope = size_gradient(draws, skeleton).mean(0)[:, skeleton.nonroot].flatten(1)
     along = (covariance @ slope.unsqueeze(-1)).squeeze(-1)
     linear = (slope * along).sum(-1)
     noise = (_TOLD * told).square()

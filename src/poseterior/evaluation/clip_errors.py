@@ -3,8 +3,8 @@
 Clips are drawn of a population (one body, one steady camera and one detector each, a limb hidden for a while in every
 other one). On half of them the numbers are those with which the smoothed coordinates, and their changes from frame to
 frame, have the least continuous ranked probability score (CRPS: Gneiting & Raftery 2007), in the frames' own standard
-deviations: a proper score of what comes out, so that no error model has to be true for it. On the other half the spread
-of bodies, the regions and the intervals of angles are made to hold the truth as often as they say.
+deviations: a proper score of what comes out, so that no error model has to be true for it. On the other half the
+regions and the intervals of angles are made to hold the truth as often as they say.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..data.observations import Observations
 from ..data.simulation.clips import SteadyPeopleSimulator
 from ..data.simulation.protocols import PROTOCOLS
 from ..data.store import PoseStore
+from ..distributions.bodies import body_size
 from ..distributions.clip_errors import ClipErrors, Parts
 from ..distributions.regions import LEVELS, SAMPLES, SEED, balls
 from ..files.errors import InputError
-from ..geometry.kinematics import body_height
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import PoseId
 from .angles import AngleErrors, angle_errors
@@ -118,12 +118,22 @@ def motion_covariance(
     return start + density[..., None, None] * wiener
 
 
+def _true_size(
+    frames: Answers, observed: Observations, truth: Float[Tensor, "T d"], exists: Bool[Tensor, " d"]
+) -> float:
+    """Expected logarithm of the person's size; of a pose that is known in part, the one that explains it best."""
+    if bool(observed.observed.all()):
+        return float(body_size(observed.pose.double(), frames.keypoints.skeleton).log().mean())
+    slope, gap = frames.sizes.slope[:, exists], (truth - frames.mean)[:, exists]
+    return float((frames.sizes.level + (slope * gap).sum(-1) / slope.square().sum(-1).clamp(min=1e-9)).mean())
+
+
 class _Clips:
     """Clips as coordinates: ``n`` of them in ``T`` frames.
 
     Attributes:
-        value, truth: ``(n, T)`` metres, less the mean of the frames.
-        variance: ``(n, T)`` m², of the frames.
+        value, truth: ``(n, T)`` metres, of a body of the true size, less the mean of the frames.
+        variance: ``(n, T)`` m², of the frames, likewise.
         seen: ``(n, T)``.
         depth: ``(n,)`` whether the coordinate is along the ray.
         valid: ``(n,)`` coordinates that the truth has.
@@ -135,12 +145,14 @@ class _Clips:
         for frame, observed in zip(frames, observations, strict=True):
             nonroot = list(frame.keypoints.skeleton.nonroot)
             turned = (observed.pose.double() @ frame.axes.mT)[:, nonroot].flatten(1)
-            middle = frame.mean.mean(0)
-            values.append((frame.mean - middle).T)
+            exists = observed.observed[:, nonroot].all(0).repeat_interleave(3)
+            value = frame.mean + frame.sizes.resized(_true_size(frame, observed, turned, exists))
+            middle = value.mean(0)
+            values.append((value - middle).T)
             truths.append((turned - middle).T)
             variances.append(frame.covariance.diagonal(dim1=-2, dim2=-1).T)
             seen.append(frame.seen.repeat_interleave(3, -1).T)
-            valid.append(observed.observed[:, nonroot].all(0).repeat_interleave(3))
+            valid.append(exists)
         everything = [torch.cat(part) for part in (values, truths, variances, seen, valid)]
         count = len(everything[0])
         self.rows = torch.linspace(0, count - 1, min(count, _COORDINATES)).long()
@@ -278,27 +290,34 @@ def fit_clip_errors(
             progress(done)
     errors = fit_parts(method, frames[::2], clips[::2])
     rest = list(zip(frames[1::2], clips[1::2], strict=True))
-    errors = dataclasses.replace(errors, body=_body_spread(method, lifter, errors, rest))
+    size, height = _size_spread(frames, clips)
+    errors = dataclasses.replace(errors, size=size, height=height)
     return dataclasses.replace(
         errors, recalibration=fit_distances(_distances(method, lifter, errors, rest), description)
     )
 
 
-def _body_spread(
-    method: ClipMethod, lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Answers, Observations]]
-) -> float:
-    """By what heights have to be spread to hold nine tenths of the true ones."""
-    scores = []
-    for frames, observations in clips:
-        if not bool(observations.observed.all()):
-            continue
-        tall = body_height(method.motions(lifter, frames, errors).sample(SAMPLES, seed=SEED)[:, 0])
-        actual = body_height(observations.pose).mean()
-        scores.append((actual - tall.median()).abs() / (1.645 * tall.std()))
-    if len(scores) < FEWEST // 2:
-        return 1.0
-    found = float(conformal_quantile(torch.stack(scores), 0.9))
-    return round(min(max(found, 0.05), 20.0), 3) if math.isfinite(found) else 1.0
+def _size_spread(frames: Sequence[Answers], clips: Sequence[Observations]) -> tuple[float, float]:
+    """By what the spread of sizes is multiplied, and that of the interval of heights besides.
+
+    The first has the least CRPS, as the errors of coordinates do; the second makes nine tenths of all intervals hold.
+    """
+    away, points = [], []
+    for frame, observed in zip(frames, clips, strict=True):
+        if bool(observed.observed.all()):
+            size = frame.sizes.common(frame.present, 1.0)
+            away.append(body_size(observed.pose.double(), frame.keypoints.skeleton).log().mean() - size.level)
+            points.append(size.points)
+    if len(away) < FEWEST // 2:
+        return 1.0, 1.0
+    gap, about = torch.stack(away), torch.stack(points)
+    trials = torch.logspace(-1.0, 1.0, 201, dtype=torch.float64)
+    apart = (about.unsqueeze(-1) - about.unsqueeze(-2)).abs().mean((-2, -1))
+    scores = [(scale * about - gap.unsqueeze(-1)).abs().mean(-1) - 0.5 * scale * apart for scale in trials]
+    scale = float(trials[torch.stack(scores).mean(-1).argmin()])
+    low, high = (scale * about.quantile(level, dim=-1) for level in (0.05, 0.95))
+    found = float(conformal_quantile(torch.where(gap > 0, gap / high, gap / low), 0.9))
+    return round(scale, 3), round(min(max(found, 0.05), 20.0), 3) if math.isfinite(found) else 1.0
 
 
 def _distances(

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.observations import Observations, ObservationSet
 from ..distributions.clip_errors import ClipErrors
 from ..distributions.intervals import AngleRecalibration, spread_of_angles, wrapped
-from ..distributions.regions import Region
+from ..distributions.regions import Region, quantiles
 from ..files.errors import InputError
 from ..geometry.angles import POINT_ANGLES, angles_of_points
 from ..geometry.kinematics import body_height, bone_lengths
@@ -88,8 +88,9 @@ class _Tally:
         region: Region,
         angles: AngleRecalibration | None,
         seconds: float,
+        height: tuple[float, float, float] | None = None,
     ) -> None:
-        """Compare a clip's answers with the truth."""
+        """Compare a clip's answers with the truth; ``height``: its median and interval, of the whole clip."""
         truth, exists, keypoints = clip.observations.pose, clip.observations.observed, clip.observations.keypoints
         shown = keypoints.visible.sum(-1) >= 2
         self.seconds, self.frames = self.seconds + seconds, self.frames + len(truth)
@@ -113,12 +114,12 @@ class _Tally:
         lengths = bone_lengths(samples, self.skeleton)
         self.keep("bone change", 1000 * (lengths - lengths.mean(1, keepdim=True)).abs().amax().reshape(1))
         if bool(exists.all()):
-            tall = body_height(samples).mean(1).sort().values
             actual = body_height(truth).mean()
-            low, high = (tall[round(share * (len(tall) - 1))] for share in (0.05, 0.95))
-            self.keep("height held", ((low <= actual) & (actual <= high)).double().reshape(1))
-            self.keep("height error", 1000 * (tall.median() - actual).abs().reshape(1))
-            self.keep("height width", 1000 * (high - low).reshape(1))
+            said = quantiles(body_height(samples), [0.5, 0.05, 0.95]) if height is None else torch.tensor([height]).T
+            middle, low, high = said
+            self.keep("height held", ((low <= actual) & (actual <= high)).double())
+            self.keep("height error", 1000 * (middle - actual).abs())
+            self.keep("height width", 1000 * (high - low))
 
     def _changes(
         self, mean: Tensor, samples: Tensor, truth: Tensor, known: Bool[Tensor, "T joints"], generator: torch.Generator
@@ -228,7 +229,7 @@ def measure_clips(
         spent = time.process_time() - started
         regions = found.errors.recalibration
         angles = None if regions is None else regions.angles
-        tallies["clip"].add(clip, mean, motions, found.region(_LEVEL), angles, spent)
+        tallies["clip"].add(clip, mean, motions, found.region(_LEVEL), angles, spent, found.height(_LEVEL))
         done += len(clip.observations.pose)
         if progress is not None:
             progress(done)

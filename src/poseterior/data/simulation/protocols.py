@@ -144,6 +144,8 @@ def _sweeps() -> list[Protocol]:
 
 #: Frames in a row, from and to, in which nobody is seen.
 _STRETCH = (3, 12)
+#: Frames in a row, at least, of a clip that is long enough: two seconds.
+_LEAST = 60
 #: As `_PLAIN` and `_WHOLE`, on bodies of a population, one a clip.
 _PEOPLE = dataclasses.replace(_PLAIN, own_body=0.0, bodies="population", definition_spread=0.0)
 _EXACT = {"missing": {"none": 1.0}, "noise": (2.0, 2.0), "noise_added": False}
@@ -363,16 +365,17 @@ def _interrupted(observations: Observations, clips: Tensor, share: float, genera
 
 
 def _frames(clip: Int[Tensor, " rows"], limit: int | None, in_a_row: bool) -> Int[Tensor, " frames"]:
-    """At most ``limit`` rows, evenly spread; or as many from the middle of every clip, one after the other."""
+    """At most ``limit`` rows, evenly spread; or from the middle of clips, evenly spread, one after the other."""
     index = torch.arange(len(clip))
     if limit is None or limit >= len(index):
         return index
     if not in_a_row:
         return index[torch.linspace(0, len(index) - 1, limit).long()]
     clips = clip.unique()
-    each = max(2, limit // len(clips))
+    each = min(limit, max(_LEAST, limit // len(clips)))
+    chosen = torch.linspace(0, len(clips) - 1, min(len(clips), max(1, limit // each))).round().long()
     rows = []
-    for number in clips[: max(1, limit // each)]:
+    for number in clips[chosen]:
         own = index[clip == number]
         start = max(0, (len(own) - each) // 2)
         rows.append(own[start : start + each])

@@ -11,12 +11,15 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...distributions.bodies import body_size
+from ...distributions.regions import SEED
 from ...files.checks import counted
 from ...files.errors import InputError
 from ...geometry.cameras import pixels_to_plane, turn_to_axis
 from ...keypoints import Keypoints2D, PoseId
 from ...keypoints.view import camera_of
 from ...lifters import Lifter
+from .sizes import Sizes, regressed, shape_of
 
 __all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "with_every_frame"]
 
@@ -24,6 +27,8 @@ __all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "with_every_frame"]
 FEWEST_JOINTS = 2
 #: Seconds over which the direction of the person is averaged.
 _TURNING = 1.0
+#: Frames, and hypotheses of each, behind the shape of the size's distribution.
+_SHAPED, _HYPOTHESES = 12, 96
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,10 @@ class Frames:
         present: ``(T,)`` frames that show somebody.
         axes: ``(T, 3, 3)`` from the camera's axes to those of the ray: the third one points to the person.
         mean: ``(T, d)`` metres, in these axes, of the joints other than the root; 0 where nobody is shown.
-        covariance: ``(T, d, d)`` m², likewise; of the nearest frame that shows somebody elsewhere.
+        covariance: ``(T, d, d)`` m², likewise, of a body whose size is known; of the nearest frame that shows somebody
+            elsewhere.
+        sizes: what each frame says of the body's size.
+        told: the person's height in metres where it was told: of the clip, not of each frame.
         notes: what was found of the keypoints, in words.
     """
 
@@ -48,6 +56,8 @@ class Frames:
     axes: Float[Tensor, "T 3 3"]
     mean: Float[Tensor, "T d"]
     covariance: Float[Tensor, "T d d"]
+    sizes: Sizes
+    told: float | None
     notes: dict[str, str]
 
     def __len__(self) -> int:
@@ -123,23 +133,47 @@ def frames_of(
     present = keypoints.visible.sum(-1) >= FEWEST_JOINTS
     if not bool(present.any()):
         raise InputError(f"clip: {keypoints.ids[0].file}: nobody is seen in any of its frames")
+    heights = keypoints.height[keypoints.height.isfinite()]
+    told = float(heights.double().mean()) if len(heights) else None
+    # Told to each frame, one piece of news would count as often as there are frames.
+    keypoints = keypoints._replace(height=torch.full_like(keypoints.height, torch.nan))
     rows = present.nonzero().squeeze(-1)
-    parts = [lifter(keypoints[part]).joint_moments for part in rows.split(chunk)]
-    mean, covariance = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
     times = np.array([identity.frame for identity in keypoints.ids], dtype=np.float64) / fps
     axes = _ray_axes(keypoints, present, _rate(times)).cpu()
-    present, rows = present.cpu(), rows.cpu()
-    turn = axes[rows]
     nonroot = list(keypoints.skeleton.nonroot)
-    d = 3 * len(nonroot)
-    turned = torch.zeros(len(present), d, dtype=torch.float64)
-    turned[rows] = (mean[:, nonroot] @ turn.mT).flatten(1)
-    blocks = covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))  # (n, joints, 3, joints, 3)
-    blocks = torch.einsum("tab,tibjc,tdc->tiajd", turn, blocks, turn).reshape(-1, d, d)
-    nearest = _nearest(present)
+    means, covariances, sizes = [], [], []
+    for part in rows.split(chunk):
+        mean, covariance = (moment.double().cpu() for moment in lifter(keypoints[part]).joint_moments)
+        mean, covariance = _turned(mean[:, nonroot], covariance, axes[part.cpu()])
+        found, rest = regressed(mean, covariance, keypoints.skeleton)
+        means.append(mean)
+        covariances.append(rest)
+        sizes.append(found)
+    some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), _SHAPED)).long()]
+    hypotheses = lifter(keypoints[some]).sample((_HYPOTHESES,), seed=SEED)
+    shape = shape_of(body_size(hypotheses, keypoints.skeleton).log())
+    present, rows = present.cpu(), rows.cpu()
+    mean = torch.zeros(len(present), 3 * len(nonroot), dtype=torch.float64)
+    mean[rows] = torch.cat(means)
     place = torch.zeros(len(present), dtype=torch.long)
     place[rows] = torch.arange(len(rows))
-    return Frames(keypoints, fps, times, present, axes, turned, blocks[place[nearest]], notes or {})
+    nearest = place[_nearest(present)]
+    level, slope, variance = (
+        torch.cat([getattr(one, name) for one in sizes]) for name in ("level", "slope", "variance")
+    )
+    return Frames(
+        keypoints, fps, times, present, axes, mean, torch.cat(covariances)[nearest],
+        Sizes(level, slope, variance, shape)[nearest], told, notes or {},
+    )  # fmt: skip
+
+
+def _turned(
+    mean: Float[Tensor, "n joints 3"], covariance: Float[Tensor, "n d d"], axes: Float[Tensor, "n 3 3"]
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d d"]]:
+    """Moments from the camera's axes in these, flattened."""
+    blocks = covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))  # (n, joints, 3, joints, 3)
+    blocks = torch.einsum("tab,tibjc,tdc->tiajd", axes, blocks, axes)
+    return (mean @ axes.mT).flatten(1), blocks.reshape(covariance.shape)
 
 
 def _rate(times: Float[NDArray[np.float64], " T"]) -> float:

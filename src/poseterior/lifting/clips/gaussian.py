@@ -1,7 +1,8 @@
 """A Gaussian over whole motions: what frames, their errors and the way people move say together.
 
-Every coordinate of every joint (in the axes of the ray) has a Gaussian over its path, see
-`poseterior.lifting.clips.filtering`; the part of the errors that all frames share is added to it, unshrunken. How
+On a body of known size every coordinate of every joint (in the axes of the ray) has a Gaussian over its path, see
+`poseterior.lifting.clips.filtering`; the part of the errors that all frames share is added to it, unshrunken, and so is
+what the clip's size does to each pose (`poseterior.lifting.clips.sizes`). How
 coordinates go together within a frame is as the frames' own covariances say, averaged over neighbouring frames:
 a path is ``mean + D R D^-1 u``, ``u`` a path of independent coordinates, ``D`` their standard deviations, and ``R`` the
 square root of the correlations, with rows of length one, so that no coordinate's spread changes.
@@ -9,6 +10,7 @@ square root of the correlations, with rows of length one, so that no coordinate'
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +24,7 @@ from ...noise import Noise
 from .filtering import Filtered, Seen, Smoothed, filtered, smoothed
 from .frames import Frames, averaged
 from .motion import motion_densities
+from .sizes import ClipSize
 
 __all__ = ["MotionGaussian", "Setting", "motion_gaussian", "setting_of"]
 
@@ -37,14 +40,18 @@ class Setting:
     """What the frames say, as the filter takes it.
 
     Attributes:
-        seen: about the middle of the clip.
+        seen: of a body of the clip's expected size, about the middle of the clip.
         middle: ``(d,)`` metres, what was taken off.
+        size: of the clip's person.
+        slope: ``(T, d)`` metres by which coordinates change per unit of the size's logarithm.
         constant: ``(d,)`` standard deviation of the error that all frames share, metres.
     """
 
     seen: Seen
     middle: Float[NDArray[np.float64], " d"]
     constant: Float[NDArray[np.float64], " d"]
+    size: ClipSize
+    slope: Float[Tensor, "T d"]
 
     def weighed(self, weight: Float[NDArray[np.float64], " T"]) -> Setting:
         """The same where each frame counts so much (1: as it says), by its white noise."""
@@ -68,11 +75,16 @@ def setting_of(frames: Frames, errors: ClipErrors) -> Setting:
     shared = constant * typical
     # A hidden joint's error comes and goes with what hides it: what is more of it than of the others is slow.
     lasting = np.where(seen, slow * variance, np.maximum(slow * variance, (constant + slow) * variance - shared))
-    value = frames.mean.numpy()
+    size = frames.sizes.common(frames.present, errors.size, frames.told)
+    value = (frames.mean + frames.sizes.resized(size.level)).numpy()
     middle = (value * present).sum(0) / present.sum(0)
     step = np.diff(frames.times, prepend=frames.times[0])
     return Setting(
-        Seen(value - middle, present, step, np.sqrt(lasting), white * variance, seconds), middle, np.sqrt(shared)
+        Seen(value - middle, present, step, np.sqrt(lasting), white * variance, seconds),
+        middle,
+        np.sqrt(shared),
+        size,
+        frames.sizes.slope,
     )
 
 
@@ -82,13 +94,13 @@ class MotionGaussian:
 
     Attributes:
         mean: ``(T, d)`` metres.
-        stddev: ``(T, d)`` metres.
-        root: ``(T, d, d)``: square roots of the correlations within each frame.
+        alone: ``(T, d)`` standard deviation on a body of known size, metres.
+        root: ``(T, d, d)``: square roots of the correlations within each frame, likewise.
         setting, density: what it was made of.
     """
 
     mean: Float[Tensor, "T d"]
-    stddev: Float[Tensor, "T d"]
+    alone: Float[Tensor, "T d"]
     root: Float[Tensor, "T d d"]
     setting: Setting
     density: Float[NDArray[np.float64], " d"]
@@ -97,34 +109,52 @@ class MotionGaussian:
     @property
     def covariance(self) -> Float[Tensor, "T d d"]:
         """Within each frame, m²."""
-        half = self.stddev.unsqueeze(-1) * self.root
-        return half @ half.mT
+        half = self.alone.unsqueeze(-1) * self.root
+        slope = self.setting.slope
+        return half @ half.mT + self.setting.size.variance * slope.unsqueeze(-1) * slope.unsqueeze(-2)
+
+    @property
+    def stddev(self) -> Float[Tensor, "T d"]:
+        """Of each coordinate, metres."""
+        return (self.alone.square() + self.setting.size.variance * self.setting.slope.square()).sqrt()
 
     def draw(self, samples: int, noise: Noise, paired: bool = False) -> Float[Tensor, "samples T d"]:
         """Motions; ``paired``: the second half mirrors the first one about the mean (so their mean is exact)."""
         count, size = self.mean.shape
         half = (samples + 1) // 2 if paired else samples
-        normal = noise.normal((half, count * size * 3 + size), 1, self.mean.float()).double()
-        states = normal[:, size:].unflatten(1, (count, size, 3)).permute(1, 2, 0, 3)
-        paths = torch.from_numpy(self.smoothed.draw(states.contiguous().numpy())).permute(2, 0, 1)
-        paths = paths + normal[:, None, :size] * torch.from_numpy(self.setting.constant)
+        normal = noise.normal((half, 1 + size + count * size * 3), 1, self.mean.float()).double()
+        larger = self.setting.size.draw(normal[:, 0])
+        constant, states = normal[:, 1 : 1 + size], normal[:, 1 + size :].unflatten(1, (count, size, 3))
+        paths = torch.from_numpy(self.smoothed.draw(states.permute(1, 2, 0, 3).contiguous().numpy())).permute(2, 0, 1)
+        paths = paths + constant[:, None] * torch.from_numpy(self.setting.constant)
         # One product per frame.
-        along = (paths / self.stddev).movedim(0, 1) @ self.root.mT
-        about = along.movedim(0, 1) * self.stddev
+        along = (paths / self.alone).movedim(0, 1) @ self.root.mT
+        about = along.movedim(0, 1) * self.alone + larger[:, None, None] * self.setting.slope
         about = torch.cat([about, -about])[:samples] if paired else about
         return self.mean + about
 
     def log_prob(self, motions: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
         """Log-density in nats, metres."""
-        along = ((motions - self.mean) / self.stddev).movedim(0, 1)
-        alone = torch.linalg.solve(self.root, along.mT).mT.movedim(0, 1) * self.stddev
+        about = motions - self.mean
         lost = torch.linalg.slogdet(self.root).logabsdet.sum()
+        # Of a given size the density is quadratic in it, which is known from three sizes.
+        points = self.setting.size.points
+        unit = points[-1].clamp(min=1e-9)
+        above, level, below = (self._of_size(about - step * unit * self.setting.slope) for step in (1.0, 0.0, -1.0))
+        place = (points / unit).unsqueeze(-1)
+        each = level + 0.5 * (above - below) * place + (0.5 * (above + below) - level) * place.square()
+        return each.logsumexp(0) - math.log(len(points)) - lost
+
+    def _of_size(self, about: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
+        """Log-density of motions about the mean, of a body of known size, but for the correlations' determinant."""
+        along = (about / self.alone).movedim(0, 1)
+        alone = torch.linalg.solve(self.root, along.mT).mT.movedim(0, 1) * self.alone
         constant = torch.from_numpy(self.setting.constant)
         one, none, other = (self._independent(alone - share * constant) for share in (1.0, 0.0, -1.0))
         # log N(b; 0, 1) + log p(path - constant b) is quadratic in b, which is integrated out.
         slope, bend = 0.5 * (one - other), 2.0 * none - one - other
         total = none + 0.5 * slope.square() / (1.0 + bend) - 0.5 * torch.log1p(bend)
-        return total.sum(-1) - lost
+        return total.sum(-1)
 
     def _independent(self, about: Float[Tensor, "samples T d"]) -> Float[Tensor, "samples d"]:
         """Log-density of each coordinate's path about the mean, without the part that all frames share.

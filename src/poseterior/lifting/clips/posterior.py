@@ -118,18 +118,16 @@ class ClipPosterior:
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
         motions = self._loose(samples, seed, start, paired)
-        return with_body(motions, self._body(motions), self._mobility, self.skeleton) @ self.frames.axes.float()
+        return (
+            with_body(motions, body_of(motions, self.skeleton), self._mobility, self.skeleton)
+            @ self.frames.axes.float()
+        )
 
     def _loose(self, samples: int, seed: int, start: int, paired: bool = False) -> Float[Tensor, "samples T joints 3"]:
         """Motions whose bones may change, in the axes of the rays."""
         # A block of motions is drawn whole, so that a smaller number of them begins with the same ones.
         drawn = self.gaussian.draw(samples if paired else _AT_ONCE, self._noise(seed, start), paired)
         return self._unflat(drawn[:samples]).float()
-
-    def _body(self, motions: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, "samples joints"]:
-        """Logarithms of the lengths that the bones of each motion get."""
-        usual = self._usual_body
-        return usual + self.errors.body * (body_of(motions, self.skeleton) - usual)
 
     def _noise(self, seed: int, start: int) -> PoseNoise:
         key = hashlib.blake2b(self.keypoints.keys.cpu().numpy().tobytes(), digest_size=7).digest()
@@ -143,12 +141,7 @@ class ClipPosterior:
 
     @cached_property
     def _mobility(self) -> Float[Tensor, "T joints 3"]:
-        return self._unflat(self.gaussian.stddev.square()).float()
-
-    @cached_property
-    def _usual_body(self) -> Float[Tensor, " joints"]:
-        """Mean logarithm of the bones' lengths over motions."""
-        return body_of(self._loose(_SUMMARY, SEED, -1, paired=True), self.skeleton).mean(0)
+        return self._unflat(self.gaussian.alone.square()).float()
 
     def log_prob(self, motions: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, " samples"]:
         """Log-density of whole motions, in nats (metres, all joints but the root in all frames), under `gaussian`.
@@ -198,8 +191,10 @@ class ClipPosterior:
         visible = self.keypoints.visible.cpu()
         return region_of(self.sample(samples, seed=seed), self.skeleton, level, ours, visible)
 
-    def height(self, level: float = 0.9, samples: int = 400) -> tuple[float, float, float]:
+    def height(self, level: float = 0.9, samples: int = 200) -> tuple[float, float, float]:
         """The person's height in metres, of the body of the whole clip: median, and the interval of that probability.
+
+        Intervals hold as often as they say where the lifter's `ClipErrors` were measured.
 
         Raises:
             InputError: a level that is not between 0 and 1, or a skeleton other than h36m17.
@@ -209,12 +204,12 @@ class ClipPosterior:
             raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
         blocks = range(0, samples, _AT_ONCE)
         with torch.no_grad():
-            lengths = torch.cat([self._body(self._loose(_AT_ONCE, SEED, start)) for start in blocks]).exp()
+            lengths = torch.cat([body_of(self._loose(_AT_ONCE, SEED, start), self.skeleton) for start in blocks]).exp()
         along = torch.tensor([0.0, 1.0, 0.0])  # how bones are turned does not matter
         tall = body_height(bones_to_pose(lengths.unsqueeze(-1) * along, self.skeleton))
-        tall = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)])
-        middle, low, high = tall.tolist()
-        return middle, low, high
+        middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).tolist()
+        stretch = self.errors.height
+        return middle, middle + stretch * (low - middle), middle + stretch * (high - middle)
 
     def draws(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> Draws:
         """What results hold of each frame: the k-th hypotheses of all frames are one motion; they have no density."""
