@@ -36,7 +36,8 @@ def fit(options: argparse.Namespace) -> None:
     with atomic_write(folder / CLIPS_FILE) as file:
         file.write(found.for_lifter(folder).to_json().encode())
     print(
-        f"across {found.across}\ndepth  {found.depth}\nhidden {found.hidden:.3f}, size {found.size:.3f}, height {found.height:.3f}"
+        f"across {found.across}\ndepth  {found.depth}\n"
+        f"hidden {found.hidden:.3f}, size {found.size:.3f}, height {found.height:.3f}"
     )
     print(f"wrote {folder / CLIPS_FILE}")
 

@@ -53,7 +53,8 @@ def made_up_frames(
             Frames(
                 keypoints, 30.0, np.arange(COUNT) / 30, torch.ones(COUNT, dtype=torch.bool),
                 torch.eye(3, dtype=torch.float64).expand(COUNT, 3, 3), truth[:, 1:].flatten(1) + error,
-                (deviation**2 * torch.eye(48, dtype=torch.float64)).expand(COUNT, 48, 48), Sizes.known(COUNT, 48), None, {},
+                (deviation**2 * torch.eye(48, dtype=torch.float64)).expand(COUNT, 48, 48),
+                Sizes.known(COUNT, 48), None, {},
             )
         )  # fmt: skip
         ones = torch.ones(COUNT, 17, dtype=torch.bool)

@@ -2,8 +2,8 @@
 
 A lifter answers every frame by itself. What all frames of a clip share (a body taken for too large, a habit of the
 network) no average over frames can remove; what is new in every frame goes away. So the error of a frame's mean is
-taken as that of its size (`size`), which is one number per clip, and of the sum of three parts, each of them independent
-in every coordinate of every joint:
+taken as that of its size (`ClipErrors.size`), which is one number per clip, and of the sum of three parts, each of them
+independent in every coordinate of every joint:
 
 * **constant**: the same through the clip, as large as the clip's frames say on average;
 * **slow**: exponentially correlated over ``seconds``, as large as each frame says;
@@ -129,7 +129,7 @@ class ClipErrors:
             raise InputError(
                 f"{source}: expected the fields 'across', 'depth', 'hidden', 'size' and 'height'; {_REMEDY}"
             )
-        parts = {}
+        parts: dict[str, Any] = {name: saved[name] for name in _NUMBERS}
         for name in ("across", "depth"):
             fields = saved[name]
             if not isinstance(fields, dict) or set(fields) != {field.name for field in dataclasses.fields(Parts)}:
@@ -144,7 +144,7 @@ class ClipErrors:
         if regions is not None:
             recalibration = Recalibration.from_json(json.dumps(regions), f"{source}: recalibration")
         try:
-            return cls(**parts, **{name: saved[name] for name in _NUMBERS}, recalibration=recalibration)
+            return cls(**parts, recalibration=recalibration)
         except InputError as error:
             raise InputError(f"{source}: {error}; {_REMEDY}") from None
 
