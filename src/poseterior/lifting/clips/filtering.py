@@ -50,12 +50,14 @@ class Filtered(NamedTuple):
         covariance: ``(T, *any, d, 3, 3)`` likewise.
         log_evidence: ``(*any, d)`` nats, of what was seen.
         surprise: ``(T, *any, d)`` squared innovation over its variance; 0 where nothing is seen.
+        expected: ``(T, *any, d)`` that variance, m²; 0 likewise.
     """
 
     mean: Array
     covariance: Array
     log_evidence: Array
     surprise: Array
+    expected: Array
 
 
 def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, still: bool = False) -> Filtered:
@@ -74,7 +76,7 @@ def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, sti
     xx, vv, ss = np.full(shape, place), np.full(shape, speed), np.ones(shape)
     xv, xs, vs = (np.zeros(shape) for _ in range(3))
     evidence = np.zeros(shape)
-    surprise = np.zeros((count, *shape))
+    surprise, expected = np.zeros((count, *shape)), np.zeros((count, *shape))
     means = np.zeros((count if keep else 0, *shape, 3))
     covariances = np.zeros((count if keep else 0, *shape, 3, 3))
     decay = np.exp(-seen.step[:, None] / seen.seconds)
@@ -93,7 +95,7 @@ def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, sti
             variance = gx + size_of_slow * gs + seen.white[frame]
             gap = seen.value[frame] - x - size_of_slow * s
             over = known / variance
-            surprise[frame] = gap * gap * over
+            surprise[frame], expected[frame] = gap * gap * over, known * variance
             evidence = evidence - 0.5 * (surprise[frame] + known * np.log(2.0 * np.pi * variance))
             pull = gap * over
             x, v, s = x + gx * pull, v + gv * pull, s + gs * pull
@@ -105,7 +107,7 @@ def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, sti
             for i, row in enumerate(((xx, xv, xs), (xv, vv, vs), (xs, vs, ss))):
                 for j, entry in enumerate(row):
                     covariances[frame, ..., i, j] = entry
-    return Filtered(means, covariances, evidence, surprise)
+    return Filtered(means, covariances, evidence, surprise, expected)
 
 
 def transitions(step: Float[Array, " n"], seconds: Float[Array, " d"]) -> Float[Array, "n d 3 3"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
 from ...files.errors import InputError
@@ -15,14 +17,18 @@ from .frames import Frames, frames_of, with_every_frame
 from .gaussian import motion_gaussian, setting_of
 from .jitter import most_noise
 from .posterior import ClipPosterior
-from .surprises import FLAGGED, exchanged, frame_list, turned_back, weights_of
+from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back, weights_of
 
 __all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
 
 #: Seconds without the person that are filled.
 MAX_GAP = 0.5
 #: Times that frames are weighed anew.
-_PASSES = 3
+_PASSES = 5
+#: Joints that are named.
+_NAMED = 4
+#: Change of a weight that is none.
+_SETTLED = 0.02
 
 
 @torch.no_grad()
@@ -79,14 +85,25 @@ def lift_frames(
     lifter = lifter.to(device).eval()
     wrong = exchanged(clip)
     clip = turned_back(clip, wrong) if bool(wrong.any()) else clip
+    stray = strays(clip, rate)
+    clip = hidden(clip, stray) if bool(stray.any()) else clip
     factor = noise_factors(lifter, clip)
     # Residuals may be the network's own; how keypoints jump is not.
     factor = torch.where(factor > 1, factor.clamp(max=max(1.0, most_noise(clip))), factor)
     notes = {"noise": said} if (said := noise_words(factor)) else {}
     if bool(wrong.any()):
-        numbers = [identity.frame for identity, is_wrong in zip(clip.ids, wrong.tolist(), strict=True) if is_wrong]
-        notes["exchanged"] = f"left and right were exchanged in {frame_list(numbers)}"
+        notes["exchanged"] = f"left and right were exchanged{_where(clip, wrong)}"
+    if bool(stray.any()):
+        notes["strays"] = f"keypoints that jump away and back were not used{_where(clip, stray)}"
     return frames_of(lifter, clip.with_noise(factor.to(clip.device)), rate, notes)
+
+
+def _where(clip: Keypoints2D, joints: Bool[Tensor, "T joints"]) -> str:
+    """Which joints in which frames, in words."""
+    numbers = [identity.frame for identity, some in zip(clip.ids, joints.any(-1).tolist(), strict=True) if some]
+    names = [name for name, some in zip(clip.skeleton.joints, joints.any(0).tolist(), strict=True) if some]
+    shown = f" ({', '.join(names)})" if len(names) <= _NAMED else ""
+    return f" in {frame_list(numbers)}{shown}"
 
 
 @torch.no_grad()
@@ -98,8 +115,8 @@ def clip_posterior(lifter: Lifter, frames: Frames, errors: ClipErrors | None = N
     weight = np.ones(len(frames))
     for _ in range(_PASSES):
         gaussian, found = motion_gaussian(frames, setting.weighed(weight))
-        fresh = weights_of(found, weight)
-        if np.allclose(fresh, weight):
+        fresh = weights_of(found, setting.seen.white, weight)
+        if np.allclose(fresh, weight, atol=_SETTLED):
             break
         weight = fresh
     settings = frames.notes | {
