@@ -61,7 +61,7 @@ def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
         mean[:, i] = gain @ torch.from_numpy(seen.value[:, i])[rows] + gaussian.setting.middle[i]
         alone[:, i, :, i] = motion[i] - gain @ motion[i][rows] + gaussian.setting.constant[i] ** 2
     # (T, d, d): D R D^-1
-    mixing = gaussian.alone.unsqueeze(-1) * gaussian.root / gaussian.alone.unsqueeze(-2)
+    mixing = gaussian.alone.unsqueeze(-1) * gaussian.roots[:] / gaussian.alone.unsqueeze(-2)
     whole = torch.einsum("tij,tjsk,slk->tisl", mixing, alone, mixing)
     return mean.flatten(), whole.reshape(COUNT * SIZE, COUNT * SIZE)
 

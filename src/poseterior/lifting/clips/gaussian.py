@@ -21,18 +21,13 @@ from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
 from ...noise import Noise
+from .correlations import Roots, correlation_roots
 from .filtering import Filtered, Seen, Smoothed, filtered, smoothed
-from .frames import Frames, averaged
+from .frames import Frames
 from .motion import motion_densities
 from .sizes import ClipSize
 
 __all__ = ["MotionGaussian", "Setting", "motion_gaussian", "setting_of"]
-
-#: Seconds over which correlations are averaged, and from one square root of them to the next; between, roots are
-#: interpolated.
-_HANGING, _KNOTS = 1.0, 0.25
-#: Least correlation eigenvalue.
-_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -95,23 +90,24 @@ class MotionGaussian:
     Attributes:
         mean: ``(T, d)`` metres.
         alone: ``(T, d)`` standard deviation on a body of known size, metres.
-        root: ``(T, d, d)``: square roots of the correlations within each frame, likewise.
+        roots: square roots of the correlations within each frame, likewise.
         setting, density: what it was made of.
     """
 
     mean: Float[Tensor, "T d"]
     alone: Float[Tensor, "T d"]
-    root: Float[Tensor, "T d d"]
+    roots: Roots
     setting: Setting
     density: Float[NDArray[np.float64], " d"]
     smoothed: Smoothed
 
     @property
-    def covariance(self) -> Float[Tensor, "T d d"]:
-        """Within each frame, m²."""
-        half = self.alone.unsqueeze(-1) * self.root
-        slope = self.setting.slope
-        return half @ half.mT + self.setting.size.variance * slope.unsqueeze(-1) * slope.unsqueeze(-2)
+    def joint_covariance(self) -> Float[Tensor, "T joints 3 3"]:
+        """Of each joint in each frame, m²."""
+        alone = self.alone.unflatten(-1, (-1, 3))
+        within = alone.unsqueeze(-1) * self.roots.joint_blocks() * alone.unsqueeze(-2)
+        slope = self.setting.slope.unflatten(-1, (-1, 3))
+        return within + self.setting.size.variance * slope.unsqueeze(-1) * slope.unsqueeze(-2)
 
     @property
     def stddev(self) -> Float[Tensor, "T d"]:
@@ -128,7 +124,7 @@ class MotionGaussian:
         paths = torch.from_numpy(self.smoothed.draw(states.permute(1, 2, 0, 3).contiguous().numpy())).permute(2, 0, 1)
         paths = paths + constant[:, None] * torch.from_numpy(self.setting.constant)
         # One product per frame.
-        along = (paths / self.alone).movedim(0, 1) @ self.root.mT
+        along = self.roots.times((paths / self.alone).movedim(0, 1))
         about = along.movedim(0, 1) * self.alone + larger[:, None, None] * self.setting.slope
         about = torch.cat([about, -about])[:samples] if paired else about
         return self.mean + about
@@ -136,7 +132,7 @@ class MotionGaussian:
     def log_prob(self, motions: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
         """Log-density in nats, metres."""
         about = motions - self.mean
-        lost = torch.linalg.slogdet(self.root).logabsdet.sum()
+        lost = self.roots.log_det()
         # Of a given size the density is quadratic in it, which is known from three sizes.
         points = self.setting.size.points
         unit = points[-1].clamp(min=1e-9)
@@ -148,7 +144,7 @@ class MotionGaussian:
     def _of_size(self, about: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
         """Log-density of motions about the mean, of a body of known size, but for the correlations' determinant."""
         along = (about / self.alone).movedim(0, 1)
-        alone = torch.linalg.solve(self.root, along.mT).mT.movedim(0, 1) * self.alone
+        alone = self.roots.undone(along).movedim(0, 1) * self.alone
         constant = torch.from_numpy(self.setting.constant)
         one, none, other = (self._independent(alone - share * constant) for share in (1.0, 0.0, -1.0))
         # log N(b; 0, 1) + log p(path - constant b) is quadratic in b, which is integrated out.
@@ -184,28 +180,10 @@ def motion_gaussian(frames: Frames, setting: Setting) -> tuple[MotionGaussian, F
         MotionGaussian(
             torch.from_numpy(smooth.mean + setting.middle),
             torch.from_numpy(np.sqrt(variance)),
-            _correlation_roots(frames),
+            correlation_roots(frames),
             setting,
             density,
             smooth,
         ),
         found,
     )
-
-
-def _correlation_roots(frames: Frames) -> Float[Tensor, "T d d"]:
-    """Symmetric square roots of the frames' correlations, averaged over neighbours, with rows of length one."""
-    deviation = frames.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
-    correlation = frames.covariance / (deviation.unsqueeze(-1) * deviation.unsqueeze(-2))
-    correlation = averaged(correlation, max(1, round(0.5 * _HANGING * frames.rate)))
-    count = len(correlation)
-    knots = torch.linspace(0, count - 1, 1 + max(1, round((count - 1) / (_KNOTS * frames.rate))), dtype=torch.float64)
-    values, axes = torch.linalg.eigh(correlation[knots.round().long()])
-    roots = (axes * values.clamp(min=_LEAST).sqrt().unsqueeze(-2)) @ axes.mT
-    at = knots.round()
-    after = torch.searchsorted(at, torch.arange(count, dtype=torch.float64)).clamp(1, max(1, len(at) - 1))
-    after = after.clamp(max=len(at) - 1)
-    before = (after - 1).clamp(min=0)
-    share = ((torch.arange(count) - at[before]) / (at[after] - at[before]).clamp(min=1.0)).clamp(0.0, 1.0)
-    between = torch.lerp(roots[before], roots[after], share[:, None, None])
-    return between / between.norm(dim=-1, keepdim=True)

@@ -30,8 +30,8 @@ from .results import clip_result
 
 __all__ = ["ClipPosterior"]
 
-#: Motions drawn at a time: how many changes no draw.
-_AT_ONCE = 50
+#: Motions drawn at a time: as many as depends on the clip's length alone; of long ones fewer, for the memory's sake.
+_AT_ONCE, _LONG = 50, 20_000
 #: Motions behind means, in pairs that mirror each other.
 _SUMMARY = 64
 
@@ -113,8 +113,13 @@ class ClipPosterior:
             raise InputError(f"samples: expected at least 1, got {samples}")
         if not 0 <= seed < 2**62:
             raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
-        starts = range(0, samples, _AT_ONCE)
-        return torch.cat([self._rigid(min(_AT_ONCE, samples - start), seed, start, False) for start in starts])
+        block = self._block
+        starts = range(0, samples, block)
+        return torch.cat([self._rigid(min(block, samples - start), seed, start, False) for start in starts])
+
+    @property
+    def _block(self) -> int:
+        return _AT_ONCE if len(self) <= _LONG else _AT_ONCE // 5
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
         motions = self._loose(samples, seed, start, paired)
@@ -126,7 +131,7 @@ class ClipPosterior:
     def _loose(self, samples: int, seed: int, start: int, paired: bool = False) -> Float[Tensor, "samples T joints 3"]:
         """Motions whose bones may change, in the axes of the rays."""
         # A block of motions is drawn whole, so that a smaller number of them begins with the same ones.
-        drawn = self.gaussian.draw(samples if paired else _AT_ONCE, self._noise(seed, start), paired)
+        drawn = self.gaussian.draw(samples if paired else self._block, self._noise(seed, start), paired)
         return self._unflat(drawn[:samples]).float()
 
     def _noise(self, seed: int, start: int) -> PoseNoise:
@@ -169,8 +174,7 @@ class ClipPosterior:
     @cached_property
     def covariance(self) -> Float[Tensor, "T joints 3 3"]:
         """Covariance of each joint in each frame, m² (zero for the root)."""
-        within = self.gaussian.covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))
-        blocks = within.diagonal(dim1=1, dim2=3).movedim(-1, 1)
+        blocks = self.gaussian.joint_covariance
         axes = self.frames.axes.unsqueeze(1)
         found = blocks.new_zeros(len(self), len(self.skeleton), 3, 3)
         found[:, self.skeleton.nonroot] = axes.mT @ blocks @ axes
@@ -202,9 +206,11 @@ class ClipPosterior:
         check_level(level)
         if self.skeleton.name != "h36m17":
             raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
-        blocks = range(0, samples, _AT_ONCE)
+        block = self._block
         with torch.no_grad():
-            lengths = torch.cat([body_of(self._loose(_AT_ONCE, SEED, start), self.skeleton) for start in blocks]).exp()
+            lengths = torch.cat(
+                [body_of(self._loose(block, SEED, start), self.skeleton) for start in range(0, samples, block)]
+            ).exp()
         along = torch.tensor([0.0, 1.0, 0.0])  # how bones are turned does not matter
         tall = body_height(bones_to_pose(lengths.unsqueeze(-1) * along, self.skeleton))
         middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).tolist()
