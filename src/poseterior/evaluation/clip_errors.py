@@ -1,10 +1,10 @@
 """How the errors of a lifter's frames hang together, measured on simulated people: the numbers of its `ClipErrors`.
 
 Clips are drawn of a population (one body, one steady camera and one detector each, a limb hidden for a while in every
-other one). On half of them the numbers are those with which the smoothed coordinates, and their changes from frame to
-frame, have the least continuous ranked probability score (CRPS: Gneiting & Raftery 2007), in the frames' own standard
-deviations: a proper score of what comes out, so that no error model has to be true for it. On the other half the
-regions and the intervals of angles are made to hold the truth as often as they say.
+other one, a height told in every third). On half of them the numbers are those with which the smoothed coordinates, and
+their changes from frame to frame, have the least continuous ranked probability score (CRPS: Gneiting & Raftery 2007),
+in the frames' own standard deviations: a proper score of what comes out, so that no error model has to be true for it.
+On the other half the regions and the intervals of angles are made to hold the truth as often as they say.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ __all__ = ["FEWEST", "fit_clip_errors", "fit_parts", "motion_covariance", "simul
 FEWEST = 20
 #: Frames per second of the simulation.
 _FPS = 30.0
+#: Standard deviation of a told height, as a share of it.
+_TOLD = 0.02
 #: Rounds of choosing how lively joints are and then the numbers, and steps of each.
 _ROUNDS, _STEPS = 2, 16
 #: What a number's distance from where the search began costs, squared, in hundredths of the score.
@@ -63,7 +65,8 @@ _CHANGES = 3.0
 def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed: int = 0) -> list[Observations]:
     """Clips of people of a population, 30 frames a second: one body and one steady camera each.
 
-    As the protocol ``moving-body``, with a limb hidden for a third to two thirds of every other clip.
+    As the protocol ``moving-body``, with a limb hidden for a third to two thirds of every other clip, and the person's
+    height told, right to 2 %, in every third one.
 
     Args:
         store: of poses.
@@ -87,13 +90,18 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
         start = int(torch.randint(len(own) - frames + 1, (), generator=generator))
         observations = simulator(frames, generator, own[start : start + frames])
         visible = observations.keypoints.visible.clone()
-        if place % 2:
+        if place // 2 % 2:  # so that both halves of what is fitted have such clips
             limb = _LIMBS[int(torch.randint(len(_LIMBS), (), generator=generator))]
             length = int(torch.randint(frames // 3, 2 * frames // 3 + 1, (), generator=generator))
             first = int(torch.randint(frames - length + 1, (), generator=generator))
             visible[first : first + length, list(limb)] = False
         ids = [PoseId(f"clip {place}", frame, 0) for frame in range(frames)]
         keypoints = observations.keypoints._replace(visible=visible, ids=ids)
+        if place % 3 == 2 and bool(observations.observed.all()):
+            error = 1.0 + _TOLD * float(torch.randn((), generator=generator))
+            keypoints = keypoints.with_camera(
+                height=error * float(body_size(observations.pose, keypoints.skeleton).mean())
+            )
         found.append(dataclasses.replace(observations, keypoints=keypoints))
     return found
 
