@@ -14,7 +14,7 @@ from poseterior.data.simulation.protocols import simulate
 from poseterior.distributions.clip_errors import ClipErrors
 from poseterior.evaluation.clip_errors import FEWEST, fit_clip_errors, fit_parts, simulated_clips
 from poseterior.evaluation.clips import clips_in, measure_clips
-from poseterior.geometry.kinematics import bone_lengths
+from poseterior.geometry.kinematics import body_height, bone_lengths
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifting.clips import SMOOTHING
@@ -82,7 +82,9 @@ def test_simulated_clips_have_one_body_and_one_camera(tmp_path):
         assert len(clip.keypoints.intrinsics.unique(dim=0)) == 1
         # those of the made-up recordings change too: what is drawn is a factor
     hidden = [(~clip.keypoints.visible).float().mean(0).amax() for clip in clips]
-    assert min(hidden[1], hidden[3]) > 0.3
+    assert min(hidden[2], hidden[3]) > 0.3  # of both halves that are fitted, by turns
+    assert clips[0].keypoints.height.isnan().all()
+    assert float(clips[2].keypoints.height[0]) == pytest.approx(float(body_height(clips[2].pose).mean()), rel=0.06)
     with pytest.raises(pp.InputError, match="holds no clip of 100 frames at 30 frames a second"):
         simulated_clips(tmp_path / "store", 4, 100)
 

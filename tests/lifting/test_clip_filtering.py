@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from poseterior.evaluation.clip_errors import motion_covariance
-from poseterior.lifting.clips.filtering import PLACE, SPEED, Seen, filtered, smoothed
+from poseterior.lifting.clips.filtering import PLACE, RETURN, SPEED, Seen, filtered, smoothed, step_of
 from poseterior.lifting.clips.motion import DENSITIES, motion_densities
 
 FRAMES, SIZE = 12, 3
@@ -29,7 +29,7 @@ def seen_clip(seed: int = 0) -> Seen:
 def in_full(seen: Seen, density: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (T, d), covariance (d, T, T) and log evidence (d,) by dense algebra."""
     times = np.cumsum(np.r_[0.0, seen.step[1:]])
-    motion = motion_covariance(torch.from_numpy(times), torch.from_numpy(density), PLACE, SPEED).numpy()
+    motion = motion_covariance(torch.from_numpy(times), torch.from_numpy(density), PLACE, SPEED, RETURN).numpy()
     mean, covariance, evidence = np.empty((FRAMES, SIZE)), np.empty((SIZE, FRAMES, FRAMES)), np.empty(SIZE)
     for i in range(SIZE):
         fading = np.exp(-np.abs(times[:, None] - times) / seen.seconds[i])
@@ -92,8 +92,13 @@ def test_how_lively_a_joint_is_is_found(true):
     """Of long clips, to half a decade."""
     rng = np.random.default_rng(1)
     count, step = 400, 1 / 30
-    speed = np.cumsum(math.sqrt(true * step) * rng.standard_normal((count, 3)), axis=0)
-    value = np.cumsum(step * speed, axis=0) + 0.01 * rng.standard_normal((count, 3))
+    go = step_of(step)
+    root = np.linalg.cholesky(true * np.array([[go.new_xx, go.new_xv], [go.new_xv, go.new_vv]]))
+    states = [np.zeros((2, 3))]
+    for _ in range(count - 1):
+        moved = np.array([[go.xx, go.xv], [go.vx, go.vv]]) @ states[-1]
+        states.append(moved + root @ rng.standard_normal((2, 3)))
+    value = np.stack(states)[:, 0] + 0.01 * rng.standard_normal((count, 3))
     seen = Seen(
         value - value.mean(0), np.ones((count, 3), bool), np.full(count, step), np.full((count, 3), 1e-4),
         np.full((count, 3), 1e-4), np.full(3, 0.1),
@@ -101,3 +106,28 @@ def test_how_lively_a_joint_is_is_found(true):
     found = motion_densities(seen)
     assert len(set(found)) == 1
     assert abs(math.log10(found[0] / true)) < 0.5
+
+
+@pytest.mark.parametrize("dt", [1 / 240, 1 / 30, 0.5])
+def test_steps_of_time_add_up(dt):
+    """Two halves are the whole, and a short one is that of a body that nothing holds back."""
+    half, whole = step_of(dt / 2), step_of(dt)
+    move = np.array([[half.xx, half.xv], [half.vx, half.vv]])
+    new = np.array([[half.new_xx, half.new_xv], [half.new_xv, half.new_vv]])
+    np.testing.assert_allclose(move @ move, [[whole.xx, whole.xv], [whole.vx, whole.vv]], rtol=1e-12, atol=1e-15)
+    expected = [[whole.new_xx, whole.new_xv], [whole.new_xv, whole.new_vv]]
+    np.testing.assert_allclose(move @ new @ move.T + new, expected, rtol=1e-7)
+    free = step_of(dt, 1e-2)
+    assert free.new_xx == pytest.approx(dt**3 / 3, rel=0.02)
+    assert free.new_vv == pytest.approx(dt, rel=0.02)
+
+
+def test_joints_that_are_not_seen_for_long_fall_back():
+    count = 60
+    known = np.zeros((count, 1), bool)
+    known[:5] = True
+    value = 0.1 + 0.03 * np.arange(count)[:, None]
+    seen = Seen(value, known, np.full(count, 1 / 30), np.full((count, 1), 1e-4), np.full((count, 1), 1e-4), np.ones(1))
+    found = smoothed(filtered(seen, np.ones(1)), seen, np.ones(1))
+    assert abs(found.mean[-1, 0]) < 0.5 * found.mean[:, 0].max() < 0.5
+    assert found.variance[-1, 0] < 0.25 / RETURN**3

@@ -10,7 +10,7 @@ from poseterior.distributions.clip_errors import ClipErrors, Parts
 from poseterior.evaluation.clip_errors import motion_covariance
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D
-from poseterior.lifting.clips.filtering import PLACE, SPEED
+from poseterior.lifting.clips.filtering import PLACE, RETURN, SPEED
 from poseterior.lifting.clips.frames import Frames, averaged
 from poseterior.lifting.clips.gaussian import motion_gaussian, setting_of
 from poseterior.lifting.clips.sizes import POINTS, Sizes, normal_shape
@@ -48,7 +48,7 @@ def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
     seen = gaussian.setting.seen
     times = torch.from_numpy(frames.times)
-    motion = motion_covariance(times, torch.from_numpy(gaussian.density), PLACE, SPEED)
+    motion = motion_covariance(times, torch.from_numpy(gaussian.density), PLACE, SPEED, RETURN)
     rows = frames.present
     alone = torch.zeros(COUNT, SIZE, COUNT, SIZE, dtype=torch.float64)
     mean = torch.zeros(COUNT, SIZE, dtype=torch.float64)

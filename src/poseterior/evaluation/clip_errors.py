@@ -110,20 +110,25 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
 
 
 def motion_covariance(
-    times: Float[Tensor, " T"], density: Float[Tensor, "*batch"], place: float, speed: float
+    times: Float[Tensor, " T"], density: Float[Tensor, "*batch"], place: float, speed: float, rate: float
 ) -> Float[Tensor, "*batch T T"]:
-    """Covariance of a path whose acceleration is white noise, with these standard deviations at the start.
+    """Covariance of a path that is pushed by white noise and falls back, with these standard deviations at the start.
 
     Args:
         times: seconds.
         density: spectral density of the acceleration, m²/s³.
         place, speed: metres, metres a second.
+        rate: at which it falls back, per second.
     """
     since = times - times[0]
-    first, last = torch.minimum(since[:, None], since), torch.maximum(since[:, None], since)
-    wiener = first.square() * last / 2 - first**3 / 6
-    start = place**2 + speed**2 * since[:, None] * since
-    return start + density[..., None, None] * wiener
+    apart = rate * (since[:, None] - since).abs()
+    density = density[..., None, None]
+    settled = 0.25 * density / rate**3  # variance of what has gone on for ever; rate² times that of its velocity
+    fade = torch.exp(-rate * since)
+    still, moving = fade * (1.0 + rate * since), fade * since
+    start = (place**2 - settled) * still[:, None] * still
+    start = start + (speed**2 - rate**2 * settled) * moving[:, None] * moving
+    return settled * (1.0 + apart) * torch.exp(-apart) + start
 
 
 def _true_size(
@@ -184,7 +189,7 @@ class _Clips:
         apart = (self.times[:, None] - self.times).abs()
         fading = torch.exp(-apart / seconds.unsqueeze(-1))
         error = amplitude.unsqueeze(-1) * amplitude.unsqueeze(-2) * fading + torch.diag_embed(white * variance)
-        motion = motion_covariance(self.times, density, method.place, method.speed)
+        motion = motion_covariance(self.times, density, method.place, method.speed, method.rate)
         lower = torch.linalg.cholesky(motion + error)
         gain = torch.cholesky_solve(motion, lower)
         mean = (gain.mT @ self.value.unsqueeze(-1)).squeeze(-1)

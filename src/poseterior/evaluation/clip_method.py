@@ -57,12 +57,15 @@ class ClipMethod(Protocol):
 
     Attributes:
         place, speed: standard deviations of joints and of their speeds before anything is seen, metres (a second).
+        rate: at which joints fall back to where they are on average, per second.
     """
 
     @property
     def place(self) -> float: ...
     @property
     def speed(self) -> float: ...
+    @property
+    def rate(self) -> float: ...
 
     def frames(self, lifter: Lifter, keypoints: Keypoints2D, fps: float, max_gap: float) -> Answers:
         """What the lifter says of each frame."""

@@ -1,9 +1,11 @@
 """A motion seen through errors that hang together: Kalman filter, smoother and path sampler, a coordinate at a time.
 
-Each coordinate ``x`` of each joint moves with white noise as its acceleration (an integrated Wiener process), and is
-seen with an error that has a slow part (exponentially correlated) and a white one. The state is ``(x, velocity, slow
-part)``; time may pass unevenly, and frames may be missing. All coordinates are filtered at once in float64; what is
-done is linear in frames times coordinates (Särkkä 2013, Bayesian Filtering and Smoothing, chapters 4 and 8).
+Each coordinate ``x`` of each joint is pushed by white noise as its acceleration and falls back, critically damped, to
+where it is on average: ``x'' = -2 r x' - r^2 x + noise`` (a Matérn process of smoothness 3/2: where nothing is seen for
+long, joints do not fly off). It is seen with an error that has a slow part (exponentially correlated) and a white one.
+The state is ``(x, velocity, slow part)``; time may pass unevenly, and frames may be missing. All coordinates are
+filtered at once in float64; what is done is linear in frames times coordinates (Särkkä 2013, Bayesian Filtering and
+Smoothing, chapters 4 and 8).
 """
 
 from __future__ import annotations
@@ -20,6 +22,34 @@ Array = NDArray[np.float64]
 
 #: Standard deviations before anything is seen, metres and metres a second.
 PLACE, SPEED = 1.0, 2.0
+#: How fast joints fall back, ``r``, per second.
+RETURN = 2.0
+
+
+class Step(NamedTuple):
+    """What time does to a motion: ``(x, v) -> (xx x + xv v, vx x + vv v)``, and the covariance of what is new.
+
+    The latter per unit of the acceleration's density.
+    """
+
+    xx: Any
+    xv: Any
+    vx: Any
+    vv: Any
+    new_xx: Any
+    new_xv: Any
+    new_vv: Any
+
+
+def step_of(dt: Any, rate: float = RETURN) -> Step:
+    """Of so many seconds (a number or an array)."""
+    fade = np.exp(-rate * dt)
+    xx, xv, vx, vv = (1.0 + rate * dt) * fade, dt * fade, -(rate**2) * dt * fade, (1.0 - rate * dt) * fade
+    place, speed = 0.25 / rate**3, 0.25 / rate  # of what has gone on for ever
+    return Step(
+        xx, xv, vx, vv, place - xx**2 * place - xv**2 * speed, -xx * vx * place - xv * vv * speed,
+        speed - vx**2 * place - vv**2 * speed,
+    )  # fmt: skip
 
 
 class Seen(NamedTuple):
@@ -83,11 +113,15 @@ def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, sti
     for frame in range(count):
         if frame:
             dt, fade = seen.step[frame], decay[frame]
-            x, s = x + dt * v, fade * s
-            xx = xx + dt * (2.0 * xv + dt * vv) + density * (dt**3 / 3)
-            xv = xv + dt * vv + density * (dt**2 / 2)
-            vv = vv + density * dt
-            xs, vs, ss = fade * (xs + dt * vs), fade * vs, fade**2 * ss + (1.0 - fade**2)
+            go = step_of(dt)
+            x, v, s = go.xx * x + go.xv * v, go.vx * x + go.vv * v, fade * s
+            xx, xv, vv = (
+                go.xx**2 * xx + go.xv * (2.0 * go.xx * xv + go.xv * vv) + density * go.new_xx,
+                go.xx * go.vx * xx + (go.xx * go.vv + go.xv * go.vx) * xv + go.xv * go.vv * vv + density * go.new_xv,
+                go.vv**2 * vv + go.vx * (2.0 * go.vv * xv + go.vx * xx) + density * go.new_vv,
+            )
+            xs, vs = fade * (go.xx * xs + go.xv * vs), fade * (go.vx * xs + go.vv * vs)
+            ss = fade**2 * ss + (1.0 - fade**2)
         known = seen.known[frame]
         if known.any():
             size_of_slow = seen.slow[frame]
@@ -113,8 +147,8 @@ def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, sti
 def transitions(step: Float[Array, " n"], seconds: Float[Array, " d"]) -> Float[Array, "n d 3 3"]:
     """The state's linear motion over each step."""
     matrix = np.zeros((len(step), len(seconds), 3, 3))
-    matrix[..., 0, 0] = matrix[..., 1, 1] = 1.0
-    matrix[..., 0, 1] = step[:, None]
+    go = step_of(step[:, None])
+    matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1] = go.xx, go.xv, go.vx, go.vv
     matrix[..., 2, 2] = np.exp(-step[:, None] / seconds)
     return matrix
 
@@ -124,11 +158,11 @@ def white_noise_covariance(
 ) -> Float[Array, "n d 3 3"]:
     """Covariance of what is new in the state after each step."""
     matrix = np.zeros((len(step), len(density), 3, 3))
-    dt = step[:, None]
-    matrix[..., 0, 0] = density * dt**3 / 3
-    matrix[..., 0, 1] = matrix[..., 1, 0] = density * dt**2 / 2
-    matrix[..., 1, 1] = density * dt
-    matrix[..., 2, 2] = 1.0 - np.exp(-2.0 * dt / seconds)
+    go = step_of(step[:, None])
+    matrix[..., 0, 0] = density * go.new_xx
+    matrix[..., 0, 1] = matrix[..., 1, 0] = density * go.new_xv
+    matrix[..., 1, 1] = density * go.new_vv
+    matrix[..., 2, 2] = 1.0 - np.exp(-2.0 * step[:, None] / seconds)
     return matrix
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...distributions.clip_errors import ClipErrors
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
-from .filtering import PLACE, SPEED
+from .filtering import PLACE, RETURN, SPEED
 from .frames import Frames
 from .gaussian import setting_of
 from .lift import clip_posterior, lift_frames
@@ -23,7 +23,7 @@ __all__ = ["SMOOTHING", "Smoothing"]
 class Smoothing:
     """The parts of `poseterior.lift_clip`, one by one."""
 
-    place, speed = PLACE, SPEED
+    place, speed, rate = PLACE, SPEED, RETURN
 
     def frames(self, lifter: Lifter, keypoints: Keypoints2D, fps: float, max_gap: float) -> Frames:
         return lift_frames(lifter, keypoints, fps, max_gap=max_gap)
