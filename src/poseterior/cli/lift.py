@@ -59,8 +59,9 @@ class Lift(ReadingOptions):
     focal: float | None = None
     """Focal length in pixels; the principal point is the image centre (needs the image size)."""
     clip: Literal["auto", "on", "off"] = "auto"
-    """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: where all of the input is
-    clips of 5 frames or more, and the lifter's errors over time were measured; off: every frame by itself."""
+    """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: clips of 5 frames or more whose
+    keypoints move as one person's do, by a lifter whose errors over time were measured; on: any clip, or say why it is
+    none; off: every frame by itself. Single poses beside clips are lifted by themselves."""
     level: float = 0.9
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
@@ -226,7 +227,7 @@ class Lift(ReadingOptions):
         from ..files.writing import check_outputs, make_folder
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
-        from ..lifting.poses import lift
+        from ..lifting.clips import lift_parts, parts_of
         from ..results.times import ASSUMED_FPS
         from ..view.film import check_video, save_film, save_photo_figure
         from ..view.photos import read_photo
@@ -250,13 +251,17 @@ class Lift(ReadingOptions):
         if film is not None:
             check_video(out / f"clip{film}", self.fps or ASSUMED_FPS)
         console = Console()
-        lifted, rates = 0, []
+        lifted, wholes, rates = 0, 0, []
         with _film_bar(console) as bar:
             for task in bar.track(tasks, description=f"lifting {folder.name}"):
                 try:
                     photo = None if task.photo is None else read_photo(task.photo)
                     seen = self._as_told(task.keypoints)
-                    result = lift(lifter, seen, self.samples, self.seed, device=device, level=self.level)
+                    parts = parts_of(lifter, seen, self.clip if task.clip else "off", self.fps)
+                    result = lift_parts(
+                        lifter, seen, parts, self.samples, self.seed, device, self.level, self.fps, self.max_gap
+                    )
+                    wholes += any(part.whole for part in parts)
                 except InputError as error:
                     left_out.append(LeftOut((task.photo or task.source).name, str(error)))
                     continue
@@ -282,6 +287,8 @@ class Lift(ReadingOptions):
         )
         total = lifted + len(left_out)
         console.print(f"lifted {lifted} of {total}: {each}, in {out}", highlight=False, soft_wrap=True)
+        if wholes:
+            console.print(f"{wholes} of the clips lifted as a whole (--clip {self.clip})", highlight=False)
         if None in rates:
             console.print(f"films: {ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False)
         if left_out:
@@ -329,38 +336,28 @@ class Lift(ReadingOptions):
         self, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
     ) -> tuple[LiftResult, RotationResult | None]:
         """Poses, and their rotations where a motion is asked for or they come for nothing."""
-        from ..lifters import load
-        from ..lifting.clips import lift_clips
+        from ..lifters import ArticulatedLifter, load
+        from ..lifting.clips import clip_lines, lift_parts, parts_of
         from ..lifting.ik import solve_ik_of_result
-        from ..lifting.poses import lift
 
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
         }  # fmt: skip
-        if self._as_clips(lifter, keypoints):
-            result = lift_clips(
-                lifter, keypoints, self.samples, self.seed, device, self.level, self.fps, max_gap=self.max_gap
-            )
-        else:
-            result = lift(lifter, keypoints, level=self.level, **options)
-        if result.rotations is not None or not self._motions():
+        parts = parts_of(lifter, keypoints, self.clip, self.fps)
+        for line in clip_lines(keypoints, parts, self.fps):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+        result = lift_parts(lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap)
+        turns = isinstance(lifter, ArticulatedLifter)
+        if result.rotations is not None or not (self._motions() or turns):
             return result, result.rotations
-        console.print(
-            f"{result.lifter} has no rotations: inverse kinematics of its mean poses by the lifter 'rotations'",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return result, solve_ik_of_result(load("rotations"), result, **options)
-
-    def _as_clips(self, lifter: Lifter, keypoints: Keypoints2D) -> bool:
-        """Whether clips are lifted as a whole; refuses a lifter whose hypotheses are rotations."""
-        from ..files.errors import InputError
-        from ..lifters import ArticulatedLifter
-        from ..lifting.clips import suits_clips
-
-        if self.clip == "on" and isinstance(lifter, ArticulatedLifter):
-            raise InputError(f"--clip on: {self.lifter} answers with rotations, frame by frame; use 'flow' or 'mdn'")
-        return self.clip == "on" or (self.clip == "auto" and suits_clips(lifter, keypoints))
+        if not turns:
+            what = "motions" if any(part.whole for part in parts) else "mean poses"
+            console.print(
+                f"{result.lifter} has no rotations: inverse kinematics of its {what} by the lifter 'rotations'",
+                highlight=False,
+                soft_wrap=True,
+            )
+        return result, solve_ik_of_result(lifter if turns else load("rotations"), result, **options)
 
     def _draw(self, result: LiftResult, rotations: RotationResult | None, path: Path, console: Console) -> None:
         from ..view.sheets import contact_sheet

@@ -131,6 +131,19 @@ class AngleRecalibration:
         share = (level - self.levels[above - 1]) / (self.levels[above] - self.levels[above - 1])
         return min(row[above - 1] + share * (row[above] - row[above - 1]), row[above])
 
+    def wider(self, other: AngleRecalibration) -> AngleRecalibration | None:
+        """The larger factor of both in every place; None where they are of other angles or levels."""
+        if (self.angles, self.levels) != (other.angles, other.levels):
+            return None
+        larger = {
+            name: tuple(
+                tuple(map(max, ours, theirs))
+                for ours, theirs in zip(getattr(self, name), getattr(other, name), strict=True)
+            )
+            for name in ("visible", "missing")
+        }
+        return dataclasses.replace(self, **larger)
+
     def to_json(self) -> str:
         """One line, as results keep it."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":"))

@@ -142,7 +142,8 @@ class RotationLifter(ArticulatedLifter):
         return self._others[self.use_evidence].to(device=usual.device, dtype=usual.dtype)
 
     def _loaded(self, name: str) -> Lifter:
-        other = load(name, recalibrated=False, evidence=self.use_evidence)
+        other = load(name, evidence=self.use_evidence)
+        other.recalibration = None  # that is of its own samples; how its errors hang together stays
         if isinstance(other, ArticulatedLifter) or other.skeleton is not self.skeleton:
             raise InputError(
                 f"lifter.through: {name!r} does not lift positions of {self.skeleton.name}; name 'flow' or 'mdn'"
@@ -165,6 +166,7 @@ class RotationLifter(ArticulatedLifter):
         sigma: Float[Tensor, "*batch 25"] | float = 0.0,
         offsets: Float[Tensor, "*batch 25 3"] | None = None,
         covariance: Float[Tensor, "*batch 25 3 3"] | None = None,
+        keys: Int[Tensor, "*batch"] | None = None,
     ) -> RotationDistribution:
         """Inverse kinematics: rotations given 3D keypoints, any subset of them.
 
@@ -177,6 +179,8 @@ class RotationLifter(ArticulatedLifter):
             covariance: of each point, m², in the points' axes and in place of ``sigma``: a lifter's poses are far more
                 uncertain along the line of sight than across it. What the errors of the points have in common is not
                 asked for: the network has learnt what lifters' errors have.
+            keys: what each pose's own random numbers come from; poses of one key get the same ones, so that their
+                samples change with the points as smoothly as these do. By default each pose has its own.
 
         Raises:
             InputError: wrong shapes, a visible point that is not finite, a negative sigma or a covariance that is none;
@@ -189,7 +193,7 @@ class RotationLifter(ArticulatedLifter):
         if offsets is None:
             offsets, lengths_known = estimate_offsets(points, seen)
         evidence = evidence_from_points(points, seen, spread, offsets, lengths_known, covariance)
-        return self.given(evidence, keys_of(points, seen))
+        return self.given(evidence, keys_of(points, seen) if keys is None else keys)
 
     def given(self, evidence: BodyEvidence, keys: Int[Tensor, "*batch"] | None = None) -> RotationDistribution:
         """The distribution for evidence of any kind, with the bone lengths that the evidence takes.

@@ -27,6 +27,7 @@ from ..results.poses import LiftResult
 from ..results.rotations import Axes, RotationResult
 from .bodies import camera_root, joined
 from .draws import RotationDraws, check_draws, chunks, lifter_name, rotation_lifter, summarise
+from .motion_ik import MOTIONS, rotations_of_motions
 
 __all__ = [
     "fitted_error",
@@ -210,6 +211,9 @@ def solve_ik_of_result(
 ) -> RotationResult:
     """Rotations for the poses of a lifter that has none: inverse kinematics of their means.
 
+    Of a clip that was lifted as a whole, of its motions instead, of 64 at most: hypothesis k is the body of motion k
+    through time (`poseterior.lifting.motion_ik`), and the mean is theirs.
+
     Each joint is as uncertain as its covariance says, direction by direction. The body of a clip has the bone lengths
     of the samples (the mean pose of uncertain limbs is too short), or of the means where the result has no samples.
 
@@ -239,23 +243,70 @@ def solve_ik_of_result(
     for number, rows in enumerate(clips):
         poses = result.samples[rows].reshape(-1, len(skeleton), 3)
         body, shown, _ = _body_evidence(poses if len(poses) else result.mean[rows], seen, 0.0, skeleton)
+        usual = _median_body(body, shown)
+        if result.whole(rows) and result.samples.shape[1] > 1:
+            part = _solve_motions(lifter, result, rows, seen, sigma or 0.0, usual, samples, seed + number, device)
+            parts.append(part)
+            continue
         part = solve_ik(
-            lifter, result.mean[rows], seen, sigma, skeleton, _median_body(body, shown), samples, seed + number,
-            "camera", chunk=chunk, device=device, mode=mode,
-            covariance=result.covariance[rows] if sigma is None else None,
+            lifter, result.mean[rows], seen, sigma, skeleton, usual, samples, seed + number, "camera", chunk=chunk,
+            device=device, mode=mode, covariance=result.covariance[rows] if sigma is None else None,
         )  # fmt: skip
         parts.append(part)
     order = np.argsort(np.concatenate(clips))
     values = {name: [getattr(part, name) for part in parts] for name in RotationResult.PER_POSE}
+    fewest = min(part.rotations.shape[1] for part in parts)  # motions are fewer than samples of single poses
+    for name in ("rotations", "log_prob"):
+        values[name] = [value[:, :fewest] for value in values[name]]
     arrays: dict[str, Any] = {
-        name: None if value[0] is None else np.concatenate(value)[order] for name, value in values.items()
+        name: None if any(one is None for one in value) else np.concatenate(value)[order]
+        for name, value in values.items()
     }
     # The pose's own root is its origin; the camera sees that root at some place.
     given = None if intrinsics is None else intrinsics.cpu().numpy()
     arrays["root"] = arrays["root"] + camera_root(result.mean, result, given)
     arrays |= {name: getattr(result, name) for name in ("file", "frame", "person")}
-    solver = f"inverse kinematics of the mean poses of {result.lifter or 'a result'} by {parts[0].lifter}"
+    whole = any(result.whole(rows) for rows in clips)
+    what = "motions" if whole else "mean poses"
+    solver = f"inverse kinematics of the {what} of {result.lifter or 'a result'} by {parts[0].lifter}"
     return replace(parts[0], **arrays, seed=seed, settings=result.settings | {"rotations": solver})
+
+
+def _solve_motions(
+    lifter: Lifter,
+    result: LiftResult,
+    rows: Any,
+    seen: Any,
+    sigma: float,
+    offsets: Tensor | None,
+    samples: int,
+    seed: int,
+    device: torch.device | str,
+) -> RotationResult:
+    """The rotations of the motions of one clip; the root is the pelvis of the mean pose, which is the origin."""
+    check_draws(samples, seed)
+    network = rotation_lifter(lifter).to(device).eval()
+    motions = result.samples[rows][:, : min(samples, MOTIONS)].swapaxes(0, 1)
+    flat, shown, _ = _body_evidence(motions.reshape(-1, *motions.shape[2:]), seen, 0.0, result.tree)
+    points = flat.unflatten(0, motions.shape[:2])
+    drawn = rotations_of_motions(network, points, shown[0], sigma, seed, device)
+    taken = rest_offsets() if offsets is None else offsets.float()
+    found = RotationResult(
+        **joined([drawn]),
+        offsets=taken.cpu().repeat(len(rows), 1, 1).numpy(),
+        root=np.zeros((len(rows), 3), np.float32),
+        file=result.file[rows],
+        frame=result.frame[rows],
+        person=result.person[rows],
+        axes="camera",
+        lifter=lifter_name(lifter),
+        seed=seed,
+        settings={"body": "lengths of the bones of the motions"},
+    )
+    fitted = found.points(found.mean[:, None])[:, 0]
+    there = shown[0].float().unsqueeze(-1)
+    moved = ((points.mean(0) - fitted) * there).sum(1) / there.sum().clamp(min=1)
+    return replace(found, root=moved.numpy())
 
 
 def _joint(skeleton: Skeleton, joint: str, option: str) -> int:

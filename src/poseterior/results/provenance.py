@@ -15,9 +15,12 @@ from ..files.numbered import is_sequence
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Array", "Provenance", "clips_of", "rates_in_words"]
+__all__ = ["CLIP", "SINGLE", "Array", "Provenance", "clips_of", "rates_in_words"]
 
 Array = NDArray[Any]
+#: Settings of results of clips that were lifted as a whole: what was assumed; and, as a JSON list of pairs of file and
+#: person, which poses besides were lifted frame by frame.
+CLIP, SINGLE = "clip", "frame by frame"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +76,17 @@ class Provenance:
     def clips(self) -> list[Array]:
         """Rows of each clip, its frames in order; see `clips_of`."""
         return clips_of(self.file, self.frame, self.person)
+
+    def whole(self, rows: Array | list[int]) -> bool:
+        """Whether these rows of a clip were lifted as a whole: their k-th hypotheses are then one motion."""
+        if CLIP not in self.settings or not len(rows):
+            return False
+        try:
+            single = json.loads(self.settings.get(SINGLE, "[]"))
+            apart = {(str(file), int(person)) for file, person in single}
+        except (TypeError, ValueError):
+            return False
+        return all((str(self.file[row]), int(self.person[row])) not in apart for row in rows)
 
 
 def clips_of(file: Array, frame: Array, person: Array) -> list[Array]:

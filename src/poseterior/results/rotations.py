@@ -151,9 +151,10 @@ class RotationResult(Provenance):
         path      the smoothest way through at most 64 samples of each frame of a clip
                   (`poseterior.results.hypotheses.smoothest`). It decides between the explanations of a frame; within
                   one, the samples' own noise is then averaged out (`settled`). Of ``count`` ways, each goes through
-                  samples of its own
+                  samples of its own. Of a clip that was lifted as a whole each sample is a motion: the mean of them,
+                  or the first ``count``
         samples   the first samples
-        clusters  `representatives`
+        clusters  `representatives`; of a clip that was lifted as a whole, of whole motions
         ========  ====================================================================================================
 
         Raises:
@@ -182,14 +183,15 @@ class RotationResult(Provenance):
             return self.mode[:, None]
         if how == "samples":
             return self.rotations[:, :count]
-        if how == "clusters":
-            return self.representatives(count)[0]
-        return self._paths(count)
+        return self.representatives(count)[0] if how == "clusters" else self._paths(count)
 
     def _paths(self, count: int) -> Array:
         samples = self.rotations.shape[1]
         chosen = np.zeros((len(self), count, len(_SMPL), 4), np.float32)
         for rows in self.clips():
+            if self.whole(rows):  # every sample is a motion already: the middle one, or the first ones
+                chosen[rows] = self.mean[rows][:, None] if count == 1 else self.rotations[rows][:, :count]
+                continue
             for way in range(count):
                 among = np.ix_(rows, np.arange(way, samples, count)[:_PATH_SAMPLES])
                 part = self.rotations[among]
@@ -209,15 +211,26 @@ class RotationResult(Provenance):
         Returns:
             Quaternions, the likeliest first, and their probabilities (shares of the samples), which sum to 1.
         """
-        chosen, weights = [], []
-        for start in range(0, len(self), _CHUNK):
-            part = self[slice(start, start + _CHUNK)]
-            points = part.points(part.rotations)
-            centres, weight = cluster(points.transpose(0, 1), count, seed=seed)
-            nearest = torch.cdist(centres.flatten(2), points.flatten(2)).argmin(-1).numpy()
-            chosen.append(np.take_along_axis(part.rotations, nearest[:, :, None, None], 1))
-            weights.append(weight.numpy())
-        return np.concatenate(chosen), np.concatenate(weights)
+        chosen = np.zeros((len(self), count, len(_SMPL), 4), np.float32)
+        weights = np.zeros((len(self), count), np.float32)
+        for rows, whole in self._clustered():
+            part = self[rows]
+            points = part.points(part.rotations).transpose(0, 1)  # (samples, poses, 25, 3)
+            # All frames of a motion are one point to the clustering.
+            centres, weight = cluster(points.flatten(1, 2)[:, None] if whole else points, count, seed=seed)
+            drawn = points.flatten(1).unsqueeze(0) if whole else points.transpose(0, 1).flatten(2)
+            nearest = torch.cdist(centres.flatten(2), drawn).argmin(-1).numpy()
+            chosen[rows] = np.take_along_axis(part.rotations, nearest[:, :, None, None], 1)
+            weights[rows] = weight.numpy()
+        return chosen, weights
+
+    def _clustered(self) -> list[tuple[Array, bool]]:
+        """Rows that are clustered together, and whether as motions of one clip or each pose by itself."""
+        clips = self.clips()
+        whole = [rows for rows in clips if self.whole(rows)]
+        apart = np.setdiff1d(np.arange(len(self)), np.concatenate(whole)) if whole else np.arange(len(self))
+        pieces = [apart[start : start + _CHUNK] for start in range(0, len(apart), _CHUNK)]
+        return [(rows, True) for rows in whole] + [(rows, False) for rows in pieces]
 
     # -- motions -------------------------------------------------------------------------------------------
 

@@ -1,22 +1,55 @@
-"""Several clips at once, as one result."""
+"""Several clips at once, as one result; photographs among them are lifted by themselves."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, replace
+from typing import Literal
+
 import numpy as np
 import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
 
+from ...distributions.clip_errors import ClipErrors
+from ...distributions.intervals import AngleRecalibration
+from ...files.checks import counted
+from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import ArticulatedLifter, Lifter
+from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.poses import LiftResult
-from ...results.provenance import clips_of
-from ..draws import Draws, check_draws
+from ...results.provenance import SINGLE, clips_of
+from ...results.times import ASSUMED_FPS
+from ..draws import Draws, check_draws, draw
+from ..poses import lift
 from .lift import MAX_GAP, lift_clip
 from .results import clip_result
+from .telling import not_one_motion
 
-__all__ = ["FEWEST_FRAMES", "clip_rows", "lift_clips", "suits_clips"]
+__all__ = ["FEWEST_FRAMES", "Clips", "Part", "clip_lines", "clip_rows", "lift_clips", "lift_parts", "parts_of", "suits_clips"]
 
+#: Whether clips are lifted as a whole: where it is known how, wherever there are clips, or not at all.
+Clips = Literal["auto", "on", "off"]
 #: Frames of one person that make a clip.
 FEWEST_FRAMES = 5
+#: Clips that are named one by one.
+_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Part:
+    """Poses that are lifted together.
+
+    Attributes:
+        rows: of the keypoints, in order of the frames.
+        whole: they are lifted as one clip; otherwise frame by frame.
+        why_not: why frames that look like a clip are none, in words.
+    """
+
+    rows: Int[NDArray[np.int64], " n"]
+    whole: bool
+    why_not: str = ""
 
 
 def clip_rows(keypoints: Keypoints2D) -> list[np.ndarray]:
@@ -26,10 +59,77 @@ def clip_rows(keypoints: Keypoints2D) -> list[np.ndarray]:
     return clips_of(file, frame, person)
 
 
+def parts_of(lifter: Lifter, keypoints: Keypoints2D, clips: Clips = "auto", fps: float | None = None) -> list[Part]:
+    """What is lifted as a clip, and what frame by frame.
+
+    With ``"auto"``: clips are at least `FEWEST_FRAMES` frames of one person, which move as one person does, of a lifter
+    of which it was measured how its errors hang together. With ``"on"`` any lifter's, of two frames on.
+
+    Args:
+        lifter: whose answers they will be.
+        keypoints: one batch dimension.
+        clips: see `Clips`.
+        fps: frames per second; by default what the files told, else 30.
+
+    Raises:
+        InputError: ``"on"``, and frames of what should be a clip are not one person's motion; or a lifter of which
+            there are no clips.
+    """
+    rows_of_all = np.arange(len(keypoints.ids))
+    if clips == "on" and isinstance(lifter.reader, ArticulatedLifter):
+        raise InputError("clip: this lifter's rotations are not made of another lifter's poses; use 'flow' or 'mdn'")
+    if clips == "off" or (clips == "auto" and lifter.reader.clips is None):
+        return [Part(rows_of_all, False)]
+    found = []
+    for rows in clip_rows(keypoints):
+        if len(rows) < (FEWEST_FRAMES if clips == "auto" else 2):
+            found.append(Part(rows, False))
+            continue
+        own = keypoints[torch.from_numpy(rows)]
+        rate = fps or own.rates.get(own.ids[0].file) or ASSUMED_FPS
+        why_not = not_one_motion(own, rate)
+        if why_not and clips == "on":
+            raise InputError(f"clip: {_named(own)}: {why_not}; lift its parts one by one, or frame by frame: clip off")
+        found.append(Part(rows, not why_not, why_not))
+    if isinstance(lifter, ArticulatedLifter) and not all(part.whole for part in found):
+        # One result has rotations throughout, or nowhere.
+        if clips == "on" and any(part.whole for part in found):
+            raise InputError("clip: a lifter with rotations takes clips or single poses, not both at once; lift them apart")
+        return [Part(rows_of_all, False, next((part.why_not for part in found if part.why_not), ""))]
+    return found
+
+
 def suits_clips(lifter: Lifter, keypoints: Keypoints2D) -> bool:
     """Whether these are clips, all of them, and it was measured how this lifter's errors hang together."""
-    measured = lifter.clips is not None and not isinstance(lifter, ArticulatedLifter)
-    return measured and all(len(rows) >= FEWEST_FRAMES for rows in clip_rows(keypoints))
+    return all(part.whole for part in parts_of(lifter, keypoints))
+
+
+def clip_lines(keypoints: Keypoints2D, parts: list[Part], fps: float | None = None) -> list[str]:
+    """What is to be said of how the input is lifted; nothing where every frame is, and none looks like a clip."""
+    whole = [part for part in parts if part.whole]
+    lines = []
+    for part in whole[:_NAMED]:
+        own = keypoints[torch.from_numpy(part.rows)]
+        told = fps or own.rates.get(own.ids[0].file)
+        rate = f"{told or ASSUMED_FPS:g} a second" + ("" if told else ", which is assumed")
+        lines.append(f"lifted as one clip: {_named(own)}: {counted(len(own), 'frame')} at {rate}")
+    if len(whole) > _NAMED:
+        lines.append(f"lifted as one clip each: {len(whole) - _NAMED} more")
+    singles = sum(len(part.rows) for part in parts if not part.whole and not part.why_not)
+    if whole and singles:
+        lines.append(f"lifted frame by frame: {counted(singles, 'other pose')}")
+    for part in parts:
+        if part.why_not:
+            lines.append(f"lifted frame by frame: {_named(keypoints[torch.from_numpy(part.rows)])}: {part.why_not}")
+    return lines
+
+
+def _named(clip: Keypoints2D) -> str:
+    """File or files, person and frames of one clip."""
+    files = list(dict.fromkeys(identity.file for identity in clip.ids))
+    name = files[0] if len(files) == 1 else f"{len(files)} files, {files[0]} to {files[-1]}"
+    first, last = clip.ids[0], clip.ids[-1]
+    return f"{name}, person {first.person}" + (f", frames {first.frame} to {last.frame}" if len(files) == 1 else "")
 
 
 def lift_clips(
@@ -54,27 +154,98 @@ def lift_clips(
     Raises:
         InputError: as `lift_clip` and `poseterior.lift`.
     """
+    whole = keypoints.flatten()
+    parts = [Part(rows, True) for rows in clip_rows(whole)]
+    return lift_parts(lifter, whole, parts, samples, seed, device, level, fps, max_gap)
+
+
+def lift_parts(
+    lifter: Lifter,
+    keypoints: Keypoints2D,
+    parts: list[Part],
+    samples: int = 200,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    level: float = 0.9,
+    fps: float | None = None,
+    max_gap: float = MAX_GAP,
+    mode: bool = False,
+) -> LiftResult:
+    """Lift each part its own way, to one result: `LiftResult.whole` tells which frames belong together.
+
+    Args:
+        lifter, samples, seed, device, level, mode: as for `poseterior.lift`. Clips of a lifter with rotations are those
+            of the lifter whose poses it goes through; their rotations are left to `LiftResult.motion`.
+        keypoints: one batch dimension, in any skeleton.
+        parts: from `parts_of`.
+        fps, max_gap: as for `lift_clip`.
+
+    Raises:
+        InputError: as `lift_clip` and `poseterior.lift`.
+    """
+    if not any(part.whole for part in parts):
+        return lift(lifter, keypoints, samples, seed, device=device, level=level, mode=mode)
     check_draws(samples, seed)
-    whole = keypoints.as_skeleton(lifter.skeleton).flatten()
-    parts: list[Keypoints2D] = []
+    lifter = lifter.reader
+    everything = keypoints.as_skeleton(lifter.skeleton).flatten()
+    used: list[Keypoints2D] = []
     draws: list[Draws] = []
     notes: dict[str, list[str]] = {}
-    for rows in clip_rows(whole):
-        part = whole[torch.from_numpy(rows)]
-        names = [identity.file for identity in part.ids]
-        # Files that hold a frame each are one clip, whatever each of them is called.
-        together = part._replace(ids=[identity._replace(file=names[0]) for identity in part.ids])
-        clip = lift_clip(lifter, together, fps, max_gap=max_gap, device=device)
-        draws.append(clip.draws(samples, seed, level))
-        named = {identity.frame: name for identity, name in zip(part.ids, names, strict=True)}
-        ids, last = [], names[0]
-        for identity in clip.keypoints.ids:
-            last = named.get(identity.frame, last)
-            ids.append(identity._replace(file=last))
-        parts.append(clip.keypoints.to("cpu")._replace(ids=ids))
-        for name, said in clip.settings.items():
-            notes.setdefault(name, []).append(said)
-    used = Keypoints2D.cat(parts)
-    used.rates = whole.rates if fps is None else dict.fromkeys((one.file for one in used.ids), fps)
+    single: list[list[str | int]] = []
+    for part in parts:
+        own = everything[torch.from_numpy(part.rows)]
+        said: dict[str, str] = {}
+        if part.whole:
+            keys, drawn, said = _as_clip(lifter, own, samples, seed, device, level, fps, max_gap)
+            used.append(keys)
+            draws.append(drawn)
+        else:
+            factor = noise_factors(lifter.to(device).eval(), own.to(device))
+            own = own.with_noise(factor.to(own.device))
+            said = {"noise": words} if (words := noise_words(factor)) else {}
+            used.append(own)
+            draws += draw(lifter, own, samples, seed, device=device, level=level)
+            single += [[file, person] for file, person in dict.fromkeys((i.file, i.person) for i in own.ids)]
+        for name, words in said.items():
+            notes.setdefault(name, []).append(words)
+    joined = Keypoints2D.cat(used)
+    joined.rates = everything.rates if fps is None else dict.fromkeys((one.file for one in joined.ids), fps)
     settings = {name: "; ".join(dict.fromkeys(said)) for name, said in notes.items()}
-    return clip_result(lifter, used, draws, lifter.clips, settings, seed)
+    if not single:
+        return clip_result(lifter, joined, draws, lifter.clips, settings, seed)
+    result = clip_result(lifter, joined, draws, lifter.clips, settings | {SINGLE: json.dumps(single)}, seed)
+    return replace(result, angle_calibration=_of_both(lifter))
+
+
+def _as_clip(
+    lifter: Lifter,
+    own: Keypoints2D,
+    samples: int,
+    seed: int,
+    device: torch.device | str,
+    level: float,
+    fps: float | None,
+    max_gap: float,
+) -> tuple[Keypoints2D, Draws, dict[str, str]]:
+    """One clip: its keypoints as they were used, its draws, and what is said of it."""
+    names = [identity.file for identity in own.ids]
+    # Files that hold a frame each are one clip, whatever each of them is called.
+    together = own._replace(ids=[identity._replace(file=names[0]) for identity in own.ids])
+    clip = lift_clip(lifter, together, fps, max_gap=max_gap, device=device)
+    named = {identity.frame: name for identity, name in zip(own.ids, names, strict=True)}
+    ids, last = [], names[0]
+    for identity in clip.keypoints.ids:
+        last = named.get(identity.frame, last)
+        ids.append(identity._replace(file=last))
+    return clip.keypoints.to("cpu")._replace(ids=ids), clip.draws(samples, seed, level), clip.settings
+
+
+def _of_both(lifter: Lifter) -> str:
+    """What calibrates angles of clips and of frames in one result: the wider of the two, nothing where one is none."""
+    errors: ClipErrors | None = lifter.clips
+    both = [None if one is None else one.angles for one in (lifter.recalibration, errors and errors.recalibration)]
+    first, second = both
+    if first is None or second is None:
+        return ""
+    wider: AngleRecalibration | None = first.wider(second)
+    return "" if wider is None else wider.to_json()
