@@ -1,7 +1,6 @@
 """Several clips at once, as one result; what the command line does of its own accord."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -9,10 +8,9 @@ import torch
 from test_lift_clip import seen, walker
 
 import poseterior as pp
-from poseterior.cli import main
 from poseterior.distributions.clip_errors import ClipErrors
 from poseterior.keypoints import Keypoints2D, PoseId
-from poseterior.lifting.clips import lift_clips, suits_clips
+from poseterior.lifting.clips import lift_clips, lift_parts, parts_of, suits_clips
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +56,21 @@ def test_files_with_a_frame_each_are_a_clip(mdn, standing):
     assert np.ptp(result.heights()[:, 0]) < 1e-5
 
 
-def test_rotations_have_no_clips(tmp_path, capsys):
-    xy = [[100 + 10 * i, 100 + 20 * i] for i in range(17)]
-    (tmp_path / "pose.json").write_text(
-        json.dumps({"joints": list(pp.SKELETONS["h36m17"].joints), "keypoints": xy, "image_size": [640, 480]})
+def test_rotations_of_clips_are_those_of_the_lifter_they_go_through(standing):
+    rotations = pp.load("rotations")
+    walk = seen(walker(standing), list(range(6)))
+    parts = parts_of(rotations, walk, "on", 30.0)
+    assert [part.whole for part in parts] == [True]
+    result = lift_parts(rotations, walk, parts, samples=4, fps=30.0)
+    assert result.lifter == "flow"
+    assert result.rotations is None
+    own = pp.load("flow")
+    own.recalibration = None
+    torch.testing.assert_close(
+        torch.from_numpy(result.samples).transpose(0, 1), pp.lift_clip(own, walk, fps=30).sample(4), atol=1e-5, rtol=0
     )
-    assert main(["lift", str(tmp_path / "pose.json"), "--lifter", "rotations", "--clip", "on"]) != 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "--clip on: rotations answers with rotations, frame by frame; use 'flow' or 'mdn'" in said
+    with pytest.raises(pp.InputError, match="takes clips or single poses, not both at once"):
+        parts_of(rotations, Keypoints2D.cat([walk, seen(walker(standing), [0], "photo.json")]), "on")
 
 
 def test_a_copy_keeps_what_was_measured(mdn, tmp_path):

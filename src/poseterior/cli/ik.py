@@ -177,8 +177,11 @@ def _lines(rotations: RotationResult) -> list[str]:
     import numpy as np
 
     density = rotations.log_prob.mean(1)
-    low, middle, high = np.quantile(density, [0.0, 0.5, 1.0])
-    lines = [f"log-density of a frame's samples: {middle:.1f} nats above uniform ({low:.1f} to {high:.1f})"]
+    density = density[np.isfinite(density)]  # motions of a clip have none
+    lines = []
+    if len(density):
+        low, middle, high = np.quantile(density, [0.0, 0.5, 1.0])
+        lines = [f"log-density of a frame's samples: {middle:.1f} nats above uniform ({low:.1f} to {high:.1f})"]
     return lines + [f"{name}: {text}" for name, text in rotations.settings.items()]
 
 

@@ -211,7 +211,7 @@ def solve_ik_of_result(
 ) -> RotationResult:
     """Rotations for the poses of a lifter that has none: inverse kinematics of their means.
 
-    Of a clip that was lifted as a whole, of its motions instead, of 64 at most: hypothesis k is the body of motion k
+    Of a clip that was lifted as a whole, of its motions instead, of 32 at most: hypothesis k is the body of motion k
     through time (`poseterior.lifting.motion_ik`), and the mean is theirs.
 
     Each joint is as uncertain as its covariance says, direction by direction. The body of a clip has the bone lengths
@@ -289,7 +289,8 @@ def _solve_motions(
     motions = result.samples[rows][:, : min(samples, MOTIONS)].swapaxes(0, 1)
     flat, shown, _ = _body_evidence(motions.reshape(-1, *motions.shape[2:]), seen, 0.0, result.tree)
     points = flat.unflatten(0, motions.shape[:2])
-    drawn = rotations_of_motions(network, points, shown[0], sigma, seed, device)
+    middle, _, _ = _body_evidence(result.mean[rows], seen, 0.0, result.tree)
+    drawn = rotations_of_motions(network, points, middle, shown[0], sigma, seed, device)
     taken = rest_offsets() if offsets is None else offsets.float()
     found = RotationResult(
         **joined([drawn]),
@@ -305,7 +306,7 @@ def _solve_motions(
     )
     fitted = found.points(found.mean[:, None])[:, 0]
     there = shown[0].float().unsqueeze(-1)
-    moved = ((points.mean(0) - fitted) * there).sum(1) / there.sum().clamp(min=1)
+    moved = ((middle - fitted) * there).sum(1) / there.sum().clamp(min=1)
     return replace(found, root=moved.numpy())
 
 

@@ -22,7 +22,7 @@ __all__ = ["MOTIONS", "rotations_of_motions"]
 _AT_ONCE = 4096
 #: Motions that become rotations, and draws of each, of which the one that fits the motion best is taken: a draw from
 #: the far tail fits no frame.
-MOTIONS, _DRAWS = 64, 4
+MOTIONS, _DRAWS = 32, 4
 #: Bones of limbs: they are laid exactly along those of the motion.
 _LIMBS = {
     f"{side}_{joint}": f"{side}_{end}"
@@ -36,6 +36,7 @@ _BODY = SKELETONS["smpl22"]
 def rotations_of_motions(
     network: ArticulatedLifter,
     motions: Float[Tensor, "samples T 25 3"],
+    mean: Float[Tensor, "T 25 3"],
     seen: Bool[Tensor, "25"],
     sigma: float = 0.0,
     seed: int = 0,
@@ -50,6 +51,7 @@ def rotations_of_motions(
     Args:
         network: in evaluation mode.
         motions: points of the body, metres, each motion of one body.
+        mean: points of the mean of all motions, along whose limbs the mean rotations are laid too.
         seen: points that count.
         sigma: standard deviation of the points, metres.
         seed: of the draws.
@@ -68,12 +70,12 @@ def rotations_of_motions(
         [_nearest(network, one, own, seen, sigma, mixed(seed, k), device) for k, (one, own) in enumerate(zip(motions, body, strict=True))]
     )
     turns = _along(chosen, motions, body, seen)  # (samples, T, 22, 3, 3)
-    mean = chordal_mean(turns)
-    spread = geodesic_angle(turns, mean).square().mean(0).sqrt()
+    middle = _along(chordal_mean(turns)[None], mean[None], body.mean(0, keepdim=True), seen)[0]
+    spread = geodesic_angle(turns, middle).square().mean(0).sqrt()
     return RotationDraws(
         quaternions(turns.transpose(0, 1)),
         np.full((frames, count), np.nan, np.float32),
-        quaternions(mean),
+        quaternions(middle),
         spread.float().numpy(),
         network.ik(motions[0, :1].to(device), seen.to(device)).modelled,
     )

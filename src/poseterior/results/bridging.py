@@ -59,7 +59,10 @@ def _between(clip: Any, segment: Segment) -> Any:
     shift = np.random.default_rng(0).standard_normal((clip.samples.shape[1], *clip.mean.shape[1:]))
     shift[:, clip.joint_names.index("pelvis") if "pelvis" in clip.joint_names else 0] = 0
     if clip.samples.shape[1]:
-        values["samples"] = blend_samples(clip.samples, segment) + wide[:, None, :, None] * shift
+        # Of a clip that was lifted as a whole, hypothesis k is one motion: it goes on, and is not stretched.
+        one_motion = clip.whole(np.arange(len(clip)))
+        between = blend(clip.samples, segment) if one_motion else blend_samples(clip.samples, segment)
+        values["samples"] = between + wide[:, None, :, None] * shift
     else:
         values["samples"] = clip.samples[segment.before]
     values["covariance"] = blend(clip.covariance, segment) + (wide**2)[..., None, None] * np.eye(3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Bool
@@ -23,6 +25,8 @@ __all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
 
 #: Seconds without the person that are filled.
 MAX_GAP = 0.5
+#: Told heights this far apart (metres) are two.
+_SAME = 1e-3
 #: Times that frames are weighed anew.
 _PASSES = 5
 #: Joints that are named.
@@ -59,8 +63,8 @@ def lift_clip(
         device: where to lift.
 
     Raises:
-        InputError: no frame that shows anybody, several people or files, a frame that is there twice, a rate or a gap
-            that is none.
+        InputError: no frame that shows anybody, several people, files or heights, a frame that is there twice, a rate
+            or a gap that is none.
     """
     frames = lift_frames(lifter, keypoints, fps, max_gap=max_gap, device=device)
     return clip_posterior(lifter, frames, errors)
@@ -82,6 +86,7 @@ def lift_frames(
     if not max_gap >= 0:
         raise InputError(f"max_gap: expected seconds from 0, got {max_gap}")
     clip = with_every_frame(keypoints.as_skeleton(lifter.skeleton).flatten(), rate, max_gap).to(device)
+    _check_height(clip)
     lifter = lifter.to(device).eval()
     wrong = exchanged(clip)
     clip = turned_back(clip, wrong) if bool(wrong.any()) else clip
@@ -95,7 +100,18 @@ def lift_frames(
         notes["exchanged"] = f"left and right were exchanged{_where(clip, wrong)}"
     if bool(stray.any()):
         notes["strays"] = f"keypoints that jump away and back were not used{_where(clip, stray)}"
-    return frames_of(lifter, clip.with_noise(factor.to(clip.device)), rate, notes)
+    clip = clip.with_noise(factor.to(clip.device))
+    return replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
+
+
+def _check_height(keypoints: Keypoints2D) -> None:
+    """Refuse frames of one person that tell several heights."""
+    told = keypoints.height[keypoints.height.isfinite()]
+    if len(told) and float(told.max() - told.min()) > _SAME:
+        raise InputError(
+            f"height: {keypoints.ids[0].file}: its frames tell {float(told.min()):g} m and {float(told.max()):g} m of "
+            "one person; tell one height"
+        )
 
 
 def _where(clip: Keypoints2D, joints: Bool[Tensor, "T joints"]) -> str:
