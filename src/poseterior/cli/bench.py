@@ -122,9 +122,9 @@ class Bench:
     data: Path | None = None
     """Pose store to simulate observations from."""
     cross: Path | None = None
-    """Pose store of other people, for the protocol bandai-cross."""
+    """Pose store of other people, for the protocols bandai-cross and bandai-motion."""
     strangers: Path | None = None
-    """Pose store of subjects that no lifter was trained on, for the protocol strangers."""
+    """Pose store of subjects that no lifter was trained on, for the protocols strangers and strangers-motion."""
     novelty: Path | None = None
     """Pose store that the lifters were trained on: errors and radii by the distance to its nearest pose, too."""
     observations: tuple[Path, ...] = ()
@@ -162,6 +162,7 @@ class Bench:
         from ..evaluation.plan import entries, tasks
         from ..evaluation.run import Settings, run_benchmark
         from ..files.writing import check_outputs
+        from ..lifting.clips import SMOOTHING
         from ..view.report.page import save_report
         from ._common import check_device, lifter_folder
 
@@ -196,7 +197,7 @@ class Bench:
                 bar.update(task, description=what, completed=done, total=total)
 
             command = " ".join(["poseterior", *sys.argv[1:]])
-            result = run_benchmark(lifters, protocols, self.out, settings, command, report, trained_on)
+            result = run_benchmark(lifters, protocols, self.out, settings, command, report, trained_on, SMOOTHING)
         console = Console()
         # Where nobody looks at a screen, no column has to be cut.
         Console(width=console.width if console.is_terminal else 120).print(_tables(result))

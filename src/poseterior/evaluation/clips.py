@@ -31,7 +31,7 @@ from ..metrics.calibration import calibration_error, coverage_ranks
 from ..metrics.scores import pose_energy_score
 from .clip_method import ClipMethod
 
-__all__ = ["Clip", "clips_in", "measure_clips"]
+__all__ = ["Clip", "Tally", "clips_in", "measure_clips", "tally_clips"]
 
 #: Level of regions and intervals.
 _LEVEL = 0.9
@@ -67,7 +67,7 @@ def clips_in(data: ObservationSet) -> Iterator[Clip]:
         yield Clip(data.observations[torch.tensor(sorted(own, key=lambda row: ids[row].frame))], name)
 
 
-class _Tally:
+class Tally:
     """Numbers of all clips of one way to lift them."""
 
     def __init__(self, skeleton: Skeleton) -> None:
@@ -76,6 +76,7 @@ class _Tally:
         self.parts: dict[str, list[Tensor]] = {}
         self.seconds = 0.0
         self.frames = 0
+        self.clips = 0
 
     def keep(self, name: str, values: Tensor) -> None:
         self.parts.setdefault(name, []).append(values.cpu())
@@ -93,7 +94,7 @@ class _Tally:
         """Compare a clip's answers with the truth; ``height``: its median and interval, of the whole clip."""
         truth, exists, keypoints = clip.observations.pose, clip.observations.observed, clip.observations.keypoints
         shown = keypoints.visible.sum(-1) >= 2
-        self.seconds, self.frames = self.seconds + seconds, self.frames + len(truth)
+        self.seconds, self.frames, self.clips = self.seconds + seconds, self.frames + len(truth), self.clips + 1
         generator = torch.Generator().manual_seed(0)
         nonroot = list(self.skeleton.nonroot)
         some = exists[:, nonroot].any(-1)
@@ -153,6 +154,16 @@ class _Tally:
         self.keep("knee width", ((spread.above + spread.below) * factor)[told])
         self.keep("knee error", away.abs()[told])
 
+    def sums(self, name: str) -> tuple[Float[Tensor, " clips"], Float[Tensor, " clips"]] | None:
+        """Of a number that is a mean: sum and count in each clip; None where it is not known of every clip."""
+        found = self.parts.get(name, [])
+        if len(found) != self.clips or name.endswith(("ranks", "valid")):
+            return None
+        return (
+            torch.stack([part.double().sum() for part in found]),
+            torch.tensor([float(part.numel()) for part in found], dtype=torch.float64),
+        )
+
     def numbers(self) -> dict[str, float]:
         """What it comes to."""
         parts = {name: torch.cat(found) for name, found in self.parts.items()}
@@ -189,7 +200,39 @@ def measure_clips(
     clips: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Measure clip posteriors, and the same weights frame by frame.
+    """Measure clip posteriors, and the same weights frame by frame: the numbers of `tally_clips`.
+
+    Returns:
+        By ``"frames without evidence"``, ``"frames"`` and ``"clip"``: MPJPE, P-MPJPE, MPJVE, acceleration error (per
+        frame²), energy scores (per joint; of whole paths over the root of their joints), calibration errors of joints,
+        velocities, share of truths in regions of level 0.9 and of knee angles in their intervals, the largest change of
+        a bone over any motion, heights, and milliseconds of processor time a frame (of clips: beside the lifter's
+        own). Numbers whose name begins with ``missing`` are of frames in which nobody was seen.
+
+    Raises:
+        InputError: as `tally_clips`.
+    """
+    found = tally_clips(
+        method, lifter, data, fps, samples=samples, seed=seed, errors=errors, raw=raw, clips=clips, progress=progress
+    )
+    return {kind: tally.numbers() for kind, tally in found.items()}
+
+
+@torch.no_grad()
+def tally_clips(
+    method: ClipMethod,
+    lifter: Lifter,
+    data: ObservationSet,
+    fps: float = 30.0,
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    errors: ClipErrors | None = None,
+    raw: bool = True,
+    clips: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Tally]:
+    """Compare clip posteriors, and the same weights frame by frame, with the truth, clip by clip.
 
     Args:
         method: `poseterior.lifting.clips.SMOOTHING`.
@@ -204,17 +247,13 @@ def measure_clips(
         progress: called with the number of frames done.
 
     Returns:
-        By ``"frames without evidence"``, ``"frames"`` and ``"clip"``: MPJPE, P-MPJPE, MPJVE, acceleration error (per
-        frame²), energy scores (per joint; of whole paths over the root of their joints), calibration errors of joints,
-        velocities, share of truths in regions of level 0.9 and of knee angles in their intervals, the largest change of
-        a bone over any motion, heights, and milliseconds of processor time a frame (of clips: beside the lifter's
-        own). Numbers whose name begins with ``missing`` are of frames in which nobody was seen.
+        By ``"frames without evidence"``, ``"frames"`` and ``"clip"``.
 
     Raises:
         InputError: no clips, or clips of fewer than three frames.
     """
     kinds = [*(["frames without evidence"] if raw and lifter.evidence is not None else []), "frames", "clip"]
-    tallies = {kind: _Tally(lifter.skeleton) for kind in kinds}
+    tallies = {kind: Tally(lifter.skeleton) for kind in kinds}
     done, every = 0, list(clips_in(data))
     if clips is not None:
         every = [every[round(at)] for at in np.linspace(0, len(every) - 1, min(clips, len(every)))]
@@ -235,10 +274,10 @@ def measure_clips(
             progress(done)
     if not done:
         raise InputError("clips: no frames to measure on")
-    return {kind: tally.numbers() for kind, tally in tallies.items()}
+    return tallies
 
 
-def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, _Tally], samples: int, seed: int) -> None:
+def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, Tally], samples: int, seed: int) -> None:
     """The same frames one by one, as the lifter answers, and without its evidence."""
     for kind in [kind for kind in tallies if kind != "clip"]:
         started = time.process_time()

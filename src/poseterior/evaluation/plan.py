@@ -29,6 +29,10 @@ __all__ = [
 
 #: The protocols that are meant for another store than the others.
 CROSS, STRANGERS = "bandai-cross", "strangers"
+_OTHER_STORES = {
+    CROSS: ("--cross", "cross"), STRANGERS: ("--strangers", "strangers"), "bandai-motion": ("--cross", "cross"),
+    "strangers-motion": ("--strangers", "strangers"),
+}  # fmt: skip
 #: What `--protocol` also takes: every protocol of a sweep, or of ``main``.
 GROUPS = tuple(dict.fromkeys(protocol.group for protocol in PROTOCOLS.values()))
 
@@ -68,7 +72,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Task:
-    """A protocol in the comparison: what it is called, and its observations when asked for."""
+    """A protocol in the comparison: what it is called, and its observations when asked for.
+
+    ``fps``: rows per second where they are frames in a row before a steady camera, else None.
+    """
 
     name: str
     observe: Callable[[int], ObservationSet]
@@ -77,6 +84,7 @@ class Task:
     group: str = "main"
     label: str = ""
     value: float | None = None
+    fps: float | None = None
 
 
 def entries(
@@ -150,9 +158,9 @@ def tasks(
     Args:
         protocols: names of `PROTOCOLS` or of `GROUPS`; with none, all for which there is data.
         data: the pose store.
-        cross: the store of other people, for `CROSS`.
+        cross: the store of other people, for `CROSS` and bandai-motion.
         observations: files of observations, e.g. of a data set; each is a protocol of its file's name.
-        strangers: the store of subjects that no lifter saw, for `STRANGERS`.
+        strangers: the store of subjects that no lifter saw, for `STRANGERS` and strangers-motion.
 
     Raises:
         InputError: an unknown protocol, a protocol without its data, no data at all, two of the same name.
@@ -168,7 +176,8 @@ def tasks(
             "nothing to measure on: pass --data STORE (`poseterior data import` makes one from motion capture) or "
             "--observations FILE"
         )
-    own = {CROSS: ("--cross", cross), STRANGERS: ("--strangers", strangers)}
+    given = {"cross": cross, "strangers": strangers}
+    own = {name: (option, given[store]) for name, (option, store) in _OTHER_STORES.items()}
     stores = {name: own.get(name, ("", data))[1] for name in PROTOCOLS}
     if protocols:
         wanted = [n for n, p in PROTOCOLS.items() if n in protocols or p.group in protocols]
@@ -197,6 +206,7 @@ def _simulated(protocol: Protocol, store: Path) -> Task:
         protocol.group,
         protocol.label or protocol.name,
         protocol.value,
+        protocol.fps if protocol.in_a_row else None,
     )
 
 

@@ -21,6 +21,9 @@ from ..data.observations import ObservationSet, save_observations
 from ..files.errors import InputError
 from ..files.writing import atomic_write, make_folder
 from ..geometry.skeletons import SKELETONS
+from ..lifters import Lifter
+from .clip_method import ClipMethod
+from .clip_units import clip_unit
 from .collect import MODE_POSES, SAMPLES, collect
 from .measure import VERSION, numbers
 from .novelty import NAME, Reference
@@ -36,6 +39,8 @@ __all__ = [
 
 #: Of ``bench.json``.
 FORMAT = "poseterior-bench-2"
+#: Grows when clips are lifted or measured otherwise.
+_CLIPS = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +94,7 @@ def run_benchmark(
     command: str = "",
     report: Callable[[str, int, int], None] | None = None,
     novelty: Reference | None = None,
+    clips: ClipMethod | None = None,
 ) -> dict[str, Any]:
     """Measure every lifter on every protocol.
 
@@ -104,7 +110,8 @@ def run_benchmark(
         settings: see `Settings`.
         command: what the result says it was made by.
         report: called before each unit with what it is, the number of units done, and of all.
-
+        clips: how clips are lifted as a whole: lifters of which it was measured how their errors hang together are also
+            measured so, on protocols whose rows are frames in a row.
         novelty: poses that the lifters were trained on: errors and radii are reported by the distance from them.
 
     Returns:
@@ -160,10 +167,12 @@ def run_benchmark(
             if report is not None:
                 report(f"{entry.name} on {task.name}", done, total)
             done += 1
-            key = _key(entry, seen, task, settings)
+            key = _key(entry, seen, task, settings, _clips_of(entry, task, clips))
             path = folder / "units" / f"{_safe(entry.name)}--{task.name}--{key[:16]}.json"
             try:
-                unit, scores[entry.name] = _read(path) or _measured(entry, task, data, settings, path, distances)
+                unit, scores[entry.name] = _read(path) or _measured(
+                    entry, task, data, settings, path, distances, clips
+                )
             except InputError as error:
                 result["skipped"].append({"lifter": entry.name, "protocol": task.name, "reason": str(error)})
                 continue
@@ -183,7 +192,13 @@ def run_benchmark(
 
 
 def _measured(
-    entry: Entry, task: Task, data: ObservationSet, settings: Settings, path: Path, distances: Tensor | None
+    entry: Entry,
+    task: Task,
+    data: ObservationSet,
+    settings: Settings,
+    path: Path,
+    distances: Tensor | None,
+    clips: ClipMethod | None,
 ) -> tuple[dict[str, Any], PoseScores]:
     """A unit's numbers and its poses' scores; both are kept, the numbers last."""
     main = task.group == "main"
@@ -199,6 +214,8 @@ def _measured(
     if distances is not None:
         found.add(NAME, distances)
     unit, scores = numbers(found, worst=12 if main else 0), pose_scores(found)
+    if _clips_of(entry, task, clips) and isinstance(entry.lifter, Lifter) and task.fps and clips is not None:
+        unit["clips"] = clip_unit(clips, entry.lifter, data, task.fps, settings.samples, settings.seed, main)
     unit["seconds"] = round(time.perf_counter() - started, 2)
     save_pose_scores({(entry.name, task.name): scores}, path.with_suffix(".parquet"))
     with atomic_write(path) as file:
@@ -206,10 +223,19 @@ def _measured(
     return unit, scores
 
 
-def _key(entry: Entry, observations: str, task: Task, settings: Settings) -> str:
+def _clips_of(entry: Entry, task: Task, clips: ClipMethod | None) -> str:
+    """What clips are lifted by, as text: how the lifter's errors hang together; empty where they are not measured."""
+    lifter = entry.lifter
+    if clips is None or task.fps is None or not isinstance(lifter, Lifter) or lifter.clips is None:
+        return ""
+    return lifter.clips.to_json()
+
+
+def _key(entry: Entry, observations: str, task: Task, settings: Settings, clips: str) -> str:
     """What a unit's result depends on, in one hash."""
     parts = [VERSION, entry.hash_on(task.name), observations, task.group == "main"]
     parts += [settings.samples, settings.seed, settings.mode_poses, settings.device]
+    parts += [clips, _CLIPS] if clips else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ...files.errors import InputError
 from ...files.writing import atomic_write
 from . import findings, sticks, tables
+from .clips import clips_table
 from .figures import number, styles_of
 from .html import markup, render
 from .pictures import Pictures
@@ -79,6 +80,8 @@ def _parts(bench: Bench) -> dict[str, Any]:
         "reliability": pictures.each_main(pictures.reliability),
         "quantities": pictures.each_main(pictures.quantities),
         "joints": pictures.each_main(pictures.joints),
+        "clips": clips_table(bench, swatches),
+        "courses": pictures.each_main(pictures.courses),
         "novelty": [(name, table) for name in bench.main if (table := tables.novelty_table(bench, name))],
         "masks": pictures.masks(),
         "missing": pictures.each_main(pictures.missing),

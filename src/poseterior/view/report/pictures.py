@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import figures, sticks
+from .clips import course_figure
 from .figures import Measure, Style, figure_svg, number
 from .html import markup
 from .results import MAIN, MASKS, Bench, at, listing
@@ -100,6 +101,16 @@ class Pictures:
         for lifter, unit in self.bench.units[protocol].items():
             svg = sticks.skeleton_svg(unit, self.bench.skeleton, lifter)
             found.append({"svg": markup(svg), "caption": lifter, "swatch": self.swatches[lifter]} if svg else None)
+        return found
+
+    def courses(self, protocol: str) -> list[Picture | None]:
+        """A clip over time, of each lifter whose clips were measured."""
+        found: list[Picture | None] = []
+        for lifter, unit in self.bench.units[protocol].items():
+            course = (unit.get("clips") or {}).get("course")
+            if course:
+                text = f"{lifter}, clip {course['clip']} of {self.bench.label(protocol)}: places of joints and knee angles"
+                found.append(self._picture(course_figure(course), text))
         return found
 
     def masks(self) -> list[Picture]:

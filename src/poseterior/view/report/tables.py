@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ENERGY",
     "LEAGUE",
+    "MISSING",
     "Cell",
     "Column",
     "Row",
+    "Swatches",
     "Table",
     "answers",
     "full",
@@ -39,7 +41,8 @@ __all__ = [
     "overview",
 ]
 
-_MISSING = "–"
+#: Stands where nothing was measured.
+MISSING = "–"
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def _column_cells(column: Column, units: Mapping[str, Unit], rows: Sequence[Sequ
         first = tuple(lifter for lifter, value in able.items() if value <= ALIKE_TIMES * min(able.values()))
     standing = dict.fromkeys(first, "best" if len(first) == 1 else "level") if len(first) < len(able) else {}
     return {
-        lifter: Cell(_MISSING)
+        lifter: Cell(MISSING)
         if value is None
         else Cell(
             column.text(value),
@@ -344,7 +347,7 @@ def joint_table(bench: Bench, protocol: str) -> Table | None:
     for joint in joints:
         values = [(key, number(unit, "per joint", joint, key)) for unit in units.values() for key in keys]
         cells = [
-            Cell(_MISSING if v is None else f"{v:+.2f}" if key == "signed" else _millimetres(v), v) for key, v in values
+            Cell(MISSING if v is None else f"{v:+.2f}" if key == "signed" else _millimetres(v), v) for key, v in values
         ]
         rows.append(Row(joint.replace("_", " "), tuple(cells)))
     heads = (("error", "mean error (mm)"), ("radius", "median 90 % radius (mm)"),
@@ -365,7 +368,7 @@ def novelty_table(bench: Bench, protocol: str) -> Table | None:
     for place, row in enumerate(first):
         values = [(key, unit["by novelty"][place].get(key)) for unit in units.values() for key in keys]
         texts = {"ratio": _decimals(2), "region": _share}
-        cells = [Cell(_MISSING) if v is None else Cell(texts.get(key, _millimetres)(v), v) for key, v in values]
+        cells = [Cell(MISSING) if v is None else Cell(texts.get(key, _millimetres)(v), v) for key, v in values]
         rows.append(Row(f"{row['from']:.0f} to {row['to']:.0f} mm ({row['poses']} poses)", tuple(cells)))
     heads = (("error", "mean error (mm)"), ("radius", "mean 90 % radius (mm)"), ("ratio", "error over radius"),
              ("inside", "truths in the 90 % region (%)"))  # fmt: skip
@@ -378,6 +381,7 @@ def full(bench: Bench, protocol: str) -> Table:
     """Every number of every unit, one column per lifter."""
     units = bench.units[protocol]
     skipped = (
+        "clips",
         "per joint",
         "by missing",
         "by novelty",
@@ -402,7 +406,7 @@ def full(bench: Bench, protocol: str) -> Table:
     tops = list(dict.fromkeys(path[0] for path in paths))
     paths.sort(key=lambda path: (tops.index(path[0]), sections.index(path[:2])))
     rows = tuple(
-        Row(" / ".join(path), tuple(cells.get(path, Cell(_MISSING)) for cells in flat.values())) for path in paths
+        Row(" / ".join(path), tuple(cells.get(path, Cell(MISSING)) for cells in flat.values())) for path in paths
     )
     caption = f"Every number on {bench.label(protocol)}"
     return Table(caption, "measure", tuple((lifter, "") for lifter in units), rows, sortable=False)
