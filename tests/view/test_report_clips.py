@@ -6,6 +6,7 @@ import pytest
 from bench_fixture import made_up
 
 from poseterior.view.report.clips import clips_table, course_figure
+from poseterior.view.report.figures import styles_of
 from poseterior.view.report.page import report_html
 from poseterior.view.report.results import Bench
 
@@ -64,7 +65,7 @@ def test_the_page_has_the_section_only_where_clips_were_measured(results):
 
 
 def test_a_course_is_a_panel_for_each_coordinate_and_angle():
-    figure = course_figure(course())
+    figure = course_figure(course(), styles_of(["flow"])["flow"])
     drawn = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title(loc="left") for axes in drawn] == [
         "left ankle: x, right", "left ankle: y, down", "left ankle: z, away", "left knee flexion",

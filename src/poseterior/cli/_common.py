@@ -127,7 +127,7 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
         parts += [Text(title, style="bold", no_wrap=True, overflow="ellipsis"), table]
     if len(result.mean) > poses:
         parts.append(Text(f"... and {len(result.mean) - poses} more poses"))
-    for name, text in result.settings.items():
+    for name, text in result.notes.items():
         parts.append(Text(f"{name}: {text}"))
     return Group(*parts)
 

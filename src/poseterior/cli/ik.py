@@ -182,7 +182,7 @@ def _lines(rotations: RotationResult) -> list[str]:
     if len(density):
         low, middle, high = np.quantile(density, [0.0, 0.5, 1.0])
         lines = [f"log-density of a frame's samples: {middle:.1f} nats above uniform ({low:.1f} to {high:.1f})"]
-    return lines + [f"{name}: {text}" for name, text in rotations.settings.items()]
+    return lines + [f"{name}: {text}" for name, text in rotations.notes.items()]
 
 
 def _page(

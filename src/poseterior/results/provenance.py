@@ -73,6 +73,11 @@ class Provenance:
             return None
         return float(rate) if 0 < rate < float("inf") else None
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """The settings that are for people to read."""
+        return {name: text for name, text in self.settings.items() if name != SINGLE}
+
     def clips(self) -> list[Array]:
         """Rows of each clip, its frames in order; see `clips_of`."""
         return clips_of(self.file, self.frame, self.person)

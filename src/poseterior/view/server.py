@@ -125,7 +125,7 @@ class Viewer:
             f"units: {result.units}",
             f"axes: {result.axes}",
         ]
-        lines += [f"{key}: {value}" for key, value in result.settings.items()]
+        lines += [f"{key}: {value}" for key, value in result.notes.items()]
         return "\n".join(f"* {_plain(line)}" for line in lines)
 
     def _pause(self) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..drawing import new_figure, tidy_axes
-from .figures import PALETTE, number
+from .figures import Style, number
 from .results import Bench
 from .tables import MISSING, Cell, Row, Swatches, Table
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clips_table", "course_figure"]
 
-_INK, _SOFT, _GRID = "#000000", "#777777", "#ebebeb"
+_INK, _SOFT, _GRID, _BAND = "#000000", "#777777", "#ebebeb", "#e2e6ea"
 _MILLIMETRES, _CALIBRATION, _ONE_BODY = "one answer: the mean (mm)", "truth inside 90 % (%)", "one body"
 
 
@@ -79,11 +79,12 @@ def _cell(found: Mapping[str, Any], kind: str, name: str, text: Callable[[float]
     return Cell(text(value), value, note=note)
 
 
-def course_figure(course: Mapping[str, Any]) -> Figure:
+def course_figure(course: Mapping[str, Any], style: Style) -> Figure:
     """One clip over time: truth, frame by frame, and mean and band of its posterior, of some joints and angles.
 
     Args:
         course: of a unit's ``clips``, from `poseterior.evaluation.clip_units.clip_unit`.
+        style: of the lifter, whose colour the posterior has; truth and single frames are ink and grey.
     """
     panels: list[tuple[str, str, Mapping[str, Any], str]] = []
     for joint, axes in course["places"].items():
@@ -96,7 +97,7 @@ def course_figure(course: Mapping[str, Any]) -> Figure:
     figure.clear()
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (title, unit, one, middle) in zip(grid.flat, panels, strict=False):
-        _draw(axes, course, one, middle)
+        _draw(axes, course, one, middle, style.hex)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_ylabel(unit, fontsize=9)
     for axes in list(grid.flat)[len(panels) :]:
@@ -107,15 +108,14 @@ def course_figure(course: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, course: Mapping[str, Any], one: Mapping[str, Any], middle: str) -> None:
+def _draw(axes: Axes, course: Mapping[str, Any], one: Mapping[str, Any], middle: str, colour: str) -> None:
     seconds = np.array(course["seconds"])
     series = {name: np.array([np.nan if v is None else v for v in values], float) for name, values in one.items()}
-    colour = PALETTE[0]
     for start, stop in _missing(course["shown"]):
-        axes.axvspan(seconds[start], seconds[stop - 1], color="#e2e6ea", linewidth=0, zorder=0)
+        axes.axvspan(seconds[start], seconds[stop - 1], color=_BAND, linewidth=0, zorder=0)
     axes.fill_between(seconds, series["low"], series["high"], color=colour, alpha=0.22, linewidth=0, zorder=1)
     alone = series["frames" if "frames" in series else "frames middle"]
-    axes.plot(seconds, alone, color="#D55E00", linewidth=0.9, marker=".", markersize=2.5, zorder=2)
+    axes.plot(seconds, alone, color=_SOFT, linewidth=0.9, marker=".", markersize=2.5, zorder=2)
     axes.plot(seconds, series["truth"], color=_INK, linewidth=1.5, linestyle=(0, (4, 2)), zorder=4)
     axes.plot(seconds, series[middle], color=colour, linewidth=1.8, zorder=3)
     axes.grid(color=_GRID, linewidth=0.8)

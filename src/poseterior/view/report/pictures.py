@@ -110,7 +110,7 @@ class Pictures:
             course = (unit.get("clips") or {}).get("course")
             if course:
                 text = f"{lifter}, clip {course['clip']} of {self.bench.label(protocol)}: places of joints and knee angles"
-                found.append(self._picture(course_figure(course), text))
+                found.append(self._picture(course_figure(course, self.styles[lifter]), text))
         return found
 
     def masks(self) -> list[Picture]:
