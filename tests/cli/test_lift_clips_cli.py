@@ -77,7 +77,14 @@ def test_off_is_frame_by_frame_and_on_takes_any_weights(capsys, files, measured,
     lifter.save_pretrained(tmp_path / "unmeasured")
     for clip, whole in (("auto", False), ("on", True)):
         code, said, _ = run(
-            capsys, files / "walk.json", "--lifter", tmp_path / "unmeasured", "--clip", clip, "--out", tmp_path / "s.npz"
+            capsys,
+            files / "walk.json",
+            "--lifter",
+            tmp_path / "unmeasured",
+            "--clip",
+            clip,
+            "--out",
+            tmp_path / "s.npz",
         )
         assert code == 0
         assert ("lifted as one clip" in said) == whole

@@ -56,7 +56,9 @@ def test_a_course_has_a_row_for_every_frame(unit):
     for axes in course["places"].values():
         for one in axes.values():
             assert all(len(values) == count for values in one.values())
-            assert all(low <= mean <= high for low, mean, high in zip(one["low"], one["mean"], one["high"], strict=True))
+            assert all(
+                low <= mean <= high for low, mean, high in zip(one["low"], one["mean"], one["high"], strict=True)
+            )
     knee = course["angles"]["left_knee_flexion"]
     assert {"truth", "middle", "low", "high", "frames middle", "frames low", "frames high"} == set(knee)
     assert course["calibrated"]

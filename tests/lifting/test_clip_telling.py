@@ -55,10 +55,14 @@ def test_photographs_of_strangers_are_no_clip_though_evenly_numbered(mdn, standi
     assert "unrelated photographs" in not_one_motion(photos, 30.0)
     (part,) = parts_of(mdn, photos)
     assert not part.whole
-    with pytest.raises(pp.InputError, match=r"^clip: 8 files, IMG_0000\.json to IMG_0007\.json, person 0: its keypoints"):
+    with pytest.raises(
+        pp.InputError, match=r"^clip: 8 files, IMG_0000\.json to IMG_0007\.json, person 0: its keypoints"
+    ):
         parts_of(mdn, photos, "on")
     (line,) = clip_lines(photos, [part])
-    assert line.startswith("lifted frame by frame: 8 files, IMG_0000.json to IMG_0007.json, person 0: its keypoints move")
+    assert line.startswith(
+        "lifted frame by frame: 8 files, IMG_0000.json to IMG_0007.json, person 0: its keypoints move"
+    )
     assert "clip" not in lift_parts(mdn, photos, [part], samples=3).settings
 
 

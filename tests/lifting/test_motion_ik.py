@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import STANDING
 from test_lift_clip import seen, walker
 
 import poseterior as pp
+from conftest import STANDING
 from poseterior.geometry.body import H36M_POINTS
 from poseterior.lifting.motion_ik import MOTIONS, _swing
 

@@ -59,9 +59,9 @@ class Lift(ReadingOptions):
     focal: float | None = None
     """Focal length in pixels; the principal point is the image centre (needs the image size)."""
     clip: Literal["auto", "on", "off"] = "auto"
-    """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: clips of 5 frames or more whose
-    keypoints move as one person's do, by a lifter whose errors over time were measured; on: any clip, or say why it is
-    none; off: every frame by itself. Single poses beside clips are lifted by themselves."""
+    """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: clips of 5 frames or more that
+    move as one person does, by a lifter whose errors over time were measured; on: any clip, or say why it is none;
+    off: every frame by itself. Single poses beside clips are lifted by themselves."""
     level: float = 0.9
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0

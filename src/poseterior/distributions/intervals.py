@@ -135,14 +135,13 @@ class AngleRecalibration:
         """The larger factor of both in every place; None where they are of other angles or levels."""
         if (self.angles, self.levels) != (other.angles, other.levels):
             return None
-        larger = {
-            name: tuple(
-                tuple(map(max, ours, theirs))
-                for ours, theirs in zip(getattr(self, name), getattr(other, name), strict=True)
-            )
-            for name in ("visible", "missing")
-        }
-        return dataclasses.replace(self, **larger)
+
+        def larger(ours: tuple[tuple[float, ...], ...], theirs: tuple[tuple[float, ...], ...]) -> Any:
+            return tuple(tuple(map(max, *rows)) for rows in zip(ours, theirs, strict=True))
+
+        return dataclasses.replace(
+            self, visible=larger(self.visible, other.visible), missing=larger(self.missing, other.missing)
+        )
 
     def to_json(self) -> str:
         """One line, as results keep it."""

@@ -1,4 +1,4 @@
-"""What a unit of the benchmark says of clips: posteriors of motions beside the same lifter's frames, and one of them."""
+"""What a unit of the benchmark says of clips: posteriors of motions beside the same lifter's frames."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def _differences(frames: Tally, clip: Tally) -> dict[str, list[float]]:
     return found
 
 
-def _course(
-    method: ClipMethod, lifter: Lifter, clip: Clip, fps: float, samples: int, seed: int
-) -> dict[str, Any]:
+def _course(method: ClipMethod, lifter: Lifter, clip: Clip, fps: float, samples: int, seed: int) -> dict[str, Any]:
     """One clip over time: truth, frame by frame, mean and 90 % band of the clip posterior; millimetres, degrees.
 
     Bands of places hold 90 % of the motions in each frame; those of angles are the calibrated ones where there are.
@@ -103,7 +101,10 @@ def _course(
         low, high = _band(drawn[:, :, at])
         columns = {"truth": truth[:, at], "frames": alone[:, at], "mean": mean[:, at], "low": low, "high": high}
         places[joint] = {
-            axis: {name: _whole(1000 * values[:, i], shown if name == "frames" else None, 0) for name, values in columns.items()}
+            axis: {
+                name: _whole(1000 * values[:, i], shown if name == "frames" else None, 0)
+                for name, values in columns.items()
+            }
             for i, axis in enumerate("xyz")
         }
     regions = motions.errors.recalibration
@@ -119,9 +120,14 @@ def _course(
             for part, column in zip(("middle", "low", "high"), values, strict=True):
                 angles[name][f"{prefix}{part}"] = _whole(column[:, at], mask, 1)
     return {
-        "clip": clip.name, "level": _LEVEL, "seconds": [round(float(t), 4) for t in frames.times[: len(truth)]],
-        "shown": shown.tolist(), "places": places, "angles": angles, "calibrated": regions is not None and regions.angles is not None,
-    }  # fmt: skip
+        "clip": clip.name,
+        "level": _LEVEL,
+        "seconds": [round(float(t), 4) for t in frames.times[: len(truth)]],
+        "shown": shown.tolist(),
+        "places": places,
+        "angles": angles,
+        "calibrated": regions is not None and regions.angles is not None,
+    }
 
 
 def _band(drawn: Float[Tensor, "samples T 3"]) -> tuple[Tensor, Tensor]:

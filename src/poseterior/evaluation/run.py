@@ -170,9 +170,7 @@ def run_benchmark(
             key = _key(entry, seen, task, settings, _clips_of(entry, task, clips))
             path = folder / "units" / f"{_safe(entry.name)}--{task.name}--{key[:16]}.json"
             try:
-                unit, scores[entry.name] = _read(path) or _measured(
-                    entry, task, data, settings, path, distances, clips
-                )
+                unit, scores[entry.name] = _read(path) or _measured(entry, task, data, settings, path, distances, clips)
             except InputError as error:
                 result["skipped"].append({"lifter": entry.name, "protocol": task.name, "reason": str(error)})
                 continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
@@ -201,6 +201,7 @@ class ArticulatedLifter(Lifter, Prior):
         sigma: Float[Tensor, "*batch 25"] | float = 0.0,
         offsets: Float[Tensor, "*batch 25 3"] | None = None,
         covariance: Float[Tensor, "*batch 25 3 3"] | None = None,
+        keys: Int[Tensor, "*batch"] | None = None,
     ) -> RotationDistribution:
         """Inverse kinematics: rotations given 3D keypoints, any subset of them.
 
@@ -210,6 +211,7 @@ class ArticulatedLifter(Lifter, Prior):
             sigma: their standard deviation, metres (0: exact).
             offsets: rest offsets of the body, metres; None: estimated from the visible bones.
             covariance: of each point, m², in place of ``sigma``; None: alike in all directions.
+            keys: what each pose's own random numbers come from; None: from its points.
         """
         raise NotImplementedError
 

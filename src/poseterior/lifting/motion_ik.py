@@ -44,9 +44,10 @@ def rotations_of_motions(
 ) -> RotationDraws:
     """One draw of inverse kinematics of each motion, by the same random numbers in all of its frames.
 
-    Of some draws the one whose points are nearest to the motion's is taken, and the bones of its limbs are turned, by as
-    little as it takes, into those of the motion. So what points leave open (the twist of a forearm) is drawn once for a motion, and the rotations change from frame
-    to frame as smoothly as the points do; no filter is needed, and none is used.
+    Of some draws the one whose points are nearest to the motion's is taken, and the bones of its limbs are turned, by
+    as little as it takes, into those of the motion. So what points leave open (the twist of a forearm) is drawn once
+    for a motion, and the rotations change from frame to frame as smoothly as the points do; no filter is needed, and
+    none is used.
 
     Args:
         network: in evaluation mode.
@@ -67,7 +68,10 @@ def rotations_of_motions(
     if not any(one is None for one in bodies):
         body = torch.stack([one for one in bodies if one is not None]).float()
     chosen = torch.stack(
-        [_nearest(network, one, own, seen, sigma, mixed(seed, k), device) for k, (one, own) in enumerate(zip(motions, body, strict=True))]
+        [
+            _nearest(network, one, own, seen, sigma, mixed(seed, k), device)
+            for k, (one, own) in enumerate(zip(motions, body, strict=True))
+        ]
     )
     turns = _along(chosen, motions, body, seen)  # (samples, T, 22, 3, 3)
     middle = _along(chordal_mean(turns)[None], mean[None], body.mean(0, keepdim=True), seen)[0]

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Int
 from numpy.typing import NDArray
 
-from ...distributions.clip_errors import ClipErrors
 from ...distributions.intervals import AngleRecalibration
 from ...files.checks import counted
 from ...files.errors import InputError
@@ -27,7 +26,17 @@ from .lift import MAX_GAP, lift_clip
 from .results import clip_result
 from .telling import not_one_motion
 
-__all__ = ["FEWEST_FRAMES", "Clips", "Part", "clip_lines", "clip_rows", "lift_clips", "lift_parts", "parts_of", "suits_clips"]
+__all__ = [
+    "FEWEST_FRAMES",
+    "Clips",
+    "Part",
+    "clip_lines",
+    "clip_rows",
+    "lift_clips",
+    "lift_parts",
+    "parts_of",
+    "suits_clips",
+]
 
 #: Whether clips are lifted as a whole: where it is known how, wherever there are clips, or not at all.
 Clips = Literal["auto", "on", "off"]
@@ -94,7 +103,9 @@ def parts_of(lifter: Lifter, keypoints: Keypoints2D, clips: Clips = "auto", fps:
     if isinstance(lifter, ArticulatedLifter) and not all(part.whole for part in found):
         # One result has rotations throughout, or nowhere.
         if clips == "on" and any(part.whole for part in found):
-            raise InputError("clip: a lifter with rotations takes clips or single poses, not both at once; lift them apart")
+            raise InputError(
+                "clip: a lifter with rotations takes clips or single poses, not both at once; lift them apart"
+            )
         return [Part(rows_of_all, False, next((part.why_not for part in found if part.why_not), ""))]
     return found
 
@@ -242,9 +253,8 @@ def _as_clip(
 
 def _of_both(lifter: Lifter) -> str:
     """What calibrates angles of clips and of frames in one result: the wider of the two, nothing where one is none."""
-    errors: ClipErrors | None = lifter.clips
-    both = [None if one is None else one.angles for one in (lifter.recalibration, errors and errors.recalibration)]
-    first, second = both
+    of_clips = None if lifter.clips is None else lifter.clips.recalibration
+    first, second = (None if one is None else one.angles for one in (lifter.recalibration, of_clips))
     if first is None or second is None:
         return ""
     wider: AngleRecalibration | None = first.wider(second)

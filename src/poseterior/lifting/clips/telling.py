@@ -30,8 +30,9 @@ _AWAY = 0.5
 def not_one_motion(keypoints: Keypoints2D, fps: float) -> str:
     """Why the frames of a clip cannot be one person's motion, in words; empty where they can.
 
-    Files whose names count evenly are read as a clip, and may still be photographs of strangers: these move from each to
-    the next by a good part of their size, and never go on as they moved. And a person who is elsewhere from some frame on, faster than anybody runs, is another one, or the camera is.
+    Files whose names count evenly are read as a clip, and may still be photographs of strangers: these move from each
+    to the next by a good part of their size, and never go on as they moved. And a person who is elsewhere from some
+    frame on, faster than anybody runs, is another one, or the camera is.
 
     Args:
         keypoints: of one person, one frame after the other, frames that are missing left out.
@@ -49,8 +50,8 @@ def not_one_motion(keypoints: Keypoints2D, fps: float) -> str:
         return ""
     row, sizes_moved = found
     return (
-        f"from frame {frames[row]} to {frames[row + 1]} the keypoints jump by {sizes_moved:.1f} times the person's size "
-        "and stay there: another person, or a cut of the film"
+        f"from frame {frames[row]} to {frames[row + 1]} the keypoints jump by {sizes_moved:.1f} times the person's "
+        "size and stay there: another person, or a cut of the film"
     )
 
 

@@ -109,7 +109,9 @@ class Pictures:
         for lifter, unit in self.bench.units[protocol].items():
             course = (unit.get("clips") or {}).get("course")
             if course:
-                text = f"{lifter}, clip {course['clip']} of {self.bench.label(protocol)}: places of joints and knee angles"
+                text = (
+                    f"{lifter}, clip {course['clip']} of {self.bench.label(protocol)}: places of joints and knee angles"
+                )
                 found.append(self._picture(course_figure(course, self.styles[lifter]), text))
         return found
 
