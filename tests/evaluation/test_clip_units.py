@@ -31,11 +31,11 @@ def mdn():
 
 @pytest.fixture(scope="module")
 def unit(mdn, store):
-    return clip_unit(SMOOTHING, mdn, simulate(store, "cmu-motion", 64), 30.0, 24, 1, course=True)
+    return clip_unit(SMOOTHING, mdn, simulate(store, "cmu-motion", 240), 30.0, 24, 1, course=True)
 
 
 def test_numbers_are_those_of_measure_clips_and_differences_theirs(unit, mdn, store):
-    alone = measure_clips(SMOOTHING, mdn, simulate(store, "cmu-motion", 64), 30.0, samples=24, seed=1, raw=False)
+    alone = measure_clips(SMOOTHING, mdn, simulate(store, "cmu-motion", 240), 30.0, samples=24, seed=1, raw=False)
     for kind in ("frames", "clip"):
         same = {name: value for name, value in unit[kind].items() if name != "milliseconds a frame"}
         assert same == {name: value for name, value in alone[kind].items() if name != "milliseconds a frame"}
