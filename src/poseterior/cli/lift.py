@@ -61,6 +61,10 @@ class Lift(ReadingOptions):
     clip: Literal["auto", "on", "off"] = "auto"
     """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: where all of the input is
     clips of 5 frames or more, and the lifter's errors over time were measured; off: every frame by itself."""
+    contacts: bool = False
+    """Of clips: feet that stand still do not slide (needs the camera: --focal or --camera)."""
+    ground: bool = False
+    """Of clips: find the floor under the feet (needs the camera); motion files have y up from it."""
     level: float = 0.9
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
@@ -234,6 +238,8 @@ class Lift(ReadingOptions):
         from ._common import check_device, check_level
 
         film = self._check_folder(folder, out)
+        if self.contacts or self.ground:
+            raise InputError("--contacts, --ground: do not go with a folder as --out; lift a clip to a file")
         need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
         check_motion(self.fps, None, 1, self.samples, self.max_gap)
         check_level(self.level)
@@ -339,8 +345,12 @@ class Lift(ReadingOptions):
         }  # fmt: skip
         if self._as_clips(lifter, keypoints):
             result = lift_clips(
-                lifter, keypoints, self.samples, self.seed, device, self.level, self.fps, max_gap=self.max_gap
-            )
+                lifter, keypoints, self.samples, self.seed, device, self.level, self.fps, self.max_gap,
+                self.contacts, self.ground,
+            )  # fmt: skip
+            for name in ("left out", "jumps", "ground"):
+                if said := result.settings.get(name):
+                    console.print(f"{name}: {said}", highlight=False, soft_wrap=True, markup=False)
         else:
             result = lift(lifter, keypoints, level=self.level, **options)
         if result.rotations is not None or not self._motions():
@@ -360,7 +370,11 @@ class Lift(ReadingOptions):
 
         if self.clip == "on" and isinstance(lifter, ArticulatedLifter):
             raise InputError(f"--clip on: {self.lifter} answers with rotations, frame by frame; use 'flow' or 'mdn'")
-        return self.clip == "on" or (self.clip == "auto" and suits_clips(lifter, keypoints))
+        whole = self.clip == "on" or (self.clip == "auto" and suits_clips(lifter, keypoints))
+        for name in ("contacts", "ground"):
+            if getattr(self, name) and not whole:
+                raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
+        return whole
 
     def _draw(self, result: LiftResult, rotations: RotationResult | None, path: Path, console: Console) -> None:
         from ..view.sheets import contact_sheet

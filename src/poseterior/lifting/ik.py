@@ -223,7 +223,8 @@ def solve_ik_of_result(
         samples, seed, device, mode, chunk: as for `solve_ik`.
 
     Returns:
-        Rotations in camera axes, with the root where the mean pose reprojects best, as for `lift_rotations`.
+        Rotations in camera axes, with the root where the mean pose reprojects best, as for `lift_rotations`; of clips
+        on their smoothed path, and where their floor is known with y up from the floor.
 
     Raises:
         InputError: an unknown joint; or as `solve_ik`.
@@ -255,7 +256,8 @@ def solve_ik_of_result(
     arrays["root"] = arrays["root"] + camera_root(result.mean, result, given)
     arrays |= {name: getattr(result, name) for name in ("file", "frame", "person")}
     solver = f"inverse kinematics of the mean poses of {result.lifter or 'a result'} by {parts[0].lifter}"
-    return replace(parts[0], **arrays, seed=seed, settings=result.settings | {"rotations": solver})
+    found = replace(parts[0], **arrays, seed=seed, settings=result.settings | {"rotations": solver})
+    return found if result.ground is None else found.on_ground(result.ground)
 
 
 def _joint(skeleton: Skeleton, joint: str, option: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import ArticulatedLifter, Lifter
 from ...results.poses import LiftResult
@@ -12,6 +13,7 @@ from ...results.provenance import clips_of
 from ..draws import Draws, check_draws
 from .lift import MAX_GAP, lift_clip
 from .results import clip_result
+from .switches import TrackSwitch
 
 __all__ = ["FEWEST_FRAMES", "clip_rows", "lift_clips", "suits_clips"]
 
@@ -41,6 +43,8 @@ def lift_clips(
     level: float = 0.9,
     fps: float | None = None,
     max_gap: float = MAX_GAP,
+    contacts: bool = False,
+    ground: bool = False,
 ) -> LiftResult:
     """Lift clips, each as a whole (`lift_clip`), to one result: the k-th hypotheses of a clip's frames are one motion.
 
@@ -49,7 +53,10 @@ def lift_clips(
     Args:
         lifter, samples, seed, device, level: as for `poseterior.lift`.
         keypoints: of one or more people, in any skeleton.
-        fps, max_gap: as for `lift_clip`.
+        fps, max_gap, contacts: as for `lift_clip`.
+        ground: find the floor of each clip: `ClipPosterior.on_ground`.
+
+    Of several clips, those that show one person after another are left out, and told of in ``settings["left out"]``.
 
     Raises:
         InputError: as `lift_clip` and `poseterior.lift`.
@@ -59,12 +66,20 @@ def lift_clips(
     parts: list[Keypoints2D] = []
     draws: list[Draws] = []
     notes: dict[str, list[str]] = {}
-    for rows in clip_rows(whole):
+    clips = clip_rows(whole)
+    for rows in clips:
         part = whole[torch.from_numpy(rows)]
         names = [identity.file for identity in part.ids]
         # Files that hold a frame each are one clip, whatever each of them is called.
         together = part._replace(ids=[identity._replace(file=names[0]) for identity in part.ids])
-        clip = lift_clip(lifter, together, fps, max_gap=max_gap, device=device)
+        try:
+            clip = lift_clip(lifter, together, fps, max_gap=max_gap, contacts=contacts, device=device)
+        except TrackSwitch as refused:
+            if len(clips) == 1:
+                raise
+            notes.setdefault("left out", []).append(str(refused))
+            continue
+        clip = clip.on_ground() if ground else clip
         draws.append(clip.draws(samples, seed, level))
         named = {identity.frame: name for identity, name in zip(part.ids, names, strict=True)}
         ids, last = [], names[0]
@@ -74,6 +89,8 @@ def lift_clips(
         parts.append(clip.keypoints.to("cpu")._replace(ids=ids))
         for name, said in clip.settings.items():
             notes.setdefault(name, []).append(said)
+    if not parts:
+        raise InputError("; ".join(notes["left out"]))
     used = Keypoints2D.cat(parts)
     used.rates = whole.rates if fps is None else dict.fromkeys((one.file for one in used.ids), fps)
     settings = {name: "; ".join(dict.fromkeys(said)) for name, said in notes.items()}
