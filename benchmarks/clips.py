@@ -26,6 +26,7 @@ from poseterior.geometry.kinematics import body_height
 from poseterior.lifters import load
 from poseterior.lifters.saved import folder_of
 from poseterior.lifting.clips import SMOOTHING
+from poseterior.lifting.clips.method import Smoothing
 
 
 def fit(options: argparse.Namespace) -> None:
@@ -68,8 +69,8 @@ def measure(options: argparse.Namespace) -> None:
         data = told(data, options.seed) if options.height else data
         errors = ClipErrors() if lifter.clips is None else None
         found = measure_clips(
-            SMOOTHING, lifter, data, PROTOCOLS[name].fps, samples=options.samples, seed=options.seed, errors=errors,
-            raw=not options.quick, clips=options.clips,
+            Smoothing(options.contacts), lifter, data, PROTOCOLS[name].fps, samples=options.samples,
+            seed=options.seed, errors=errors, raw=not options.quick, clips=options.clips,
         )  # fmt: skip
         everything[name] = found
         print(f"\n{name}: {options.lifter}, at most {options.poses} frames, {options.samples} samples", flush=True)
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--height", action="store_true", help="the height of each clip's person is told, right to 2 %%")
     parser.add_argument("--quick", action="store_true", help="not the frames without evidence")
+    parser.add_argument("--contacts", action="store_true", help="feet that stand still hold the pelvis")
     parser.add_argument("--out", type=Path, default=None, help="JSON of all numbers")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

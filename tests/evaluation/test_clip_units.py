@@ -52,7 +52,7 @@ def test_a_course_has_a_row_for_every_frame(unit):
     count = len(course["seconds"])
     assert count >= 5
     assert course["seconds"][1] == pytest.approx(1 / 30, abs=1e-4)
-    assert set(course["places"]) == {"right_wrist", "left_ankle"}
+    assert set(course["places"]) == {"right_wrist", "left_ankle", "pelvis before the camera"}
     for axes in course["places"].values():
         for one in axes.values():
             assert all(len(values) == count for values in one.values())

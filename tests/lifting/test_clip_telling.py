@@ -70,9 +70,9 @@ def test_a_person_who_is_suddenly_elsewhere_is_another(mdn, standing):
     walk = seen(walker(standing))
     switched = moved_from(walk, list(range(12, COUNT)), 4.0)
     said = not_one_motion(switched, 30.0)
-    assert said.startswith("from frame 11 to 12 the keypoints jump by 4.")
+    assert said.startswith("clip: walk.json: person 0: from frame 11 to 12 the person jumps by 4.")
     assert [part.whole for part in parts_of(mdn, switched)] == [False]
-    with pytest.raises(pp.InputError, match="from frame 11 to 12 the keypoints jump"):
+    with pytest.raises(pp.InputError, match="from frame 11 to 12 the person jumps"):
         parts_of(mdn, switched, "on")
     # a frame that is simply wrong is the smoother's business
     assert not_one_motion(moved_from(walk, [12], 4.0), 30.0) == ""

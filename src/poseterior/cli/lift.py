@@ -62,6 +62,10 @@ class Lift(ReadingOptions):
     """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: clips of 5 frames or more that
     move as one person does, by a lifter whose errors over time were measured; on: any clip, or say why it is none;
     off: every frame by itself. Single poses beside clips are lifted by themselves."""
+    contacts: bool = False
+    """Of clips: feet that stand still do not slide (needs the camera: --focal or --camera)."""
+    ground: bool = False
+    """Of clips: find the floor under the feet (needs the camera); motion files have y up from it."""
     level: float = 0.9
     """Probability with which each joint is within the radius that is printed, drawn and written."""
     seed: int = 0
@@ -235,6 +239,8 @@ class Lift(ReadingOptions):
         from ._common import check_device, check_level
 
         film = self._check_folder(folder, out)
+        if self.contacts or self.ground:
+            raise InputError("--contacts, --ground: do not go with a folder as --out; lift a clip to a file")
         need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
         check_motion(self.fps, None, 1, self.samples, self.max_gap)
         check_level(self.level)
@@ -336,8 +342,9 @@ class Lift(ReadingOptions):
         self, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
     ) -> tuple[LiftResult, RotationResult | None]:
         """Poses, and their rotations where a motion is asked for or they come for nothing."""
+        from ..files.errors import InputError
         from ..lifters import ArticulatedLifter, load
-        from ..lifting.clips import clip_lines, lift_parts, parts_of
+        from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of
         from ..lifting.ik import solve_ik_of_result
 
         options: dict[str, Any] = {
@@ -346,7 +353,16 @@ class Lift(ReadingOptions):
         parts = parts_of(lifter, keypoints, self.clip, self.fps)
         for line in clip_lines(keypoints, parts, self.fps):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
-        result = lift_parts(lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap)
+        for name in ("contacts", "ground"):
+            if getattr(self, name) and not any(part.whole for part in parts):
+                raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
+        result = lift_parts(
+            lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
+            contacts=self.contacts, ground=self.ground,
+        )  # fmt: skip
+        for name in (NOT_WHOLE, "jumps", "ground"):
+            if said := result.settings.get(name):
+                console.print(f"{name}: {said}", highlight=False, soft_wrap=True, markup=False)
         turns = isinstance(lifter, ArticulatedLifter)
         if result.rotations is not None or not (self._motions() or turns):
             return result, result.rotations

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data.observations import ObservationSet
 from ..distributions.intervals import AngleRecalibration, spread_of_angles
 from ..geometry.angles import POINT_ANGLES, angles_of_points
+from ..keypoints.view import solve_root
 from ..lifters import Lifter
 from ..metrics.resampling import Ratio, bootstrap_counts, half_width
 from .clip_method import ClipMethod
@@ -95,11 +96,17 @@ def _course(method: ClipMethod, lifter: Lifter, clip: Clip, fps: float, samples:
     drawn, mean, skeleton = motions.sample(samples, seed=seed), motions.mean, lifter.skeleton
     shown = keypoints.visible.sum(-1) >= 2
     alone, alone_drawn = lifter(keypoints).mean, lifter(keypoints).sample((samples,), seed=seed)
+    courses = {
+        joint: tuple(one[..., skeleton.index(joint), :] for one in (truth, alone, mean, drawn)) for joint in _JOINTS
+    }
+    if bool(keypoints.intrinsics.isfinite().all()):
+        own = solve_root(alone_drawn, keypoints.as_skeleton(skeleton)).mean(0)
+        paths = motions.sample_placed(samples, seed=seed)[1]
+        courses["pelvis before the camera"] = (clip.observations.root[:_FRAMES], own, motions.root.mean, paths)
     places = {}
-    for joint in _JOINTS:
-        at = skeleton.index(joint)
-        low, high = _band(drawn[:, :, at])
-        columns = {"truth": truth[:, at], "frames": alone[:, at], "mean": mean[:, at], "low": low, "high": high}
+    for joint, (actual_place, by_frames, by_clip, hypotheses) in courses.items():
+        low, high = _band(hypotheses)
+        columns = {"truth": actual_place, "frames": by_frames, "mean": by_clip, "low": low, "high": high}
         places[joint] = {
             axis: {
                 name: _whole(1000 * values[:, i], shown if name == "frames" else None, 0)

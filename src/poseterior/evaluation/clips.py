@@ -25,11 +25,13 @@ from ..geometry.angles import POINT_ANGLES, angles_of_points
 from ..geometry.kinematics import body_height, bone_lengths
 from ..geometry.skeletons import Skeleton
 from ..keypoints import PoseId
+from ..keypoints.view import solve_root
 from ..lifters import Lifter
 from ..metrics import accuracy
 from ..metrics.calibration import calibration_error, coverage_ranks
 from ..metrics.scores import pose_energy_score
 from .clip_method import ClipMethod
+from .clip_places import place_numbers
 
 __all__ = ["Clip", "Tally", "clips_in", "measure_clips", "tally_clips"]
 
@@ -140,6 +142,11 @@ class Tally:
         self.keep("velocity ranks", coverage_ranks(change(samples, 1), change(truth, 1), generator))
         self.keep("velocity valid", known[1:] & known[:-1])
 
+    def place(self, seen: Observations, poses: Tensor, root: Tensor, paths: Tensor, axes: Tensor, fps: float) -> None:
+        """Compare the pelvis' places with the truth: see `place_numbers`."""
+        for name, values in place_numbers(seen, poses, root, paths, axes, self.skeleton, fps).items():
+            self.keep(name, values[values.isfinite()])
+
     def _knees(self, samples: Tensor, truth: Tensor, known: Tensor, angles: AngleRecalibration | None) -> None:
         legs = [[self.skeleton.index(f"{side}_{j}") for j in ("hip", "knee", "ankle")] for side in ("left", "right")]
         told = torch.stack([known[:, leg].all(-1) for leg in legs], -1)
@@ -206,8 +213,9 @@ def measure_clips(
         By ``"frames without evidence"``, ``"frames"`` and ``"clip"``: MPJPE, P-MPJPE, MPJVE, acceleration error (per
         frame²), energy scores (per joint; of whole paths over the root of their joints), calibration errors of joints,
         velocities, share of truths in regions of level 0.9 and of knee angles in their intervals, the largest change of
-        a bone over any motion, heights, and milliseconds of processor time a frame (of clips: beside the lifter's
-        own). Numbers whose name begins with ``missing`` are of frames in which nobody was seen.
+        a bone over any motion, heights, what `place_numbers` says of the pelvis where cameras are known, and
+        milliseconds of processor time a frame (of clips: beside the lifter's own). Numbers whose name begins with
+        ``missing`` are of frames in which nobody was seen.
 
     Raises:
         InputError: as `tally_clips`.
@@ -260,12 +268,16 @@ def tally_clips(
     for clip in every:
         if len(clip.observations.pose) < 3:
             raise InputError(f"clips: {clip.name}: has fewer than three frames in a row")
-        _alone(lifter, clip, tallies, samples, seed)
         frames = method.frames(lifter, clip.observations.keypoints, fps, math.inf)
+        _alone(lifter, clip, tallies, samples, seed, frames.axes, fps)
         started = time.process_time()
         found = method.motions(lifter, frames, errors)
         motions, mean = found.sample(samples, seed=seed), found.mean
         spent = time.process_time() - started
+        if _camera_known(clip):
+            roots = found.sample_placed(samples, seed=seed)[1]
+            seen = clip.observations
+            tallies["clip"].place(seen, mean, found.root.mean, roots, frames.axes, fps)
         regions = found.errors.recalibration
         angles = None if regions is None else regions.angles
         tallies["clip"].add(clip, mean, motions, found.region(_LEVEL), angles, spent, found.height(_LEVEL))
@@ -277,7 +289,19 @@ def tally_clips(
     return tallies
 
 
-def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, Tally], samples: int, seed: int) -> None:
+def _camera_known(clip: Clip) -> bool:
+    return bool(clip.observations.keypoints.intrinsics.isfinite().all())
+
+
+def _alone(
+    lifter: Lifter,
+    clip: Clip,
+    tallies: dict[str, Tally],
+    samples: int,
+    seed: int,
+    axes: Float[Tensor, "T 3 3"],
+    fps: float,
+) -> None:
     """The same frames one by one, as the lifter answers, and without its evidence."""
     for kind in [kind for kind in tallies if kind != "clip"]:
         started = time.process_time()
@@ -297,4 +321,8 @@ def _alone(lifter: Lifter, clip: Clip, tallies: dict[str, Tally], samples: int, 
         region = Region(level=_LEVEL, calibrated=regions[0].calibrated, **balls)
         ours = lifter.recalibration if kind == "frames" else None
         angles = None if ours is None else ours.angles
-        tallies[kind].add(clip, torch.cat(means), torch.cat(drawn, 1), region, angles, spent)
+        mean, hypotheses = torch.cat(means), torch.cat(drawn, 1)
+        tallies[kind].add(clip, mean, hypotheses, region, angles, spent)
+        if _camera_known(clip):
+            roots = solve_root(hypotheses, clip.observations.keypoints.as_skeleton(lifter.skeleton))
+            tallies[kind].place(clip.observations, mean, roots.mean(0), roots, axes, fps)

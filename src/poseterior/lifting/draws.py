@@ -24,6 +24,7 @@ from ..results.rotations import Array, quaternions
 
 __all__ = [
     "Draws",
+    "Placed",
     "RotationDraws",
     "check_draws",
     "chunks",
@@ -58,6 +59,22 @@ class RotationDraws:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Where the pelvis of a clip goes before the camera, metres.
+
+    Attributes:
+        samples: of the samples of the poses.
+        mean, covariance: of the distribution.
+        ground: the floor, as `poseterior.results.ground` has it; None where it was not asked for.
+    """
+
+    samples: Float[Tensor, "samples poses 3"]
+    mean: Float[Tensor, "poses 3"]
+    covariance: Float[Tensor, "poses 3 3"]
+    ground: Float[Tensor, " 4"] | None = None
+
+
+@dataclass(frozen=True)
 class Draws:
     """What a lifter says of a few poses, on the processor.
 
@@ -67,6 +84,7 @@ class Draws:
         log_prob: of the samples; NaN where there is no density.
         region: of the level asked for.
         rotations: those that give the samples; None for a lifter without rotations.
+        placed: of clips, where the pelvis goes; None where that is not known.
     """
 
     samples: Float[Tensor, "samples poses joints 3"]
@@ -75,6 +93,7 @@ class Draws:
     log_prob: Float[Tensor, "samples poses"]
     region: Region
     rotations: RotationDraws | None = None
+    placed: Placed | None = None
 
 
 def lifter_name(lifter: Lifter) -> str:

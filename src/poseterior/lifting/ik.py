@@ -227,7 +227,8 @@ def solve_ik_of_result(
         samples, seed, device, mode, chunk: as for `solve_ik`.
 
     Returns:
-        Rotations in camera axes, with the root where the mean pose reprojects best, as for `lift_rotations`.
+        Rotations in camera axes, with the root where the mean pose reprojects best, as for `lift_rotations`; of clips
+        on their smoothed path, and where their floor is known with y up from the floor.
 
     Raises:
         InputError: an unknown joint; or as `solve_ik`.
@@ -269,7 +270,8 @@ def solve_ik_of_result(
     whole = any(result.whole(rows) for rows in clips)
     what = "motions" if whole else "mean poses"
     solver = f"inverse kinematics of the {what} of {result.lifter or 'a result'} by {parts[0].lifter}"
-    return replace(parts[0], **arrays, seed=seed, settings=result.settings | {"rotations": solver})
+    found = replace(parts[0], **arrays, seed=seed, settings=result.settings | {"rotations": solver})
+    return found if result.ground is None else found.on_ground(result.ground)
 
 
 def _solve_motions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ..results import poses
 from ..results.poses import LiftResult
 from ..results.provenance import rates_in_words
 from .bodies import rotations_of
-from .draws import Draws, draw, lifter_name
+from .draws import Draws, Placed, draw, lifter_name
 from .ik import shipped_solution
 
 __all__ = [
@@ -56,6 +57,24 @@ def _angle_calibration(lifter: Lifter) -> str:
     return "" if recalibration is None or recalibration.angles is None else recalibration.angles.to_json()
 
 
+def _places(draws: list[Draws]) -> dict[str, Any]:
+    """Where the draws of clips put the pelvis; nothing where none of them does."""
+    if all(part.placed is None for part in draws):
+        return {}
+    found: dict[str, list[np.ndarray]] = {"root_samples": [], "root": [], "root_covariance": [], "ground": []}
+    for part in draws:
+        samples, poses = part.samples.shape[:2]
+        unknown = torch.full((samples, poses, 3), torch.nan)
+        placed = part.placed or Placed(unknown, unknown[0], unknown[0, :, :, None].expand(-1, -1, 3))
+        ground = torch.full((4,), torch.nan) if placed.ground is None else placed.ground
+        rows = (placed.samples.transpose(0, 1), placed.mean, placed.covariance, ground.expand(poses, 4))
+        for values, row in zip(found.values(), rows, strict=True):
+            values.append(row.numpy())
+    if all(part.placed is None or part.placed.ground is None for part in draws):
+        del found["ground"]
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
 def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: int) -> LiftResult:
     """`draw`'s output on these keypoints as a result, with the rotations where the draws have them."""
     hidden = ~keypoints.visible.cpu().numpy()
@@ -90,6 +109,7 @@ def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: 
         | _evidence_words(lifter),
         angle_calibration=_angle_calibration(lifter),
         solver=shipped_solution,
+        **_places(draws),
     )
     rotations = [part.rotations for part in draws if part.rotations is not None]
     return replace(result, rotations=rotations_of(result, rotations)) if rotations else result

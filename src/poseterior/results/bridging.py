@@ -19,6 +19,7 @@ _Result = TypeVar("_Result", bound=Any)
 
 #: Fields that say what a picture showed: nothing, between two frames.
 _SEEN = ("keypoints", "keypoint_covariance")
+_OF_CLIPS = ("root_samples", "ground")
 _BLENDED = ("region_center", "image_size", "intrinsics", "root", "root_covariance")
 
 
@@ -46,7 +47,7 @@ def bridged(result: _Result, fps: float, max_gap: float = MAX_GAP) -> _Result:
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in (result, *parts)])
         for name in result.PER_POSE
-        if name != "rotations"
+        if name != "rotations" and getattr(result, name) is not None
     }
     return replace(result, rotations=None, **arrays)
 
@@ -55,6 +56,7 @@ def _between(clip: Any, segment: Segment) -> Any:
     """The moments of a segment that no frame shows."""
     wide = widening(segment)[:, None]
     values: dict[str, Any] = {name: blend(getattr(clip, name), segment) for name in _BLENDED}
+    values |= {name: blend(way, segment) for name in _OF_CLIPS if (way := getattr(clip, name)) is not None}
     values["mean"] = blend(clip.mean, segment)
     shift = np.random.default_rng(0).standard_normal((clip.samples.shape[1], *clip.mean.shape[1:]))
     shift[:, clip.joint_names.index("pelvis") if "pelvis" in clip.joint_names else 0] = 0

@@ -10,10 +10,11 @@ extension      what is written
 ``.mot``       OpenSim's coordinates, a file a clip: degrees, metres (`poseterior.results.mot`)
 =============  =======================================================================================================
 
-Ground axes are X away from the camera, Y up (the camera's own: a camera that looks down tilts the ground), Z to the
-camera's right. In ``.trc``, ``.c3d`` and ``.mot`` the pelvis stands where the mean pose explains the keypoints, its
-depth steadied over a clip (`poseterior.results.roots.camera_root`): by the camera where it is known, else by one of
-the assumed field of view; where not even the image size is known, it stays at the origin.
+Ground axes are X away from the camera, Y up (the camera's own: a camera that looks down tilts the ground; where the
+floor was asked for, up from the floor, on which Y is 0), Z to the camera's right. In ``.trc``, ``.c3d`` and ``.mot``
+the pelvis stands where the mean pose explains the keypoints, its depth steadied over a clip
+(`poseterior.results.roots.camera_root`), or on the path of a clip that was lifted as a whole: by the camera where it is
+known, else by one of the assumed field of view; where not even the image size is known, it stays at the origin.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from .angles import angles_of_poses
 from .animation import numbered_paths
 from .bridging import bridges
 from .coco3d import write_coco3d
+from .ground import upright_axes
 from .lifted import Lifted
 from .provenance import Array, Provenance
 from .roots import camera_root
@@ -115,7 +117,13 @@ def ground_positions(result: Lifted) -> tuple[Float[NDArray[np.float64], "poses 
         note = "The pelvis is where a camera of an assumed field of view would see it: distances are a guess."
     else:
         note = "The camera is not known: the pelvis stays at the origin where its image size is not known either."
-    return (result.mean + root[:, None]).astype(np.float64) @ _GROUND.T, note
+    places = (result.mean + root[:, None]).astype(np.float64)
+    if result.ground is None:
+        return places @ _GROUND.T, note
+    turn, raised = upright_axes(result.ground)
+    # Right, up and back become away, up and right.
+    places = places @ turn.swapaxes(-1, -2) + raised[:, None]
+    return np.stack([-places[..., 2], places[..., 1], places[..., 0]], -1), f"{note} Y is 0 on the floor."
 
 
 def _angles(result: Lifted, about: Provenance) -> tuple[Array, tuple[str, ...]]:

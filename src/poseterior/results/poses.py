@@ -19,6 +19,9 @@ name                    shape                          meaning
 ``intrinsics``          (poses, 4)                     fx, fy, cx, cy in px; NaN where unknown
 ``root``                (poses, 3)                     mean place of the pelvis before the camera; NaN where unknown
 ``root_covariance``     (poses, 3, 3)                  its covariance, m²; NaN where unknown
+``root_samples``        (poses, samples, 3)            of clips: the pelvis of each sample, a path; else absent
+``ground``              (poses, 4)                     of clips: the floor's upward normal in camera axes, and the
+                                                       camera's height above it; NaN where unknown; else absent
 ``file``                (poses,)                       name of the input file
 ``frame``, ``person``   (poses,)                       0-based integers
 ======================  =============================  =====================================================
@@ -31,8 +34,9 @@ assumption) and ``schema``; and ``angle_calibration`` (text: what calibrates int
 of `poseterior.distributions.intervals.AngleRecalibration`; empty if there is none).
 
 The root is known where the intrinsics are and two joints or more are seen; ``mean + root`` is then the pose before the
-camera. Earlier files lack ``root``, ``root_covariance`` and ``angle_calibration``: the first two are then made of the
-samples.
+camera. Clips that were lifted as a whole hold the path of each sample's pelvis, and where it was asked for the floor
+(`poseterior.results.ground`). Earlier files lack ``root``, ``root_covariance`` and ``angle_calibration``: the first two
+are then made of the samples.
 
 Files of layout 1, which had no regions and no intrinsics, are still read: their regions are those of the samples (of
 a normal distribution with the stored covariances where there are none), uncalibrated.
@@ -92,6 +96,7 @@ __all__ = [
     "ORIGIN",
     "RESULT_SUFFIXES",
     "SCHEMA",
+    "SMOOTH_ROOT",
     "UNITS",
     "LiftResult",
     "load_result",
@@ -104,6 +109,8 @@ RESULT_SUFFIXES = SUFFIXES
 SCHEMA = "poseterior.result/2"
 #: The layout before regions, still read.
 _SCHEMA_1 = "poseterior.result/1"
+#: In the settings of results whose root is a smoothed path, however their samples are kept.
+SMOOTH_ROOT = "root"
 UNITS = "metres"
 AXES = "x right, y down, z forward (camera)"
 ORIGIN = "pelvis"
@@ -124,13 +131,16 @@ _ARRAYS: dict[str, tuple[tuple[str | int, ...], type]] = {
     "intrinsics": (("p", 4), np.float32),
     "root": (("p", 3), np.float32),
     "root_covariance": (("p", 3, 3), np.float32),
+    "root_samples": (("p", "s", 3), np.float32),
+    "ground": (("p", 4), np.float32),
     "frame": (("p",), np.int64),
     "person": (("p",), np.int64),
 }
 _MAY_BE_MISSING = (
     "log_prob", "keypoints", "keypoint_covariance", "image_size", "intrinsics", "root", "root_covariance",
+    "root_samples", "ground",
 )  # fmt: skip
-_PER_SAMPLE = ("samples", "log_prob")
+_PER_SAMPLE = ("samples", "log_prob", "root_samples")
 _REGION = ("region_center", "region_radius", "pose_radius")
 _CONSTANTS = (
     "level", "calibrated", "joint_names", "skeleton", "units", "axes", "origin", "lifter", "seed", "version",
@@ -138,6 +148,8 @@ _CONSTANTS = (
 )  # fmt: skip
 #: What files may lack.
 _ROOT = ("root", "root_covariance")
+#: What clips have that were lifted as a whole.
+_OF_CLIPS = ("root_samples", "ground")
 #: What files of layout 1 lack.
 _NEW_IN_2 = (*_REGION, "intrinsics", "level", "calibrated")
 #: Stands for an array that was not given.
@@ -162,6 +174,8 @@ class LiftResult(Provenance):
         intrinsics: by default unknown.
         root, root_covariance: the pelvis before the camera; by default made of samples, keypoints and intrinsics
             (`poseterior.results.roots.roots`).
+        root_samples: of clips, the pelvis of each sample (the k-th samples of all frames are one path); else None.
+        ground: of clips whose floor was asked for, the floor (`poseterior.results.ground`); else None.
         angle_calibration: what makes intervals of `angles` right, as `AngleRecalibration.to_json` writes it
             (`poseterior.distributions.intervals`); empty where nothing does.
         rotations: the `RotationResult` that gives these poses, of a lifter that has rotations; else None. Files do
@@ -193,6 +207,8 @@ class LiftResult(Provenance):
     intrinsics: np.ndarray = field(default_factory=lambda: _ABSENT)
     root: np.ndarray = field(default_factory=lambda: _ABSENT)
     root_covariance: np.ndarray = field(default_factory=lambda: _ABSENT)
+    root_samples: np.ndarray | None = None
+    ground: np.ndarray | None = None
     angle_calibration: str = field(default="", repr=False)
     rotations: RotationResult | None = None
     solver: Callable[[LiftResult], RotationResult] | None = field(default=None, repr=False)
@@ -222,7 +238,8 @@ class LiftResult(Provenance):
             put(self, "intrinsics", np.full((len(self.file), 4), np.nan))
         absent = [name for name in _REGION if getattr(self, name) is _ABSENT]
         rootless = [name for name in _ROOT if getattr(self, name) is _ABSENT]
-        given = [name for name in _ARRAYS if name not in (*absent, *rootless)]
+        unknown = [name for name in _OF_CLIPS if getattr(self, name) is None]
+        given = [name for name in _ARRAYS if name not in (*absent, *rootless, *unknown)]
         for name in given:
             put(self, name, _array(getattr(self, name), name, _ARRAYS[name][1]))
         self._check_constants()
@@ -415,13 +432,19 @@ class LiftResult(Provenance):
         mean = each.mean(1)
         offset = each - mean[:, None]
         spread = np.einsum("psji,psjk->pjik", offset, offset) / (each.shape[1] - 1)
+        if self.root_samples is not None:  # drawn with the keypoints' noise
+            return mean.astype(np.float32), spread.astype(np.float32)
         moved = each - self.samples
         noise = self.root_covariance - _covariance(moved[:, :, 0])  # of the keypoints, the same for all joints
         return mean.astype(np.float32), (spread + noise[:, None]).astype(np.float32)
 
     def absolute_samples(self) -> Float[NDArray[np.float32], "poses samples joints 3"]:
-        """The samples before the camera, each where it explains the keypoints; metres, NaN where that is not known."""
-        return self.samples + root_of_samples(self)[:, :, None]
+        """The samples before the camera, each where it explains the keypoints; metres, NaN where that is not known.
+
+        Those of a clip that was lifted as a whole are motions, each on a path of its own.
+        """
+        root = root_of_samples(self) if self.root_samples is None else self.root_samples
+        return self.samples + root[:, :, None]
 
     def heights(self, level: float = 0.9) -> Float[NDArray[np.float32], "poses 3"]:
         """How tall each person is, metres: mean, and the ends of the central interval of the samples.
@@ -498,8 +521,9 @@ class LiftResult(Provenance):
             raise InputError(f"{path}: unknown extension {Path(path).suffix.lower()!r}; use one of: {known}")
         keep = Path(path).suffix.lower() != ".json" if samples is None else samples
         fields = {name: getattr(self, name) for name in (*_CONSTANTS, "angle_calibration", "file", *_ARRAYS)}
+        fields = {name: value for name, value in fields.items() if name not in _OF_CLIPS or value is not None}
         if not keep:
-            fields |= {name: fields[name][:, :0] for name in _PER_SAMPLE}
+            fields |= {name: fields[name][:, :0] for name in _PER_SAMPLE if name in fields}
         write_fields(fields, path)
         return [Path(path)]
 
@@ -595,7 +619,10 @@ def _build(fields: dict[str, Any]) -> LiftResult:
             f" it was written by version {quote(fields.get('version'))}: use that version, or lift again"
         )
     names = {"file", *_ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())
-    names -= {name for name in _ROOT if name not in fields}
+    names -= {name for name in (*_ROOT, *_OF_CLIPS) if name not in fields}
+    settings = fields.get("settings")
+    if isinstance(settings, Mapping) and SMOOTH_ROOT in settings:  # of a clip, whose samples the container left out
+        names.add("root_samples")
     fields = _with_empty_arrays(fields, names)
     missing = sorted(names - set(fields))
     if missing:

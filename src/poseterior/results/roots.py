@@ -89,6 +89,8 @@ def camera_root(
         poses: with the keypoints, and the clips of which the depth is steadied.
         intrinsics: px, instead of those of the poses; where neither knows them (NaN), the field of view is assumed.
 
+    Of a clip that was lifted as a whole the place is on its smoothed path, where that is known.
+
     Returns:
         Metres; zeros where neither the camera nor the image size is known. Frames that show less than two joints get a
         root between their neighbours'.
@@ -101,15 +103,19 @@ def camera_root(
     known = np.isfinite(given).all(-1, keepdims=True)
     cameras = np.where(known, given, assumed_intrinsics(torch.from_numpy(np.array(poses.image_size))).numpy())
     root = np.full((len(poses), 3), np.nan)
+    smooth = np.zeros(len(poses), bool)
+    if poses.root_samples is not None and intrinsics is None:
+        smooth |= np.isfinite(poses.root).all(-1)
+        root[smooth] = poses.root[smooth]
     for row, camera in enumerate(cameras):
-        if np.isfinite(camera).all():
+        if np.isfinite(camera).all() and not smooth[row]:
             covariance = poses.keypoint_covariance[row]
             root[row] = fit_root(shown[row, None], poses.keypoints[row], covariance, poses.visible[row], camera)[0]
     # A pose that explains its keypoints from behind the camera explains nothing.
     root[~(root[:, 2] > _NEAREST)] = np.nan
     for rows in poses.clips():
         found = np.isfinite(root[rows]).all(-1)
-        if found.any():
+        if found.any() and not smooth[rows].all():
             frames = poses.frame[rows]
             for axis in range(3):
                 root[rows, axis] = np.interp(frames, frames[found], root[rows[found], axis])

@@ -26,6 +26,7 @@ from ..files.writing import check_writable
 from ..geometry.body import SMPL25, body_points
 from ..geometry.skeletons import SKELETONS
 from .animation import Animation, numbered_paths, save_animation
+from .ground import upright_axes
 from .hypotheses import CHOICES, settled, smoothest
 from .provenance import Array, Provenance
 from .rigs import get_rig
@@ -130,6 +131,21 @@ class RotationResult(Provenance):
         turned: dict[str, Any] = {name: _half_turn(getattr(self, name)) for name in ("rotations", "mean")}
         mode = None if self.mode is None else _half_turn(self.mode)
         return replace(self, axes=axes, root=self.root * np.array([1, -1, -1], np.float32), mode=mode, **turned)
+
+    def on_ground(self, ground: Float[Array, "poses 4"]) -> RotationResult:
+        """The same with y up from the floor, which is at ``y = 0``; see `poseterior.results.ground`."""
+        camera = self.in_axes("camera")
+        turn, raised = upright_axes(ground)
+        turned: dict[str, Any] = {}
+        for name in ("rotations", "mean", "mode"):
+            value = getattr(camera, name)
+            if value is not None:
+                turned[name] = value = value.copy()
+                by = roma.rotmat_to_unitquat(torch.from_numpy(turn)).reshape(-1, *[1] * (value.ndim - 3), 4)
+                own = torch.from_numpy(value[..., 0, :]).double()
+                value[..., 0, :] = roma.quat_product(by.expand_as(own), own).numpy()
+        root = (turn @ camera.root[..., None])[..., 0] + raised
+        return replace(camera, axes="y up", root=root.astype(np.float32), **turned)
 
     def points(self, quaternions: Float[NDArray[np.float32], "poses k 22 4"]) -> Float[Tensor, "poses k 25 3"]:
         """The SMPL25 points of hypotheses of each pose, metres in ``axes``, at the root's place."""

@@ -146,6 +146,10 @@ class PeopleSimulator(Simulator):
         return draw_bodies(len(clips), generator, self.config.body_spread)[row]
 
 
+#: Metres before the camera that the pelvis of somebody who walks does not come nearer than.
+_NEAREST = 2.0
+
+
 class SteadySimulator(Simulator):
     """A `Simulator` whose camera stands still, with the person in one place of the picture, throughout a clip.
 
@@ -153,19 +157,32 @@ class SteadySimulator(Simulator):
         mocap, config: as the `Simulator`'s.
         correlation: of the detector's errors from each row to the next one of its clip (an autoregressive process of
             first order: after k rows ``correlation**k``); each row's own errors keep the reported covariance.
+        walks: people go where they were recorded to go, about the place that is drawn, instead of staying there.
     """
 
-    def __init__(self, mocap: Mocap, config: SimulatorConfig | None = None, correlation: float = 0.0) -> None:
+    def __init__(
+        self, mocap: Mocap, config: SimulatorConfig | None = None, correlation: float = 0.0, walks: bool = False
+    ) -> None:
         super().__init__(mocap, config)
         if not -1 < correlation < 1:
             raise InputError(f"correlation: expected more than -1 and less than 1, got {correlation}")
         self.clip = torch.as_tensor(mocap.clip).long()
         self.correlation = correlation
+        self.place = torch.from_numpy(mocap.positions[:, 0]).float() if walks else None
 
     def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         clips, row = self.clip[base].unique(return_inverse=True)
-        rotation, root, intrinsics, image_size = super()._cameras(clips, generator)
-        return rotation[row], root[row], intrinsics[row], image_size[row]
+        rotation, root, intrinsics, image_size = (part[row] for part in super()._cameras(clips, generator))
+        if self.place is not None:
+            path = self.place[base]
+            count = torch.bincount(row).unsqueeze(-1)
+            middle = torch.zeros(len(clips), 3).index_add_(0, row, path) / count
+            path = ((path - middle[row]).unsqueeze(-2) @ rotation.mT).squeeze(-2)
+            # The whole clip is moved away, not some of its frames: nobody walks through the camera.
+            depth = (root + path)[:, 2]
+            nearest = torch.stack([depth[row == clip].amin() for clip in range(len(clips))])
+            root = root * (1 + (_NEAREST - nearest).clamp(min=0)[row] / root[:, 2]).unsqueeze(-1) + path
+        return rotation, root, intrinsics, image_size
 
     def _noise(self, base: Tensor, generator: Generator) -> Tensor:
         noise = super()._noise(base, generator)

@@ -45,9 +45,9 @@ class Protocol:
         seed: of everything drawn.
         version: raised whenever the meaning changes.
         people: ``"recorded"`` joint positions, ``"steady"`` (recorded, one camera a clip, frames in a row),
-            ``"articulated"`` (the shipped body turned by the recorded rotations, which are kept as truth),
-            ``"population"`` (recorded motions, one body of `poseterior.data.simulation.population` a clip) or
-            ``"moving"`` (both steady and of a population).
+            ``"walking"`` (as steady, and they go where they were recorded to go), ``"articulated"`` (the shipped body
+            turned by the recorded rotations, which are kept as truth), ``"population"`` (recorded motions, one body of
+            `poseterior.data.simulation.population` a clip) or ``"moving"`` (both steady and of a population).
         hide: joints that are not seen besides what the simulator hides: their names, or how many (drawn anew for
             each pose).
         reported: (low, high) of the factor by which the reported covariance is not the true one, one per clip
@@ -67,7 +67,7 @@ class Protocol:
     fps: float = 10.0
     seed: int = 2026
     version: int = 1
-    people: Literal["recorded", "steady", "articulated", "population", "moving"] = "recorded"
+    people: Literal["recorded", "steady", "walking", "articulated", "population", "moving"] = "recorded"
     hide: int | tuple[str, ...] = 0
     reported: tuple[float, float] = (1.0, 1.0)
     correlation: float = 0.0
@@ -80,7 +80,7 @@ class Protocol:
     @property
     def in_a_row(self) -> bool:
         """Whether rows of a clip are frames of one steady camera, one after the other."""
-        return self.people in ("steady", "moving")
+        return self.people in ("steady", "walking", "moving")
 
 
 #: A person as recorded, somewhere in the middle of the picture, by a camera whose intrinsics are given.
@@ -235,6 +235,14 @@ PROTOCOLS: dict[str, Protocol] = {
             fps=30.0,
             people="moving",
         ),
+        Protocol(
+            "walks",
+            "as cmu-motion, people go where they were recorded to go, 4 to 8 m from the camera",
+            "any store",
+            dataclasses.replace(_PLAIN, distance=(4.0, 8.0)),
+            fps=30.0,
+            people="walking",
+        ),
         Protocol("cmu-test", "detector noise 2-25 mm, 5 % of the joints missing", "CMU BVH test clips", _PLAIN),
         Protocol(
             "cmu-clean",
@@ -309,8 +317,9 @@ def simulate(store: str | Path | PoseStore, protocol: str | Protocol, limit: int
 
 def _simulator(mocap: Mocap, protocol: Protocol) -> Simulator:
     if protocol.in_a_row:
-        kind = SteadySimulator if protocol.people == "steady" else SteadyPeopleSimulator
-        return kind(mocap, protocol.simulator, protocol.correlation)
+        if protocol.people == "moving":
+            return SteadyPeopleSimulator(mocap, protocol.simulator, protocol.correlation)
+        return SteadySimulator(mocap, protocol.simulator, protocol.correlation, walks=protocol.people == "walking")
     kinds = {"recorded": Simulator, "articulated": BodySimulator, "population": PeopleSimulator}
     return kinds[protocol.people](mocap, protocol.simulator)
 

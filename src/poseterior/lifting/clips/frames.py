@@ -16,12 +16,13 @@ from ...distributions.regions import SEED
 from ...files.checks import counted
 from ...files.errors import InputError
 from ...geometry.cameras import pixels_to_plane, turn_to_axis
+from ...geometry.frames import RootedFrame
 from ...keypoints import Keypoints2D, PoseId
 from ...keypoints.view import camera_of
 from ...lifters import Lifter
 from .sizes import Sizes, regressed, shape_of
 
-__all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "with_every_frame"]
+__all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "times_of", "with_every_frame"]
 
 #: Joints that a frame has to show: with fewer it counts as missing.
 FEWEST_JOINTS = 2
@@ -69,9 +70,19 @@ class Frames:
         return _rate(self.times)
 
     @property
+    def poses(self) -> Float[Tensor, "T joints 3"]:
+        """The mean poses in the camera's axes, metres; 0 where nobody is shown."""
+        return RootedFrame(self.keypoints.skeleton, self.axes).to_camera(self.mean.unflatten(-1, (-1, 3)))
+
+    @property
     def seen(self) -> Bool[Tensor, "T joints"]:
         """Joints other than the root that each frame shows."""
         return self.keypoints.visible[:, self.keypoints.skeleton.nonroot]
+
+
+def times_of(keypoints: Keypoints2D, fps: float) -> Float[NDArray[np.float64], " T"]:
+    """Seconds of each frame, by its number."""
+    return np.array([identity.frame for identity in keypoints.ids], dtype=np.float64) / fps
 
 
 def with_every_frame(keypoints: Keypoints2D, fps: float, max_gap: float) -> Keypoints2D:
@@ -138,7 +149,7 @@ def frames_of(
     # Told to each frame, one piece of news would count as often as there are frames.
     keypoints = keypoints._replace(height=torch.full_like(keypoints.height, torch.nan))
     rows = present.nonzero().squeeze(-1)
-    times = np.array([identity.frame for identity in keypoints.ids], dtype=np.float64) / fps
+    times = times_of(keypoints, fps)
     axes = _ray_axes(keypoints, present, _rate(times)).cpu()
     nonroot = list(keypoints.skeleton.nonroot)
     means, covariances, sizes = [], [], []

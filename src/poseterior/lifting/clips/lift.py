@@ -15,11 +15,13 @@ from ...keypoints import Keypoints2D
 from ...lifters import Lifter
 from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.times import ASSUMED_FPS, check_fps
-from .frames import Frames, frames_of, with_every_frame
+from .frames import Frames, frames_of, times_of, with_every_frame
 from .gaussian import motion_gaussian, setting_of
 from .jitter import most_noise
 from .posterior import ClipPosterior
+from .root import check_camera
 from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back, weights_of
+from .switches import check_roots, somebody_else
 
 __all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
 
@@ -43,6 +45,7 @@ def lift_clip(
     *,
     max_gap: float = MAX_GAP,
     errors: ClipErrors | None = None,
+    contacts: bool = False,
     device: torch.device | str = "cpu",
 ) -> ClipPosterior:
     """Lift a clip of one person as a whole: the posterior of the motion.
@@ -60,14 +63,16 @@ def lift_clip(
         max_gap: frames that are missing are filled in gaps of at most so many seconds.
         errors: how the errors of the lifter's frames hang together; None: its own (`Lifter.clips`), else typical ones,
             of which ``settings`` tells.
+        contacts: feet that stand still do not slide: they hold the pelvis (needs the camera's intrinsics).
         device: where to lift.
 
     Raises:
         InputError: no frame that shows anybody, several people, files or heights, a frame that is there twice, a rate
-            or a gap that is none.
+            or a gap that is none; a person who jumps as nobody does, and stays there
+            (`poseterior.lifting.clips.switches`).
     """
     frames = lift_frames(lifter, keypoints, fps, max_gap=max_gap, device=device)
-    return clip_posterior(lifter, frames, errors)
+    return clip_posterior(lifter, frames, errors, contacts)
 
 
 @torch.no_grad()
@@ -87,6 +92,9 @@ def lift_frames(
         raise InputError(f"max_gap: expected seconds from 0, got {max_gap}")
     clip = with_every_frame(keypoints.as_skeleton(lifter.skeleton).flatten(), rate, max_gap).to(device)
     _check_height(clip)
+    elsewhere = somebody_else(clip, times_of(clip, rate))
+    if bool(elsewhere.any()):
+        clip = clip._replace(visible=clip.visible & ~elsewhere.to(clip.device).unsqueeze(-1))
     lifter = lifter.to(device).eval()
     wrong = exchanged(clip)
     clip = turned_back(clip, wrong) if bool(wrong.any()) else clip
@@ -100,8 +108,13 @@ def lift_frames(
         notes["exchanged"] = f"left and right were exchanged{_where(clip, wrong)}"
     if bool(stray.any()):
         notes["strays"] = f"keypoints that jump away and back were not used{_where(clip, stray)}"
+    if bool(elsewhere.any()):
+        numbers = [clip.ids[row].frame for row in elsewhere.nonzero().squeeze(-1).tolist()]
+        notes["jumps"] = f"{frame_list(numbers)} showed somebody elsewhere, and count as missing"
     clip = clip.with_noise(factor.to(clip.device))
-    return replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
+    frames = replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
+    check_roots(frames.keypoints, frames.poses, frames.present, frames.times)
+    return frames
 
 
 def _check_height(keypoints: Keypoints2D) -> None:
@@ -123,7 +136,9 @@ def _where(clip: Keypoints2D, joints: Bool[Tensor, "T joints"]) -> str:
 
 
 @torch.no_grad()
-def clip_posterior(lifter: Lifter, frames: Frames, errors: ClipErrors | None = None) -> ClipPosterior:
+def clip_posterior(
+    lifter: Lifter, frames: Frames, errors: ClipErrors | None = None, contacts: bool = False
+) -> ClipPosterior:
     """The posterior of the motion, of what the lifter said of each frame; arguments as `lift_clip`."""
     known = errors or lifter.clips
     used = known or ClipErrors()
@@ -139,7 +154,10 @@ def clip_posterior(lifter: Lifter, frames: Frames, errors: ClipErrors | None = N
         "clip": "one body and a steady camera are assumed; each hypothesis is a whole motion",
         "clip errors": "of the lifter" if known else "typical ones: not measured for this lifter",
     }
+    if contacts:
+        check_camera(frames.keypoints)
+        settings["contacts"] = "feet that stand still hold the pelvis"
     if (weight < FLAGGED).any():
         numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(weight < FLAGGED)]
         settings["outliers"] = f"{frame_list(numbers)} did not fit their neighbours"
-    return ClipPosterior(frames, weight, gaussian, used, lifter, settings)
+    return ClipPosterior(frames, weight, gaussian, used, lifter, settings, contacts)

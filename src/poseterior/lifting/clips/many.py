@@ -19,15 +19,19 @@ from ...lifters import ArticulatedLifter, Lifter
 from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.poses import LiftResult
 from ...results.provenance import SINGLE, clips_of
+from ...results.roots import root_of_samples, roots
 from ...results.times import ASSUMED_FPS
 from ..draws import Draws, check_draws, draw
 from ..poses import lift
 from .lift import MAX_GAP, lift_clip
+from .posterior import ClipPosterior
 from .results import clip_result
+from .switches import TrackSwitch
 from .telling import not_one_motion
 
 __all__ = [
     "FEWEST_FRAMES",
+    "NOT_WHOLE",
     "Clips",
     "Part",
     "clip_lines",
@@ -42,6 +46,8 @@ __all__ = [
 Clips = Literal["auto", "on", "off"]
 #: Frames of one person that make a clip.
 FEWEST_FRAMES = 5
+#: In the settings: clips that were lifted frame by frame after all, and why.
+NOT_WHOLE = "no clip"
 #: Clips that are named one by one.
 _NAMED = 6
 
@@ -54,11 +60,13 @@ class Part:
         rows: of the keypoints, in order of the frames.
         whole: they are lifted as one clip; otherwise frame by frame.
         why_not: why frames that look like a clip are none, in words.
+        insisted: what turns out to be no clip is refused, rather than lifted frame by frame.
     """
 
     rows: Int[NDArray[np.int64], " n"]
     whole: bool
     why_not: str = ""
+    insisted: bool = False
 
 
 def clip_rows(keypoints: Keypoints2D) -> list[np.ndarray]:
@@ -99,7 +107,7 @@ def parts_of(lifter: Lifter, keypoints: Keypoints2D, clips: Clips = "auto", fps:
         why_not = not_one_motion(own, rate)
         if why_not and clips == "on":
             raise InputError(f"clip: {_named(own)}: {why_not}; lift its parts one by one, or frame by frame: clip off")
-        found.append(Part(rows, not why_not, why_not))
+        found.append(Part(rows, not why_not, why_not, clips == "on"))
     if isinstance(lifter, ArticulatedLifter) and not all(part.whole for part in found):
         # One result has rotations throughout, or nowhere.
         if clips == "on" and any(part.whole for part in found):
@@ -152,6 +160,8 @@ def lift_clips(
     level: float = 0.9,
     fps: float | None = None,
     max_gap: float = MAX_GAP,
+    contacts: bool = False,
+    ground: bool = False,
 ) -> LiftResult:
     """Lift clips, each as a whole (`lift_clip`), to one result: the k-th hypotheses of a clip's frames are one motion.
 
@@ -160,14 +170,19 @@ def lift_clips(
     Args:
         lifter, samples, seed, device, level: as for `poseterior.lift`.
         keypoints: of one or more people, in any skeleton.
-        fps, max_gap: as for `lift_clip`.
+        fps, max_gap, contacts: as for `lift_clip`.
+        ground: find the floor of each clip: `ClipPosterior.on_ground`.
+
+    Of several clips, those that show one person after another are left out, and told of in ``settings["left out"]``.
 
     Raises:
         InputError: as `lift_clip` and `poseterior.lift`.
     """
     whole = keypoints.flatten()
-    parts = [Part(rows, True) for rows in clip_rows(whole)]
-    return lift_parts(lifter, whole, parts, samples, seed, device, level, fps, max_gap)
+    parts = [Part(rows, True, insisted=True) for rows in clip_rows(whole)]
+    return lift_parts(
+        lifter, whole, parts, samples, seed, device, level, fps, max_gap, contacts=contacts, ground=ground
+    )
 
 
 def lift_parts(
@@ -181,6 +196,8 @@ def lift_parts(
     fps: float | None = None,
     max_gap: float = MAX_GAP,
     mode: bool = False,
+    contacts: bool = False,
+    ground: bool = False,
 ) -> LiftResult:
     """Lift each part its own way, to one result: `LiftResult.whole` tells which frames belong together.
 
@@ -189,7 +206,11 @@ def lift_parts(
             of the lifter whose poses it goes through; their rotations are left to `LiftResult.motion`.
         keypoints: one batch dimension, in any skeleton.
         parts: from `parts_of`.
-        fps, max_gap: as for `lift_clip`.
+        fps, max_gap, contacts: as for `lift_clip`.
+        ground: find the floor of each clip: `ClipPosterior.on_ground`.
+
+    A clip that turns out to show one person after another is lifted frame by frame, and ``settings["no clip"]`` says
+    so; where clips are insisted on it is refused, or of several left out (``settings["left out"]``).
 
     Raises:
         InputError: as `lift_clip` and `poseterior.lift`.
@@ -197,7 +218,7 @@ def lift_parts(
     if not any(part.whole for part in parts):
         return lift(lifter, keypoints, samples, seed, device=device, level=level, mode=mode)
     check_draws(samples, seed)
-    lifter = lifter.reader
+    own_lifter, lifter = lifter, lifter.reader
     everything = keypoints.as_skeleton(lifter.skeleton).flatten()
     used: list[Keypoints2D] = []
     draws: list[Draws] = []
@@ -206,10 +227,21 @@ def lift_parts(
     for part in parts:
         own = everything[torch.from_numpy(part.rows)]
         said: dict[str, str] = {}
+        lifted = None
         if part.whole:
-            keys, drawn, said = _as_clip(lifter, own, samples, seed, device, level, fps, max_gap)
-            used.append(keys)
-            draws.append(drawn)
+            try:
+                clip = _clip_of(lifter, own, fps, max_gap, contacts, device)
+                lifted = clip.on_ground() if ground else clip
+            except TrackSwitch as refused:
+                if part.insisted and len(parts) == 1:
+                    raise
+                notes.setdefault("left out" if part.insisted else NOT_WHOLE, []).append(str(refused))
+                if part.insisted:
+                    continue
+        if lifted is not None:
+            used.append(_as_named(lifted, own))
+            draws.append(lifted.draws(samples, seed, level))
+            said = lifted.settings
         else:
             factor = noise_factors(lifter.to(device).eval(), own.to(device))
             own = own.with_noise(factor.to(own.device))
@@ -219,36 +251,54 @@ def lift_parts(
             single += [[file, person] for file, person in dict.fromkeys((i.file, i.person) for i in own.ids)]
         for name, words in said.items():
             notes.setdefault(name, []).append(words)
+    if not used:
+        raise InputError("; ".join(notes["left out"]))
+    if "clip errors" not in notes:  # none was a clip after all
+        result = lift(own_lifter, keypoints, samples, seed, device=device, level=level, mode=mode)
+        return replace(result, settings=result.settings | {NOT_WHOLE: "; ".join(notes[NOT_WHOLE])})
     joined = Keypoints2D.cat(used)
     joined.rates = everything.rates if fps is None else dict.fromkeys((one.file for one in joined.ids), fps)
     settings = {name: "; ".join(dict.fromkeys(said)) for name, said in notes.items()}
     if not single:
         return clip_result(lifter, joined, draws, lifter.clips, settings, seed)
     result = clip_result(lifter, joined, draws, lifter.clips, settings | {SINGLE: json.dumps(single)}, seed)
-    return replace(result, angle_calibration=_of_both(lifter))
+    return _with_own_roots(replace(result, angle_calibration=_of_both(lifter)))
 
 
-def _as_clip(
+def _with_own_roots(result: LiftResult) -> LiftResult:
+    """The same where single poses beside clips stand where their own samples put them, as poses of any result do."""
+    if result.root_samples is None:
+        return result
+    rows = np.flatnonzero(~np.isfinite(result.root_samples).all((1, 2)))
+    apart = replace(result[rows], root_samples=None, ground=None)
+    samples, mean, covariance = result.root_samples.copy(), result.root.copy(), result.root_covariance.copy()
+    samples[rows] = root_of_samples(apart)
+    mean[rows], covariance[rows] = roots(apart)
+    return replace(result, root_samples=samples, root=mean, root_covariance=covariance)
+
+
+def _clip_of(
     lifter: Lifter,
     own: Keypoints2D,
-    samples: int,
-    seed: int,
-    device: torch.device | str,
-    level: float,
     fps: float | None,
     max_gap: float,
-) -> tuple[Keypoints2D, Draws, dict[str, str]]:
-    """One clip: its keypoints as they were used, its draws, and what is said of it."""
-    names = [identity.file for identity in own.ids]
-    # Files that hold a frame each are one clip, whatever each of them is called.
-    together = own._replace(ids=[identity._replace(file=names[0]) for identity in own.ids])
-    clip = lift_clip(lifter, together, fps, max_gap=max_gap, device=device)
-    named = {identity.frame: name for identity, name in zip(own.ids, names, strict=True)}
-    ids, last = [], names[0]
+    contacts: bool,
+    device: torch.device | str,
+) -> ClipPosterior:
+    """The posterior of one clip; files that hold a frame each are one clip, whatever each of them is called."""
+    name = own.ids[0].file
+    together = own._replace(ids=[identity._replace(file=name) for identity in own.ids])
+    return lift_clip(lifter, together, fps, max_gap=max_gap, contacts=contacts, device=device)
+
+
+def _as_named(clip: ClipPosterior, own: Keypoints2D) -> Keypoints2D:
+    """The keypoints of a clip as they were used, with the files' own names."""
+    named = {identity.frame: identity.file for identity in own.ids}
+    ids, last = [], own.ids[0].file
     for identity in clip.keypoints.ids:
         last = named.get(identity.frame, last)
         ids.append(identity._replace(file=last))
-    return clip.keypoints.to("cpu")._replace(ids=ids), clip.draws(samples, seed, level), clip.settings
+    return clip.keypoints.to("cpu")._replace(ids=ids)
 
 
 def _of_both(lifter: Lifter) -> str:

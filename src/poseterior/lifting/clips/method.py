@@ -21,9 +21,16 @@ __all__ = ["SMOOTHING", "Smoothing"]
 
 
 class Smoothing:
-    """The parts of `poseterior.lift_clip`, one by one."""
+    """The parts of `poseterior.lift_clip`, one by one.
+
+    Args:
+        contacts: feet that stand still hold the pelvis.
+    """
 
     place, speed, rate = PLACE, SPEED, RETURN
+
+    def __init__(self, contacts: bool = False) -> None:
+        self.contacts = contacts
 
     def frames(self, lifter: Lifter, keypoints: Keypoints2D, fps: float, max_gap: float) -> Frames:
         return lift_frames(lifter, keypoints, fps, max_gap=max_gap)
@@ -32,7 +39,7 @@ class Smoothing:
         return motion_densities(setting_of(frames, errors).seen)
 
     def motions(self, lifter: Lifter, frames: Frames, errors: ClipErrors | None) -> ClipPosterior:
-        return clip_posterior(lifter, frames, errors)
+        return clip_posterior(lifter, frames, errors, self.contacts)
 
 
 #: The method of `poseterior.lift_clip`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,11 +22,14 @@ from ...keypoints import Keypoints2D
 from ...lifters import Lifter
 from ...noise import PoseNoise, mixed
 from ...results.poses import LiftResult
-from ..draws import Draws
+from ..draws import Draws, Placed, check_draws
 from .bodies import body_of, with_body
+from .contacts import feet_of, still_feet
 from .frames import Frames
 from .gaussian import MotionGaussian
+from .ground import Ground, ground_of
 from .results import clip_result
+from .root import RootPath, check_camera, root_path, with_contacts
 
 __all__ = ["ClipPosterior"]
 
@@ -34,6 +37,8 @@ __all__ = ["ClipPosterior"]
 _AT_ONCE, _LONG = 50, 20_000
 #: Motions behind means, in pairs that mirror each other.
 _SUMMARY = 64
+#: Tells the random numbers of paths from those of motions.
+_OF_ROOT = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,8 @@ class ClipPosterior:
         errors: how the errors of the frames hang together.
         lifter: that lifted them.
         settings: what was assumed and found, in words.
+        contacts: whether feet that stand still hold the pelvis.
+        floor: that was asked for with `on_ground`; its results have it.
     """
 
     frames: Frames
@@ -63,6 +70,8 @@ class ClipPosterior:
     errors: ClipErrors
     lifter: Lifter
     settings: dict[str, str] = field(default_factory=dict)
+    contacts: bool = False
+    floor: Ground | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -109,10 +118,7 @@ class ClipPosterior:
         Raises:
             InputError: fewer than one, or a seed out of range.
         """
-        if samples < 1:
-            raise InputError(f"samples: expected at least 1, got {samples}")
-        if not 0 <= seed < 2**62:
-            raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
+        check_draws(samples, seed)
         block = self._block
         starts = range(0, samples, block)
         return torch.cat([self._rigid(min(block, samples - start), seed, start, False) for start in starts])
@@ -120,6 +126,70 @@ class ClipPosterior:
     @property
     def _block(self) -> int:
         return _AT_ONCE if len(self) <= _LONG else _AT_ONCE // 5
+
+    @torch.no_grad()
+    def sample_placed(
+        self, samples: int = 200, *, seed: int = 0
+    ) -> tuple[Float[Tensor, "samples T joints 3"], Float[Tensor, "samples T 3"]]:
+        """The motions of `sample`, and the path of each one's pelvis before the camera (metres, camera axes).
+
+        ``motions + roots.unsqueeze(-2)`` are where all joints go: a motion of a larger body goes farther away.
+
+        Raises:
+            InputError: as `sample`; the camera's intrinsics are not known.
+        """
+        motions = self.sample(samples, seed=seed)
+        roots = [
+            self.root.of(part, self._root_noise(seed, self._block * number)[: len(part)])
+            for number, part in enumerate(motions.split(self._block))
+        ]
+        return motions, torch.cat(roots)
+
+    @torch.no_grad()
+    def ground(self) -> Ground:
+        """The floor, told from the feet that stand still: `poseterior.lifting.clips.ground`.
+
+        Raises:
+            InputError: the camera's intrinsics are not known, or no foot is seen, or none stands.
+        """
+        root = self.root
+        motions = self._rigid(_SUMMARY, SEED, -1, True)
+        placed = motions + root.of(motions, self._root_noise(SEED, -1, root)).unsqueeze(-2)
+        return ground_of(self.keypoints, placed, self.frames.times)
+
+    def on_ground(self) -> ClipPosterior:
+        """The same, with the floor found: motion files of its results have y up from the floor.
+
+        Raises:
+            InputError: as `ground`.
+        """
+        floor = self.ground()
+        return replace(self, floor=floor, settings=self.settings | {"ground": str(floor)})
+
+    @cached_property
+    @torch.no_grad()
+    def root(self) -> RootPath:
+        """The path of the pelvis before the camera: ``clip.root.mean``, ``clip.root.covariance``; metres, camera axes.
+
+        The camera is taken to stand still. See `poseterior.lifting.clips.root`.
+
+        Raises:
+            InputError: the camera's intrinsics are not known.
+        """
+        check_camera(self.keypoints)
+        motions = self._rigid(_SUMMARY, SEED, -1, True)
+        found = root_path(
+            self.keypoints, self.frames.times, self.weight, motions, lambda path: self._root_noise(SEED, -1, path)
+        )
+        if not self.contacts or len(self) < 2:
+            return found
+        placed = motions + found.of(motions, self._root_noise(SEED, -1, found)).unsqueeze(-2)
+        still = still_feet(placed, np.diff(self.frames.times), feet_of(self.skeleton))
+        return with_contacts(found, still, motions, lambda path: self._root_noise(SEED, -1, path))
+
+    def _root_noise(self, seed: int, start: int, path: RootPath | None = None) -> Float[Tensor, "samples d"]:
+        samples, numbers = (self._block, self.root.numbers) if path is None else (_SUMMARY, path.numbers)
+        return self._noise(seed, start, _OF_ROOT).normal((samples, numbers), 1, torch.zeros(1))
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
         motions = self._loose(samples, seed, start, paired)
@@ -134,9 +204,9 @@ class ClipPosterior:
         drawn = self.gaussian.draw(samples if paired else self._block, self._noise(seed, start), paired)
         return self._unflat(drawn[:samples]).float()
 
-    def _noise(self, seed: int, start: int) -> PoseNoise:
+    def _noise(self, seed: int, start: int, part: int = 0) -> PoseNoise:
         key = hashlib.blake2b(self.keypoints.keys.cpu().numpy().tobytes(), digest_size=7).digest()
-        return PoseNoise(seed, mixed(int.from_bytes(key, "big"), start))
+        return PoseNoise(seed, mixed(int.from_bytes(key, "big") + part, start))
 
     def _unflat(self, flat: Float[Tensor, "*any d"]) -> Float[Tensor, "*any joints 3"]:
         return RootedFrame(self.skeleton).to_camera(flat.unflatten(-1, (-1, 3)))
@@ -219,9 +289,15 @@ class ClipPosterior:
 
     def draws(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> Draws:
         """What results hold of each frame: the k-th hypotheses of all frames are one motion; they have no density."""
-        motions = self.sample(samples, seed=seed)
+        placed, known = None, bool(self.keypoints.intrinsics.isfinite().all())
+        if known:
+            motions, roots = self.sample_placed(samples, seed=seed)
+            floor = None if self.floor is None else self.floor.plane
+            placed = Placed(roots, self.root.mean, self.root.covariance, floor)
+        else:
+            motions = self.sample(samples, seed=seed)
         nothing = motions.new_full(motions.shape[:2], torch.nan)
-        return Draws(motions, self.mean, self.covariance, nothing, self.region(level))
+        return Draws(motions, self.mean, self.covariance, nothing, self.region(level), placed=placed)
 
     def result(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> LiftResult:
         """The clip as a `LiftResult`: its hypotheses are whole motions, the k-th of each frame belong together."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ...distributions.clip_errors import ClipErrors
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
-from ...results.poses import LiftResult
+from ...results.poses import SMOOTH_ROOT, LiftResult
 from ..draws import Draws
 from ..poses import result_of
 
@@ -35,4 +35,5 @@ def clip_result(
     regions = None if errors is None else errors.recalibration
     angles = "" if regions is None or regions.angles is None else regions.angles.to_json()
     result = result_of(lifter, keypoints, draws, seed)
-    return replace(result, settings=result.settings | settings, angle_calibration=angles)
+    placed = {} if result.root_samples is None else {SMOOTH_ROOT: "a smoothed path before a camera that stands still"}
+    return replace(result, settings=result.settings | placed | settings, angle_calibration=angles)
