@@ -29,9 +29,9 @@ def results() -> dict:
     found = made_up(("flow", "mdn"), sweeps=False, main=2)
     unit = found["units"][0]
     unit["clips"] = {
-        "frames": {"MPJPE": 32.6, "held": 0.91, "milliseconds a frame": 8.4},
+        "frames": {"MPJPE": 32.6, "held": 0.91, "milliseconds a frame": 8.4, "bone change": 1560.0},
         "clip": {"MPJPE": 20.04, "held": 0.9, "milliseconds a frame": 1.1, "bone change": 0.0},
-        "difference": {"MPJPE": [-12.56, 1.2], "held": [-0.01, 0.02]},
+        "difference": {"MPJPE": [-12.56, 1.2], "held": [-0.01, 0.02], "bone change": [-1560.0, 9.0]},
         "clips": 24,
         "course": course(),
     }
@@ -50,7 +50,9 @@ def test_clips_stand_below_their_frames(results):
     assert sum(span for _, span in table.groups) == len(table.columns) == len(table.rows[0].cells)
     held = table.rows[1].cells[titles.index("joints", titles.index("joints") + 1)]
     assert (held.text, held.note) == ("90.0", "−1.0 ±2.0")
-    assert table.rows[0].cells[titles.index("bone change (mm)")].text == "–"
+    # samples of single frames are no motions
+    before, after = (row.cells[titles.index("bone change (mm)")] for row in table.rows)
+    assert (before.text, after.text, after.note) == ("–", "0.0", "")
 
 
 def test_the_page_has_the_section_only_where_clips_were_measured(results):

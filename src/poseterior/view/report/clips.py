@@ -21,6 +21,9 @@ __all__ = ["clips_table", "course_figure"]
 _INK, _SOFT, _GRID, _BAND = "#000000", "#777777", "#ebebeb", "#e2e6ea"
 _MILLIMETRES, _CALIBRATION, _ONE_BODY = "one answer: the mean (mm)", "truth inside 90 % (%)", "one body"
 
+#: Hypotheses of single frames do not belong together: how their bones change says nothing.
+_OF_CLIPS = ("bone change",)
+
 
 def _digits(digits: int, factor: float = 1.0) -> Callable[[float], str]:
     return lambda value: f"{factor * value:.{digits}f}"
@@ -69,9 +72,9 @@ def clips_table(bench: Bench, swatches: Swatches) -> Table | None:
 
 def _cell(found: Mapping[str, Any], kind: str, name: str, text: Callable[[float], str]) -> Cell:
     value = number(found, kind, name)
-    if value is None:
+    if value is None or (kind == "frames" and name in _OF_CLIPS):
         return Cell(MISSING)
-    pair = found.get("difference", {}).get(name) if kind == "clip" else None
+    pair = found.get("difference", {}).get(name) if kind == "clip" and name not in _OF_CLIPS else None
     note = ""
     if isinstance(pair, Sequence) and len(pair) == 2:
         change, half = pair
