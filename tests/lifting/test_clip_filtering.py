@@ -68,18 +68,6 @@ def test_paths_have_the_covariance_of_the_posterior():
         np.testing.assert_allclose(paths[:, i] @ paths[:, i].T, covariance[i], atol=1e-8)
 
 
-def test_a_still_filter_sees_the_error_alone():
-    seen = seen_clip()
-    found = filtered(seen, np.zeros(SIZE), keep=False, still=True).log_evidence
-    times = np.cumsum(np.r_[0.0, seen.step[1:]])
-    for i in range(SIZE):
-        rows = seen.known[:, i]
-        fading = np.exp(-np.abs(times[:, None] - times) / seen.seconds[i])
-        error = (seen.slow[:, i, None] * seen.slow[:, i] * fading + np.diag(seen.white[:, i]))[np.ix_(rows, rows)]
-        normal = torch.distributions.MultivariateNormal(torch.zeros(int(rows.sum())).double(), torch.from_numpy(error))
-        assert found[i] == pytest.approx(float(normal.log_prob(torch.from_numpy(seen.value[rows, i]))), rel=1e-9)
-
-
 def test_several_densities_at_once_are_those_one_by_one():
     seen = seen_clip()
     together = filtered(seen, np.broadcast_to(DENSITIES[:, None], (len(DENSITIES), SIZE)), keep=False).log_evidence

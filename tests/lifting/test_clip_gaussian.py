@@ -43,14 +43,29 @@ def frames(standing) -> Frames:
     )
 
 
+class Basis:
+    """Normal numbers that are the unit vectors, in place of drawn ones: draws are the columns of a square root."""
+
+    def normal(self, size, event, like):
+        return torch.eye(size[1])[:, : size[1]]
+
+
 def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean (T d) and covariance (T d, T d) by dense algebra."""
+    """Mean (T d), and covariance (T d, T d) on a body of known size, of what is drawn."""
+    gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
+    columns = gaussian.draw(1 + SIZE + COUNT * SIZE * 3, Basis()) - gaussian.mean
+    half = columns[1:].flatten(1)  # the first one is the size's
+    return gaussian.mean.flatten(), half.mT @ half
+
+
+def coordinates_alone(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (T d) and covariance (d, T, T) of each coordinate's path by dense algebra."""
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
     seen = gaussian.setting.seen
     times = torch.from_numpy(frames.times)
     motion = motion_covariance(times, torch.from_numpy(gaussian.density), PLACE, SPEED, RETURN)
     rows = frames.present
-    alone = torch.zeros(COUNT, SIZE, COUNT, SIZE, dtype=torch.float64)
+    alone = torch.zeros(SIZE, COUNT, COUNT, dtype=torch.float64)
     mean = torch.zeros(COUNT, SIZE, dtype=torch.float64)
     for i in range(SIZE):
         slow = torch.from_numpy(seen.slow[:, i])
@@ -59,11 +74,8 @@ def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
         whole = (motion[i] + error)[rows][:, rows]
         gain = torch.linalg.solve(whole, motion[i][rows]).T
         mean[:, i] = gain @ torch.from_numpy(seen.value[:, i])[rows] + gaussian.setting.middle[i]
-        alone[:, i, :, i] = motion[i] - gain @ motion[i][rows] + gaussian.setting.constant[i] ** 2
-    # (T, d, d): D R D^-1
-    mixing = gaussian.alone.unsqueeze(-1) * gaussian.roots[:] / gaussian.alone.unsqueeze(-2)
-    whole = torch.einsum("tij,tjsk,slk->tisl", mixing, alone, mixing)
-    return mean.flatten(), whole.reshape(COUNT * SIZE, COUNT * SIZE)
+        alone[i] = motion[i] - gain @ motion[i][rows] + gaussian.setting.constant[i] ** 2
+    return mean.flatten(), alone
 
 
 def of_sizes(gaussian, mean: torch.Tensor) -> torch.Tensor:
@@ -76,22 +88,34 @@ def test_density_is_that_of_the_gaussian_in_full(frames):
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
     mean, covariance = in_full(frames)
     normal = torch.distributions.MultivariateNormal(
-        of_sizes(gaussian, mean).unsqueeze(1), covariance + 1e-14 * torch.eye(len(mean))
+        of_sizes(gaussian, mean).unsqueeze(1), covariance + 1e-15 * torch.eye(len(mean))
     )
     motions = gaussian.draw(4, PoseNoise(0, torch.zeros((), dtype=torch.int64)))
-    torch.testing.assert_close(gaussian.mean.flatten(), mean, atol=1e-9, rtol=0)
     density = normal.log_prob(motions.flatten(1)).logsumexp(0) - math.log(POINTS)
     torch.testing.assert_close(gaussian.log_prob(motions), density, atol=0.01, rtol=1e-5)
 
 
+def test_each_coordinate_has_the_paths_that_it_has_alone(frames):
+    """Whatever the correlations: mean and covariance over time are those of dense algebra."""
+    mean, covariance = in_full(frames)
+    expected, alone = coordinates_alone(frames)
+    torch.testing.assert_close(mean, expected, atol=1e-9, rtol=0)
+    own = covariance.reshape(COUNT, SIZE, COUNT, SIZE).diagonal(dim1=1, dim2=3).movedim(-1, 0)
+    torch.testing.assert_close(own, alone, atol=1e-10, rtol=1e-4)
+
+
 def test_spread_within_frames(frames):
-    """What each frame's covariance says is what motions have, and coordinates' spreads are untouched by the others."""
+    """Coordinates' spreads are untouched by the others, and go together where those of the frames do."""
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
     _, covariance = in_full(frames)
     within = covariance.reshape(COUNT, SIZE, COUNT, SIZE).diagonal(dim1=0, dim2=2).movedim(-1, 0)
     torch.testing.assert_close(gaussian.alone.square(), within.diagonal(dim1=-2, dim2=-1), rtol=1e-6, atol=0)
     size = gaussian.setting.size.points.square().mean() * gaussian.setting.slope.square()
     torch.testing.assert_close(gaussian.stddev.square(), gaussian.alone.square() + size, rtol=1e-6, atol=0)
+    correlation = within / (gaussian.alone.unsqueeze(-1) * gaussian.alone.unsqueeze(-2))
+    wanted = gaussian.roots[:] @ gaussian.roots[:].mT
+    both = torch.stack([correlation.flatten(), wanted.flatten()])
+    assert float(torch.corrcoef(both)[0, 1]) > 0.95
     motions = gaussian.draw(4000, PoseNoise(1, torch.zeros((), dtype=torch.int64)))
     torch.testing.assert_close(motions.std(0), gaussian.stddev, rtol=0.06, atol=0)
     assert bool(((motions.mean(0) - gaussian.mean).abs() < 5 * gaussian.stddev / 4000**0.5).all())

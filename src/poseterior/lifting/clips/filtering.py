@@ -90,20 +90,17 @@ class Filtered(NamedTuple):
     expected: Array
 
 
-def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True, still: bool = False) -> Filtered:
+def filtered(seen: Seen, density: Float[Array, "*any d"], keep: bool = True) -> Filtered:
     """Run the filter.
 
     Args:
         seen: what is seen, about zero.
         density: spectral density of the acceleration, m²/s³; any dimensions before the coordinates are tried at once.
         keep: whether states are returned.
-        still: nothing moves: what is seen is the error alone. The density counts for nothing.
     """
-    density = 0.0 * density if still else density
     count, shape = len(seen.value), density.shape
     x, v, s = (np.zeros(shape) for _ in range(3))
-    place, speed = (0.0, 0.0) if still else (PLACE**2, SPEED**2)
-    xx, vv, ss = np.full(shape, place), np.full(shape, speed), np.ones(shape)
+    xx, vv, ss = np.full(shape, PLACE**2), np.full(shape, SPEED**2), np.ones(shape)
     xv, xs, vs = (np.zeros(shape) for _ in range(3))
     evidence = np.zeros(shape)
     surprise, expected = np.zeros((count, *shape)), np.zeros((count, *shape))

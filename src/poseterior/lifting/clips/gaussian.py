@@ -2,10 +2,10 @@
 
 On a body of known size every coordinate of every joint (in the axes of the ray) has a Gaussian over its path, see
 `poseterior.lifting.clips.filtering`; the part of the errors that all frames share is added to it, unshrunken, and so is
-what the clip's size does to each pose (`poseterior.lifting.clips.sizes`). How
-coordinates go together within a frame is as the frames' own covariances say, averaged over neighbouring frames:
-a path is ``mean + D R D^-1 u``, ``u`` a path of independent coordinates, ``D`` their standard deviations, and ``R`` the
-square root of the correlations, with rows of length one, so that no coordinate's spread changes.
+what the clip's size does to each pose (`poseterior.lifting.clips.sizes`). How coordinates go together within a frame
+is as the frames' own covariances say, averaged over neighbouring frames: what is new in each coordinate, from frame to
+frame, is drawn with these correlations, by a square root of them with rows of length one, so that each coordinate's own
+distribution over paths stays as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 from ...distributions.clip_errors import ClipErrors
 from ...noise import Noise
 from .correlations import Roots, correlation_roots
+from .density import log_density
 from .filtering import Filtered, Seen, Smoothed, filtered, smoothed
 from .frames import Frames
 from .motion import motion_densities
@@ -121,53 +122,28 @@ class MotionGaussian:
         normal = noise.normal((half, 1 + size + count * size * 3), 1, self.mean.float()).double()
         larger = self.setting.size.draw(normal[:, 0])
         constant, states = normal[:, 1 : 1 + size], normal[:, 1 + size :].unflatten(1, (count, size, 3))
-        paths = torch.from_numpy(self.smoothed.draw(states.permute(1, 2, 0, 3).contiguous().numpy())).permute(2, 0, 1)
-        paths = paths + constant[:, None] * torch.from_numpy(self.setting.constant)
-        # One product per frame.
-        along = self.roots.times((paths / self.alone).movedim(0, 1))
-        about = along.movedim(0, 1) * self.alone + larger[:, None, None] * self.setting.slope
+        together = self.roots.times(states.permute(1, 0, 3, 2).flatten(1, 2)).unflatten(1, (half, 3))
+        paths = torch.from_numpy(self.smoothed.draw(together.permute(0, 3, 1, 2).contiguous().numpy())).permute(2, 0, 1)
+        about = paths + (constant @ self._shared.mT)[:, None] + larger[:, None, None] * self.setting.slope
         about = torch.cat([about, -about])[:samples] if paired else about
         return self.mean + about
+
+    @property
+    def _shared(self) -> Float[Tensor, "d d"]:
+        """Square root of the covariance of the errors that all frames share."""
+        return torch.from_numpy(self.setting.constant).unsqueeze(-1) * self.roots[len(self.mean) // 2]
 
     def log_prob(self, motions: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
         """Log-density in nats, metres."""
         about = motions - self.mean
-        lost = self.roots.log_det()
         # Of a given size the density is quadratic in it, which is known from three sizes.
         points = self.setting.size.points
         unit = points[-1].clamp(min=1e-9)
-        above, level, below = (self._of_size(about - step * unit * self.setting.slope) for step in (1.0, 0.0, -1.0))
+        three = torch.cat([about - step * unit * self.setting.slope for step in (1.0, 0.0, -1.0)])
+        above, level, below = log_density(three, self.smoothed, self.roots, self._shared).unflatten(0, (3, -1))
         place = (points / unit).unsqueeze(-1)
         each = level + 0.5 * (above - below) * place + (0.5 * (above + below) - level) * place.square()
-        return each.logsumexp(0) - math.log(len(points)) - lost
-
-    def _of_size(self, about: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
-        """Log-density of motions about the mean, of a body of known size, but for the correlations' determinant."""
-        along = (about / self.alone).movedim(0, 1)
-        alone = self.roots.undone(along).movedim(0, 1) * self.alone
-        constant = torch.from_numpy(self.setting.constant)
-        one, none, other = (self._independent(alone - share * constant) for share in (1.0, 0.0, -1.0))
-        # log N(b; 0, 1) + log p(path - constant b) is quadratic in b, which is integrated out.
-        slope, bend = 0.5 * (one - other), 2.0 * none - one - other
-        total = none + 0.5 * slope.square() / (1.0 + bend) - 0.5 * torch.log1p(bend)
-        return total.sum(-1)
-
-    def _independent(self, about: Float[Tensor, "samples T d"]) -> Float[Tensor, "samples d"]:
-        """Log-density of each coordinate's path about the mean, without the part that all frames share.
-
-        What is seen is a motion and an error, so ``p(path | seen) = p(path) p(seen - path) / p(seen)``; all three are
-        the evidence of a filter.
-        """
-        seen, shape = self.setting.seen, (len(about), len(self.density))
-        path = about.numpy().transpose(1, 0, 2)
-        wide = {name: np.broadcast_to(getattr(seen, name)[:, None], path.shape) for name in ("known", "slow", "white")}
-        density = np.broadcast_to(self.density, shape)
-        nothing = np.zeros_like(path)
-        moving = seen._replace(value=path, known=np.ones_like(path, dtype=bool), slow=nothing, white=nothing)
-        error = seen._replace(value=path, **wide)
-        level = filtered(seen._replace(value=np.zeros_like(seen.value)), self.density, keep=False).log_evidence
-        own = filtered(moving, density, keep=False).log_evidence
-        return torch.from_numpy(own + filtered(error, density, keep=False, still=True).log_evidence - level)
+        return each.logsumexp(0) - math.log(len(points))
 
 
 def motion_gaussian(frames: Frames, setting: Setting) -> tuple[MotionGaussian, Filtered]:
