@@ -53,7 +53,7 @@ class Basis:
 def in_full(frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean (T d), and covariance (T d, T d) on a body of known size, of what is drawn."""
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
-    columns = gaussian.draw(1 + SIZE + COUNT * SIZE * 3, Basis()) - gaussian.mean
+    columns = gaussian.draw(1 + SIZE + COUNT * SIZE * 3, Basis())[0] - gaussian.mean
     half = columns[1:].flatten(1)  # the first one is the size's
     return gaussian.mean.flatten(), half.mT @ half
 
@@ -90,7 +90,7 @@ def test_density_is_that_of_the_gaussian_in_full(frames):
     normal = torch.distributions.MultivariateNormal(
         of_sizes(gaussian, mean).unsqueeze(1), covariance + 1e-15 * torch.eye(len(mean))
     )
-    motions = gaussian.draw(4, PoseNoise(0, torch.zeros((), dtype=torch.int64)))
+    motions, _ = gaussian.draw(4, PoseNoise(0, torch.zeros((), dtype=torch.int64)))
     density = normal.log_prob(motions.flatten(1)).logsumexp(0) - math.log(POINTS)
     torch.testing.assert_close(gaussian.log_prob(motions), density, atol=0.01, rtol=1e-5)
 
@@ -116,14 +116,14 @@ def test_spread_within_frames(frames):
     wanted = gaussian.roots[:] @ gaussian.roots[:].mT
     both = torch.stack([correlation.flatten(), wanted.flatten()])
     assert float(torch.corrcoef(both)[0, 1]) > 0.95
-    motions = gaussian.draw(4000, PoseNoise(1, torch.zeros((), dtype=torch.int64)))
+    motions, _ = gaussian.draw(4000, PoseNoise(1, torch.zeros((), dtype=torch.int64)))
     torch.testing.assert_close(motions.std(0), gaussian.stddev, rtol=0.06, atol=0)
     assert bool(((motions.mean(0) - gaussian.mean).abs() < 5 * gaussian.stddev / 4000**0.5).all())
 
 
 def test_pairs_mirror_each_other(frames):
     gaussian, _ = motion_gaussian(frames, setting_of(frames, ERRORS))
-    motions = gaussian.draw(10, PoseNoise(0, torch.zeros((), dtype=torch.int64)), paired=True)
+    motions, _ = gaussian.draw(10, PoseNoise(0, torch.zeros((), dtype=torch.int64)), paired=True)
     torch.testing.assert_close(motions.mean(0), gaussian.mean, atol=1e-12, rtol=0)
 
 

@@ -12,7 +12,7 @@ from ..files.errors import InputError
 from ..geometry.kinematics import ANKLE_HEIGHT, HEIGHT_LEGS, HEIGHT_TRUNK, body_height, pose_to_bones
 from ..geometry.skeletons import Skeleton
 
-__all__ = ["PARTS", "BodyMeasure", "body_size", "heights", "proportions", "size_gradient"]
+__all__ = ["PARTS", "BodyMeasure", "body_size", "heights", "log_factor", "proportions", "size_gradient"]
 
 #: Parts of a body and the h36m17 joints at the far ends of their bones: the mean of both sides, the sum of a chain.
 PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -106,6 +106,16 @@ def body_size(poses: Float[Tensor, "*batch joints 3"], skeleton: Skeleton) -> Fl
     lengths = pose_to_bones(poses, skeleton).norm(dim=-1)
     total = (lengths * _size_weights(skeleton).to(lengths)).sum(-1)
     return total + ANKLE_HEIGHT if skeleton.name == "h36m17" else total
+
+
+def log_factor(
+    log_lengths: Float[Tensor, "*batch joints"], log_size: Float[Tensor, "*batch"], skeleton: Skeleton
+) -> Float[Tensor, "*batch"]:
+    """Logarithm of the factor on bones of these lengths that gives a body of that size (`body_size`)."""
+    fixed = ANKLE_HEIGHT if skeleton.name == "h36m17" else 0.0
+    wanted = (log_size.exp() - fixed).clamp(min=1e-3)
+    total = (log_lengths.exp() * _size_weights(skeleton).to(log_lengths)).sum(-1)
+    return (wanted / total).log()
 
 
 def size_gradient(poses: Float[Tensor, "*batch joints 3"], skeleton: Skeleton) -> Float[Tensor, "*batch joints 3"]:

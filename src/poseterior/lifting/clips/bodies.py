@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...distributions.bodies import log_factor
 from ...geometry.kinematics import bones_to_pose, pose_to_bones
 from ...geometry.skeletons import Skeleton
 
@@ -17,10 +18,21 @@ _SWEEPS = 4
 _SHORTEST = 1e-4
 
 
-def body_of(paths: Float[Tensor, "samples T joints 3"], skeleton: Skeleton) -> Float[Tensor, "samples joints"]:
-    """Logarithm of the length of each joint's bone (to its parent): the mean over the frames. 0 for the root."""
-    lengths = pose_to_bones(paths, skeleton).norm(dim=-1).clamp(min=_SHORTEST)
-    logs = lengths.log().mean(1)
+def body_of(
+    paths: Float[Tensor, "samples T joints 3"], log_size: Float[Tensor, " samples"], skeleton: Skeleton
+) -> Float[Tensor, "samples joints"]:
+    """Logarithm of the length of each joint's bone (to its parent): 0 for the root.
+
+    Bones are to each other as they are over the frames, in the mean of their logarithms, on a body of the given size:
+    bones whose ends are uncertain are on average longer than they are.
+
+    Args:
+        paths: metres.
+        log_size: logarithm of the body's size (`poseterior.distributions.bodies.body_size`).
+        skeleton: of the paths.
+    """
+    logs = pose_to_bones(paths, skeleton).norm(dim=-1).clamp(min=_SHORTEST).log().mean(1)
+    logs = logs + log_factor(logs, log_size, skeleton).to(logs).unsqueeze(-1)
     logs[:, skeleton.root] = 0.0
     return logs
 

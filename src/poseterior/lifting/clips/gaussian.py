@@ -115,8 +115,13 @@ class MotionGaussian:
         """Of each coordinate, metres."""
         return (self.alone.square() + self.setting.size.variance * self.setting.slope.square()).sqrt()
 
-    def draw(self, samples: int, noise: Noise, paired: bool = False) -> Float[Tensor, "samples T d"]:
-        """Motions; ``paired``: the second half mirrors the first one about the mean (so their mean is exact)."""
+    def draw(
+        self, samples: int, noise: Noise, paired: bool = False
+    ) -> tuple[Float[Tensor, "samples T d"], Float[Tensor, " samples"]]:
+        """Motions, and the logarithm of the size of each one's body.
+
+        ``paired``: the second half mirrors the first one about the mean (so their mean is exact).
+        """
         count, size = self.mean.shape
         half = (samples + 1) // 2 if paired else samples
         normal = noise.normal((half, 1 + size + count * size * 3), 1, self.mean.float()).double()
@@ -125,8 +130,9 @@ class MotionGaussian:
         together = self.roots.times(states.permute(1, 0, 3, 2).flatten(1, 2)).unflatten(1, (half, 3))
         paths = torch.from_numpy(self.smoothed.draw(together.permute(0, 3, 1, 2).contiguous().numpy())).permute(2, 0, 1)
         about = paths + (constant @ self._shared.mT)[:, None] + larger[:, None, None] * self.setting.slope
-        about = torch.cat([about, -about])[:samples] if paired else about
-        return self.mean + about
+        if paired:
+            about, larger = torch.cat([about, -about])[:samples], torch.cat([larger, -larger])[:samples]
+        return self.mean + about, self.setting.size.level + larger
 
     @property
     def _shared(self) -> Float[Tensor, "d d"]:

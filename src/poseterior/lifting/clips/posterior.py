@@ -16,7 +16,6 @@ from ...distributions.clip_errors import ClipErrors
 from ...distributions.regions import SAMPLES, SEED, Region, check_level, quantiles, region_of
 from ...files.errors import InputError
 from ...geometry.frames import RootedFrame
-from ...geometry.kinematics import body_height, bones_to_pose
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
@@ -192,17 +191,17 @@ class ClipPosterior:
         return self._noise(seed, start, _OF_ROOT).normal((samples, numbers), 1, torch.zeros(1))
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
-        motions = self._loose(samples, seed, start, paired)
-        return (
-            with_body(motions, body_of(motions, self.skeleton), self._mobility, self.skeleton)
-            @ self.frames.axes.float()
-        )
+        motions, size = self._loose(samples, seed, start, paired)
+        body = body_of(motions, size, self.skeleton)
+        return with_body(motions, body, self._mobility, self.skeleton) @ self.frames.axes.float()
 
-    def _loose(self, samples: int, seed: int, start: int, paired: bool = False) -> Float[Tensor, "samples T joints 3"]:
-        """Motions whose bones may change, in the axes of the rays."""
+    def _loose(
+        self, samples: int, seed: int, start: int, paired: bool = False
+    ) -> tuple[Float[Tensor, "samples T joints 3"], Float[Tensor, " samples"]]:
+        """Motions whose bones may change, in the axes of the rays, and the logarithm of each body's size."""
         # A block of motions is drawn whole, so that a smaller number of them begins with the same ones.
-        drawn = self.gaussian.draw(samples if paired else self._block, self._noise(seed, start), paired)
-        return self._unflat(drawn[:samples]).float()
+        drawn, size = self.gaussian.draw(samples if paired else self._block, self._noise(seed, start), paired)
+        return self._unflat(drawn[:samples]).float(), size[:samples]
 
     def _noise(self, seed: int, start: int, part: int = 0) -> PoseNoise:
         key = hashlib.blake2b(self.keypoints.keys.cpu().numpy().tobytes(), digest_size=7).digest()
@@ -265,7 +264,7 @@ class ClipPosterior:
         visible = self.keypoints.visible.cpu()
         return region_of(self.sample(samples, seed=seed), self.skeleton, level, ours, visible)
 
-    def height(self, level: float = 0.9, samples: int = 200) -> tuple[float, float, float]:
+    def height(self, level: float = 0.9) -> tuple[float, float, float]:
         """The person's height in metres, of the body of the whole clip: median, and the interval of that probability.
 
         Intervals hold as often as they say where the lifter's `ClipErrors` were measured.
@@ -276,15 +275,10 @@ class ClipPosterior:
         check_level(level)
         if self.skeleton.name != "h36m17":
             raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
-        block = self._block
-        with torch.no_grad():
-            lengths = torch.cat(
-                [body_of(self._loose(block, SEED, start), self.skeleton) for start in range(0, samples, block)]
-            ).exp()
-        along = torch.tensor([0.0, 1.0, 0.0])  # how bones are turned does not matter
-        tall = body_height(bones_to_pose(lengths.unsqueeze(-1) * along, self.skeleton))
-        middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).tolist()
-        stretch = self.errors.height
+        size = self.gaussian.setting.size
+        tall = (size.level + size.points).exp().unsqueeze(-1)
+        middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).squeeze(-1).tolist()
+        stretch = self.errors.height if self.frames.told is None else 1.0
         return middle, middle + stretch * (low - middle), middle + stretch * (high - middle)
 
     def draws(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> Draws:
