@@ -1,0 +1,6 @@
+"""One person before a camera, as the frames come: the causal side of `poseterior.lifting.clips`."""
+
+from .lifter import LiveLifter
+from .pose import LivePose
+
+__all__ = ["LiveLifter", "LivePose"]

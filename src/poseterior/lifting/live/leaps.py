@@ -1,0 +1,109 @@
+"""What no person does from one frame to the next, told from the keypoints: sides exchanged, another person's track."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...keypoints import Keypoints2D
+from ..clips.surprises import exchanged, turned_back
+
+__all__ = ["Place", "Sides", "leap"]
+
+#: Metres a second that people reach, and metres by which keypoints may be wrong besides.
+_FASTEST, _BLUR = 12.0, 0.75
+#: By how much the logarithm of a person's size in the picture may change at once, and in a second.
+_ONCE, _GROWING = 0.5, 3.0
+#: Joints that two frames have to share so that places, and so that sizes, are compared.
+_FEW, _MANY = 4, 6
+#: Frames in a row in which sides are turned back; longer, and it was the frames before that were wrong.
+_LONGEST = 3
+#: Seconds over which frames tell the sides.
+_SIDES = 0.35
+
+
+class Place:
+    """Where a person was seen.
+
+    Args:
+        keypoints: one pose, batch shape (1,).
+        time: seconds.
+
+    Attributes:
+        metres: of a pixel at the person.
+    """
+
+    def __init__(self, keypoints: Keypoints2D, time: float) -> None:
+        self.time = time
+        self.seen, self.xy = keypoints.visible[0].cpu(), keypoints.xy[0].cpu()
+        self.size = _spread(self.xy[self.seen])
+        self.metres = 0.0
+
+    def measured_by(self, pose: Float[Tensor, "joints 3"]) -> Place:
+        """The same, told how large pixels are by the pose as it was lifted, metres."""
+        self.metres = _spread(pose[self.seen.to(pose.device), :2].float()) / max(self.size, 1e-6)
+        return self
+
+    def measured_as(self, other: Place) -> Place:
+        """The same, taken for as large as another person."""
+        self.metres = other.metres * other.size / max(self.size, 1e-6)
+        return self
+
+
+def _spread(points: Float[Tensor, "n 2"]) -> float:
+    """Root-mean-square distance from the middle."""
+    return float((points - points.mean(0)).square().sum(-1).mean().sqrt())
+
+
+def leap(before: Place, now: Place) -> str:
+    """What no person can have done, in words; empty where it is possible.
+
+    By the median over the joints that both show, so that some wrong joints make no leap.
+    """
+    both = before.seen & now.seen
+    count = int(both.sum())
+    if count < _FEW:
+        return ""
+    step = now.time - before.time
+    metres = float((now.xy - before.xy)[both].norm(dim=-1).median()) * before.metres
+    if metres > _FASTEST * step + _BLUR:
+        return f"moved {metres:.1f} m in {step:.2f} s"
+    old, new = _spread(before.xy[both]), _spread(now.xy[both])
+    if count >= _MANY and min(old, new) > 0 and abs(math.log(new / old)) > _ONCE + _GROWING * step:
+        return f"became {max(old, new) / min(old, new):.1f} times as {'large' if new > old else 'small'} in {step:.2f} s"
+    return ""
+
+
+class Sides:
+    """Left and right, as the frames before have them: the causal counterpart of `clips.surprises.exchanged`."""
+
+    def __init__(self) -> None:
+        self._before: deque[tuple[float, Keypoints2D]] = deque(maxlen=_LONGEST)
+        self._turned = 0
+
+    def see(self, time: float, keypoints: Keypoints2D) -> tuple[Keypoints2D, str]:
+        """Keypoints with the sides right, and what was done: ``""``, ``"turned"`` or ``"kept"``.
+
+        ``"kept"``: they have been the other way round for so long that it was not this frame that was wrong.
+
+        Args:
+            time: seconds.
+            keypoints: one pose, batch shape (1,).
+        """
+        past = [one for then, one in self._before if time - then <= _SIDES]
+        done = ""
+        if past and bool(exchanged(Keypoints2D.cat([*past, keypoints]))[-1]):
+            self._turned += 1
+            done = "turned" if self._turned <= _LONGEST else "kept"
+        if done == "turned":
+            keypoints = turned_back(keypoints, torch.ones(1, dtype=torch.bool))
+        else:
+            self._turned = 0
+        if done == "kept":
+            self._before.clear()
+        self._before.append((time, keypoints))
+        return keypoints, done
