@@ -64,8 +64,8 @@ _MOVED = {
 
 __all__ = [
     "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "LiveLifter", "PoseDistribution", "__version__",
-    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip", "list_shipped",
-    "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
+    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip",
+    "list_shipped", "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ if TYPE_CHECKING:
     from .keypoints.reading import example_keypoints, read_keypoints
     from .lifters import Lifter, list_shipped, load
     from .lifting.clips import lift_clip
-    from .lifting.live import LiveLifter
     from .lifting.ik import solve_ik
+    from .lifting.live import LiveLifter
     from .lifting.poses import lift, load_result
     from .results.poses import LiftResult
     from .training.run import train

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...keypoints import Keypoints2D
 from ..clips.surprises import exchanged, turned_back
 
-__all__ = ["Place", "Sides", "leap"]
+__all__ = ["Place", "Sides", "distance", "leap"]
 
 #: Metres a second that people reach, and metres by which keypoints may be wrong besides.
 _FASTEST, _BLUR = 12.0, 0.75
@@ -59,22 +59,26 @@ def _spread(points: Float[Tensor, "n 2"]) -> float:
     return float((points - points.mean(0)).square().sum(-1).mean().sqrt())
 
 
-def leap(before: Place, now: Place) -> str:
-    """What no person can have done, in words; empty where it is possible.
-
-    By the median over the joints that both show, so that some wrong joints make no leap.
-    """
+def distance(before: Place, now: Place) -> float:
+    """Metres: the median over the joints that both show, so that some wrong joints make no leap; 0 of a few joints."""
     both = before.seen & now.seen
-    count = int(both.sum())
-    if count < _FEW:
-        return ""
-    step = now.time - before.time
-    metres = float((now.xy - before.xy)[both].norm(dim=-1).median()) * before.metres
+    if int(both.sum()) < _FEW:
+        return 0.0
+    return float((now.xy - before.xy)[both].norm(dim=-1).median()) * before.metres
+
+
+def leap(before: Place, now: Place) -> str:
+    """What no person can have done, in words; empty where it is possible."""
+    both = before.seen & now.seen
+    count, step, metres = int(both.sum()), now.time - before.time, distance(before, now)
     if metres > _FASTEST * step + _BLUR:
         return f"moved {metres:.1f} m in {step:.2f} s"
-    old, new = _spread(before.xy[both]), _spread(now.xy[both])
-    if count >= _MANY and min(old, new) > 0 and abs(math.log(new / old)) > _ONCE + _GROWING * step:
-        return f"became {max(old, new) / min(old, new):.1f} times as {'large' if new > old else 'small'} in {step:.2f} s"
+    if count < _MANY:
+        return ""
+    old, new = (max(_spread(place.xy[both]), 1e-6) for place in (before, now))
+    if abs(math.log(new / old)) > _ONCE + _GROWING * step:
+        factor = max(old, new) / min(old, new)
+        return f"became {factor:.1f} times as {'large' if new > old else 'small'} in {step:.2f} s"
     return ""
 
 

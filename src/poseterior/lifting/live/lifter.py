@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from ...distributions.clip_errors import ClipErrors
 from ...distributions.bodies import body_size
+from ...distributions.clip_errors import ClipErrors
 from ...distributions.regions import SAMPLES, SEED
 from ...files.errors import InputError
 from ...keypoints import Keypoints2D
@@ -20,7 +20,7 @@ from ...lifters import Lifter
 from ...results.times import ASSUMED_FPS, check_fps
 from ..clips.frames import FEWEST_JOINTS
 from ..clips.lift import MAX_GAP
-from .leaps import Place, Sides, leap
+from .leaps import Place, Sides, distance, leap
 from .motion import Lifted, LiveMotion
 from .pose import LivePose
 
@@ -28,6 +28,8 @@ __all__ = ["NOTES", "LiveLifter"]
 
 #: Hypotheses of each of the first frames that tell the shape of the size's distribution.
 _HYPOTHESES = 96
+#: Seconds by which times may be wrong.
+_ROUNDING = 1e-6
 #: Notes that are kept: the latest ones.
 NOTES = 100
 
@@ -124,9 +126,9 @@ class LiveLifter:
         return f"LiveLifter({type(self._lifter).__name__}, fps={self._fps:g}, frames={self._frame + 1})"
 
     def _forget(self) -> None:
-        self._sides, self._place, self._stray = Sides(), None, None
-        self._place: Place | None
-        self._stray: Place | None
+        self._sides = Sides()
+        self._place: Place | None = None
+        self._stray: Place | None = None
 
     def reset(self) -> None:
         """Start anew: another person, or another camera. Frames are numbered on, and times go on."""
@@ -151,8 +153,9 @@ class LiveLifter:
         self._frame, self._time = self._frame + 1, time
         if not self._motion.started and shown is None:
             return None
-        if self._motion.started and time - self._motion.seen_at > self._max_gap + 0.5 / self._fps:
-            self._note(f"nobody was seen for {time - self._motion.seen_at:.2f} s: started anew")
+        away = time - self._motion.seen_at
+        if self._motion.started and away > self._max_gap + (0.0 if shown is None else 1.0 / self._fps) + _ROUNDING:
+            self._note(f"nobody was seen for {away:.2f} s: everything starts anew")
             self.reset()
             if shown is None:
                 return None
@@ -192,16 +195,19 @@ class LiveLifter:
     def _possible(self, keypoints: Keypoints2D) -> Keypoints2D | None:
         """These keypoints if a person can have moved so; None where they are left out."""
         here = Place(keypoints, self._time)
-        if self._place is None or not (said := leap(self._place, here)):
+        last, stray = self._place, self._stray
+        there = stray is not None and not leap(stray, here)
+        said = "" if last is None else leap(last, here)
+        if last is None or (not said and not (there and stray and distance(stray, here) < distance(last, here))):
             self._place, self._stray = here, None
             return keypoints
-        if self._stray is not None and not leap(self._stray, here):
-            self._note("the frame before was no mistake: it is another person; started anew")
+        if there:
+            self._note("the frame before was no mistake: it is another person; everything starts anew")
             self.reset()
             self._place = here
             return keypoints
         self._note(f"{said}, as no person does: left out")
-        self._stray = here.measured_as(self._place)
+        self._stray = here.measured_as(last)
         return None
 
     def _note(self, text: str) -> None:

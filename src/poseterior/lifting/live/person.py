@@ -38,8 +38,8 @@ class RunningSize:
     """
 
     def __init__(self, scale: float) -> None:
-        self._scale, self._told = scale, None
-        self._told: float | None
+        self._scale = scale
+        self._told: float | None = None
         self._shapes: list[Tensor] = []
         self._shape = normal_shape()
         self._precision, self._level, self._count, self._done = 0.0, 0.0, 0, 0.0
@@ -91,9 +91,7 @@ class Body:
         self._skeleton, self._weight = skeleton, 0.0
         self._sum = self._change = torch.zeros(())
 
-    def see(
-        self, poses: Float[Tensor, "samples joints 3"], slope: Float[Tensor, "joints 3"], weight: float
-    ) -> None:
+    def see(self, poses: Float[Tensor, "samples joints 3"], slope: Float[Tensor, "joints 3"], weight: float) -> None:
         """A frame.
 
         Args:

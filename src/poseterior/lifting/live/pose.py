@@ -219,7 +219,8 @@ class LivePose:
         along = torch.tensor([0.0, 1.0, 0.0])  # how bones are turned does not matter
         tall = body_height(bones_to_pose(self._person.log_lengths.exp().unsqueeze(-1) * along, self.skeleton))
         middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).tolist()
-        return middle, low, high
+        stretch = self._errors.height
+        return middle, middle + stretch * (low - middle), middle + stretch * (high - middle)
 
     @cached_property
     def lagged(self) -> LivePose | None:

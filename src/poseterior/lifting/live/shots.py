@@ -90,7 +90,8 @@ def known_at(shot: Shot) -> Known:
 def looked_back(shots: Sequence[Shot]) -> Known:
     """Of the first of these frames, given all of them: Rauch, Tung and Striebel's smoother from the last one back.
 
-    Hypotheses follow by the same gains (the ensemble Kalman smoother: Evensen & van Leeuwen 2000), and stay exact draws.
+    Hypotheses follow by the same gains (the ensemble Kalman smoother: Evensen & van Leeuwen 2000), and stay exact
+    draws.
     """
     last = shots[-1]
     mean, covariance = last.state.mean, last.state.covariance
