@@ -4,8 +4,8 @@
 
 Milliseconds are of processor time, of one call on one core: the filtered posterior with its mean and regions of level
 0.9, and the same with the smoother's answer of 5 frames ago, its mean and its regions. Accuracy is as of
-`benchmarks/clips.py`: frame by frame, live, 5 frames late, and whole clips, of the same weights in the same run. With ``--data gaps=STORE`` nobody is
-seen in a fifth of the frames.
+`benchmarks/clips.py`: frame by frame, live, 5 frames late, and whole clips, of the same weights in the same run. With
+``--data gaps=STORE`` nobody is seen in a fifth of the frames.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Answers:
         parts = {name: torch.stack([getattr(one, name) for one in found]) for name in ("centre", "radius")}
         whole = torch.stack([one.pose_radius for one in found])
         return Region(level=level, pose_radius=whole, calibrated=found[0].calibrated, **parts)
+
+    def height(self, level: float = 0.9) -> tuple[float, float, float]:
+        """As it is known at the end."""
+        return self.poses[-1].height(level)
 
 
 class Live(Smoothing):

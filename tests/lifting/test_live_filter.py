@@ -104,7 +104,7 @@ def test_a_bank_that_forgets_nothing_chooses_as_the_clip_does(monkeypatch):
 
 
 def test_liveliness_follows_a_person_who_begins_to_move():
-    """Two seconds at rest, then two of swings of half a metre: within a second the joint is a hundred times livelier."""
+    """Two seconds at rest, then swings of half a metre: within a second the joint is a hundred times livelier."""
     rng = np.random.default_rng(0)
     times = np.arange(120) / 30
     place = np.where(times < 2, 0.0, 0.25 * (1 - np.cos(2 * np.pi * 1.5 * (times - 2))))

@@ -22,6 +22,8 @@ _ONCE, _GROWING = 0.5, 3.0
 _FEW, _MANY = 4, 6
 #: Frames in a row in which sides are turned back; longer, and it was the frames before that were wrong.
 _LONGEST = 3
+#: Share of a person's size within which a joint is where it was.
+_NEAR = 0.1
 #: Seconds over which frames tell the sides.
 _SIDES = 0.35
 
@@ -82,6 +84,13 @@ def leap(before: Place, now: Place) -> str:
     return ""
 
 
+def _elsewhere(before: Keypoints2D, now: Keypoints2D) -> bool:
+    """Whether any joint is not where it was: else the sides are, too, and need no longer look."""
+    both = before.visible & now.visible
+    gap = (now.xy - before.xy).norm(dim=-1)
+    return bool((both & (gap > _NEAR * now.size.unsqueeze(-1))).any())
+
+
 class Sides:
     """Left and right, as the frames before have them: the causal counterpart of `clips.surprises.exchanged`."""
 
@@ -100,7 +109,7 @@ class Sides:
         """
         past = [one for then, one in self._before if time - then <= _SIDES]
         done = ""
-        if past and bool(exchanged(Keypoints2D.cat([*past, keypoints]))[-1]):
+        if past and _elsewhere(past[-1], keypoints) and bool(exchanged(Keypoints2D.cat([*past, keypoints]))[-1]):
             self._turned += 1
             done = "turned" if self._turned <= _LONGEST else "kept"
         if done == "turned":
