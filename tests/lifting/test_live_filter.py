@@ -39,8 +39,9 @@ def shots_of(seen: Seen, density: np.ndarray, hypotheses: int = 2, seed: int = 0
     for frame in range(len(seen.value)):
         step = float(seen.step[frame])
         if frame:
-            state = kalman.moved(state, step, density, seen.seconds)
-            members.move(step, density, seen.seconds)
+            moves = kalman.step_of(step, seen.seconds)
+            state = kalman.moved(state, moves, density)
+            members.move(moves, density)
         state, gain, _, _ = kalman.told(state, row_of(seen, frame))
         if seen.known[frame].any():
             members.tell(row_of(seen, frame), gain)
@@ -54,7 +55,7 @@ def test_one_frame_at_a_time_is_the_forward_pass_of_the_smoother():
     state, evidence = kalman.start(SIZE), np.zeros(SIZE)
     for frame in range(FRAMES):
         if frame:
-            state = kalman.moved(state, float(seen.step[frame]), DENSITY, seen.seconds)
+            state = kalman.moved(state, kalman.step_of(float(seen.step[frame]), seen.seconds), DENSITY)
         state, _, surprise, told = kalman.told(state, row_of(seen, frame))
         evidence += told
         np.testing.assert_allclose(state.mean, whole.mean[frame], rtol=0, atol=1e-12)

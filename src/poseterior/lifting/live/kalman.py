@@ -1,7 +1,7 @@
 """The filter of `poseterior.lifting.clips.filtering`, one frame at a time.
 
-The same model and the same arithmetic: a coordinate moves with white noise as its acceleration, and is seen with an
-error that has a slow and a white part. Here the state is carried from call to call.
+The same model, whose steps in time are that module's own: a coordinate moves with white noise as its acceleration, and
+is seen with an error that has a slow and a white part. Here the state is carried from call to call.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from ..clips.filtering import PLACE, SPEED
+from ..clips.filtering import PLACE, SPEED, transitions, white_noise_covariance
 
-__all__ = ["FrameSeen", "Gain", "State", "gain_of", "moved", "start", "told"]
+__all__ = ["FrameSeen", "Gain", "State", "Step", "gain_of", "moved", "start", "step_of", "told"]
 
 Array = NDArray[np.float64]
 
@@ -82,27 +82,51 @@ def start(*shape: int) -> State:
     return State(zero, zero, zero, PLACE**2 * one, zero, zero, SPEED**2 * one, zero, one)
 
 
-def moved(state: State, step: float, density: Float[Array, "*any d"], seconds: Float[Array, " d"]) -> State:
-    """The state some seconds later, of which nothing is seen.
+class Step(NamedTuple):
+    """What some time does to a state.
+
+    Attributes:
+        moves: ``(3, 3, d)``: by which the state is multiplied.
+        fresh: ``(3, 3, d)`` covariance of what is new: of place and velocity per unit of the acceleration's density.
+    """
+
+    moves: Float[Array, "3 3 d"]
+    fresh: Float[Array, "3 3 d"]
+
+
+def step_of(step: float, seconds: Float[Array, " d"]) -> Step:
+    """Of so many seconds.
+
+    Args:
+        step: seconds.
+        seconds: after which the slow part's correlation has fallen to 1/e.
+    """
+    time = np.array([step])
+    fresh = white_noise_covariance(time, np.ones(len(seconds)), seconds)[0]
+    return Step(transitions(time, seconds)[0].transpose(1, 2, 0), fresh.transpose(1, 2, 0))
+
+
+def moved(state: State, step: Step, density: Float[Array, "*any d"]) -> State:
+    """The state some time later, of which nothing is seen.
 
     Args:
         state: now.
-        step: seconds.
+        step: the time.
         density: spectral density of the acceleration, m²/s³.
-        seconds: after which the slow part's correlation has fallen to 1/e.
     """
-    fade = np.exp(-step / seconds)
+    (a, b, _), (c, e, _), (_, _, fade) = step.moves
+    (new_xx, new_xv, _), (_, new_vv, _), (_, _, new_ss) = step.fresh
     x, v, s, xx, xv, xs, vv, vs, ss = state
     return State(
-        x + step * v,
-        v,
+        a * x + b * v,
+        c * x + e * v,
         fade * s,
-        xx + step * (2.0 * xv + step * vv) + density * (step**3 / 3),
-        xv + step * vv + density * (step**2 / 2),
-        fade * (xs + step * vs),
-        vv + density * step,
-        fade * vs,
-        fade**2 * ss + (1.0 - fade**2),
+        a * (a * xx + 2.0 * b * xv) + b * b * vv + density * new_xx,
+        a * c * xx + (a * e + b * c) * xv + b * e * vv + density * new_xv,
+        fade * (a * xs + b * vs),
+        c * (c * xx + 2.0 * e * xv) + e * e * vv + density * new_vv,
+        fade * (c * xs + e * vs),
+        fade * fade * ss + new_ss,
     )
 
 

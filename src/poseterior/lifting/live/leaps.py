@@ -109,11 +109,14 @@ class Sides:
         """
         past = [one for then, one in self._before if time - then <= _SIDES]
         done = ""
-        if past and _elsewhere(past[-1], keypoints) and bool(exchanged(Keypoints2D.cat([*past, keypoints]))[-1]):
+        wrong = torch.zeros_like(keypoints.visible)
+        if past and _elsewhere(past[-1], keypoints):
+            wrong = exchanged(Keypoints2D.cat([*past, keypoints]))[-1:]
+        if bool(wrong.any()):
             self._turned += 1
             done = "turned" if self._turned <= _LONGEST else "kept"
         if done == "turned":
-            keypoints = turned_back(keypoints, torch.ones(1, dtype=torch.bool))
+            keypoints = turned_back(keypoints, wrong)
         else:
             self._turned = 0
         if done == "kept":

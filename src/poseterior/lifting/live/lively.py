@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..clips.motion import DENSITIES
 from . import kalman
-from .kalman import FrameSeen
+from .kalman import FrameSeen, Step
 
 __all__ = ["Liveliness"]
 
@@ -25,7 +25,7 @@ class Liveliness:
 
     Args:
         size: number of coordinates, x, y, z of one joint after the other.
-        seconds: ``(size,)`` see `kalman.moved`.
+        seconds: ``(size,)`` see `kalman.step_of`.
         fixed: density of each coordinate, m²/s³, in place of a choice.
     """
 
@@ -39,18 +39,20 @@ class Liveliness:
         """Forget where everything is, not how lively it was."""
         self._state = kalman.start(*self._bank.shape)
 
-    def see(self, step: float | None, frame: FrameSeen | None) -> None:
+    def see(self, seconds: float | None, frame: FrameSeen | None, step: Step | None = None) -> None:
         """A frame.
 
         Args:
-            step: seconds since the frame before; None: it is the first one.
+            seconds: since the frame before; None: it is the first one.
             frame: what it shows; None: nothing.
+            step: the same time, where it is at hand.
         """
         if self._fixed is not None:
             return
-        if step is not None:
-            self._state = kalman.moved(self._state, step, self._bank, self._seconds)
-            self._level *= math.exp(-step / MEMORY)
+        if seconds is not None:
+            step = step or kalman.step_of(seconds, self._seconds)
+            self._state = kalman.moved(self._state, step, self._bank)
+            self._level *= math.exp(-seconds / MEMORY)
         if frame is not None:
             self._state, _, _, evidence = kalman.told(self._state, frame)
             self._level += evidence.reshape(len(DENSITIES), -1, 3).sum(-1)

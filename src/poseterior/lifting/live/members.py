@@ -16,7 +16,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ..clips.filtering import PLACE, SPEED
-from .kalman import FrameSeen, Gain
+from .kalman import FrameSeen, Gain, Step
 
 __all__ = ["Deviations", "Members", "mirrored"]
 
@@ -69,17 +69,20 @@ class Members:
     def _normal(self) -> Float[Array, "n d"]:
         return self._random.standard_normal(self._shape)
 
-    def move(self, step: float, density: Float[Array, " d"], seconds: Float[Array, " d"]) -> None:
+    def move(self, step: Step, density: Float[Array, " d"]) -> None:
         """See `kalman.moved`."""
         x, v, s = self.now
-        fade = np.exp(-step / seconds)
+        (a, b, _), (c, e, _), (_, _, fade) = step.moves
+        (new_xx, new_xv, _), (_, new_vv, _), (_, _, new_ss) = step.fresh
         one, two, three = (self._normal() for _ in range(3))
-        # One square root of the covariance of an integrated Wiener process over a step.
-        places, speeds = np.sqrt(density * (step**3 / 3)), np.sqrt(density * step)
+        # The lower triangle whose square is the covariance of what is new.
+        place = np.sqrt(density * new_xx)
+        both = density * new_xv / place
+        speed = np.sqrt(np.maximum(density * new_vv - both**2, 0.0))
         self.now = Deviations(
-            x + step * v + places * one,
-            v + speeds * (np.sqrt(0.75) * one + 0.5 * two),
-            fade * s + np.sqrt(1.0 - fade**2) * three,
+            a * x + b * v + place * one,
+            c * x + e * v + both * one + speed * two,
+            fade * s + np.sqrt(new_ss) * three,
         )
         self.forecast = self.now
 

@@ -32,8 +32,6 @@ Array = NDArray[np.float64]
 #: Degrees of freedom of Student's t, and the mean squared innovation, in variances, from which on a frame is
 #: surprising: as `clips.surprises` has them.
 _FREEDOM, _USUAL = 4.0, 5.0
-#: Times that a frame is weighed anew, as a clip's frames are.
-_PASSES = 3
 #: Seconds of frames that do not fit after which the filter has lost the person.
 _LOST = 0.3
 
@@ -140,20 +138,21 @@ class LiveMotion:
         step = 0.0 if first else time - self._shots[-1].view.time
         before = kalman.start(self._size) if self._state is None else self._state
         seconds = self._sizes.seconds
+        moves = kalman.step_of(step, seconds)
         if lifted is None:
             row, view = None, self._unseen(frame, time)
         else:
             row, view = self._seen(frame, time, lifted)
-            ahead = before if first else kalman.moved(before, step, self._liveliness.density, seconds)
+            ahead = before if first else kalman.moved(before, moves, self._liveliness.density)
             weight = _weight(ahead, row)
             row, view = row._replace(white=row.white / weight), view._replace(weight=weight)
             self.seen_at = time
             self._fitted_at = time if weight >= FLAGGED else self._fitted_at
-        self._liveliness.see(None if first else step, row)
+        self._liveliness.see(None if first else step, row, moves)
         density = self._liveliness.density
         if not first:
-            before = kalman.moved(before, step, density, seconds)
-            self._members.move(step, density, seconds)
+            before = kalman.moved(before, moves, density)
+            self._members.move(moves, density)
         self._state, self.row = before, row
         if row is not None:
             self._state, gain, _, _ = kalman.told(before, row)
@@ -203,11 +202,6 @@ class LiveMotion:
 
 def _weight(ahead: State, row: FrameSeen) -> float:
     """How much a frame counts, by Student's t on its innovations: as `clips.surprises.weights_of`, of one frame."""
-    weight = 1.0
-    for _ in range(_PASSES):
-        _, _, surprise, _ = kalman.told(ahead, row._replace(white=row.white / weight))
-        level = float(surprise.mean())
-        if level <= _USUAL:
-            break
-        weight *= (_FREEDOM + 1.0) / (_FREEDOM + level)
-    return weight
+    _, _, surprise, _ = kalman.told(ahead, row)
+    level = float(surprise.mean())
+    return 1.0 if level <= _USUAL else (_FREEDOM + 1.0) / (_FREEDOM + level)

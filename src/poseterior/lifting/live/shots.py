@@ -56,7 +56,7 @@ class Shot(NamedTuple):
         now, forecast: deviations of the hypotheses, with and without this frame.
         step: seconds since the frame before.
         density: of the acceleration on the way here, m²/s³.
-        seconds: ``(d,)`` see `kalman.moved`.
+        seconds: ``(d,)`` see `kalman.step_of`.
     """
 
     view: View
