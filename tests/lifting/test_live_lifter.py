@@ -287,6 +287,31 @@ def test_exchanged_sides_are_turned_back_but_not_for_ever(mdn, standing):
     assert float((said[-1].mean - wanted).norm(dim=-1).mean()) < 0.08
 
 
+def test_a_keypoint_that_jumps_away_is_not_used_until_it_stays_there(mdn, standing):
+    keypoints = seen(walker(standing, 20))
+    wrist = H36M.index("right_wrist")
+    xy = keypoints.xy.clone()
+    xy[8, wrist] += torch.tensor([0.0, -250.0])
+    xy[12:, wrist] += torch.tensor([0.0, -250.0])
+    live = LiveLifter(mdn, 30)
+    said = run(live, keypoints._replace(xy=xy))
+    assert [int(note.split()[1]) for note in live.notes if "jump away were not used (right_wrist)" in note] == [
+        8, 12, 13, 14, 15,
+    ]  # fmt: skip
+    assert [bool(pose.keypoints.visible[0, wrist]) for pose in said] == [
+        row not in (8, 12, 13, 14, 15) for row in range(20)
+    ]
+    right = run(LiveLifter(mdn, 30), keypoints)
+    assert float((said[8].mean - right[8].mean)[wrist].norm()) < 0.1
+    assert not [note for note in run_notes(mdn, keypoints) if "jump" in note]
+
+
+def run_notes(lifter, keypoints: Keypoints2D) -> list[str]:
+    live = LiveLifter(lifter, 30)
+    run(live, keypoints)
+    return list(live.notes)
+
+
 def test_a_frame_that_does_not_fit_counts_less(standing):
     # with the evidence, which takes wrong joints for as exact as right ones, such a frame still pulls
     mdn = pp.load("mdn", evidence=False)

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...keypoints import Keypoints2D
-from ..clips.surprises import exchanged, turned_back
+from ..clips.surprises import exchanged, hidden, turned_back
 
-__all__ = ["Place", "Sides", "distance", "leap"]
+__all__ = ["Place", "Sides", "Strays", "distance", "leap"]
 
 #: Metres a second that people reach, and metres by which keypoints may be wrong besides.
 _FASTEST, _BLUR = 12.0, 0.75
@@ -22,6 +22,10 @@ _ONCE, _GROWING = 0.5, 3.0
 _FEW, _MANY = 4, 6
 #: Frames in a row in which sides are turned back; longer, and it was the frames before that were wrong.
 _LONGEST = 3
+#: A keypoint strays that is so far from where it was going, in shares of the person's size and in reported standard
+#: deviations, and farther than so fast an acceleration takes it (sizes of the person a second squared); in so many
+#: frames in a row at most. As `clips.surprises.strays`, which sees what comes after, too.
+_JUMP, _SIGMAS, _ACCELERATION, _STRAYS = 0.4, 6.0, 100.0, 4
 #: Share of a person's size within which a joint is where it was.
 _NEAR = 0.1
 #: Seconds over which frames tell the sides.
@@ -123,3 +127,40 @@ class Sides:
             self._before.clear()
         self._before.append((time, keypoints))
         return keypoints, done
+
+
+class Strays:
+    """Keypoints that jump away from where they were going: the causal counterpart of `clips.surprises.strays`.
+
+    Of what comes after nothing is known: one that stays away for longer than `_STRAYS` frames is believed.
+    """
+
+    def __init__(self) -> None:
+        self._places: deque[tuple[float, Tensor, Tensor]] = deque(maxlen=2)
+        self._count = torch.zeros(0)
+
+    def see(self, time: float, keypoints: Keypoints2D) -> tuple[Keypoints2D, list[str]]:
+        """Keypoints without those that stray, and which joints these are.
+
+        Args:
+            time: seconds.
+            keypoints: one pose, batch shape (1,).
+        """
+        xy, seen = keypoints.xy[0].cpu(), keypoints.visible[0].cpu()
+        stray = torch.zeros_like(seen)
+        if len(self._places) == 2 and time - self._places[0][0] <= _SIDES:
+            (first, before, was), (last, here, is_known) = self._places
+            step = time - last
+            going = here + (here - before) * (step / (last - first))
+            noise = _SIGMAS * keypoints.covariance[0].cpu().diagonal(dim1=-2, dim2=-1).amax(-1).sqrt()
+            allowed = (_JUMP + 0.5 * _ACCELERATION * step**2) * float(keypoints.size[0])
+            off = torch.minimum((xy - going).norm(dim=-1), (xy - here).norm(dim=-1))
+            stray = seen & was & is_known & (off > noise.clamp(min=allowed)) & (self._count < _STRAYS)
+            if int(stray.sum()) > 0.5 * int(seen.sum()):  # then it is the frame, see `leap`, or the frames before
+                stray = torch.zeros_like(seen)
+            # Where a joint strays it is thought to be where it was going.
+            xy = torch.where((stray & seen).unsqueeze(-1), going, xy)
+        self._count = torch.where(stray, self._count + 1, 0) if len(self._count) else torch.zeros(len(seen))
+        self._places.append((time, xy, seen))
+        names = [name for name, one in zip(keypoints.skeleton.joints, stray.tolist(), strict=True) if one]
+        return (hidden(keypoints, stray.unsqueeze(0)) if names else keypoints), names

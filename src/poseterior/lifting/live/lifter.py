@@ -20,7 +20,7 @@ from ...lifters import Lifter
 from ...results.times import ASSUMED_FPS, check_fps
 from ..clips.frames import FEWEST_JOINTS
 from ..clips.lift import MAX_GAP
-from .leaps import Place, Sides, distance, leap
+from .leaps import Place, Sides, Strays, distance, leap
 from .motion import Lifted, LiveMotion
 from .pose import LivePose
 
@@ -53,7 +53,8 @@ class LiveLifter:
     * a frame that does not fit counts less by Student's t on its own innovation, once and for all (there: weighed anew
       when later frames are known). A frame that no person can have reached is left out, and where the next one is
       there too, it is another person: everything starts anew. So it does where most of 0.3 s does not fit;
-    * left and right are compared with the three frames before (there: three to either side);
+    * left and right are compared with the three frames before (there: three to either side), and keypoints that jump
+      away are left out for four frames, then believed (there: where they come back);
     * the person's size and the lengths of their bones are those of the frames so far. Early on they still change;
     * a detector's standard deviations are taken as they are (there: put right where residuals tell).
 
@@ -126,7 +127,7 @@ class LiveLifter:
         return f"LiveLifter({type(self._lifter).__name__}, fps={self._fps:g}, frames={self._frame + 1})"
 
     def _forget(self) -> None:
-        self._sides = Sides()
+        self._sides, self._strays = Sides(), Strays()
         self._place: Place | None = None
         self._stray: Place | None = None
 
@@ -169,6 +170,10 @@ class LiveLifter:
         elif done == "kept":
             self._note("left and right stayed exchanged: taken as they are; the motion starts anew")
             self._motion.restart(another=False)
+            self._strays = Strays()
+        shown, names = self._strays.see(time, shown)
+        if names:
+            self._note(f"keypoints that jump away were not used ({', '.join(names)})")
         lifted = self._lifted(shown)
         assert self._place is not None
         self._place.measured_by(lifted.mean)
