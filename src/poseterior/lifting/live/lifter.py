@@ -56,6 +56,8 @@ class LiveLifter:
     * left and right are compared with the three frames before (there: three to either side), and keypoints that jump
       away are left out for four frames, then believed (there: where they come back);
     * the person's size and the lengths of their bones are those of the frames so far. Early on they still change;
+    * joints that nobody sees for long fall back to where they were in the first frame (there: where they are on
+      average), by a tenth of the way within half a second;
     * a detector's standard deviations are taken as they are (there: put right where residuals tell).
 
     The camera is taken to stand still.
