@@ -1,6 +1,7 @@
 """The filter a frame at a time against the one over a whole clip."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,7 +46,17 @@ def shots_of(seen: Seen, density: np.ndarray, hypotheses: int = 2, seed: int = 0
         state, gain, _, _ = kalman.told(state, row_of(seen, frame))
         if seen.known[frame].any():
             members.tell(row_of(seen, frame), gain)
-        found.append(Shot(None, state, members.now, members.forecast, step, density, seen.seconds))
+        found.append(
+            Shot(
+                SimpleNamespace(middle=np.zeros(state.x.shape)),
+                state,
+                members.now,
+                members.forecast,
+                step,
+                density,
+                seen.seconds,
+            )
+        )
     return found
 
 

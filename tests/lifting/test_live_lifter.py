@@ -15,6 +15,7 @@ from poseterior.lifting.clips.filtering import Seen, filtered
 from poseterior.lifting.clips.frames import frames_of
 from poseterior.lifting.clips.gaussian import setting_of
 from poseterior.lifting.live import LiveLifter, LivePeople, causal
+from poseterior.lifting.live.motion import LiveMotion
 
 COUNT = 40
 H36M = pp.SKELETONS["h36m17"]
@@ -67,7 +68,8 @@ def acceleration(motion: torch.Tensor) -> float:
 
 
 def test_state_is_that_of_the_filter_of_a_clip(mdn, standing, monkeypatch):
-    """The same densities, axes and sizes: the state is that of `filtered`, to 1e-9."""
+    """The same densities, axes, sizes and middle: the state is that of `filtered`, to 1e-9."""
+    monkeypatch.setattr(LiveMotion, "_recentred", lambda self, state: state)
     keypoints = seen(walker(standing, 12))
     frames = frames_of(mdn, keypoints, 30.0, chunk=1)
     errors = ClipErrors()
@@ -93,8 +95,9 @@ def test_state_is_that_of_the_filter_of_a_clip(mdn, standing, monkeypatch):
         np.testing.assert_allclose(states[frame].covariance, whole.covariance[frame], rtol=0, atol=1e-9)
 
 
-def test_state_with_its_own_choices_is_a_filter_of_what_it_took(mdn, standing):
+def test_state_with_its_own_choices_is_a_filter_of_what_it_took(mdn, standing, monkeypatch):
     """Axes, sizes and weights as it chose them; frames missing; times uneven."""
+    monkeypatch.setattr(LiveMotion, "_recentred", lambda self, state: state)
     keypoints = seen(walker(standing, 20))
     live = LiveLifter(mdn, 30.0, density=3.0)
     times = np.cumsum(np.r_[1.0, np.random.default_rng(0).uniform(0.02, 0.06, 19)])

@@ -17,19 +17,19 @@ from ...geometry.cameras import pixels_to_plane, turn_to_axis
 from ...keypoints import Keypoints2D
 from ...keypoints.view import camera_of
 
-__all__ = ["Direction", "ErrorSizes", "Hanging", "turned"]
+__all__ = ["USUAL", "Average", "Direction", "ErrorSizes", "Hanging", "turned"]
 
 Array = NDArray[np.float64]
 
 #: Seconds after which the direction of the person, and how joints go together, count 1/e.
 _TURNING, _HANGING = 0.25, 0.25
-#: Likewise how large errors usually are.
-_USUAL = 20.0
+#: Likewise how large errors usually are, and where joints are on average.
+USUAL = 20.0
 #: Least eigenvalue of a correlation.
 _LEAST = 1e-6
 
 
-class _Average:
+class Average:
     """An average that forgets, exact from the first value on."""
 
     def __init__(self, seconds: float) -> None:
@@ -52,7 +52,7 @@ class Direction:
     """Where the person is: rotations onto the ray to their middle."""
 
     def __init__(self) -> None:
-        self._centre = _Average(_TURNING)
+        self._centre = Average(_TURNING)
 
     def see(self, step: float, keypoints: Keypoints2D) -> Float[Array, "3 3"]:
         """From the camera's axes to those of the ray.
@@ -82,7 +82,7 @@ def turned(
 class ErrorSizes:
     """How much of a frame's variance is shared by all frames, slow, and white: as `clips.gaussian.setting_of`.
 
-    What is usual is an average over the frames so far, of the last `_USUAL` seconds.
+    What is usual is an average over the frames so far, of the last `USUAL` seconds.
 
     Attributes:
         seconds: ``(d,)`` after which the slow part's correlation has fallen to 1/e.
@@ -96,7 +96,7 @@ class ErrorSizes:
             np.array([getattr(kind, name) for kind in kinds]) for name in names
         )
         self._hidden = errors.hidden
-        self._seen, self._any = _Average(_USUAL), _Average(_USUAL)
+        self._seen, self._any = Average(USUAL), Average(USUAL)
         self.constant = np.zeros(3 * joints)
 
     def see(
@@ -128,7 +128,7 @@ class Hanging:
     """
 
     def __init__(self) -> None:
-        self._correlation = _Average(_HANGING)
+        self._correlation = Average(_HANGING)
 
     def see(self, step: float, covariance: Float[Array, "d d"]) -> None:
         deviation = np.sqrt(np.diagonal(covariance))

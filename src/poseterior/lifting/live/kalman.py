@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..clips.filtering import PLACE, SPEED, transitions, white_noise_covariance
 
-__all__ = ["FrameSeen", "Gain", "State", "Step", "gain_of", "moved", "start", "step_of", "told"]
+__all__ = ["FrameSeen", "Gain", "State", "Step", "gain_of", "moved", "shifted", "start", "step_of", "told"]
 
 Array = NDArray[np.float64]
 
@@ -104,6 +104,11 @@ def step_of(step: float, seconds: Float[Array, " d"]) -> Step:
     time = np.array([step])
     fresh = white_noise_covariance(time, np.ones(len(seconds)), seconds)[0]
     return Step(transitions(time, seconds)[0].transpose(1, 2, 0), fresh.transpose(1, 2, 0))
+
+
+def shifted(state: State, by: Float[Array, " d"]) -> State:
+    """The same about another place: ``by`` metres are added to the mean."""
+    return state._replace(x=state.x + by)
 
 
 def moved(state: State, step: Step, density: Float[Array, "*any d"]) -> State:

@@ -43,7 +43,7 @@ class LiveLifter:
 
     It is the forward pass of the smoother of `poseterior.lift_clip`: the same model of motions and of a lifter's
     errors, with the part of them that all frames share kept apart, which no number of frames removes. Given the same
-    strengths of motion and the same axes its state is that of `poseterior.lifting.clips.filtering.filtered`, to
+    strengths of motion, axes, size and average its state is that of `poseterior.lifting.clips.filtering.filtered`, to
     rounding. What `lift_clip` takes from the whole clip is here taken from the past alone:
 
     * how lively each joint is: chosen anew in every frame by a bank of filters, whose evidence forgets within some
@@ -56,8 +56,7 @@ class LiveLifter:
     * left and right are compared with the three frames before (there: three to either side), and keypoints that jump
       away are left out for four frames, then believed (there: where they come back);
     * the person's size and the lengths of their bones are those of the frames so far. Early on they still change;
-    * joints that nobody sees for long fall back to where they were in the first frame (there: where they are on
-      average), by a tenth of the way within half a second;
+    * joints that nobody sees for long fall back to where they were on average so far (there: in the whole clip);
     * a detector's standard deviations are taken as they are (there: put right where residuals tell).
 
     The camera is taken to stand still.

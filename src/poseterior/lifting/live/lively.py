@@ -39,6 +39,10 @@ class Liveliness:
         """Forget where everything is, not how lively it was."""
         self._state = kalman.start(*self._bank.shape)
 
+    def shift(self, by: Float[Array, " d"]) -> None:
+        """See `kalman.shifted`."""
+        self._state = kalman.shifted(self._state, by)
+
     def see(self, seconds: float | None, frame: FrameSeen | None, step: Step | None = None) -> None:
         """A frame.
 

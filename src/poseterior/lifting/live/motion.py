@@ -17,7 +17,7 @@ from ...keypoints import Keypoints2D
 from ..clips.sizes import regressed
 from ..clips.surprises import FLAGGED
 from . import kalman
-from .causal import Direction, ErrorSizes, Hanging, turned
+from .causal import USUAL, Average, Direction, ErrorSizes, Hanging, turned
 from .kalman import FrameSeen, State
 from .lively import Liveliness
 from .members import Members, mirrored
@@ -93,6 +93,7 @@ class LiveMotion:
         self._body, self._size_now = Body(self._skeleton), RunningSize(self._errors.size)
         self._state: State | None = None
         self._middle: Array | None = None
+        self._usual = Average(USUAL)
         self.seen_at, self._fitted_at = 0.0, 0.0
         self.row: FrameSeen | None = None
 
@@ -103,7 +104,7 @@ class LiveMotion:
 
     @property
     def state(self) -> State | None:
-        """Of the filter, about the first frame's coordinates; None before the first one."""
+        """Of the filter, about where joints are on average; None before the first frame."""
         return self._state
 
     @property
@@ -136,7 +137,7 @@ class LiveMotion:
         """
         first = self._state is None
         step = 0.0 if first else time - self._shots[-1].view.time
-        before = kalman.start(self._size) if self._state is None else self._state
+        before = kalman.start(self._size) if self._state is None else self._recentred(self._state)
         seconds = self._sizes.seconds
         moves = kalman.step_of(step, seconds)
         if lifted is None:
@@ -188,6 +189,8 @@ class LiveMotion:
         seen = np.repeat(lifted.keypoints.visible[0].cpu().numpy()[nonroot], 3)
         slow, white = self._sizes.see(since, np.diagonal(covariance), seen)
         self._hanging.see(since, covariance)
+        self._usual.fade(since)
+        self._usual.add(value)
         if self._middle is None:
             self._middle = value
         row = FrameSeen(value - self._middle, np.ones(self._size, dtype=bool), slow, white)
@@ -197,7 +200,16 @@ class LiveMotion:
     def _unseen(self, frame: int, time: float) -> View:
         last = self._shots[-1].view
         hidden = last.keypoints._replace(visible=torch.zeros_like(last.keypoints.visible))
-        return last._replace(frame=frame, time=time, present=False, weight=1.0, keypoints=hidden)
+        assert self._middle is not None
+        return last._replace(frame=frame, time=time, present=False, weight=1.0, keypoints=hidden, middle=self._middle)
+
+    def _recentred(self, state: State) -> State:
+        """The state about where joints are on average, to which they fall back while nobody sees them."""
+        assert self._middle is not None
+        fresh = self._usual.value()
+        by, self._middle = self._middle - fresh, fresh
+        self._liveliness.shift(by)
+        return kalman.shifted(state, by)
 
 
 def _weight(ahead: State, row: FrameSeen) -> float:

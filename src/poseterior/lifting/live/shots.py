@@ -102,8 +102,10 @@ def looked_back(shots: Sequence[Shot]) -> Known:
         spread = here.state.covariance
         ahead = moves @ spread @ moves.swapaxes(-1, -2) + white_noise_covariance(step, after.density, after.seconds)[0]
         gain = np.linalg.solve(ahead, moves @ spread).swapaxes(-1, -2)
-        own = here.state.mean
-        mean = own + (gain @ (mean - (moves @ own[..., None])[..., 0])[..., None])[..., 0]
+        own, shift = here.state.mean, np.zeros_like(mean)
+        shift[:, 0] = here.view.middle - after.view.middle  # states are about where joints were on average then
+        own = own + shift
+        mean = own - shift + (gain @ (mean - (moves @ own[..., None])[..., 0])[..., None])[..., 0]
         covariance = spread + gain @ (covariance - ahead) @ gain.swapaxes(-1, -2)
         change = (deviations - np.stack(after.forecast, -1)).transpose(1, 2, 0)
         deviations = np.stack(here.now, -1) + (gain @ change).transpose(2, 0, 1)
