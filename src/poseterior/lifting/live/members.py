@@ -47,6 +47,8 @@ class Members:
     Attributes:
         shared: ``(n, d)`` standard normal: each one's share in the error that all frames have.
         size: ``(n,)`` normal quantiles at even levels, above the middle: each one's place among sizes.
+        root: ``(d, d)`` with rows of length one, or None: how what is new in a frame goes together (`causal.Hanging`);
+            each coordinate's own spread stays as it is.
         now: deviations of the latest frame.
         forecast: these before the frame was seen.
     """
@@ -54,10 +56,12 @@ class Members:
     def __init__(self, count: int, size: int, seed: int) -> None:
         self._random = np.random.default_rng(seed)
         self._shape = ((count + 1) // 2, size)
+        self.root: Float[Array, "d d"] | None = None
         self.restart(another=True)
 
     def restart(self, another: bool) -> None:
         """Draw from what is known before anything is seen; ``another``: of another person."""
+        self.root = None
         if another:
             self.shared = self._normal()
             half = len(self.shared)
@@ -67,7 +71,8 @@ class Members:
         self.forecast = self.now
 
     def _normal(self) -> Float[Array, "n d"]:
-        return self._random.standard_normal(self._shape)
+        fresh = self._random.standard_normal(self._shape)
+        return fresh if self.root is None else fresh @ self.root.T
 
     def move(self, step: Step, density: Float[Array, " d"]) -> None:
         """See `kalman.moved`."""

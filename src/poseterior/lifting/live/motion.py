@@ -151,6 +151,7 @@ class LiveMotion:
             self._fitted_at = time if weight >= FLAGGED else self._fitted_at
         self._liveliness.see(None if first else step, row, moves)
         density = self._liveliness.density
+        self._members.root = view.root
         if not first:
             before = kalman.moved(before, moves, density)
             self._members.move(moves, density)

@@ -46,17 +46,16 @@ def loose_poses(
 ) -> Float[Tensor, "samples joints 3"]:
     """Hypotheses whose bones may have any lengths, in the axes of the ray: draws of the Gaussian behind a `LivePose`.
 
-    As `clips.gaussian.MotionGaussian` draws motions: what all frames share is added to each hypothesis unshrunken,
-    coordinates go together within a frame as the lifter says, and each is of a size.
+    As `clips.gaussian.MotionGaussian` draws motions: what is new in a frame, and what all frames share, goes together as
+    the lifter says; what they share is added unshrunken; each is of a size.
 
     Args:
         view, known: of the frame.
         shared, larger: see `Person`; None: all of the reference's size.
         skeleton: of the poses.
     """
-    deviation = _deviation(known, view)
-    about = mirrored(known.deviations, len(shared)) + view.constant * shared
-    poses = known.mean[:, 0] + view.middle + (about / deviation) @ view.root.T * deviation
+    about = mirrored(known.deviations, len(shared)) + view.constant * (shared @ view.root.T)
+    poses = known.mean[:, 0] + view.middle + about
     if larger is not None:
         poses = poses + larger[:, None] * view.slope
     return with_root(poses, skeleton).float()
