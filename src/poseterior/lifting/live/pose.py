@@ -46,8 +46,8 @@ def loose_poses(
 ) -> Float[Tensor, "samples joints 3"]:
     """Hypotheses whose bones may have any lengths, in the axes of the ray: draws of the Gaussian behind a `LivePose`.
 
-    As `clips.gaussian.MotionGaussian` draws motions: what is new in a frame, and what all frames share, goes together as
-    the lifter says; what they share is added unshrunken; each is of a size.
+    As `clips.gaussian.MotionGaussian` draws motions: what is new in a frame, and what all frames share, goes together
+    as the lifter says; what they share is added unshrunken; each is of a size.
 
     Args:
         view, known: of the frame.
