@@ -25,6 +25,7 @@ _HOMES = {
     "Keypoints2D": "keypoints",
     "LiftResult": "results.poses",
     "Lifter": "lifters",
+    "LiveLifter": "lifting.live",
     "PoseDistribution": "distributions.base",
     "SKELETONS": "geometry.skeletons",
     "calibrate": "evaluation.calibrate",
@@ -62,9 +63,9 @@ _MOVED = {
 }  # fmt: skip
 
 __all__ = [
-    "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "PoseDistribution", "__version__", "calibrate",
-    "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip", "list_shipped",
-    "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
+    "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "LiveLifter", "PoseDistribution", "__version__",
+    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip",
+    "list_shipped", "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from .lifters import Lifter, list_shipped, load
     from .lifting.clips import lift_clip
     from .lifting.ik import solve_ik
+    from .lifting.live import LiveLifter
     from .lifting.poses import lift, load_result
     from .results.poses import LiftResult
     from .training.run import train

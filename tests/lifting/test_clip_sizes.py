@@ -69,4 +69,4 @@ def test_draws_have_the_quantiles_they_are_drawn_of():
     for level in (0.05, 0.5, 0.95):
         assert float(drawn.quantile(level)) == pytest.approx(float(points.quantile(level)), abs=0.06)
     assert len(points) == POINTS
-    assert float(points.std()) == pytest.approx(1.0, abs=0.1)
+    assert float(points.std()) == pytest.approx(1.0, abs=0.15)  # without the outermost tails

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..files.checks import cut
@@ -167,10 +167,13 @@ def _missing_information(
 
 
 def _seen(
-    pose: Float[Tensor, "n joints 3"], keypoints: Keypoints2D, coarseness: float, nonroot: tuple[int, ...]
+    pose: Float[Tensor, "n joints 3"],
+    keypoints: Keypoints2D,
+    camera: tuple[Float[Tensor, "n 4"], Int[Tensor, " n"]],
+    coarseness: float,
+    nonroot: tuple[int, ...],
 ) -> _Seen:
-    intrinsics, knowledge = camera_of(keypoints)
-    intrinsics = intrinsics.double()
+    intrinsics, knowledge = camera[0].double(), camera[1]
     visible, covariance = keypoints.visible, keypoints.covariance.double()
     root = explaining_root(pose, keypoints.xy, covariance, visible, intrinsics).nan_to_num(1.0)
     place = pose + root.unsqueeze(-2)
@@ -229,11 +232,12 @@ def evidence_map(
     lower = torch.linalg.cholesky(covariance + _BLUR**2 * identity)
     before = mean[:, nonroot].flatten(1)
     after = before
-    useful = (keypoints.visible.sum(-1) >= 2) & (camera_of(keypoints)[1] > 0)
+    camera = camera_of(keypoints)
+    useful = (keypoints.visible.sum(-1) >= 2) & (camera[1] > 0)
     for _ in range(2):
         pose = torch.zeros_like(mean)
         pose[:, nonroot] = after.unflatten(1, (-1, 3))
-        residual, slope = _seen(pose, keypoints, evidence.coarseness, nonroot)
+        residual, slope = _seen(pose, keypoints, camera, evidence.coarseness, nonroot)
         slope = torch.where(useful[:, None, None], slope, 0.0)
         gain = slope @ lower
         information, axes = torch.linalg.eigh(gain.mT @ gain)
