@@ -10,7 +10,7 @@ from ...distributions.bodies import log_factor
 from ...geometry.kinematics import bones_to_pose, pose_to_bones
 from ...geometry.skeletons import Skeleton
 
-__all__ = ["body_of", "with_body"]
+__all__ = ["mean_logs", "of_size", "with_body"]
 
 #: Sweeps over the bones: each halves what is left or better, and the last step is exact whatever is left.
 _SWEEPS = 4
@@ -18,23 +18,28 @@ _SWEEPS = 4
 _SHORTEST = 1e-4
 
 
-def body_of(
-    paths: Float[Tensor, "samples T joints 3"], log_size: Float[Tensor, " samples"], skeleton: Skeleton
-) -> Float[Tensor, "samples joints"]:
-    """Logarithm of the length of each joint's bone (to its parent): 0 for the root.
-
-    Bones are to each other as they are over the frames, in the mean of their logarithms, on a body of the given size:
-    bones whose ends are uncertain are on average longer than they are.
-
-    Args:
-        paths: metres.
-        log_size: logarithm of the body's size (`poseterior.distributions.bodies.body_size`).
-        skeleton: of the paths.
-    """
+def mean_logs(paths: Float[Tensor, "samples T joints 3"], skeleton: Skeleton) -> Float[Tensor, "samples joints"]:
+    """Logarithm of the length of each joint's bone (to its parent), the mean over frames: 0 for the root."""
     logs = pose_to_bones(paths, skeleton).norm(dim=-1).clamp(min=_SHORTEST).log().mean(1)
-    logs = logs + log_factor(logs, log_size, skeleton).to(logs).unsqueeze(-1)
     logs[:, skeleton.root] = 0.0
     return logs
+
+
+def of_size(
+    logs: Float[Tensor, "samples joints"], log_size: Float[Tensor, " samples"], skeleton: Skeleton
+) -> Float[Tensor, "samples joints"]:
+    """Logarithms of the lengths of bones that are to each other as these, on bodies of the given sizes.
+
+    Bones whose ends are uncertain are on average longer than they are: the size is not told from them.
+
+    Args:
+        logs: of `mean_logs`.
+        log_size: logarithm of the body's size (`poseterior.distributions.bodies.body_size`).
+        skeleton: of the bones.
+    """
+    found = logs + log_factor(logs, log_size, skeleton).to(logs).unsqueeze(-1)
+    found[:, skeleton.root] = 0.0
+    return found
 
 
 def with_body(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
-from ...distributions.regions import SAMPLES, SEED, Region, check_level, quantiles, region_of
+from ...distributions.regions import SAMPLES, SEED, Region, check_level, region_of
 from ...files.errors import InputError
 from ...geometry.frames import RootedFrame
 from ...geometry.skeletons import Skeleton
@@ -22,7 +22,7 @@ from ...lifters import Lifter
 from ...noise import PoseNoise, mixed
 from ...results.poses import LiftResult
 from ..draws import Draws, Placed, check_draws
-from .bodies import body_of, with_body
+from .bodies import mean_logs, of_size, with_body
 from .contacts import feet_of, still_feet
 from .frames import Frames
 from .gaussian import MotionGaussian
@@ -192,7 +192,7 @@ class ClipPosterior:
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
         motions, size = self._loose(samples, seed, start, paired)
-        body = body_of(motions, size, self.skeleton)
+        body = of_size(mean_logs(motions, self.skeleton), size, self.skeleton)
         return with_body(motions, body, self._mobility, self.skeleton) @ self.frames.axes.float()
 
     def _loose(
@@ -275,11 +275,8 @@ class ClipPosterior:
         check_level(level)
         if self.skeleton.name != "h36m17":
             raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
-        size = self.gaussian.setting.size
-        tall = (size.level + size.points).exp().unsqueeze(-1)
-        middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).squeeze(-1).tolist()
         stretch = self.errors.height if self.frames.told is None else 1.0
-        return middle, middle + stretch * (low - middle), middle + stretch * (high - middle)
+        return self.gaussian.setting.size.interval(level, stretch)
 
     def draws(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> Draws:
         """What results hold of each frame: the k-th hypotheses of all frames are one motion; they have no density."""

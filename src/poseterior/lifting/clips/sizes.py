@@ -101,10 +101,18 @@ class ClipSize:
 
     def draw(self, normal: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Logarithms about the expected one, of standard normal numbers."""
-        place = torch.special.ndtr(normal.double()) * len(self.points) - 0.5
-        low = place.floor().clamp(0, len(self.points) - 2).long()
-        share = (place - low).clamp(0.0, 1.0)
-        return torch.lerp(self.points[low], self.points[low + 1], share)
+        return self._quantile(torch.special.ndtr(normal.double()))
+
+    def interval(self, level: float, stretch: float = 1.0) -> tuple[float, float, float]:
+        """The size in metres: median, and the central interval of that probability, stretched by a factor."""
+        ends = torch.tensor([0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)], dtype=torch.float64)
+        middle, low, high = (self.level + self._quantile(ends)).exp().tolist()
+        return middle, middle + stretch * (low - middle), middle + stretch * (high - middle)
+
+    def _quantile(self, level: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        place = (level * len(self.points) - 0.5).clamp(0, len(self.points) - 1)
+        low = place.floor().clamp(max=len(self.points) - 2).long()
+        return torch.lerp(self.points[low], self.points[low + 1], place - low)
 
 
 def levels() -> Float[Tensor, " points"]:

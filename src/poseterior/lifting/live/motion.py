@@ -22,7 +22,7 @@ from .kalman import FrameSeen, State
 from .lively import Liveliness
 from .members import Members, mirrored
 from .person import Body, Person, RunningSize
-from .pose import LivePose, loose_poses, with_root
+from .pose import LivePose, loose_poses
 from .shots import Known, Shot, View, known_at
 
 __all__ = ["Lifted", "LiveMotion"]
@@ -171,11 +171,13 @@ class LiveMotion:
         shared = mirrored(self._members.shared, self._samples)
         if view.present:
             usual = loose_poses(view, known, shared, None, self._skeleton)
-            self._body.see(usual, with_root(view.slope, self._skeleton).float(), view.weight)
+            self._body.see(usual, view.weight)
         size = self._size_now
         level = size.now.level - size.reference
         larger = level + size.now.draw(torch.from_numpy(mirrored(self._members.size, self._samples)))
-        return Person(shared, larger.numpy(), level, size.now.variance, self._body.log_lengths(larger))
+        lengths = self._body.log_lengths(size.reference + larger)
+        stretch = self._errors.height if size.told is None else 1.0
+        return Person(shared, larger.numpy(), level, size.now.variance, lengths, size.now, stretch)
 
     def _seen(self, frame: int, time: float, lifted: Lifted) -> tuple[FrameSeen, View]:
         """What a frame shows, with the weight of one that fits."""

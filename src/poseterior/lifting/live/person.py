@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...geometry.skeletons import Skeleton
-from ..clips.bodies import body_of
+from ..clips.bodies import mean_logs, of_size
 from ..clips.sizes import ClipSize, Sizes, normal_shape, shape_of
 
 __all__ = ["SHAPED", "Body", "Person", "RunningSize"]
@@ -22,8 +22,6 @@ Array = NDArray[np.float64]
 SHAPED = 12
 #: Where a height is told, the size is worked out anew each time that the frames are more by this factor.
 _MORE = 1.1
-#: Change of the logarithm of the size by which it is measured what it does to bones.
-_STEP = 0.02
 
 
 class RunningSize:
@@ -39,7 +37,7 @@ class RunningSize:
 
     def __init__(self, scale: float) -> None:
         self._scale = scale
-        self._told: float | None = None
+        self.told: float | None = None
         self._shapes: list[Tensor] = []
         self._shape = normal_shape()
         self._precision, self._level, self._count, self._done = 0.0, 0.0, 0, 0.0
@@ -66,9 +64,9 @@ class RunningSize:
         if drawn is not None:
             self._shapes.append(shape_of(drawn.unsqueeze(-1)))
             self._shape = torch.stack(self._shapes).mean(0)
-        fresh = told is not None and told != self._told
-        self._told = told if fresh else self._told
-        if self._told is not None and not fresh and self._count < _MORE * self._done:
+        fresh = told is not None and told != self.told
+        self.told = told if fresh else self.told
+        if self.told is not None and not fresh and self._count < _MORE * self._done:
             return
         self._done = self._count
         common = Sizes(
@@ -77,7 +75,7 @@ class RunningSize:
             torch.tensor([self._count / self._precision], dtype=torch.float64),
             self._shape,
         )
-        self.now = common.common(torch.ones(1, dtype=torch.bool), self._scale, self._told)
+        self.now = common.common(torch.ones(1, dtype=torch.bool), self._scale, self.told)
 
 
 class Body:
@@ -89,29 +87,21 @@ class Body:
 
     def __init__(self, skeleton: Skeleton) -> None:
         self._skeleton, self._weight = skeleton, 0.0
-        self._sum = self._change = torch.zeros(())
+        self._sum = torch.zeros(())
 
-    def see(self, poses: Float[Tensor, "samples joints 3"], slope: Float[Tensor, "joints 3"], weight: float) -> None:
+    def see(self, poses: Float[Tensor, "samples joints 3"], weight: float) -> None:
         """A frame.
 
         Args:
-            poses: hypotheses whose bones may have any lengths, of a body of the reference's size, metres.
-            slope: by which joints move per unit of the size's logarithm, metres.
+            poses: hypotheses whose bones may have any lengths, metres.
             weight: how much the frame counts.
         """
-        paths = torch.stack([poses, poses + _STEP * slope], 0).flatten(0, 1).unsqueeze(1)
-        usual, larger = body_of(paths, self._skeleton).chunk(2)
-        self._sum = self._sum + weight * usual
-        self._change = self._change + weight * (larger - usual).mean(0) / _STEP
+        self._sum = self._sum + weight * mean_logs(poses.unsqueeze(1), self._skeleton)
         self._weight += weight
 
-    def log_lengths(self, larger: Float[Tensor, " samples"]) -> Float[Tensor, "samples joints"]:
-        """Logarithm of the length of each joint's bone, metres.
-
-        Args:
-            larger: logarithm of the size of each hypothesis over the reference's.
-        """
-        return (self._sum + larger.unsqueeze(-1).to(self._sum) * self._change) / self._weight
+    def log_lengths(self, log_size: Float[Tensor, " samples"]) -> Float[Tensor, "samples joints"]:
+        """Logarithm of the length of each joint's bone, metres, of bodies of these sizes (logarithms)."""
+        return of_size(self._sum / self._weight, log_size, self._skeleton)
 
 
 class Person(NamedTuple):
@@ -122,6 +112,8 @@ class Person(NamedTuple):
         larger: ``(samples,)`` logarithm of each one's size over the reference's.
         level, variance: mean of that logarithm, and its variance.
         log_lengths: ``(samples, joints)`` of each one's bones.
+        size: the body's size as a distribution.
+        stretch: by which intervals of it are stretched.
     """
 
     shared: Float[Array, "samples d"]
@@ -129,3 +121,5 @@ class Person(NamedTuple):
     level: float
     variance: float
     log_lengths: Float[Tensor, "samples joints"]
+    size: ClipSize
+    stretch: float

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
-from ...distributions.regions import SAMPLES, Region, check_level, quantiles, region_of
+from ...distributions.regions import SAMPLES, Region, check_level, region_of
 from ...files.errors import InputError
 from ...geometry.frames import RootedFrame
-from ...geometry.kinematics import body_height, bones_to_pose
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
 from ..clips.bodies import with_body
@@ -215,11 +214,7 @@ class LivePose:
         check_level(level)
         if self.skeleton.name != "h36m17":
             raise InputError(f"height: is known for h36m17 alone, not for {self.skeleton.name}")
-        along = torch.tensor([0.0, 1.0, 0.0])  # how bones are turned does not matter
-        tall = body_height(bones_to_pose(self._person.log_lengths.exp().unsqueeze(-1) * along, self.skeleton))
-        middle, low, high = quantiles(tall, [0.5, 0.5 * (1.0 - level), 0.5 * (1.0 + level)]).tolist()
-        stretch = self._errors.height
-        return middle, middle + stretch * (low - middle), middle + stretch * (high - middle)
+        return self._person.size.interval(level, self._person.stretch)
 
     @cached_property
     def lagged(self) -> LivePose | None:
