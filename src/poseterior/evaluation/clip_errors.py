@@ -70,7 +70,8 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
 
     Args:
         store: of poses.
-        clips: how many; fewer where the store has no more that are long enough.
+        clips: how many; where the store has fewer that are long enough, they are seen again: another part of them, on
+            another body, by another camera.
         frames: of each.
         seed: of everything drawn.
 
@@ -85,7 +86,8 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
         raise InputError(f"{store}: holds no clip of {frames} frames at {_FPS:g} frames a second")
     simulator = SteadyPeopleSimulator(mocap, PROTOCOLS["moving-body"].simulator)
     found = []
-    for place, pick in enumerate(torch.randperm(len(long_enough), generator=generator)[:clips].tolist()):
+    rounds = [torch.randperm(len(long_enough), generator=generator) for _ in range(-(-clips // len(long_enough)))]
+    for place, pick in enumerate(torch.cat(rounds)[:clips].tolist()):
         own = (number == long_enough[pick]).nonzero().squeeze(-1)
         start = int(torch.randint(len(own) - frames + 1, (), generator=generator))
         observations = simulator(frames, generator, own[start : start + frames])
