@@ -126,7 +126,7 @@ def test_places_in_the_code_exist() -> None:
 
 def test_few_blocks_are_not_run() -> None:
     reasons = [b.reason for page in PAGES for b in blocks(page) if b.reason]
-    assert len(reasons) <= 3, reasons
+    assert len(reasons) <= 4, reasons
     assert all(len(reason) > 20 for reason in reasons)
 
 

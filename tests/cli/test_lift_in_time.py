@@ -42,15 +42,16 @@ def clip(tmp_path) -> Path:
     return path
 
 
-def test_a_clip_says_who_is_in_it_and_lasts_as_long(capsys, caplog, clip, tmp_path):
-    code, text, _ = run(capsys, clip, "--out", tmp_path / "m.bvh")
+@pytest.mark.parametrize("whole", ["auto", "off"])
+def test_a_clip_says_who_is_in_it_and_lasts_as_long(capsys, caplog, clip, tmp_path, whole):
+    code, text, _ = run(capsys, clip, "--out", tmp_path / "m.bvh", "--clip", whole)
     assert code == 0
     assert text.startswith(f"{clip}: 6 frames (0 to 8), 2 people; the longest track is person 0, of 6 frames\n")
     assert "30 frames a second is assumed: pass --fps\n" in text
     assert [len(read_bvh(tmp_path / f"m-{number}.bvh")) for number in (1, 2)] == [9, 9]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'm.bvh'}: 2 gaps in time: 2 bridged (frames 3 to 4, 7)"
-    ]
+    assert ("filled: 3 frames (3, 4, 7) in which nobody was seen\n" in text) == (whole == "auto")
+    bridged = f"{tmp_path / 'm.bvh'}: 2 gaps in time: 2 bridged (frames 3 to 4, 7)"
+    assert [record.getMessage() for record in caplog.records] == ([] if whole == "auto" else [bridged])
 
 
 def test_a_result_keeps_the_rate_that_was_told(capsys, clip, tmp_path):
@@ -80,7 +81,7 @@ def test_one_person_and_no_gaps(capsys, clip, tmp_path):
 
 def test_tracks_off_and_people_of_results(capsys, clip, tmp_path):
     for tracks, steps in (("auto", [1, 1, 3, 1, 2]), ("off", None)):
-        code, _, _ = run(capsys, clip, "--tracks", tracks, "--out", tmp_path / "r.npz")
+        code, _, _ = run(capsys, clip, "--tracks", tracks, "--clip", "off", "--out", tmp_path / "r.npz")
         assert code == 0
         result = load_result(tmp_path / "r.npz")
         x = np.diff(result.keypoints[result.person == 0][:, 1, 0]).round()

@@ -113,7 +113,7 @@ def with_every_frame(keypoints: Keypoints2D, fps: float, max_gap: float) -> Keyp
     frames: list[int] = []
     for row in order:
         gap = range(frames[-1] + usual, numbers[row], usual) if frames else range(0)
-        if 0 < len(gap) * usual <= max_gap * fps:
+        if len(gap) and numbers[row] - frames[-1] <= max_gap * fps:
             rows += [rows[-1]] * len(gap)
             frames += gap
         rows.append(row)

@@ -157,6 +157,9 @@ def clip_posterior(
     if contacts:
         check_camera(frames.keypoints)
         settings["contacts"] = "feet that stand still hold the pelvis"
+    if not bool(frames.present.all()):
+        numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(~frames.present.numpy())]
+        settings["filled"] = f"{frame_list(numbers)} in which nobody was seen"
     if (weight < FLAGGED).any():
         numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(weight < FLAGGED)]
         settings["outliers"] = f"{frame_list(numbers)} did not fit their neighbours"
