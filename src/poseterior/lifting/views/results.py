@@ -1,0 +1,52 @@
+"""Fused views as a result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...results.poses import LiftResult
+from ..draws import Draws, check_draws
+from ..poses import result_of
+from .level import level_words
+
+if TYPE_CHECKING:
+    from .posterior import FusedPosterior
+
+__all__ = ["fused_result"]
+
+
+def fused_result(fused: FusedPosterior, samples: int, seed: int, level: float) -> LiftResult:
+    """See `FusedPosterior.result`.
+
+    The keypoints of a result are of one picture; those of several cameras are left out, and so are intrinsics. What
+    was seen stays.
+    """
+    check_draws(samples, seed)
+    turn = fused.level.float()
+    drawn = fused.sample(samples, seed=seed) @ turn.mT
+    region = fused.region(level)
+    region = replace(region, centre=region.centre @ turn.mT)
+    mean, covariance = fused.mean @ turn.mT, turn @ fused.covariance @ turn.mT
+    nothing = drawn.new_full(drawn.shape[:2], torch.nan)
+    keypoints = fused.keypoints.to("cpu")
+    nowhere = torch.full_like(keypoints.intrinsics, torch.nan)
+    bare = keypoints._replace(intrinsics=nowhere, image_size=torch.full_like(keypoints.image_size, torch.nan))
+    bare.rates = dict.fromkeys((identity.file for identity in keypoints.ids), fused.fps)
+    result = result_of(fused.lifter, bare, [Draws(drawn, mean, covariance, nothing, region)], seed)
+    root = fused.skeleton.root
+    angles = "" if fused.recalibration is None or fused.recalibration.angles is None else (
+        fused.recalibration.angles.to_json()
+    )
+    world = {"camera": fused.settings.get("views", ""), "world": level_words(fused.level.numpy())}
+    kept = {name: text for name, text in result.settings.items() if name != "camera"}
+    return replace(
+        result,
+        root=(fused.places[:, root] @ turn.mT).numpy().astype(np.float32),
+        root_covariance=(turn @ fused.place_covariance[:, root] @ turn.mT).numpy().astype(np.float32),
+        angle_calibration=angles,
+        settings=kept | {n: t for n, t in fused.settings.items() if n != "views"} | world,
+    )
