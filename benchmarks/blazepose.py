@@ -163,9 +163,7 @@ class BlazePose:
         heat = _sigmoid(outputs[(HEAT_SIDE, HEAT_SIDE, 39)]).transpose(2, 0, 1)
         places = np.stack([_refined(place, own) for place, own in zip(numbers[:, :2], heat, strict=True)])
         xy = square.to_picture(places / LANDMARK_SIDE)
-        seen = Seen(
-            xy[:LANDMARKS], _sigmoid(numbers[:LANDMARKS, 3]), heat[:LANDMARKS], square, float(outputs[(1,)][0])
-        )
+        seen = Seen(xy[:LANDMARKS], _sigmoid(numbers[:LANDMARKS, 3]), heat[:LANDMARKS], square, float(outputs[(1,)][0]))
         return seen, _upright(xy[_MIDDLE], xy[_CIRCLE])
 
     def film(self, pictures: Iterable[Array]) -> Iterator[Seen]:

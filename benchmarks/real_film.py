@@ -8,8 +8,10 @@ downloaded by pip unless they are given; the detector runs in an environment of 
     python benchmarks/real_film.py --lifter flow --work /tmp/film --film pose2sim-....whl
 
 **Reference.** Robust triangulation of all four views' keypoints; a joint counts in a frame where three cameras or more
-agree with it to 10 px, and its bone is within 30 mm of the bone's median over the film. It is of the same detector's
-keypoints: what all views get wrong alike (where a hip is) is in the reference too.
+agree with it to 10 px, and its bone is within 30 mm of the bone's median over the film. Only joints count that the
+detector measures: hips, knees, ankles, shoulders, elbows and wrists, relative to the middle of the hips; a spine that is
+guessed of them in every picture has no place that could be triangulated. The reference is of the same detector's
+keypoints: what all views get wrong alike (where a hip is) is in it too.
 
 **Cameras.** With the calibration in the wheel the four views miss each other by 10 px (median distance from epipolar
 lines) and the third camera's by 20 px in one direction in all frames, which no detector does: that camera was turned by
@@ -18,7 +20,7 @@ lines) and the third camera's by 20 px in one direction in all frames, which no 
 
 **Covariances of keypoints.** The spread of BlazePose's heat maps (`poseterior.fit_gaussians`), times a number: their
 widths are those that the network was taught, not its errors. The number is fitted on the first half of the film, from
-residuals to the reference there, and everything is measured on the second half (`--measure all`: on all frames).
+each view's residuals to the others there, and everything is measured on the second half (`--measure all`: on all frames).
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,6 @@ from torch import Tensor
 import poseterior as pp
 from poseterior.distributions.intervals import wrapped
 from poseterior.geometry.angles import POINT_ANGLES, angles_of_points
-from poseterior.geometry.kinematics import bone_lengths
 from poseterior.keypoints import PoseId
 from poseterior.keypoints.calibration import Camera, read_cameras
 from poseterior.keypoints.calibration.camera import rotation_of_vector
@@ -61,13 +61,23 @@ _DEMO = "Pose2Sim/Demo_SinglePerson/"
 #: Pixels and cameras that agree on a joint of the reference, and metres by which its bone may be off.
 _PIXELS, _CAMERAS, _BONE = 10.0, 3, 0.03
 #: Limbs, by which cameras are refined; degrees by which cameras may have turned, and px from which on a miss counts less.
-_LIMBS = [pp.SKELETONS["h36m17"].index(f"{s}_{j}") for s in ("left", "right")
-          for j in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
+_LIMBS = [
+    pp.SKELETONS["h36m17"].index(f"{s}_{j}")
+    for s in ("left", "right")
+    for j in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+]
 _TURN, _LOSS = 1.0, 5.0
+#: Bones between measured joints, and the widths of pelvis and shoulders.
+_BONES = [
+    tuple(pp.SKELETONS["h36m17"].index(joint) for joint in bone)
+    for bone in (
+        ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"),
+        *((f"{s}_{a}", f"{s}_{b}") for s in ("left", "right")
+          for a, b in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))),
+    )
+]  # fmt: skip
 #: Landmarks that are less visible than this are missing.
 _VISIBLE = 0.5
-#: Median of a squared distance in two dimensions where the covariance is right.
-_MEDIAN = 2.0 * math.log(2.0)
 _KNEES = [POINT_ANGLES.index(f"{side}_knee_flexion") for side in ("left", "right")]
 Array = NDArray[Any]
 
@@ -108,7 +118,9 @@ def detections(options: argparse.Namespace, work: Path) -> tuple[dict[str, Camer
             python = options.python or _detector_python(work)
             script = Path(__file__).with_name("blazepose.py")
             video = work / _DEMO / "videos" / f"{name}.mp4"
-            subprocess.run([str(python), str(script), str(video), "--models", str(models), "--out", str(kept)], check=True)
+            subprocess.run(
+                [str(python), str(script), str(video), "--models", str(models), "--out", str(kept)], check=True
+            )
         with np.load(kept) as arrays:
             found[name] = dict(arrays)
     return cameras, found
@@ -145,9 +157,7 @@ def sided(keypoints: Mapping[str, pp.Keypoints2D], cameras: Mapping[str, Camera]
     return dict(zip(keypoints, views, strict=True))
 
 
-def refined(
-    cameras: Mapping[str, Camera], keypoints: Mapping[str, pp.Keypoints2D], rows: slice
-) -> dict[str, Camera]:
+def refined(cameras: Mapping[str, Camera], keypoints: Mapping[str, pp.Keypoints2D], rows: slice) -> dict[str, Camera]:
     """Cameras turned a little, so that limbs are nearest to the epipolar lines of the other views.
 
     Least squares of the distances in pixels with Cauchy's loss; a turn costs as much as in a normal prior of
@@ -231,37 +241,34 @@ def triangulated(keypoints: Mapping[str, pp.Keypoints2D], cameras: Mapping[str, 
         for number, (name, seen) in enumerate(straight.items()):
             camera = cameras[name]
             at = places @ torch.from_numpy(camera.rotation).mT + torch.from_numpy(camera.translation)
-            shown_at = at[..., :2] / at[..., 2:] * torch.tensor(camera.intrinsics[:2]) + torch.tensor(camera.intrinsics[2:])
+            shown_at = at[..., :2] / at[..., 2:] * torch.tensor(camera.intrinsics[:2]) + torch.tensor(
+                camera.intrinsics[2:]
+            )
             residual[name] = seen.xy.double() - shown_at
             square = residual[name].square().sum(-1)
             # A ray's equation counts by its depth.
             weight[number] = seen_by[number] / (1.0 + square / 25.0) / at[..., 2].clamp(min=0.5) ** 2
-    agree = torch.stack([(gap.norm(dim=-1) <= _PIXELS) & by for gap, by in zip(residual.values(), seen_by, strict=True)])
+    agree = torch.stack(
+        [(gap.norm(dim=-1) <= _PIXELS) & by for gap, by in zip(residual.values(), seen_by, strict=True)]
+    )
     valid = agree.sum(0) >= _CAMERAS
-    skeleton = pp.SKELETONS["h36m17"]
-    lengths = bone_lengths(places, skeleton)
-    bones = [joint for joint in skeleton.topological_order if skeleton.parents[joint] >= 0]
-    both = torch.stack([valid[:, j] & valid[:, skeleton.parents[j]] for j in bones], -1)
-    usual = torch.where(both, lengths, torch.nan).nanmedian(0).values
-    steady = valid.clone()
-    for number, joint in enumerate(bones):
-        steady[:, joint] &= (lengths[:, number] - usual[number]).abs() <= _BONE
-    return Reference(places, steady & valid[:, skeleton.root : skeleton.root + 1], residual)
+    measured = torch.zeros(valid.shape[1], dtype=torch.bool)
+    measured[[0, *_LIMBS]] = True
+    steady = valid & measured
+    for one, other in _BONES:
+        length = (places[:, one] - places[:, other]).norm(dim=-1)
+        both = valid[:, one] & valid[:, other]
+        far = both & ((length - length[both].median()).abs() > _BONE)
+        steady[:, other] &= ~far
+    return Reference(places, steady & steady[:, :1], residual)
 
 
 def fitted_scale(
-    keypoints: Mapping[str, pp.Keypoints2D], cameras: Mapping[str, Camera], reference: Reference, rows: slice
+    lifter: pp.Lifter, keypoints: Mapping[str, pp.Keypoints2D], cameras: Mapping[str, Camera], rows: slice
 ) -> float:
-    """By what heat maps' standard deviations are multiplied: the median squared residual is that of a normal one.
-
-    Of all keypoints that are seen, whether the reference counts there or not: it counts where residuals are small.
-    """
-    distances = []
-    for name, seen in sided(keypoints, cameras).items():
-        gap = reference.residual[name][rows].unsqueeze(-1)
-        distance = (gap.mT @ torch.linalg.solve(seen.covariance[rows].double(), gap)).squeeze((-2, -1))
-        distances.append(distance[seen.visible[rows]])
-    return math.sqrt(float(torch.cat(distances).median()) / _MEDIAN)
+    """By what heat maps' standard deviations are multiplied: as each view's residuals to all others show (`fuse`)."""
+    first = {name: seen[rows] for name, seen in keypoints.items()}
+    return fuse(lifter, first, cameras, clip="off").noise
 
 
 # -- what is measured --------------------------------------------------------------------------------------------
@@ -277,7 +284,7 @@ class Tally:
         """Of frames: poses relative to the root, in the axes of the truth."""
         joints = valid.clone()
         joints[:, 0] = False
-        some = joints.sum(-1) >= 8
+        some = joints.sum(-1) >= 6
         rows = torch.nonzero(some).squeeze(-1)
         skeleton = pp.SKELETONS["h36m17"]
         self._keep("MPJPE", 1000 * (mean - truth).norm(dim=-1)[rows][joints[rows]])
@@ -325,7 +332,13 @@ def measured(
             turn = torch.from_numpy(cameras[name].rotation).float()
             straight = cameras[name].undistorted(seen).as_skeleton("h36m17")
             poses = lifter(straight)
-            add("1 view, frames", poses.mean, poses.sample((200,), seed=0), poses.region(0.9).contains(truth @ turn.mT), turn)
+            add(
+                "1 view, frames",
+                poses.mean,
+                poses.sample((200,), seed=0),
+                poses.region(0.9).contains(truth @ turn.mT),
+                turn,
+            )
             clip = lift_clip(lifter, straight, fps)
             held = clip.region(0.9).contains(truth @ turn.mT)
             add("1 view, clip", clip.mean, clip.sample(200), held, turn)
@@ -370,11 +383,13 @@ def main() -> None:
             cameras = refined(cameras, plain, slice(0, frames // 2))
         reference = triangulated(plain, cameras)
         first, rest = slice(0, frames // 2), slice(frames // 2 if options.measure == "half" else 0, frames)
-        scale = options.scale or fitted_scale(plain, cameras, reference, first)
-        share = float(reference.valid[rest][:, 1:].double().mean())
+        lifter = pp.load(options.lifter)
+        half = {name: keypoints_of(seen[name], name, 0.5) for name in cameras}
+        scale = options.scale or 0.5 * fitted_scale(lifter, half, cameras, first)
+        share = float(reference.valid[rest][:, _LIMBS].double().mean())
         print(f"{frames} frames; {100 * share:.0f} % of the joints measured have a reference; sigmas x {scale:.2f}")
         keypoints = {name: keypoints_of(seen[name], name, scale) for name in cameras}
-        numbers = measured(pp.load(options.lifter), keypoints, cameras, reference, rest, 60.0)
+        numbers = measured(lifter, keypoints, cameras, reference, rest, 60.0)
     columns = list(next(iter(numbers.values())))
     print(f"{'':18s}" + "".join(f"{name:>16s}" for name in columns))
     for kind, found in numbers.items():

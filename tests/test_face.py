@@ -16,7 +16,7 @@ from conftest import SMALL, made_up_store
 
 FACE = {
     "InputError", "Keypoints2D", "LiftResult", "Lifter", "LiveLifter", "PoseDistribution", "SKELETONS", "__version__",
-    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip",
+    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "fuse", "lift", "lift_clip",
     "list_shipped", "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 }  # fmt: skip
 OLD = [

@@ -32,6 +32,7 @@ _HOMES = {
     "evaluate": "evaluation.measure",
     "example_keypoints": "keypoints.reading",
     "fit_gaussians": "keypoints.heatmaps",
+    "fuse": "lifting.views",
     "lift": "lifting.poses",
     "lift_clip": "lifting.clips",
     "list_shipped": "lifters",
@@ -64,7 +65,7 @@ _MOVED = {
 
 __all__ = [
     "SKELETONS", "InputError", "Keypoints2D", "LiftResult", "Lifter", "LiveLifter", "PoseDistribution", "__version__",
-    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "lift", "lift_clip",
+    "calibrate", "data", "distributions", "evaluate", "example_keypoints", "fit_gaussians", "fuse", "lift", "lift_clip",
     "list_shipped", "load", "load_result", "metrics", "read_keypoints", "skeletons", "solve_ik", "train", "view",
 ]  # fmt: skip
 
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from .lifting.ik import solve_ik
     from .lifting.live import LiveLifter
     from .lifting.poses import lift, load_result
+    from .lifting.views import fuse
     from .results.poses import LiftResult
     from .training.run import train
 else:  # hidden from type checkers, so that they find names that do not exist

@@ -23,6 +23,7 @@ from .demo import Demo
 from .evaluate import Evaluate
 from .experiments import Experiments
 from .formats import Formats
+from .fuse import Fuse
 from .heatmaps import Heatmaps
 from .ik import Ik
 from .keypoints import Keypoints
@@ -39,6 +40,7 @@ __all__ = ["main", "parse"]
 _Command = (
     Annotated[Demo, tyro.conf.subcommand(name="demo")]
     | Annotated[Lift, tyro.conf.subcommand(name="lift")]
+    | Annotated[Fuse, tyro.conf.subcommand(name="fuse")]
     | Annotated[Formats, tyro.conf.subcommand(name="formats")]
     | Annotated[Ik, tyro.conf.subcommand(name="ik")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]

@@ -74,9 +74,7 @@ def _with_slope(
     return seen.detach(), torch.stack(rows, -2)
 
 
-def undistort(
-    points: Float[Tensor, "*batch 2"], coefficients: tuple[float, ...], fisheye: bool = False
-) -> Undistorted:
+def undistort(points: Float[Tensor, "*batch 2"], coefficients: tuple[float, ...], fisheye: bool = False) -> Undistorted:
     """The inverse of `distort`, by Newton's method from the distorted points; float64.
 
     A lens model is one-to-one near the middle of the picture only. Points that no point there is distorted to are not

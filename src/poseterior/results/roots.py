@@ -26,10 +26,20 @@ _CHUNK = 256
 def root_of_samples(seen: Seen) -> Float[NDArray[np.float32], "poses samples 3"]:
     """The pelvis of each sample in camera axes, metres.
 
+    Of poses in the world, of several views, their mean place.
     NaN where the intrinsics are not known, fewer than two joints are seen, or a sample explains the keypoints from
     behind the camera only.
     """
-    return _solved(seen, seen.samples)
+    root = _solved(seen, seen.samples)
+    placed = _placed(seen)
+    root[placed] = seen.root[placed, None]
+    return root
+
+
+def _placed(seen: Seen) -> NDArray[np.bool_]:
+    """Poses whose place was told and not found by a camera: those of several views, in the world."""
+    told = np.isfinite(seen.root).all(-1, keepdims=True) & ~np.isfinite(seen.intrinsics).all(-1, keepdims=True)
+    return told[:, 0]
 
 
 def _solved(seen: Seen, poses: Array) -> Float[NDArray[np.float32], "poses samples 3"]:
@@ -92,13 +102,16 @@ def camera_root(
     Of a clip that was lifted as a whole the place is on its smoothed path, where that is known.
 
     Returns:
-        Metres; zeros where neither the camera nor the image size is known. Frames that show less than two joints get a
+        Metres; of poses in the world, of several views, as told.
+        Zeros where neither the camera nor the image size is known. Frames that show less than two joints get a
         root between their neighbours'.
     """
     import torch
 
     from ..geometry.cameras import assumed_intrinsics, fit_root
 
+    if intrinsics is None and len(poses) and _placed(poses).all():
+        return poses.root
     given = poses.intrinsics if intrinsics is None else intrinsics
     known = np.isfinite(given).all(-1, keepdims=True)
     cameras = np.where(known, given, assumed_intrinsics(torch.from_numpy(np.array(poses.image_size))).numpy())

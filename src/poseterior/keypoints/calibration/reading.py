@@ -88,7 +88,7 @@ def _toml(text: str) -> Any:
         import tomllib as toml
     except ModuleNotFoundError:  # Python 3.10
         try:
-            import tomli as toml  # type: ignore[import-not-found, no-redef]
+            import tomli as toml
         except ModuleNotFoundError:
             raise InputError("reading TOML needs Python 3.11, or: pip install tomli") from None
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
@@ -26,6 +26,7 @@ from ..clips.surprises import exchanged, frame_list, turned_back
 from .gaussian import FEWEST_JOINTS, Fused, View, fused, surprise
 from .level import Up, level_axes
 from .moments import aligned, matched_cameras
+from .persistence import with_persistence
 from .posterior import FusedPosterior
 from .sides import exchanged_sides, with_sides
 
@@ -34,14 +35,15 @@ __all__ = ["MAX_GAP", "fuse"]
 #: Seconds that no camera shows and that are filled.
 MAX_GAP = 0.5
 #: Times that keypoints are weighed anew.
-_PASSES = 4
+_PASSES = 6
 #: Moments at a time.
 _CHUNK = 128
-#: Degrees of freedom of Student's t, and squared distances from which on a keypoint is surprising at all (the 99 %
-#: quantile in two dimensions).
-_FREEDOM, _USUAL = 4.0, 9.21
+#: Squared distances from which on a keypoint is surprising at all: the 99 % quantile in two dimensions.
+_USUAL = 9.21
 #: Keypoints that count less than this are told of; weights that change by less are left as they are.
 _FLAGGED, _SAME = 0.25, 0.05
+#: Least that a keypoint counts.
+_LEAST = 1e-6
 #: Moments and keypoints below which nothing is said of the detector's noise, factors between which it is looked for,
 #: and logarithm of one that is not distinguished from 1.
 _MOMENTS, _KEYPOINTS, _FACTORS, _NEAR = 8, 100, (0.25, 8.0), 0.25
@@ -82,8 +84,8 @@ def fuse(
         up: the axis of the world that points up, ``"x"`` to ``"-z"``; "auto": of all axes the nearest to what is above
             in the pictures.
         max_gap: moments that no camera shows are filled in gaps of at most so many seconds.
-        errors: how the errors of fused poses hang together over time; None: in all directions as the lifter's own do
-            across the ray.
+        errors: how the errors of fused poses hang together over time; None: as the views' residuals show, but no less
+            than the lifter's own do across the ray.
         recalibration: of fused poses (`benchmarks/views.py fit`); None: regions are the samples' own, and say so.
         noise: "auto" puts the keypoints' standard deviations right where the views of a clip show them to be wrong.
         device: where to lift.
@@ -116,9 +118,13 @@ def fuse(
         notes["noise"] = f"the views show your detector's sigma to be about {size}: it was put right"
     if (said := _outlier_words(weight, seen, chosen)) is not None:
         notes["outliers"] = said
-    whole = seen[0].to("cpu")._replace(
-        visible=torch.stack([view.visible for view in views]).any(0),
-        ids=[identity._replace(file=_common_name(chosen), person=0) for identity in seen[0].ids],
+    whole = (
+        seen[0]
+        .to("cpu")
+        ._replace(
+            visible=torch.stack([view.visible for view in views]).any(0),
+            ids=[identity._replace(file=_common_name(chosen), person=0) for identity in seen[0].ids],
+        )
     )
     posterior = FusedPosterior(
         keypoints=whole,
@@ -130,10 +136,22 @@ def fuse(
         fps=rate,
         level=torch.from_numpy(level_axes(chosen, up)),
         lifter=lifter,
+        noise=factor,
         recalibration=recalibration,
         settings=notes,
     )
-    return posterior.smoothed(errors) if as_clip else posterior
+    if not as_clip:
+        return posterior
+    if errors is None and len(views) > 1:
+        counted = (weight >= _FLAGGED) & torch.stack([view.visible & ~view.synthesised for view in seen]).cpu()
+        usual = lifter.clips or ClipErrors()
+        errors = with_persistence(usual, found, views, counted, _step(posterior.frame) / rate)
+    return posterior.smoothed(errors)
+
+
+def _step(frames: NDArray[np.int64]) -> float:
+    """Frames from one moment to the next, as most of them are apart."""
+    return float(np.median(np.diff(frames)))
 
 
 def _views_words(cameras: list[Camera]) -> str:
@@ -188,7 +206,9 @@ def _settled(
         It, the views, how much each keypoint counted (1: as it was told), and by what all standard deviations were
         multiplied.
     """
+    seen = _guesses_once(seen)
     told = torch.stack([view.covariance.double().cpu() for view in seen])
+    measured = ~torch.stack([view.synthesised for view in seen]).cpu()
     weight = torch.ones(told.shape[:3], dtype=torch.float64)
     factor = 1.0
     views = [_lifted(lifter, view, camera) for view, camera in zip(seen, cameras, strict=True)]
@@ -199,12 +219,13 @@ def _settled(
         distance, known = surprise(found, views, told * factor**2)
         fresh = factor
         # Of two views one tells the depth of the other: what is left over between them is one number in four.
-        many = known & (known.sum(0) >= 3)
+        # Guesses are no measurements.
+        many = known & (known.sum(0) >= 3) & measured
         if judge and len(told[0]) >= _MOMENTS and int(many.sum()) >= _KEYPOINTS:
             fresh = _judged(factor, float(distance[many].median()))
             distance = distance * (factor / fresh) ** 2
-        student = (_FREEDOM + 2.0) / (_FREEDOM + distance)
-        new = torch.where(known & (distance > _USUAL), student, 1.0)
+        # The pull of what is far off has to vanish (Geman and McClure 1985), which that of Student's t does not.
+        new = torch.where(known, (_USUAL / distance.clamp(min=_USUAL)).square(), 1.0).clamp(min=_LEAST)
         changed = (new - weight).abs() > _SAME
         if not bool(changed.any()) and abs(math.log(fresh / factor)) < _SAME:
             break
@@ -217,6 +238,16 @@ def _settled(
                 views[number] = _lifted(lifter, widened, camera)._replace(noise=noise[number])
         found = _fused(views, lifter.skeleton.root)
     return found, views, weight, factor
+
+
+def _guesses_once(seen: list[Keypoints2D]) -> list[Keypoints2D]:
+    """Joints that were made of others are the same guess in every view: all views of one count as one."""
+    made = torch.stack([view.synthesised for view in seen])
+    number = made.sum(0).clamp(min=1)
+    return [
+        view._replace(covariance=torch.where(own[..., None, None], number[..., None, None], 1) * view.covariance)
+        for view, own in zip(seen, made, strict=True)
+    ]
 
 
 def _judged(factor: float, median: float) -> float:
@@ -236,7 +267,9 @@ def _fused(views: list[View], root: int) -> Fused:
 
 
 def _rows(view: View, rows: Tensor) -> View:
-    return view._replace(**{name: getattr(view, name)[rows] for name in ("mean", "covariance", "xy", "noise", "visible")})
+    return view._replace(
+        **{name: getattr(view, name)[rows] for name in ("mean", "covariance", "xy", "noise", "visible")}
+    )
 
 
 def _outlier_words(

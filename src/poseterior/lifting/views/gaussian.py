@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...geometry.cameras import linear_projection
 
-__all__ = ["FEWEST_JOINTS", "Fused", "View", "fused", "surprise"]
+__all__ = ["FEWEST_JOINTS", "Fused", "View", "fused", "joint_blocks", "surprise"]
 
 #: Joints that a view has to show so that its lifter's answer counts.
 FEWEST_JOINTS = 2
@@ -180,9 +180,7 @@ def fused(views: list[View], root: int) -> Fused:
         if bool((step.abs() < _STILL).all()):
             break
     linear = [_linear(view, place) for view in views]
-    return Fused(
-        place, torch.cholesky_inverse(lower), *(torch.stack(part) for part in zip(*linear, strict=True))
-    )
+    return Fused(place, torch.cholesky_inverse(lower), *(torch.stack(part) for part in zip(*linear, strict=True)))
 
 
 def _one_hot(joint: int, joints: int) -> Tensor:
@@ -206,7 +204,7 @@ def surprise(
     Returns:
         The distances, and of which keypoints: those that another view shows too. 0 elsewhere.
     """
-    blocks = _blocks(found.covariance)
+    blocks = joint_blocks(found.covariance)
     seen = torch.stack([view.visible for view in views])
     told = seen & (seen.sum(0) >= 2)
     used = torch.stack([view.noise for view in views])
@@ -222,7 +220,7 @@ def surprise(
     return torch.where(told, distance.clamp(min=0.0), 0.0), told
 
 
-def _blocks(covariance: Float[Tensor, "n D D"]) -> Float[Tensor, "n joints 3 3"]:
+def joint_blocks(covariance: Float[Tensor, "n D D"]) -> Float[Tensor, "n joints 3 3"]:
     """Covariance of each joint."""
     parts = covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))
     return parts.diagonal(dim1=1, dim2=3).movedim(-1, 1)

@@ -17,7 +17,7 @@ Up = Literal["auto", "x", "-x", "y", "-y", "z", "-z"]
 
 
 def level_axes(cameras: list[Camera], up: Up) -> Float[NDArray[np.float64], "3 3"]:
-    """The rotation from the world's axes to x right, y down, z forward; each axis is one of the world's, or its opposite.
+    """The rotation from the world's axes to x right, y down, z forward; each is one of the world's, or its opposite.
 
     Args:
         cameras: what is above in their pictures tells where up is, for "auto".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 
@@ -26,8 +27,8 @@ def matched_cameras(keypoints: Mapping[str, Keypoints2D], cameras: Mapping[str, 
     for name in keypoints:
         if name not in cameras:
             raise InputError(
-                f"fuse: camera {name!r}: is not in the calibration, which has {', '.join(map(repr, cameras))}; name the "
-                "keypoints as the calibration names the cameras"
+                f"fuse: camera {name!r}: is not in the calibration, which has {', '.join(map(repr, cameras))}; name "
+                "the keypoints as the calibration names the cameras"
             )
     return [cameras[name] for name in keypoints]
 
@@ -73,7 +74,7 @@ def _check_person(name: str, keypoints: Keypoints2D) -> None:
 
 def _moments(numbers: list[int], fps: float, max_gap: float) -> list[int]:
     """The numbers, and those missing between them where the gap is short; as sparse as most of them are."""
-    steps = [b - a for a, b in zip(numbers, numbers[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(numbers)]
     usual = max(set(steps), key=steps.count) if steps else 1
     filled: list[int] = []
     for number in numbers:

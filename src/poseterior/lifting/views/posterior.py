@@ -25,7 +25,7 @@ from ...results.poses import LiftResult
 from ..clips.bodies import body_of, with_body
 from ..clips.gaussian import MotionGaussian
 from .results import fused_result
-from .smoothing import motion_of
+from .smoothing import motion_axes, motion_of
 
 __all__ = ["FusedPosterior"]
 
@@ -50,6 +50,7 @@ class FusedPosterior:
         covariance_places: ``(n, 3 joints, 3 joints)`` m², likewise.
         present: ``(n,)`` moments that a camera shows.
         weight: ``(cameras, n, joints)`` how much each keypoint counted: 1, or less where other views contradict it.
+        noise: by what all keypoints' standard deviations were multiplied, as the views show.
         fps: frames per second.
         level: ``(3, 3)`` from the world's axes to x right, y down, z forward, of results.
         lifter: that lifted the views.
@@ -68,6 +69,7 @@ class FusedPosterior:
     fps: float
     level: Float[Tensor, "3 3"]
     lifter: Lifter
+    noise: float = 1.0
     recalibration: Recalibration | None = None
     motion: MotionGaussian | None = None
     errors: ClipErrors | None = None
@@ -114,13 +116,18 @@ class FusedPosterior:
             raise InputError("fuse: no camera shows anybody")
         told = errors
         if told is None:
-            own = self.lifter.clips or ClipErrors()
-            told = replace(own, depth=own.across, recalibration=None)
+            told = self.lifter.clips or ClipErrors()
+            if len(self.cameras) > 1:
+                told = replace(told, depth=told.across, recalibration=None)
         motion, weight = motion_of(self, told)
         words = {"clip": "one body is assumed; each hypothesis is a whole motion"}
-        if errors is None:
+        if errors is not None:
+            shares = f"{100 * told.across.constant:.0f} % of a moment's variance in all frames, "
+            shares += f"{100 * told.across.slow:.0f} % for {told.across.seconds:.2f} s"
+            words["clip errors"] = shares
+        else:
             kind = "of the lifter" if self.lifter.clips else "typical ones"
-            words["clip errors"] = f"{kind}, in all directions as across the ray"
+            words["clip errors"] = kind + (", in all directions as across the ray" if len(self.cameras) > 1 else "")
         if bool((weight < 0.25).any()):
             numbers = self.frame[weight < 0.25]
             words["unsteady"] = f"{len(numbers)} frames did not fit their neighbours"
@@ -161,20 +168,20 @@ class FusedPosterior:
             about = torch.cat([about, -about]) if paired else about
             return (self.mean_places + about.unflatten(-1, (joints, 3))).float()
         drawn = self.motion.draw(_SUMMARY if paired else _AT_ONCE, noise, paired).unflatten(-1, (joints, 3)).float()
-        return self._rigid(drawn)
+        return self._rigid(drawn) @ motion_axes(self).float()
 
     @cached_property
     def _root_of_covariance(self) -> Float[Tensor, "n D D"]:
         return torch.linalg.cholesky(self.covariance_places)
 
     def _rigid(self, places: Float[Tensor, "samples n joints 3"]) -> Float[Tensor, "samples n joints 3"]:
-        """Motions of one body each."""
+        """Motions of one body each, in the axes of the motion."""
         assert self.motion is not None
         root = self.skeleton.root
         at = places[..., root : root + 1, :]
         motions = places - at
         # Joints move, not the root: what is known of them beside it.
-        variance = self.motion.stddev.square().unflatten(-1, (-1, 3)).float()
+        variance = self.motion.alone.square().unflatten(-1, (-1, 3)).float()
         return at + with_body(motions, body_of(motions, self.skeleton), variance, self.skeleton)
 
     # -- summaries -----------------------------------------------------------------------------------------
@@ -194,8 +201,10 @@ class FusedPosterior:
 
     @cached_property
     def _whole_covariance(self) -> Float[Tensor, "n joints 3 joints 3"]:
-        full = self.covariance_places if self.motion is None else self.motion.covariance
-        return full.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))
+        if self.motion is None:
+            return self.covariance_places.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))
+        full, turn = self.motion.covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3)), motion_axes(self)
+        return torch.einsum("ba,tibjc,cd->tiajd", turn, full, turn)
 
     @cached_property
     def place_covariance(self) -> Float[Tensor, "n joints 3 3"]:
@@ -220,6 +229,8 @@ class FusedPosterior:
         """
         check_level(level)
         ours = self.recalibration
+        if ours is None and self.motion is not None and self.errors is not None:
+            ours = self.errors.recalibration
         samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
         visible = self.keypoints.visible.cpu()
         return region_of(self.sample(samples, seed=seed), self.skeleton, level, ours, visible)

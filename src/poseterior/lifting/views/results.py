@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,16 +10,14 @@ import torch
 from ...results.poses import LiftResult
 from ..draws import Draws, check_draws
 from ..poses import result_of
+from .fields import FusedFields
 from .level import level_words
-
-if TYPE_CHECKING:
-    from .posterior import FusedPosterior
 
 __all__ = ["fused_result"]
 
 
-def fused_result(fused: FusedPosterior, samples: int, seed: int, level: float) -> LiftResult:
-    """See `FusedPosterior.result`.
+def fused_result(fused: FusedFields, samples: int, seed: int, level: float) -> LiftResult:
+    """See `poseterior.lifting.views.FusedPosterior.result`.
 
     The keypoints of a result are of one picture; those of several cameras are left out, and so are intrinsics. What
     was seen stays.
@@ -38,8 +35,10 @@ def fused_result(fused: FusedPosterior, samples: int, seed: int, level: float) -
     bare.rates = dict.fromkeys((identity.file for identity in keypoints.ids), fused.fps)
     result = result_of(fused.lifter, bare, [Draws(drawn, mean, covariance, nothing, region)], seed)
     root = fused.skeleton.root
-    angles = "" if fused.recalibration is None or fused.recalibration.angles is None else (
-        fused.recalibration.angles.to_json()
+    angles = (
+        ""
+        if fused.recalibration is None or fused.recalibration.angles is None
+        else (fused.recalibration.angles.to_json())
     )
     world = {"camera": fused.settings.get("views", ""), "world": level_words(fused.level.numpy())}
     kept = {name: text for name, text in result.settings.items() if name != "camera"}

@@ -1,9 +1,9 @@
 """Views that take left for right: told from what the other views see, and from the frames before and after.
 
-A detector that sees somebody from behind, or with crossed legs, exchanges left and right for some frames. Legs and arms
-are each looked at by themselves: of all ways to exchange them in some views and frames the likeliest is found by dynamic
-programming over time (Viterbi 1967). A way costs what keypoints are off the epipolar lines of the other views, how they
-jump from frame to frame, and a little for every exchange, so that where views agree they are believed.
+A detector that sees somebody from behind, or with crossed legs, exchanges left and right for some frames. Legs and
+arms are each looked at by themselves: of all ways to exchange them in some views and frames the likeliest is found
+by dynamic programming over time (Viterbi 1967). A way costs what keypoints are off the epipolar lines of the other
+views, how they jump from frame to frame, and a little for every exchange, so that where views agree they are believed.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def _misfits(
     first, second = (_rays(view, camera)[:, group] for view, camera in zip(views, cameras, strict=True))
     line, back = first @ across.mT, second @ across
     switch = [group.index(mirror[joint]) for joint in group]
-    scale = [_OFF * view.size.double().cpu() / camera.intrinsics[0] for view, camera in zip(views, cameras, strict=True)]
+    scale = [
+        _OFF * view.size.double().cpu() / camera.intrinsics[0] for view, camera in zip(views, cameras, strict=True)
+    ]
     usual = (scale[0].square() + scale[1].square()).sqrt().clamp(min=1e-6).unsqueeze(-1)
     seen = [view.visible.cpu()[:, group] for view in views]
     # Only what both ways can be told of.
@@ -118,9 +120,7 @@ def _rays(view: Keypoints2D, camera: Camera) -> Float[Tensor, "T joints 3"]:
     return torch.cat([plane, torch.ones_like(plane[..., :1])], -1)
 
 
-def _jumps(
-    view: Keypoints2D, group: list[int], mirror: list[int]
-) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
+def _jumps(view: Keypoints2D, group: list[int], mirror: list[int]) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
     """How far keypoints jump from the frame before, with the sides as they are, and with those of one of both frames
     exchanged."""
     switch = [group.index(mirror[joint]) for joint in group]

@@ -94,7 +94,9 @@ def _matrix(value: Any, name: str, field: str) -> np.ndarray:
         rows, cols = value.get("rows"), value.get("cols")
         numbers = numbers_of(value.get("data"), name, field).reshape(-1)
         if not isinstance(rows, int) or not isinstance(cols, int) or rows * cols != numbers.size:
-            raise InputError(f"camera {name!r}: {field}: has {numbers.size} numbers; expected rows {rows} x cols {cols}")
+            raise InputError(
+                f"camera {name!r}: {field}: has {numbers.size} numbers; expected rows {rows} x cols {cols}"
+            )
         return numbers.reshape(rows, cols)
     return numbers_of(value, name, field)
 
@@ -106,11 +108,11 @@ def _plain(element: Element) -> Any:
         text = (element.text or "").strip()
         return _number(text)
     if element.get("type_id") == "opencv-matrix":
-        text = (element.findtext("data") or "").split()
+        words = (element.findtext("data") or "").split()
         return {
             "rows": _number((element.findtext("rows") or "").strip()),
             "cols": _number((element.findtext("cols") or "").strip()),
-            "data": [_number(word) for word in text],
+            "data": [_number(word) for word in words],
         }
     if all(child.tag == "_" for child in children):
         return [_plain(child) for child in children]

@@ -17,9 +17,9 @@ _FIELDS = ("matrix", "rotation", "translation")
 
 
 def recognises(data: Any) -> int:
-    """Tables that have all of the fields."""
-    tables = data.values() if isinstance(data, dict) else ()
-    return int(any(isinstance(t, dict) and all(isinstance(t.get(f), list) for f in _FIELDS) for t in tables))
+    """Tables that have a matrix, and where the camera stands or its distortions."""
+    tables = [table for table in data.values() if isinstance(table, dict)] if isinstance(data, dict) else []
+    return int(any(isinstance(t.get("matrix"), list) and ({"rotation", "distortions"} & t.keys()) for t in tables))
 
 
 def read(data: Any) -> list[Camera]:

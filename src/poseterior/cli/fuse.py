@@ -1,0 +1,153 @@
+"""`poseterior fuse`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from ._common import OnOff
+from ._motion import How, check_motion, check_rig, frame_rate, write_motion
+from ._reading import FileOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..keypoints import Keypoints2D
+    from ..results.poses import LiftResult
+    from ..results.rotations import RotationResult
+
+#: Files that a result is written as for other programs (`poseterior.results.exports`).
+_EXPORTS = (".csv", ".trc", ".c3d", ".mot")
+
+
+@dataclass
+class Fuse(FileOptions):
+    """Fuse synchronised views of several calibrated cameras: 3D poses in the calibration's world, with error bars.
+
+    One file or folder of keypoints for each camera (of OpenPose's a folder of a JSON file a frame, as Pose2Sim has it),
+    whose name holds the camera's name in the calibration. Frames of the same number are of the same moment.
+
+    Example: poseterior fuse cam1.json cam2.json --calibration Calib.toml --out clip.bvh
+    """
+
+    files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
+    """Keypoints, a file or folder for each camera."""
+    calibration: tuple[Path, ...]
+    """Calibration: Pose2Sim's Calib.toml, Qualisys' .qca.txt or .xml, Theia3D's, or OpenCV's .yml, .xml or .json (which
+    may be a file for each camera)."""
+    calibration_format: str = "auto"
+    """Its format, where its content does not tell; a name that is none lists those that are."""
+    up: Literal["auto", "x", "-x", "y", "-y", "z", "-z"] = "auto"
+    """Axis of the calibration's world that points up; auto: the nearest to what is above in the pictures."""
+    lifter: str = "mdn"
+    """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
+    samples: int = 200
+    """Hypotheses per pose."""
+    person: int | None = None
+    """Where cameras show several people: the track's number, the same in every camera."""
+    clip: Literal["auto", "on", "off"] = "auto"
+    """Join moments to a motion of one body; auto: where there are 5 or more."""
+    noise: OnOff = "on"
+    """Put the keypoints' standard deviations right where the views show them to be wrong."""
+    level: float = 0.9
+    """Probability with which each joint is within the radius that is printed and written."""
+    seed: int = 0
+    """Seed of the samples."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Result file: .parquet, .npz or .json; table: .csv; for other programs: .trc, .c3d, .mot (OpenSim); or motion
+    file: .bvh, .glb, .usda or .usdz."""
+    motion: Path | None = None
+    """Motion file beside the result: .bvh, .glb, .usda, .usdz, .mot or .npz."""
+    rig: str | None = None
+    """Whose names the joints of a .bvh get: mixamo, unreal, xsens ... or a .yaml file of joint names."""
+    how: How | None = None
+    """What the motion shows: mean, best, mode, path (for clips the default), samples or clusters."""
+    count: int = 1
+    """Hypotheses in the motion files, one file each."""
+    fps: float | None = None
+    """Frames per second (default: what the files tell, else 30, said aloud)."""
+    max_gap: float = 0.5
+    """Seconds that no camera shows and that are bridged."""
+    device: str = "cpu"
+    """cpu, cuda or auto."""
+
+    def run(self) -> None:
+        from rich.console import Console
+
+        from ..files.errors import InputError
+        from ..files.writing import check_outputs
+        from ..results.poses import RESULT_SUFFIXES
+        from ..results.rotations import MOTION_SUFFIXES
+        from ..results.usd import USD_SUFFIXES
+        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
+
+        check_extension(self.out, "--out", (*RESULT_SUFFIXES, *_EXPORTS, ".bvh", ".glb", *USD_SUFFIXES))
+        check_extension(self.motion, "--motion", MOTION_SUFFIXES)
+        inputs = [*self.files, *self.calibration, lifter_folder(self.lifter)]
+        check_outputs({"--out": self.out, "--motion": self.motion}, inputs)
+        check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
+        check_level(self.level)
+        check_rig(self.rig, self._motions())
+        from ..keypoints.calibration import read_cameras
+        from ..lifters import load
+        from ..lifting.views import fuse
+        from ..results.times import ASSUMED_FPS
+
+        if not self.files:
+            raise InputError("fuse: name a file of keypoints for each camera")
+        console = Console()
+        cameras = read_cameras(self.calibration, self.calibration_format)
+        views = self._views(list(cameras), console)
+        if self.fps is None and not any(view.rates for view in views.values()):
+            console.print(f"{ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
+        found = fuse(
+            load(self.lifter), views, cameras, self.fps, clip=self.clip, up=self.up, max_gap=self.max_gap,
+            noise="auto" if self.noise == "on" else "as told", device=check_device(self.device),
+        )  # fmt: skip
+        result = found.result(self.samples, self.seed, self.level)
+        console.print(summary_table(result))
+        fps = frame_rate(self.fps, result, console)
+        if self.out is not None and self.out not in self._motions():
+            check_outputs({"--out": result.files(self.out)}, inputs)
+            for path in result.save(self.out, fps=fps, max_gap=self.max_gap):
+                console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        if self._motions():
+            rotations = self._rotations(result, console)
+            for path in self._motions():
+                rig = self.rig if path.suffix.lower() == ".bvh" else None
+                write_motion(rotations, path, self.how, self.count, fps, console, inputs, self.max_gap, rig)
+        if not (self.out or self.motion):
+            console.print("nothing written: add --out poses.parquet or --out clip.bvh", highlight=False, soft_wrap=True)
+
+    def _motions(self) -> list[Path]:
+        """The motion files asked for."""
+        from ..results.poses import RESULT_SUFFIXES
+
+        result = (*RESULT_SUFFIXES, *_EXPORTS)
+        out = [] if self.out is None or self.out.suffix.lower() in result else [self.out]
+        return out + ([] if self.motion is None else [self.motion])
+
+    def _rotations(self, result: LiftResult, console: Console) -> RotationResult:
+        from ..lifters import load
+        from ..lifting.ik import solve_ik_of_result
+
+        said = "inverse kinematics of the mean poses by the lifter 'rotations'"
+        console.print(said, highlight=False, soft_wrap=True)
+        return solve_ik_of_result(
+            load("rotations"), result, samples=self.samples, seed=self.seed, mode=self.how == "mode"
+        )
+
+    def _views(self, cameras: list[str], console: Console) -> dict[str, Keypoints2D]:
+        """The keypoints of each camera."""
+        from ..keypoints.calibration.matching import cameras_of_paths
+        from ..keypoints.reading import read_keypoints
+
+        names, guessed = cameras_of_paths(list(self.files), cameras)
+        if guessed:
+            pairs = ", ".join(f"{path.name} is {name}" for path, name in zip(self.files, names, strict=True))
+            console.print(f"no name of a camera in names of files: by their order, {pairs}", highlight=False)
+        options: dict[str, Any] = {**self.reading(), "person": self.person}
+        return {name: read_keypoints(path, **options) for path, name in zip(self.files, names, strict=True)}

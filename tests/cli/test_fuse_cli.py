@@ -1,0 +1,94 @@
+"""`poseterior fuse`: a folder of OpenPose's JSON for each camera, and a calibration."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import poseterior as pp
+from conftest import STANDING
+from poseterior.cli import main
+from poseterior.geometry.body import SMPL25, rest_offsets
+from poseterior.geometry.cameras import project
+
+H36M = pp.SKELETONS["h36m17"]
+#: BODY_25's numbers of h36m17's joints.
+BODY_25 = {
+    "pelvis": 8, "right_hip": 9, "right_knee": 10, "right_ankle": 11, "left_hip": 12, "left_knee": 13, "left_ankle": 14,
+    "left_shoulder": 5, "left_elbow": 6, "left_wrist": 7, "right_shoulder": 2, "right_elbow": 3, "right_wrist": 4,
+}  # fmt: skip
+PLACE = torch.tensor([0.3, -0.1, 0.5])
+FRAMES = 6
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """Three cameras around a standing person, whose world's y points down."""
+    pose = torch.tensor([STANDING[joint] for joint in H36M.joints]) + PLACE
+    text = ""
+    for number, degrees in enumerate((0, 100, 220)):
+        yaw = math.radians(degrees)
+        rotation = torch.tensor([[math.cos(yaw), 0, -math.sin(yaw)], [0, 1, 0], [math.sin(yaw), 0, math.cos(yaw)]])
+        camera = pose @ rotation.T + torch.tensor([0.0, 0.0, 4.0])
+        xy = project(camera, torch.tensor([1000.0, 1000.0, 640.0, 480.0]))
+        name = f"cam{number + 1}"
+        folder = tmp_path / f"{name}_json"
+        folder.mkdir()
+        for frame in range(FRAMES):
+            values = [0.0] * 75
+            for joint, at in BODY_25.items():
+                values[3 * at : 3 * at + 3] = [*xy[H36M.index(joint)].tolist(), 0.9]
+            people = {"version": 1.3, "people": [{"pose_keypoints_2d": values}]}
+            (folder / f"{name}_{frame:06d}_keypoints.json").write_text(json.dumps(people))
+        text += f"[{name}]\nsize = [1280.0, 960.0]\nmatrix = [[1000.0, 0.0, 640.0], [0.0, 1000.0, 480.0], [0.0, 0.0, 1.0]]\n"
+        text += f"distortions = [0.0, 0.0, 0.0, 0.0]\nrotation = [0.0, {-yaw}, 0.0]\ntranslation = [0.0, 0.0, 4.0]\n"
+    (tmp_path / "Calib.toml").write_text(text + "[metadata]\nadjusted = false\nerror = 0.0\n")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_result_and_a_motion_in_metres_of_the_world(capsys: pytest.CaptureFixture[str], session: Path) -> None:
+    folders = [session / f"cam{i}_json" for i in (1, 2, 3)]
+    out, motion = session / "poses.npz", session / "clip.bvh"
+    code, text, error = run(
+        capsys, "fuse", *folders, "--calibration", session / "Calib.toml", "--out", out, "--motion", motion, "--fps", 30,
+        "--samples", 20,
+    )  # fmt: skip
+    assert code == 0, error
+    assert "3 (cam1, cam2, cam3)" in text
+    assert f"wrote {motion}".replace("\n", "") in text.replace("\n", "")
+    result = pp.load_result(out)
+    assert len(result) == FRAMES
+    assert not result.calibrated
+    np.testing.assert_allclose(result.root, PLACE.expand(FRAMES, 3), atol=0.02)
+    shown = [H36M.index(joint) for joint in BODY_25]
+    pose = np.array([STANDING[joint] for joint in H36M.joints])
+    assert np.linalg.norm((result.mean - pose)[:, shown], axis=-1).mean() < 0.02
+    frame = motion.read_text().split("Frame Time:")[1].splitlines()[1].split()
+    # Centimetres, y up; a body's pelvis is above the middle of its hips.
+    above = -100 * float(rest_offsets()[SMPL25.index("left_hip"), 1])
+    assert [float(number) for number in frame[:3]] == pytest.approx([30.0, 10.0 + above, -50.0], abs=4.0)
+
+
+def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str], session: Path) -> None:
+    calibration = session / "Calib.toml"
+    other = session / "other"
+    (session / "cam1_json").rename(other)
+    code, _, error = run(capsys, "fuse", other, session / "cam2_json", "--calibration", calibration)
+    assert code == 2
+    assert f"{other}: its name is that of no camera of the calibration, which has cam1, cam2, cam3" in error
+    calibration.write_text("[cam2]\nmatrix = [[1.0]]\nrotation = [0.0]\ntranslation = [0.0]\n")
+    code, _, error = run(capsys, "fuse", session / "cam2_json", "--calibration", calibration)
+    assert code == 2
+    assert f"{calibration}: camera 'cam2': matrix: expected [[fx, 0, cx]" in error
+    code, _, error = run(capsys, "fuse", session / "cam2_json", "--calibration", session / "none.toml")
+    assert code == 2
+    assert "none.toml: no such file" in error
