@@ -231,7 +231,7 @@ def test_a_format_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none.toml: no such file"):
+    with pytest.raises(InputError, match=r"none\.toml: no such file"):
         read_cameras(tmp_path / "none.toml")
 
 

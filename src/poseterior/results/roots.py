@@ -38,8 +38,7 @@ def root_of_samples(seen: Seen) -> Float[NDArray[np.float32], "poses samples 3"]
 
 def _placed(seen: Seen) -> NDArray[np.bool_]:
     """Poses whose place was told and not found by a camera: those of several views, in the world."""
-    told = np.isfinite(seen.root).all(-1, keepdims=True) & ~np.isfinite(seen.intrinsics).all(-1, keepdims=True)
-    return told[:, 0]
+    return np.asarray(np.isfinite(seen.root).all(-1) & ~np.isfinite(seen.intrinsics).all(-1))
 
 
 def _solved(seen: Seen, poses: Array) -> Float[NDArray[np.float32], "poses samples 3"]:
