@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LANDMARKS", "BlazePose", "Square", "Seen", "crop", "frames_of_film", "model_files"]
+__all__ = ["LANDMARKS", "BlazePose", "Seen", "Square", "crop", "frames_of_film", "model_files"]
 
 Array = NDArray[Any]
 

@@ -9,18 +9,21 @@ downloaded by pip unless they are given; the detector runs in an environment of 
 
 **Reference.** Robust triangulation of all four views' keypoints; a joint counts in a frame where three cameras or more
 agree with it to 10 px, and its bone is within 30 mm of the bone's median over the film. Only joints count that the
-detector measures: hips, knees, ankles, shoulders, elbows and wrists, relative to the middle of the hips; a spine that is
-guessed of them in every picture has no place that could be triangulated. The reference is of the same detector's
+detector measures: hips, knees, ankles, shoulders, elbows and wrists, relative to the middle of the hips; a spine that
+is guessed of them in every picture has no place that could be triangulated. The reference is of the same detector's
 keypoints: what all views get wrong alike (where a hip is) is in it too.
 
-**Cameras.** With the calibration in the wheel the four views miss each other by 10 px (median distance from epipolar
-lines) and the third camera's by 20 px in one direction in all frames, which no detector does: that camera was turned by
-0.7 degrees after it was calibrated. So the cameras' orientations are refined on the first half of the film
-(`refined`; places and lenses stay), for the reference and for fusing alike; ``--cameras as-given`` leaves them.
+**Cameras.** With the calibration in the wheel limbs miss the epipolar lines of the other views by 8 px (median, first
+half of the film), the third camera's by some 10 px in one direction in most joints. Why is not known: the calibration,
+the lens, the cut of the pictures (two films are 1080 px wide, the calibration says 1088), or habits of the detector.
+``--cameras refined`` turns the cameras, by a degree or so each, to what the first half's keypoints agree on (`refined`;
+places and lenses stay), for the reference and for fusing alike. That helps views and reference to agree with each
+other, not only with the truth; ``--cameras as-given`` leaves them, and fewer joints have a reference then.
 
 **Covariances of keypoints.** The spread of BlazePose's heat maps (`poseterior.fit_gaussians`), times a number: their
 widths are those that the network was taught, not its errors. The number is fitted on the first half of the film, from
-each view's residuals to the others there, and everything is measured on the second half (`--measure all`: on all frames).
+each view's residuals to the others there, and everything is measured on the second half (`--measure all`: on all
+frames).
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ FILM, MODELS = "pose2sim==0.10.49", "mediapipe==0.10.21"
 _DEMO = "Pose2Sim/Demo_SinglePerson/"
 #: Pixels and cameras that agree on a joint of the reference, and metres by which its bone may be off.
 _PIXELS, _CAMERAS, _BONE = 10.0, 3, 0.03
-#: Limbs, by which cameras are refined; degrees by which cameras may have turned, and px from which on a miss counts less.
+#: Limbs, by which cameras are refined; degrees by which cameras may have turned; px from which on a miss counts less.
 _LIMBS = [
     pp.SKELETONS["h36m17"].index(f"{s}_{j}")
     for s in ("left", "right")

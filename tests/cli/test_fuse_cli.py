@@ -43,7 +43,8 @@ def session(tmp_path: Path) -> Path:
                 values[3 * at : 3 * at + 3] = [*xy[H36M.index(joint)].tolist(), 0.9]
             people = {"version": 1.3, "people": [{"pose_keypoints_2d": values}]}
             (folder / f"{name}_{frame:06d}_keypoints.json").write_text(json.dumps(people))
-        text += f"[{name}]\nsize = [1280.0, 960.0]\nmatrix = [[1000.0, 0.0, 640.0], [0.0, 1000.0, 480.0], [0.0, 0.0, 1.0]]\n"
+        text += f"[{name}]\nsize = [1280.0, 960.0]\n"
+        text += "matrix = [[1000.0, 0.0, 640.0], [0.0, 1000.0, 480.0], [0.0, 0.0, 1.0]]\n"
         text += f"distortions = [0.0, 0.0, 0.0, 0.0]\nrotation = [0.0, {-yaw}, 0.0]\ntranslation = [0.0, 0.0, 4.0]\n"
     (tmp_path / "Calib.toml").write_text(text + "[metadata]\nadjusted = false\nerror = 0.0\n")
     return tmp_path
@@ -59,8 +60,8 @@ def test_a_result_and_a_motion_in_metres_of_the_world(capsys: pytest.CaptureFixt
     folders = [session / f"cam{i}_json" for i in (1, 2, 3)]
     out, motion = session / "poses.npz", session / "clip.bvh"
     code, text, error = run(
-        capsys, "fuse", *folders, "--calibration", session / "Calib.toml", "--out", out, "--motion", motion, "--fps", 30,
-        "--samples", 20,
+        capsys, "fuse", *folders, "--calibration", session / "Calib.toml", "--out", out, "--motion", motion, "--fps",
+        30, "--samples", 20,
     )  # fmt: skip
     assert code == 0, error
     assert "3 (cam1, cam2, cam3)" in text

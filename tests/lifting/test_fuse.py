@@ -32,13 +32,13 @@ def mdn():
     return lifter
 
 
-def steady_mocap(clips: int = 24, frames: int = 24):
+def steady_mocap(clips: int = 24, frames: int = 24, sway: float = 0.15):
     """People in poses of the shipped prior, who sway between two of them that are near each other."""
     with torch.no_grad():
         drawn = pp.lifters.load_prior("rotations").prior((2 * clips,)).sample((), seed=0)
     blend = (0.5 + 0.5 * torch.sin(torch.arange(frames) / 8.0))[:, None, None, None]
     first, last = drawn[:clips], drawn[clips:]
-    last = roma.rotmat_slerp(first, last, torch.tensor(0.15))
+    last = roma.rotmat_slerp(first, last, torch.tensor(sway))
     steps = torch.stack([roma.rotmat_slerp(first, last, share) for share in blend.flatten()], 1).flatten(0, 1)
     points, _ = body_points(steps, rest_offsets().expand(len(steps), -1, -1))
     mocap = made_up_mocap(frames=clips * frames, clips=clips)
@@ -225,8 +225,8 @@ def test_what_is_not_seen_carries_nothing(mdn, clips: list[ViewedClip]) -> None:
     torch.testing.assert_close(answers[0].mean_places[2], without.mean_places[2], atol=2e-3, rtol=0)
 
 
-def test_frames_may_be_missing_in_any_camera(mdn, clips: list[ViewedClip]) -> None:
-    clip = clips[1]
+def test_frames_may_be_missing_in_any_camera(mdn) -> None:
+    clip = simulated_views(steady_mocap(sway=0.8), clips=1, frames=12, views=3, seed=3, noise=(4.0, 12.0))[0]
     views = some(clip, "cam1", "cam2", "cam3")
     views = {
         "cam1": views["cam1"][torch.tensor([0, 1, 2, 3, 8, 9, 10, 11])],
@@ -234,12 +234,12 @@ def test_frames_may_be_missing_in_any_camera(mdn, clips: list[ViewedClip]) -> No
         "cam3": views["cam3"][:4],
     }
     views["cam2"] = views["cam2"][torch.tensor([0, 1, 6, 7, 8, 9])]
-    found = pp.fuse(mdn, views, clip.cameras, 4.0, max_gap=2.0)
+    found = pp.fuse(mdn, views, clip.cameras, 30.0)
     assert found.frame.tolist() == list(range(12))
     assert found.present.tolist() == [True] * 4 + [False] * 4 + [True] * 4
     gap = found.place_covariance[5, 1:].diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
     shown = found.place_covariance[2, 1:].diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
-    assert float(gap.mean()) > 1.1 * float(shown.mean())
+    assert float(gap.mean()) > 1.2 * float(shown.mean())
 
 
 def test_a_wrong_joint_of_one_view_counts_little_and_is_named(mdn, clips: list[ViewedClip]) -> None:

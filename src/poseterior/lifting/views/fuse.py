@@ -169,8 +169,9 @@ def _straightened(seen: list[Keypoints2D], cameras: list[Camera], notes: dict[st
     groups, wrong = exchanged_sides(seen, cameras)
     for number, (view, camera) in enumerate(zip(seen, cameras, strict=True)):
         if len(seen) == 1 and len(view) >= FEWEST_FRAMES:
-            any_wrong = exchanged(view)
-            view = turned_back(view, any_wrong) if bool(any_wrong.any()) else view
+            joints = exchanged(view)
+            view = turned_back(view, joints) if bool(joints.any()) else view
+            any_wrong = joints.any(-1)
         else:
             for group, own in zip(groups, wrong[:, number], strict=True):
                 view = with_sides(view, group, own) if bool(own.any()) else view

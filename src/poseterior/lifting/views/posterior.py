@@ -203,7 +203,10 @@ class FusedPosterior:
     def _whole_covariance(self) -> Float[Tensor, "n joints 3 joints 3"]:
         if self.motion is None:
             return self.covariance_places.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3))
-        full, turn = self.motion.covariance.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3)), motion_axes(self)
+        half = self.motion.alone.unsqueeze(-1) * self.motion.roots[:]
+        slope = self.motion.setting.slope
+        full = half @ half.mT + self.motion.setting.size.variance * slope.unsqueeze(-1) * slope.unsqueeze(-2)
+        full, turn = full.unflatten(-1, (-1, 3)).unflatten(1, (-1, 3)), motion_axes(self)
         return torch.einsum("ba,tibjc,cd->tiajd", turn, full, turn)
 
     @cached_property

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...keypoints import Keypoints2D
 from ...keypoints.calibration import Camera
+from ..clips.surprises import turned_back
 
 __all__ = ["MOST_VIEWS", "exchanged_sides", "with_sides"]
 
@@ -139,12 +140,6 @@ def _jumps(view: Keypoints2D, group: list[int], mirror: list[int]) -> tuple[Floa
 
 def with_sides(view: Keypoints2D, group: tuple[int, ...], wrong: Bool[Tensor, " T"]) -> Keypoints2D:
     """The keypoints with left and right of a group exchanged where they are wrong."""
-    order = list(range(len(view.skeleton)))
-    for joint in group:
-        order[joint] = view.skeleton.mirror[joint]
-    wrong = wrong.to(view.device)
-    changes = {}
-    for name in ("xy", "covariance", "visible"):
-        value = getattr(view, name)
-        changes[name] = torch.where(wrong.reshape(-1, *[1] * (value.ndim - 1)), value[:, order], value)
-    return view._replace(**changes)
+    joints = torch.zeros(len(view.skeleton), dtype=torch.bool)
+    joints[list(group)] = True
+    return turned_back(view, wrong.cpu().unsqueeze(-1) & joints)

@@ -25,8 +25,8 @@ from .fields import FusedFields
 
 __all__ = ["motion_axes", "motion_of", "world_frames"]
 
-#: Times that moments are weighed anew.
-_PASSES = 3
+#: Times that moments are weighed anew, and the change of a weight that ends it.
+_PASSES, _SETTLED = 5, 0.02
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def motion_of(fused: FusedFields, errors: ClipErrors) -> tuple[MotionGaussian, F
     weight = np.ones(len(frames))
     for _ in range(_PASSES):
         gaussian, found = motion_gaussian(frames, setting.weighed(weight))
-        fresh = weights_of(found, weight)
-        if np.allclose(fresh, weight):
+        fresh = weights_of(found, setting.seen.white, weight)
+        if np.allclose(fresh, weight, atol=_SETTLED):
             break
         weight = fresh
     return gaussian, weight
