@@ -26,14 +26,10 @@ _CHUNK = 256
 def root_of_samples(seen: Seen) -> Float[NDArray[np.float32], "poses samples 3"]:
     """The pelvis of each sample in camera axes, metres.
 
-    Of poses in the world, of several views, their mean place.
     NaN where the intrinsics are not known, fewer than two joints are seen, or a sample explains the keypoints from
     behind the camera only.
     """
-    root = _solved(seen, seen.samples)
-    placed = _placed(seen)
-    root[placed] = seen.root[placed, None]
-    return root
+    return _solved(seen, seen.samples)
 
 
 def _placed(seen: Seen) -> NDArray[np.bool_]:
@@ -101,9 +97,8 @@ def camera_root(
     Of a clip that was lifted as a whole the place is on its smoothed path, where that is known.
 
     Returns:
-        Metres; of poses in the world, of several views, as told.
-        Zeros where neither the camera nor the image size is known. Frames that show less than two joints get a
-        root between their neighbours'.
+        Metres; of poses in the world, of several views, as told; zeros where neither the camera nor the image size is
+        known. Frames that show less than two joints get a root between their neighbours'.
     """
     import torch
 

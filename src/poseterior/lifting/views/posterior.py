@@ -22,7 +22,7 @@ from ...lifters import Lifter
 from ...noise import PoseNoise
 from ...results.angles import Angles
 from ...results.poses import LiftResult
-from ..clips.bodies import body_of, with_body
+from ..clips.bodies import mean_logs, of_size, with_body
 from ..clips.gaussian import MotionGaussian
 from .results import fused_result
 from .smoothing import motion_axes, motion_of
@@ -167,22 +167,30 @@ class FusedPosterior:
             about = torch.einsum("nij,snj->sni", self._root_of_covariance, normal.unflatten(1, (count, -1)))
             about = torch.cat([about, -about]) if paired else about
             return (self.mean_places + about.unflatten(-1, (joints, 3))).float()
-        drawn = self.motion.draw(_SUMMARY if paired else _AT_ONCE, noise, paired).unflatten(-1, (joints, 3)).float()
-        return self._rigid(drawn) @ motion_axes(self).float()
+        drawn, size = self.motion.draw(_SUMMARY if paired else _AT_ONCE, noise, paired)
+        return self._rigid(drawn.unflatten(-1, (joints, 3)).float(), size) @ motion_axes(self).float()
 
     @cached_property
     def _root_of_covariance(self) -> Float[Tensor, "n D D"]:
         return torch.linalg.cholesky(self.covariance_places)
 
-    def _rigid(self, places: Float[Tensor, "samples n joints 3"]) -> Float[Tensor, "samples n joints 3"]:
-        """Motions of one body each, in the axes of the motion."""
+    def _rigid(
+        self, places: Float[Tensor, "samples n joints 3"], size: Float[Tensor, " samples"]
+    ) -> Float[Tensor, "samples n joints 3"]:
+        """Motions of one body each, in the axes of the motion.
+
+        ``size`` is the logarithm of the body's, which counts where one camera leaves it open.
+        """
         assert self.motion is not None
         root = self.skeleton.root
         at = places[..., root : root + 1, :]
         motions = places - at
         # Joints move, not the root: what is known of them beside it.
         variance = self.motion.alone.square().unflatten(-1, (-1, 3)).float()
-        return at + with_body(motions, body_of(motions, self.skeleton), variance, self.skeleton)
+        body = mean_logs(motions, self.skeleton)
+        if len(self.cameras) == 1:
+            body = of_size(body, size, self.skeleton)
+        return at + with_body(motions, body, variance, self.skeleton)
 
     # -- summaries -----------------------------------------------------------------------------------------
 

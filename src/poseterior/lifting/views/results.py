@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from ...results.poses import LiftResult
-from ..draws import Draws, check_draws
+from ..draws import Draws, Placed, check_draws
 from ..poses import result_of
 from .fields import FusedFields
 from .level import level_words
@@ -24,7 +23,12 @@ def fused_result(fused: FusedFields, samples: int, seed: int, level: float) -> L
     """
     check_draws(samples, seed)
     turn = fused.level.float()
-    drawn = fused.sample(samples, seed=seed) @ turn.mT
+    root = fused.skeleton.root
+    places = fused.sample_places(samples, seed=seed) @ turn.mT
+    drawn = places - places[:, :, root : root + 1]
+    placed = Placed(
+        places[:, :, root], fused.places[:, root] @ turn.mT, turn @ fused.place_covariance[:, root] @ turn.mT
+    )
     region = fused.region(level)
     region = replace(region, centre=region.centre @ turn.mT)
     mean, covariance = fused.mean @ turn.mT, turn @ fused.covariance @ turn.mT
@@ -33,8 +37,7 @@ def fused_result(fused: FusedFields, samples: int, seed: int, level: float) -> L
     nowhere = torch.full_like(keypoints.intrinsics, torch.nan)
     bare = keypoints._replace(intrinsics=nowhere, image_size=torch.full_like(keypoints.image_size, torch.nan))
     bare.rates = dict.fromkeys((identity.file for identity in keypoints.ids), fused.fps)
-    result = result_of(fused.lifter, bare, [Draws(drawn, mean, covariance, nothing, region)], seed)
-    root = fused.skeleton.root
+    result = result_of(fused.lifter, bare, [Draws(drawn, mean, covariance, nothing, region, placed=placed)], seed)
     angles = (
         ""
         if fused.recalibration is None or fused.recalibration.angles is None
@@ -44,8 +47,6 @@ def fused_result(fused: FusedFields, samples: int, seed: int, level: float) -> L
     kept = {name: text for name, text in result.settings.items() if name != "camera"}
     return replace(
         result,
-        root=(fused.places[:, root] @ turn.mT).numpy().astype(np.float32),
-        root_covariance=(turn @ fused.place_covariance[:, root] @ turn.mT).numpy().astype(np.float32),
         angle_calibration=angles,
         settings=kept | {n: t for n, t in fused.settings.items() if n != "views"} | world,
     )
