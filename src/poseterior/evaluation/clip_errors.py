@@ -44,6 +44,8 @@ __all__ = ["FEWEST", "fit_clip_errors", "fit_parts", "motion_covariance", "simul
 FEWEST = 20
 #: Frames per second of the simulation.
 _FPS = 30.0
+#: Correlation of the detector's errors from frame to frame: those of films hang together, those of single frames do not.
+_LASTING = (0.0, 0.8, 0.95)
 #: Standard deviation of a told height, as a share of it.
 _TOLD = 0.02
 #: Rounds of choosing how lively joints are and then the numbers, and steps of each.
@@ -65,8 +67,9 @@ _CHANGES = 3.0
 def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed: int = 0) -> list[Observations]:
     """Clips of people of a population, 30 frames a second: one body and one steady camera each.
 
-    As the protocol ``moving-body``, with a limb hidden for a third to two thirds of every other clip, and the person's
-    height told, right to 2 %, in every third one.
+    As the protocol ``moving-body``, by detectors whose errors hang together from frame to frame more or less, with a
+    limb hidden for a third to two thirds of every other clip, and the person's height told, right to 2 %, in every
+    third one.
 
     Args:
         store: of poses.
@@ -84,13 +87,13 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
     long_enough = [clip for clip in number.unique().tolist() if int((number == clip).sum()) >= frames]
     if not long_enough:
         raise InputError(f"{store}: holds no clip of {frames} frames at {_FPS:g} frames a second")
-    simulator = SteadyPeopleSimulator(mocap, PROTOCOLS["moving-body"].simulator)
+    simulators = [SteadyPeopleSimulator(mocap, PROTOCOLS["moving-body"].simulator, lasting) for lasting in _LASTING]
     found = []
     rounds = [torch.randperm(len(long_enough), generator=generator) for _ in range(-(-clips // len(long_enough)))]
     for place, pick in enumerate(torch.cat(rounds)[:clips].tolist()):
         own = (number == long_enough[pick]).nonzero().squeeze(-1)
         start = int(torch.randint(len(own) - frames + 1, (), generator=generator))
-        observations = simulator(frames, generator, own[start : start + frames])
+        observations = simulators[place // 4 % len(_LASTING)](frames, generator, own[start : start + frames])
         visible = observations.keypoints.visible.clone()
         if place // 2 % 2:  # so that both halves of what is fitted have such clips
             limb = _LIMBS[int(torch.randint(len(_LIMBS), (), generator=generator))]

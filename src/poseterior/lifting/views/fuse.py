@@ -86,7 +86,7 @@ def fuse(
         max_gap: moments that no camera shows are filled in gaps of at most so many seconds.
         errors: how the errors of fused poses hang together over time; None: as the views' residuals show, but no less
             than the lifter's own do across the ray.
-        recalibration: of fused poses (`benchmarks/views.py fit`); None: regions are the samples' own, and say so.
+        recalibration: of fused poses, where one was fitted; None: regions are the samples' own, and say so.
         noise: "auto" puts the keypoints' standard deviations right where the views of a clip show them to be wrong.
         device: where to lift.
 
