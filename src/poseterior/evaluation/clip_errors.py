@@ -44,7 +44,7 @@ __all__ = ["FEWEST", "fit_clip_errors", "fit_parts", "motion_covariance", "simul
 FEWEST = 20
 #: Frames per second of the simulation.
 _FPS = 30.0
-#: Correlation of the detector's errors from frame to frame: those of films hang together, those of single frames do not.
+#: Correlation of the detector's errors from frame to frame: those of films hang together.
 _LASTING = (0.0, 0.8, 0.95)
 #: Standard deviation of a told height, as a share of it.
 _TOLD = 0.02
