@@ -87,10 +87,7 @@ def _toml(text: str) -> Any:
     try:
         import tomllib as toml
     except ModuleNotFoundError:  # Python 3.10
-        try:
-            import tomli as toml
-        except ModuleNotFoundError:
-            raise InputError("reading TOML needs Python 3.11, or: pip install tomli") from None
+        import tomli as toml
     try:
         return toml.loads(text)
     except (toml.TOMLDecodeError, RecursionError) as error:
