@@ -65,6 +65,8 @@ class Answers:
 class Live(Smoothing):
     """Live answers as a method that `poseterior.evaluation.clips` measures; ``lag`` frames late, if any."""
 
+    places = False
+
     def __init__(self, lag: int | None = None, **options: Any) -> None:
         self.lag, self.options = lag, options
 

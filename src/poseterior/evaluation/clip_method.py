@@ -70,6 +70,7 @@ class ClipMethod(Protocol):
     Attributes:
         place, speed: standard deviations of joints and of their speeds before anything is seen, metres (a second).
         rate: at which joints fall back to where they are on average, per second.
+        places: whether motions say where the pelvis is before the camera.
     """
 
     @property
@@ -78,6 +79,8 @@ class ClipMethod(Protocol):
     def speed(self) -> float: ...
     @property
     def rate(self) -> float: ...
+    @property
+    def places(self) -> bool: ...
 
     def frames(self, lifter: Lifter, keypoints: Keypoints2D, fps: float, max_gap: float) -> Answers:
         """What the lifter says of each frame."""

@@ -274,7 +274,7 @@ def tally_clips(
         found = method.motions(lifter, frames, errors)
         motions, mean = found.sample(samples, seed=seed), found.mean
         spent = time.process_time() - started
-        if _camera_known(clip):
+        if method.places and _camera_known(clip):
             roots = found.sample_placed(samples, seed=seed)[1]
             seen = clip.observations
             tallies["clip"].place(seen, mean, found.root.mean, roots, frames.axes, fps)

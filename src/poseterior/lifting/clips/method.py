@@ -28,6 +28,7 @@ class Smoothing:
     """
 
     place, speed, rate = PLACE, SPEED, RETURN
+    places = True
 
     def __init__(self, contacts: bool = False) -> None:
         self.contacts = contacts
