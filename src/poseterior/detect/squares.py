@@ -1,0 +1,82 @@
+"""Turned squares of a picture: where a network looks, and how its answers go back.
+
+Places are as OpenCV has them, and MediaPipe with it: the middle of the first pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .base import Array
+
+__all__ = ["Square", "crop", "upright", "whole"]
+
+
+class Square(NamedTuple):
+    """A turned square of a picture.
+
+    Attributes:
+        x, y: its middle, px.
+        side: px.
+        angle: radians, clockwise in the picture; 0 is upright.
+    """
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    @property
+    def axes(self) -> Array:
+        """``(2, 2)``: columns are the square's x and y in the picture."""
+        c, s = math.cos(self.angle), math.sin(self.angle)
+        return np.array([[c, -s], [s, c]])
+
+    def to_picture(self, places: Array) -> Array:
+        """Pixels of the picture, of places ``(..., 2)`` in the square from 0 to 1."""
+        return np.array([self.x, self.y]) + (np.asarray(places) - 0.5) * self.side @ self.axes.T
+
+
+def whole(picture: Array) -> Square:
+    """The upright square around a whole picture."""
+    height, width = picture.shape[:2]
+    return Square(width / 2, height / 2, float(max(height, width)), 0.0)
+
+
+def upright(middle: Array, circle: Array, larger: float) -> Square:
+    """The square around a circle, ``larger`` than it, turned so that a point of the circle is above its middle."""
+    x, y = (float(part) for part in np.subtract(circle, middle))
+    angle = math.pi / 2 - math.atan2(-y, x)
+    return Square(float(middle[0]), float(middle[1]), 2.0 * larger * math.hypot(x, y), angle)
+
+
+def crop(picture: Array, square: Square, side: int, *, beyond: str = "edge") -> Array:
+    """``(side, side, 3)`` float32, 0 to 255, of a turned square, bilinear.
+
+    Args:
+        picture: ``(height, width, 3)`` uint8.
+        beyond: what is outside of the picture: its ``edge`` repeated, or ``black``.
+    """
+    height, width = picture.shape[:2]
+    at = np.arange(side, dtype=np.float32) / side - 0.5
+    (a, b), (c, d) = (square.side * square.axes).astype(np.float32)
+    x = np.float32(square.x) + a * at[None, :] + b * at[:, None]
+    y = np.float32(square.y) + c * at[None, :] + d * at[:, None]
+    left, top = np.floor(x), np.floor(y)
+    right_share, low_share = x - left, y - top
+    columns, rows = left.astype(np.int64), top.astype(np.int64)
+    pixels = picture.reshape(-1, 3)
+    found = np.zeros((side, side, 3), np.float32)
+    for dy, share_y in ((0, 1 - low_share), (1, low_share)):
+        row = rows + dy
+        for dx, share_x in ((0, 1 - right_share), (1, right_share)):
+            column = columns + dx
+            share = share_x * share_y
+            if beyond == "black":
+                share = np.where((row >= 0) & (row < height) & (column >= 0) & (column < width), share, 0)
+            index = row.clip(0, height - 1) * width + column.clip(0, width - 1)
+            found += share[..., None] * pixels[index]
+    return found
