@@ -20,6 +20,7 @@ from .bench import Bench
 from .calibrate import Calibrate
 from .data import Data
 from .demo import Demo
+from .detectors import Detectors
 from .evaluate import Evaluate
 from .experiments import Experiments
 from .formats import Formats
@@ -42,6 +43,7 @@ _Command = (
     | Annotated[Lift, tyro.conf.subcommand(name="lift")]
     | Annotated[Fuse, tyro.conf.subcommand(name="fuse")]
     | Annotated[Formats, tyro.conf.subcommand(name="formats")]
+    | Annotated[Detectors, tyro.conf.subcommand(name="detectors")]
     | Annotated[Ik, tyro.conf.subcommand(name="ik")]
     | Annotated[Prior, tyro.conf.subcommand(name="prior")]
     | Annotated[View, tyro.conf.subcommand(name="view")]

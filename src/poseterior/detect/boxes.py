@@ -6,7 +6,7 @@ import numpy as np
 
 from .base import Array
 
-__all__ = ["box_overlaps", "box_of", "landmark_overlaps", "weighted_suppression"]
+__all__ = ["box_overlaps", "box_of", "landmark_overlap", "weighted_suppression"]
 
 
 def box_overlaps(box: Array, others: Array) -> Array:
@@ -49,14 +49,18 @@ def box_of(xy: Array, visible: Array) -> tuple[float, float, float, float]:
     return float(x0), float(y0), float(x1), float(y1)
 
 
-def landmark_overlaps(xy: Array, others: Array, size: float, spread: float) -> Array:
-    """``(n,)`` how alike two sets of landmarks are, 0 to 1: the mean of ``exp(-(d / (spread * size))² / 2)`` (OKS).
+def landmark_overlap(xy: Array, others: Array, spread: float) -> float:
+    """How much of some landmarks is where the same landmarks of others are, 0 to 1.
+
+    The mean over the landmarks of ``exp(-(d / spread)² / 2)``, where ``d`` is the distance from the nearest one of the
+    same kind: so what is put together of two people's parts is found too.
 
     Args:
         xy: ``(k, 2)`` px.
-        others: ``(n, k, 2)`` px.
-        size: of the person, px.
-        spread: distance that counts as much, of the size.
+        others: ``(n, k, 2)`` px of n people; 0 for nobody.
+        spread: px.
     """
-    square = ((others - xy) ** 2).sum(-1)
-    return np.exp(-square / (2 * (spread * max(size, 1e-6)) ** 2)).mean(-1)
+    if not len(others):
+        return 0.0
+    square = ((others - xy) ** 2).sum(-1).min(0)
+    return float(np.exp(-square / (2 * max(spread, 1e-6) ** 2)).mean())

@@ -18,7 +18,7 @@ from ...geometry.skeletons import get_skeleton
 from ...keypoints import Keypoints2D
 from ..base import Array, Person, checked_picture
 from ..blaze import HEAT_SIDE, BlazeNetworks, Candidate, Seen
-from ..boxes import box_of, landmark_overlaps
+from ..boxes import box_of, landmark_overlap
 from ..covariance import Evidence, NoiseModel, heat_moments, read_noise
 from ..models import ModelFile, Source, model_bytes
 from ..squares import Square, whole
@@ -49,8 +49,13 @@ SOURCE = Source(
 
 #: The landmark network has to be so sure that a person is there, and its heat maps as high on average.
 _PRESENT, _WARM = 0.5, 0.45
-#: Landmarks that overlap by more are of one person (mean of Gaussians as wide as this part of the person's size).
-_SAME, _SAME_SPREAD = 0.35, 0.25
+#: Whom MediaPipe's own look at the picture finds counts as so much warmer.
+_FIRST = 0.1
+#: Landmarks that overlap by more with those of others are theirs (mean of Gaussians as wide as this part of the
+#: person's size); between the two numbers a second look has to find them where they were.
+_SAME, _OTHER, _SAME_SPREAD = 0.3, 0.15, 0.25
+#: So much of a second look is where the first was.
+_STAYS = 0.5
 #: Squares whose middles are nearer than this, of their side, and sides no further apart than this factor, are one.
 _NEAR, _FACTOR = 0.12, 1.25
 #: How the picture is looked at: from further away, and in parts, of its longer side; parts of fewer px tell nothing.
@@ -96,7 +101,9 @@ class BlazePose:
         candidates = [self.networks.candidates(picture, place) for place in places]
         found = [*candidates[0], *sorted((c for some in candidates[1:] for c in some), key=lambda c: -c.score)]
         squares = _apart(found)[:_MOST]
-        return self._people(picture, squares, [])
+        seen = [self.networks.landmarks(picture, square) for square in squares]
+        first = {candidate.square for candidate in candidates[0]}
+        return self._people(picture, sorted(seen, key=lambda one: -_warmth(one) - _FIRST * (one.square in first)))
 
     def follow(self, image: Array, before: Sequence[Person]) -> list[Person]:
         """The people in a film's next frame: where they were, and whom one look at the picture finds besides.
@@ -107,16 +114,32 @@ class BlazePose:
         picture = checked_picture(image)
         known = [person.place for person in before if isinstance(person.place, Square)]
         seen = [self.networks.landmarks(picture, square) for square in known]
-        kept = _different([one for one in seen if _is_someone(one)])
+        kept = self._different(picture, seen)
         others = [c.square for c in self.networks.candidates(picture, whole(picture))]
-        return self._people(picture, [square for square in others if not _is_near(square, kept)], kept)
+        new = [self.networks.landmarks(picture, square) for square in others if not _is_near(square, kept)]
+        return self._people(picture, [*kept, *new])
 
-    def _people(self, picture: Array, squares: Sequence[Square], kept: list[Seen]) -> list[Person]:
-        """Who is in the squares, besides those that are known already."""
-        seen = (self.networks.landmarks(picture, square) for square in squares)
-        different = _different([*kept, *(one for one in seen if _is_someone(one))])
-        people = [self._person(one, picture) for one in different]
+    def _people(self, picture: Array, seen: Sequence[Seen]) -> list[Person]:
+        """Who is seen; of those that are one person, the first."""
+        people = [self._person(one, picture) for one in self._different(picture, seen)]
         return sorted(people, key=lambda person: -person.score)
+
+    def _different(self, picture: Array, seen: Sequence[Seen]) -> list[Seen]:
+        """Those of different people: of one person's, the first; nobody is put together of parts of others.
+
+        Who seems to be is looked at again, where the landmarks say: what is made of two people goes over to one.
+        """
+        kept: list[Seen] = []
+        for one in filter(_is_someone, seen):
+            shared = _overlap(one, kept)
+            if shared > _SAME:
+                continue
+            if shared > _OTHER:
+                again = self.networks.landmarks(picture, one.following)
+                if not (_is_someone(again) and _overlap(again, [one]) > _STAYS and _overlap(again, kept) <= _SAME):
+                    continue
+            kept.append(one)
+        return kept
 
     def _person(self, seen: Seen, picture: Array) -> Person:
         height, width = picture.shape[:2]
@@ -203,12 +226,8 @@ def _is_near(square: Square, people: Sequence[Seen]) -> bool:
     return any(np.hypot(square.x - p.following.x, square.y - p.following.y) < 0.25 * p.following.side for p in people)
 
 
-def _different(seen: Sequence[Seen]) -> list[Seen]:
-    """Those of different people: of one person's, the first."""
-    kept: list[Seen] = []
-    for one in seen:
-        size = float(np.sqrt(((one.xy - one.xy.mean(0)) ** 2).sum(-1).mean()))
-        others = np.array([other.xy for other in kept]).reshape(-1, *one.xy.shape)
-        if not (landmark_overlaps(one.xy, others, size, _SAME_SPREAD) > _SAME).any():
-            kept.append(one)
-    return kept
+def _overlap(seen: Seen, others: Sequence[Seen]) -> float:
+    """How much of somebody's landmarks are others', 0 to 1."""
+    size = float(np.sqrt(((seen.xy - seen.xy.mean(0)) ** 2).sum(-1).mean()))
+    places = np.array([other.xy for other in others]).reshape(-1, *seen.xy.shape)
+    return landmark_overlap(seen.xy, places, _SAME_SPREAD * size)
