@@ -32,7 +32,7 @@ _LIMBS = [
     for s in ("left", "right")
     for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 ]
-#: px: loss of the triangulation, agreement of the other cameras, of people in several views, and a view that is missing.
+#: px: loss of the triangulation, agreement of the other cameras, of people in several views, and a missing view.
 _LOSS, _AGREE, _SAME, _MISSING = 5.0, 20.0, 40.0, 15.0
 
 # -- what the detector says --------------------------------------------------------------------------------------------
@@ -92,9 +92,17 @@ def watch(detector: Recorder, path: Path) -> list[list[Saying]]:
 def cuts(xy: Array, size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
     """Parts of a picture (left, top, right, bottom) that leave some of a person out."""
     width, height = size
-    at = {name: xy[[_SKELETON.index(f"{s}_{name}") for s in ("left", "right")]].mean(0) for name in ("hip", "knee", "shoulder")}
+    at = {
+        name: xy[[_SKELETON.index(f"{s}_{name}") for s in ("left", "right")]].mean(0)
+        for name in ("hip", "knee", "shoulder")
+    }
     chest = (at["shoulder"] + at["hip"]) / 2
-    for line in (1.02 * at["hip"][1] - 0.02 * at["shoulder"][1], (at["hip"][1] + at["knee"][1]) / 2, at["knee"][1], chest[1]):
+    for line in (
+        1.02 * at["hip"][1] - 0.02 * at["shoulder"][1],
+        (at["hip"][1] + at["knee"][1]) / 2,
+        at["knee"][1],
+        chest[1],
+    ):
         yield 0, 0, width, int(line)
     yield 0, 0, int(chest[0]), height
     yield int(chest[0]), 0, width, height
@@ -112,7 +120,8 @@ def watch_cut(detector: Recorder, path: Path, people: Mapping[int, Saying]) -> l
             if min(part.shape[:2]) < 50:
                 continue
             said = [
-                dataclasses.replace(one, xy=one.xy + [left, top]) for one in detector.sayings(detector.detect(part))
+                dataclasses.replace(one, xy=one.xy + np.array([left, top]))
+                for one in detector.sayings(detector.detect(part))
             ]
             inside = (xy >= [left, top]).all(-1) & (xy < [right, bottom]).all(-1)
             if not said or inside.sum() < 5:
@@ -154,7 +163,7 @@ class Geometry:
         return pixels, rows * self.focal[:, None, :, None]
 
     def triangulate(self, xy: Array, use: Array, rounds: int = 15) -> tuple[Array, Array]:
-        """Points ``(n, 3)`` of pixels ``(V, n, 2)``, and the weights ``(V, n)`` that the views had, 0 where not used."""
+        """Points ``(n, 3)`` of pixels ``(V, n, 2)``, and the weights ``(V, n)`` of the views, 0 where not used."""
         plane = (xy - self.middle[:, None]) / self.focal[:, None]
         matrix = plane[..., None] * self.rotation[:, None, 2:] - self.rotation[:, None, :2]
         right = self.translation[:, None, :2] - plane * self.translation[:, None, 2:]

@@ -44,30 +44,32 @@ class List:
     """List the detectors: their licence, where their model is from, and whether it is there."""
 
     def run(self) -> None:
-        from rich.console import Console
-        from rich.table import Table
-
         from ..detect.detectors import detector_modules
 
-        table = Table(title="Detectors", title_justify="left", show_lines=True)
-        for column in ("name", "what it is", "licence of the model", "model"):
-            table.add_column(column)
+        # Texts are printed as they stand: rich would break the lines that are to be typed.
         for name, module in detector_modules().items():
             argument = getattr(module, "ARGUMENT", "")
-            table.add_row(f"{name}:{argument}" if argument else name, module.ABOUT, module.LICENCE, _state(module))
-        Console().print(table)
+            print(f"{name}:{argument}" if argument else name)
+            print(f"    {module.ABOUT}")
+            for line in _of_its_model(module):
+                print(f"    {line}")
 
 
-def _state(module: Any) -> str:
-    """Whether a detector's model is there, and where it is from."""
+def _of_its_model(module: Any) -> list[str]:
+    """The licence of a detector's model, where it is from, and what is missing."""
     from ..detect.models import cache_folder, fetched
+    from ..files.extras import installed
 
     source = getattr(module, "SOURCE", None)
+    said = [f"licence: {module.LICENCE}" + (f"; its model is from {source.requirement}" if source else "")]
+    extra, needed = module.NEEDS
+    if not all(installed(name) for name in needed):
+        return [*said, f"not installed; get it with: pip install 'poseterior[{extra}]'"]
     if source is None:
-        return "yours"
+        return said
     if fetched(source):
-        return f"there, in {cache_folder()} (from {source.requirement})"
-    return f"not there; get it once with: poseterior detectors fetch {module.NAME} (from {source.requirement})"
+        return [*said, f"its model is in {cache_folder()}"]
+    return [*said, f"its model is not on this machine; get it once with: poseterior detectors fetch {module.NAME}"]
 
 
 @dataclass
@@ -77,9 +79,9 @@ class Detectors:
     Example: poseterior detectors fetch blazepose
     """
 
-    command: Annotated[List, tyro.conf.subcommand(name="list")] | Annotated[Fetch, tyro.conf.subcommand(name="fetch")] = (
-        field(default_factory=List)
-    )
+    command: (
+        Annotated[List, tyro.conf.subcommand(name="list")] | Annotated[Fetch, tyro.conf.subcommand(name="fetch")]
+    ) = field(default_factory=List)
 
     def run(self) -> None:
         self.command.run()

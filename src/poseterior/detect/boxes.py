@@ -6,7 +6,7 @@ import numpy as np
 
 from .base import Array
 
-__all__ = ["box_overlaps", "box_of", "landmark_overlap", "weighted_suppression"]
+__all__ = ["box_of", "box_overlaps", "landmark_overlap", "weighted_suppression"]
 
 
 def box_overlaps(box: Array, others: Array) -> Array:

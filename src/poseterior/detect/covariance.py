@@ -9,9 +9,9 @@ deviation (the fourth root of its determinant),
     log g      = joint + heat * log(s / 0.02) + hidden * (1 - visibility) + weak * (1 - peak)
                        + border * exp(-distance / border_reach)
 
-where ``distance`` is that from the nearest edge of the picture that cuts the person's square, and ``picture_px`` is what
-pixels cannot tell. What the picture does not show is not seen: a joint outside of it, or so little visible that its
-place is a guess, is not visible.
+where ``peak`` is the highest heat, ``distance`` is that from the nearest edge of the picture where one cuts the
+person's square, and ``picture_px`` is what pixels cannot tell. What the picture does not show is not seen: a joint
+outside of it, or so little visible that its place is a guess, is not visible.
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ def read_noise(path: Path) -> NoiseModel:
 def heat_moments(heat: Array, places: Array) -> tuple[Array, Array]:
     """Second moments and peaks of heat maps around given places.
 
-    What is further than `_REACH` cells, and less than a twentieth of the peak, does not count; a cell's own width does,
-    so that no covariance is singular. Where there is no heat at all the moments are those of the whole window.
+    What is further than `_REACH` cells does not count, and of the rest what is above a twentieth of the peak; a cell's
+    own width does, so that no covariance is singular. Where there is no heat at all the moments are those of the whole
+    window.
 
     Args:
         heat: ``(n, height, width)``, 0 to 1.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..files.errors import InputError
+from ..files.extras import need
 from ..files.writing import atomic_write, make_folder
 
 __all__ = ["ModelFile", "Source", "cache_folder", "fetch", "fetched", "model_bytes"]
@@ -61,9 +62,14 @@ class Source:
 
 
 def cache_folder() -> Path:
-    """The folder of models; it may not be there."""
+    """The folder of models; it may not be there.
+
+    Raises:
+        InputError: platformdirs is missing, which knows where caches are.
+    """
     if given := os.environ.get(CACHE_VARIABLE):
         return Path(given).expanduser() / "models"
+    need("images", "platformdirs", "the cache of models", f" (or set {CACHE_VARIABLE} to a folder)")
     from platformdirs import user_cache_path
 
     return user_cache_path("poseterior", appauthor=False) / "models"
@@ -155,7 +161,9 @@ def fetch(source: Source, wheel: Path | None = None) -> list[Path]:
         InputError: pip failed (its last words are in the message); the wheel does not hold the files, or others.
     """
     paths = [_kept(file) for file in source.files]
-    if all(path.is_file() and _digest(_read(path)) == file.sha256 for path, file in zip(paths, source.files, strict=True)):
+    if all(
+        path.is_file() and _digest(_read(path)) == file.sha256 for path, file in zip(paths, source.files, strict=True)
+    ):
         return paths
     if wheel is not None:
         contents = _members(wheel, source)

@@ -53,27 +53,31 @@ def upright(middle: Array, circle: Array, larger: float) -> Square:
     return Square(float(middle[0]), float(middle[1]), 2.0 * larger * math.hypot(x, y), angle)
 
 
-def crop(picture: Array, square: Square, side: int, *, beyond: str = "edge") -> Array:
-    """``(side, side, 3)`` float32, 0 to 255, of a turned square, bilinear.
+def crop(picture: Array, square: Square, side: int, rows: int | None = None, *, beyond: str = "edge") -> Array:
+    """``(rows, side, 3)`` float32, 0 to 255, of a turned square, bilinear.
 
     Args:
         picture: ``(height, width, 3)`` uint8.
+        side: columns, px.
+        rows: where they are not as many: of what is so much higher or lower than the square around the same middle.
         beyond: what is outside of the picture: its ``edge`` repeated, or ``black``.
     """
     height, width = picture.shape[:2]
-    at = np.arange(side, dtype=np.float32) / side - 0.5
+    rows = side if rows is None else rows
+    across = np.arange(side, dtype=np.float32) / side - 0.5
+    down = (np.arange(rows, dtype=np.float32) - rows / 2) / side
     (a, b), (c, d) = (square.side * square.axes).astype(np.float32)
-    x = np.float32(square.x) + a * at[None, :] + b * at[:, None]
-    y = np.float32(square.y) + c * at[None, :] + d * at[:, None]
+    x = np.float32(square.x) + a * across[None, :] + b * down[:, None]
+    y = np.float32(square.y) + c * across[None, :] + d * down[:, None]
     left, top = np.floor(x), np.floor(y)
     right_share, low_share = x - left, y - top
-    columns, rows = left.astype(np.int64), top.astype(np.int64)
+    first_column, first_row = left.astype(np.int64), top.astype(np.int64)
     pixels = picture.reshape(-1, 3)
-    found = np.zeros((side, side, 3), np.float32)
+    found = np.zeros((rows, side, 3), np.float32)
     for dy, share_y in ((0, 1 - low_share), (1, low_share)):
-        row = rows + dy
+        row = first_row + dy
         for dx, share_x in ((0, 1 - right_share), (1, right_share)):
-            column = columns + dx
+            column = first_column + dx
             share = share_x * share_y
             if beyond == "black":
                 share = np.where((row >= 0) & (row < height) & (column >= 0) & (column < width), share, 0)

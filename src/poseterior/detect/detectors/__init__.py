@@ -5,9 +5,10 @@ A detector is a module that has
 * ``NAME``: what ``--detector`` calls it;
 * ``ABOUT``: one line that says what it is;
 * ``LICENCE``: of its model;
-* ``load(argument, models) -> Detector``: ``argument`` is what stands behind the name and a colon (``onnx:PATH``), empty
-  where nothing does; ``models`` are the user's own copies of its files. Nothing is downloaded; where a file or a package
-  is missing, an `InputError` says the line to type.
+* ``NEEDS``: the extra, and the modules that it brings and the detector imports;
+* ``load(argument, models) -> Detector``: ``argument`` is what stands behind the name and a colon (``onnx:PATH``),
+  empty where nothing does; ``models`` are the user's own copies of its files. Nothing is downloaded; where a file or a
+  package is missing, an `InputError` says the line to type.
 
 and may have
 

@@ -23,10 +23,11 @@ from ..covariance import Evidence, NoiseModel, heat_moments, read_noise
 from ..models import ModelFile, Source, model_bytes
 from ..squares import Square, whole
 
-__all__ = ["ABOUT", "LICENCE", "NAME", "SOURCE", "BlazePose", "evidence_of", "load"]
+__all__ = ["ABOUT", "LICENCE", "NAME", "NEEDS", "SOURCE", "BlazePose", "evidence_of", "load"]
 
 NAME = "blazepose"
 ABOUT = "MediaPipe's BlazePose (full): 33 landmarks with covariances from heat maps, several people; CPU, LiteRT"
+NEEDS = ("images", ("ai_edge_litert", "platformdirs"))
 LICENCE = "Apache-2.0"
 SOURCE = Source(
     requirement="mediapipe==0.10.21",
@@ -171,7 +172,9 @@ def evidence_of(seen: Seen, size: tuple[int, int]) -> Evidence:
     border = np.concatenate([low, high], -1).min(-1) / square.side
     corners = square.to_picture(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
     cut = np.concatenate([corners.min(0), np.array(size) - 1 - corners.max(0)]).min() < 0
-    return Evidence(turned, peak, seen.visibility, border if cut else np.full(len(seen.xy), np.inf), np.array(square.side))
+    return Evidence(
+        turned, peak, seen.visibility, border if cut else np.full(len(seen.xy), np.inf), np.array(square.side)
+    )
 
 
 def _looks(picture: Array) -> Iterator[Square]:
@@ -213,7 +216,7 @@ def _alike(one: Square, other: Square) -> bool:
 
 
 def _is_someone(seen: Seen) -> bool:
-    return seen.score >= _PRESENT and _warmth(seen) >= _WARM and np.isfinite(seen.xy).all()
+    return bool(seen.score >= _PRESENT and _warmth(seen) >= _WARM and np.isfinite(seen.xy).all())
 
 
 def _warmth(seen: Seen) -> float:
