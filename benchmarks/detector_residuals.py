@@ -22,6 +22,7 @@ from poseterior.detect.covariance import Evidence
 from poseterior.detect.detectors import blazepose
 from poseterior.detect.models import model_bytes
 from poseterior.keypoints.calibration import Camera
+from real_film import frames_of
 
 Array = NDArray[Any]
 #: Every so many frames are cut.
@@ -67,16 +68,6 @@ class Recorder(blazepose.BlazePose):
 
     def sayings(self, people: Iterable[Person]) -> list[Saying]:
         return [self.said[person.place] for person in people]
-
-
-def frames_of(path: Path) -> Iterator[Array]:
-    """Frames ``(height, width, 3)`` RGB of a film."""
-    import imageio_ffmpeg
-
-    reader = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24")
-    width, height = next(reader)["size"]
-    for frame in reader:
-        yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
 
 
 def watch(detector: Recorder, path: Path) -> list[list[Saying]]:

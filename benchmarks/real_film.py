@@ -1,9 +1,10 @@
 """A real film: one person before four calibrated cameras, lifted from one view, as a clip, and from 2 to 4 views.
 
 The film and its calibration are the single-person demonstration in PyPI's ``pose2sim`` wheel (Pagnon et al. 2022;
-BSD-3), the keypoints BlazePose's (`benchmarks/blazepose.py`; Apache-2.0, networks from MediaPipe's wheel). Both are
-downloaded by pip unless they are given; the detector runs in an environment of its own.
+BSD-3), which pip downloads unless it is given; the keypoints are those of the package's detector, BlazePose.
 
+    pip install -e '.[images,video]'
+    poseterior detectors fetch blazepose
     python benchmarks/real_film.py --lifter flow
     python benchmarks/real_film.py --lifter flow --work /tmp/film --film pose2sim-....whl
 
@@ -20,10 +21,10 @@ the lens, the cut of the pictures (two films are 1080 px wide, the calibration s
 places and lenses stay), for the reference and for fusing alike. That helps views and reference to agree with each
 other, not only with the truth; ``--cameras as-given`` leaves them, and fewer joints have a reference then.
 
-**Covariances of keypoints.** The spread of BlazePose's heat maps (`poseterior.fit_gaussians`), times a number: their
-widths are those that the network was taught, not its errors. The number is fitted on the first half of the film, from
-each view's residuals to the others there, and everything is measured on the second half (`--measure all`: on all
-frames).
+**Covariances of keypoints.** Those of the detector's noise model, which was fitted to two of these cameras in the first
+half of the film (`benchmarks/detector_noise.py`); everything is measured on the second half (`--measure all`: on all
+frames). ``--scale fit`` multiplies the standard deviations by what each view's residuals to the others in the first
+half say, ``--scale NUMBER`` by a number. In the row "sides right" the other views have told left from right.
 """
 
 from __future__ import annotations
@@ -35,9 +36,8 @@ import json
 import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import poseterior as pp
+from poseterior.detect import Detector, Person, load_detector
 from poseterior.distributions.intervals import wrapped
 from poseterior.geometry.angles import POINT_ANGLES, angles_of_points
 from poseterior.keypoints import PoseId
@@ -58,8 +59,8 @@ from poseterior.lifting.views import fuse
 from poseterior.lifting.views.sides import exchanged_sides, with_sides
 from poseterior.metrics import accuracy
 
-#: Versions that the numbers in the documentation are of.
-FILM, MODELS = "pose2sim==0.10.49", "mediapipe==0.10.21"
+#: The version that the numbers in the documentation are of.
+FILM = "pose2sim==0.10.49"
 _DEMO = "Pose2Sim/Demo_SinglePerson/"
 #: Pixels and cameras that agree on a joint of the reference, and metres by which its bone may be off.
 _PIXELS, _CAMERAS, _BONE = 10.0, 3, 0.03
@@ -79,8 +80,8 @@ _BONES = [
           for a, b in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))),
     )
 ]  # fmt: skip
-#: Landmarks that are less visible than this are missing.
-_VISIBLE = 0.5
+#: What is kept of keypoints.
+_PARTS = ("xy", "covariance", "visible", "image_size")
 _KNEES = [POINT_ANGLES.index(f"{side}_knee_flexion") for side in ("left", "right")]
 Array = NDArray[Any]
 
@@ -95,57 +96,51 @@ def _downloaded(what: str, folder: Path) -> Path:
     return next(folder.glob(what.split("==", maxsplit=1)[0] + "-*.whl"))
 
 
-def _detector_python(folder: Path) -> Path:
-    """A Python that has LiteRT."""
-    home = folder / "detector"
-    python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "ai-edge-litert", "imageio-ffmpeg"], check=True)
-    return python
+def frames_of(path: Path) -> Iterator[Array]:
+    """Frames ``(height, width, 3)`` RGB of a film."""
+    import imageio_ffmpeg
+
+    reader = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24")
+    width, height = next(reader)["size"]
+    for frame in reader:
+        yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
 
 
-def detections(options: argparse.Namespace, work: Path) -> tuple[dict[str, Camera], dict[str, dict[str, Array]]]:
-    """Cameras, and what BlazePose saw in each frame of each film; kept in the working folder."""
+def detections(options: argparse.Namespace, work: Path) -> tuple[dict[str, Camera], dict[str, pp.Keypoints2D]]:
+    """Cameras, and the keypoints of the person in each frame of each film; kept in the working folder."""
     film = options.film or _downloaded(FILM, work)
     with zipfile.ZipFile(film) as archive:
         for name in archive.namelist():
             if name.startswith(_DEMO) and name.endswith((".mp4", ".qca.txt")):
                 archive.extract(name, work)
     cameras = read_cameras(work / _DEMO / "calibration" / "Calib.qca.txt")
-    found = {}
+    detector, found = load_detector(), {}
     for name in cameras:
         kept = work / f"{name}.npz"
         if not kept.exists():
-            models = options.models or _downloaded(MODELS, work)
-            python = options.python or _detector_python(work)
-            script = Path(__file__).with_name("blazepose.py")
-            video = work / _DEMO / "videos" / f"{name}.mp4"
-            subprocess.run(
-                [str(python), str(script), str(video), "--models", str(models), "--out", str(kept)], check=True
-            )
+            seen = list(followed(detector, frames_of(work / _DEMO / "videos" / f"{name}.mp4")))
+            np.savez(kept, **{part: np.stack([getattr(k, part).numpy() for k in seen]) for part in _PARTS})
         with np.load(kept) as arrays:
-            found[name] = dict(arrays)
+            ids = [PoseId(name, frame, 0) for frame in range(len(arrays["xy"]))]
+            found[name] = pp.Keypoints2D(*(arrays[part] for part in _PARTS), detector.skeleton, ids=ids)
     return cameras, found
 
 
-def keypoints_of(seen: Mapping[str, Array], name: str, scale: float) -> pp.Keypoints2D:
-    """A film's landmarks, their covariances those of the heat maps times ``scale`` squared."""
-    heat = torch.from_numpy(seen["heat"].astype(np.float32))
-    fit = pp.fit_gaussians(heat)
-    bad = fit.failed | ~fit.covariance.isfinite().all(-1).all(-1)
-    cell = torch.from_numpy(seen["side"]).float() / heat.shape[-1]  # px of the picture
-    cos, sin = (torch.from_numpy(part(seen["angle"])).float() for part in (np.cos, np.sin))
-    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)[:, None]
-    covariance = (scale * cell[:, None, None, None]) ** 2 * turn @ fit.covariance.nan_to_num(1.0) @ turn.mT
-    usual = torch.eye(2) * (scale * cell[:, None, None, None] * 4.0) ** 2  # where there is no peak: a wide one
-    covariance = torch.where(bad[..., None, None], usual, covariance)
-    covariance = covariance + 0.25 * torch.eye(2)
-    ids = [PoseId(name, frame, 0) for frame in range(len(heat))]
-    return pp.Keypoints2D(
-        torch.from_numpy(seen["xy"]).float(), covariance, torch.from_numpy(seen["visibility"] >= _VISIBLE),
-        tuple(seen["size"].tolist()), "mediapipe33", ids=ids,
-    )  # fmt: skip
+def followed(detector: Detector, pictures: Iterable[Array]) -> Iterator[pp.Keypoints2D]:
+    """The keypoints of one person in a film: of the largest in the first frame, then of whoever is nearest."""
+    people: list[Person] = []
+    last: Array | None = None
+    for picture in pictures:
+        people = detector.follow(picture, people) if people else detector.detect(picture)
+        if not people:
+            size = (picture.shape[1], picture.shape[0])
+            nobody = np.full((len(detector.skeleton), 2), np.nan)
+            yield pp.Keypoints2D(nobody, None, None, size, detector.skeleton)
+            continue
+        boxes = np.array([person.box for person in people])
+        cost = -np.prod(boxes[:, 2:] - boxes[:, :2], -1) if last is None else np.abs(boxes - last).sum(-1)
+        last = boxes[cost.argmin()]
+        yield people[cost.argmin()].keypoints
 
 
 # -- the cameras ----
@@ -269,7 +264,7 @@ def triangulated(keypoints: Mapping[str, pp.Keypoints2D], cameras: Mapping[str, 
 def fitted_scale(
     lifter: pp.Lifter, keypoints: Mapping[str, pp.Keypoints2D], cameras: Mapping[str, Camera], rows: slice
 ) -> float:
-    """By what heat maps' standard deviations are multiplied: as each view's residuals to all others show (`fuse`)."""
+    """By what the detector's standard deviations are multiplied: what each view's residuals to the others show."""
     first = {name: seen[rows] for name, seen in keypoints.items()}
     return fuse(lifter, first, cameras, clip="off").noise
 
@@ -324,6 +319,7 @@ def measured(
     truth = (reference.places - reference.places[:, :1]).float()
     valid = reference.valid
     tallies: dict[str, Tally] = {}
+    right = sided(keypoints, cameras)
 
     def add(kind: str, mean: Tensor, samples: Tensor, held: Tensor, turn: Tensor) -> None:
         own = truth @ turn.mT
@@ -342,6 +338,9 @@ def measured(
                 poses.region(0.9).contains(truth @ turn.mT),
                 turn,
             )
+            poses = lifter(right[name])
+            held = poses.region(0.9).contains(truth @ turn.mT)
+            add("1 view, sides right", poses.mean, poses.sample((200,), seed=0), held, turn)
             clip = lift_clip(lifter, straight, fps)
             held = clip.region(0.9).contains(truth @ turn.mT)
             add("1 view, clip", clip.mean, clip.sample(200), held, turn)
@@ -367,36 +366,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lifter", default="flow", help="a shipped name or a folder")
     parser.add_argument("--film", type=Path, default=None, help=f"wheel of {FILM}, else downloaded")
-    parser.add_argument("--models", type=Path, default=None, help=f"wheel of {MODELS}, else downloaded")
-    parser.add_argument("--python", type=Path, default=None, help="a Python with ai-edge-litert and imageio-ffmpeg")
     parser.add_argument("--work", type=Path, default=None, help="folder that keeps what was made; else a temporary one")
     parser.add_argument("--measure", choices=("half", "all"), default="half", help="frames that are measured")
     parser.add_argument("--cameras", choices=("refined", "as-given"), default="refined")
-    parser.add_argument("--scale", type=float, default=None, help="of heat maps' sigmas, instead of fitting it")
+    parser.add_argument("--scale", default="1", help="of the detector's standard deviations: a number, or fit")
     parser.add_argument("--out", type=Path, default=None, help="JSON of all numbers")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as made:
         work = options.work or Path(made)
         work.mkdir(parents=True, exist_ok=True)
-        cameras, seen = detections(options, work)
-        frames = len(next(iter(seen.values()))["xy"])
-        plain = {name: keypoints_of(seen[name], name, 1.0) for name in cameras}
+        cameras, keypoints = detections(options, work)
+        frames = len(next(iter(keypoints.values())))
         if options.cameras == "refined":
-            cameras = refined(cameras, plain, slice(0, frames // 2))
-        reference = triangulated(plain, cameras)
+            cameras = refined(cameras, keypoints, slice(0, frames // 2))
+        reference = triangulated(keypoints, cameras)
         first, rest = slice(0, frames // 2), slice(frames // 2 if options.measure == "half" else 0, frames)
         lifter = pp.load(options.lifter)
-        half = {name: keypoints_of(seen[name], name, 0.5) for name in cameras}
-        scale = options.scale or 0.5 * fitted_scale(lifter, half, cameras, first)
+        fit = options.scale == "fit"
+        scale = fitted_scale(lifter, keypoints, cameras, first) if fit else float(options.scale)
         share = float(reference.valid[rest][:, _LIMBS].double().mean())
         print(f"{frames} frames; {100 * share:.0f} % of the joints measured have a reference; sigmas x {scale:.2f}")
-        keypoints = {name: keypoints_of(seen[name], name, scale) for name in cameras}
+        keypoints = {name: seen.with_noise(torch.full((frames,), scale)) for name, seen in keypoints.items()}
         numbers = measured(lifter, keypoints, cameras, reference, rest, 60.0)
     columns = list(next(iter(numbers.values())))
-    print(f"{'':18s}" + "".join(f"{name:>16s}" for name in columns))
+    print(f"{'':20s}" + "".join(f"{name:>16s}" for name in columns))
     for kind, found in numbers.items():
-        print(f"{kind:18s}" + "".join(f"{found[name]:16.3f}" for name in columns))
+        print(f"{kind:20s}" + "".join(f"{found[name]:16.3f}" for name in columns))
     if options.out:
         options.out.write_text(json.dumps({"scale": scale, "reference": share, "numbers": numbers}, indent=1) + "\n")
 

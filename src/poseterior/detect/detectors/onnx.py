@@ -106,7 +106,8 @@ class Network:
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         self.skeleton = self._session.get_modelmeta().custom_metadata_map.get("skeleton")
-        self.joints = int({"boxes": 0, "people": outputs[-1].shape[-2]}.get(self.kind, outputs[0].shape[1]))
+        shapes = [output.shape for output in outputs]
+        self.joints: int = 0 if self.kind == "boxes" else shapes[1][2] if self.kind == "people" else shapes[0][1]
 
     def run(self, picture: Array) -> list[Array]:
         """Its answers for a picture ``(height, width, 3)`` of its size."""

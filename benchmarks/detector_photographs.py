@@ -1,0 +1,131 @@
+"""A detector on photographs: whom it finds, how far it is from clicked joints, from MediaPipe itself, and how fast.
+
+    python benchmarks/detector_photographs.py PHOTOS
+    python -m venv /tmp/mediapipe && /tmp/mediapipe/bin/pip install mediapipe==0.10.21   # Python 3.12 at most
+    python benchmarks/detector_photographs.py PHOTOS --mediapipe /tmp/mediapipe/bin/python
+
+``PHOTOS`` is a folder of pictures; beside one there may be clicked joints: ``NAME.json`` with ``joints`` and
+``keypoints``, or ``NAME.npy`` with the 17 joints of Human3.6M. Errors are parts of the person's size (the root mean
+square distance of the joints from their middle), of the person found that is nearest. MediaPipe looks at every picture
+by itself and finds one person; that one of ours is compared that is nearest. Times are of this process, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import poseterior as pp
+from detector_residuals import Recorder, Saying
+from poseterior.detect import Detector, Person
+from poseterior.files.images import read_image
+
+Array = NDArray[Any]
+_ENDINGS = (".jpg", ".jpeg", ".png")
+#: Joints that clicks and the detector mean alike.
+_LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]
+_MEDIAPIPE = """
+import json, sys
+import mediapipe, numpy
+from PIL import Image
+pose = mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=1)
+found = {}
+for path in sys.argv[1:]:
+    picture = numpy.asarray(Image.open(path).convert("RGB"))
+    seen = pose.process(picture).pose_landmarks
+    size = picture.shape[1], picture.shape[0]
+    found[path] = None if seen is None else [[mark.x * size[0], mark.y * size[1]] for mark in seen.landmark]
+print("RESULT" + json.dumps(found))
+"""
+
+
+def clicked(photo: Path) -> pp.Keypoints2D | None:
+    """Joints that were clicked in a photograph; None where there are none."""
+    if (array := photo.with_suffix(".npy")).exists():
+        return pp.Keypoints2D(np.load(array).reshape(17, 2))
+    if photo.with_suffix(".json").exists():
+        return pp.read_keypoints(photo.with_suffix(".json"))[0]
+    return None
+
+
+def apart(person: Person, clicks: pp.Keypoints2D) -> Array:
+    """Distances of the limbs' joints that both have, of the person's size."""
+    one, other = person.keypoints, clicks
+    size = float(other.size)
+    names = [n for n in _LIMBS if n in other.skeleton.joints]
+    mine, theirs = [one.skeleton.index(n) for n in names], [other.skeleton.index(n) for n in names]
+    both = one.visible[mine] & other.visible[theirs]
+    return ((one.xy[mine] - other.xy[theirs]).norm(dim=-1)[both] / size).numpy()
+
+
+def of_mediapipe(python: str, photos: list[Path]) -> dict[str, Any]:
+    """MediaPipe's landmarks in pictures; None where it finds nobody."""
+    done = subprocess.run(
+        [python, "-I", "-c", _MEDIAPIPE, *map(str, photos)], capture_output=True, text=True, check=True
+    )
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
+
+
+def agreement(found: list[Saying], landmarks: list[list[float]]) -> Array:
+    """``(33,)`` distances of the nearest person's landmarks from MediaPipe's, of the person's size."""
+    theirs = np.array(landmarks)
+    size = np.sqrt(((theirs - theirs.mean(0)) ** 2).sum(-1).mean())
+    gaps = [np.linalg.norm(one.xy - theirs, axis=-1) / size for one in found]
+    return min(gaps, key=lambda gap: float(np.median(gap)))
+
+
+def timed(detector: Detector, picture: Array, rounds: int = 5) -> tuple[float, float]:
+    """Milliseconds of a first look, and of a frame that follows."""
+    people = detector.detect(picture)
+    start = time.process_time()
+    for _ in range(rounds):
+        detector.detect(picture)
+    middle = time.process_time()
+    for _ in range(rounds):
+        detector.follow(picture, people)
+    return 1000 * (middle - start) / rounds, 1000 * (time.process_time() - middle) / rounds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="folder")
+    parser.add_argument("--mediapipe", default=None, help="a Python that has mediapipe")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    detector = Recorder()
+    photos = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in _ENDINGS)
+    theirs = of_mediapipe(options.mediapipe, photos) if options.mediapipe else {}
+    errors, gaps = [], []
+    for photo in photos:
+        picture = np.asarray(read_image(photo))
+        people = detector.detect(picture)
+        first, next_one = timed(detector, picture)
+        said = f"{photo.name:22s} {len(people)} people, first look {first:4.0f} ms, following frame {next_one:3.0f} ms"
+        clicks = clicked(photo)
+        if clicks is not None and people:
+            nearest = min((apart(person, clicks) for person in people), key=lambda far: float(np.median(far)))
+            errors.append(nearest)
+            said += f"; from the clicks {np.median(nearest):.3f} (median), {len(nearest)} of {len(_LIMBS)} joints"
+        landmarks = theirs.get(str(photo))
+        if landmarks is not None and people:
+            gaps.append(agreement(detector.sayings(people), landmarks))
+            said += f"; from MediaPipe {np.median(gaps[-1]):.4f}"
+        print(said)
+    if errors:
+        print(f"clicked joints of {len(errors)} photographs: median {np.median(np.concatenate(errors)):.3f}")
+    if gaps:
+        together = np.concatenate(gaps)
+        middle, most = np.median(together), np.quantile(together, 0.95)
+        print(f"MediaPipe's landmarks of {len(gaps)} photographs: median {middle:.4f}, 95 % below {most:.3f}")
+
+
+if __name__ == "__main__":
+    main()
