@@ -20,7 +20,7 @@ from documents import EXAMPLES, ROOT
 #: What extras bring, by the names of their modules.
 EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
-    "imageio_ffmpeg", "pygltflib", "pxr", "ezc3d",
+    "imageio_ffmpeg", "ai_edge_litert", "onnxruntime", "platformdirs", "pygltflib", "pxr", "ezc3d",
     "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
     "c3d",
 )  # fmt: skip
@@ -28,6 +28,11 @@ KEYPOINTS = str(EXAMPLES / "demo.json")
 
 #: A command, and what it says; a file `store` is there.
 MISSING: dict[str, tuple[list[str], str]] = {
+    "fetch a detector's model": (
+        ["detectors", "fetch", "blazepose"],
+        "the cache of models needs platformdirs: pip install 'poseterior[images]' "
+        "(or set POSETERIOR_CACHE to a folder)",
+    ),
     "lift to Parquet": (
         ["lift", KEYPOINTS, "--out", "a.parquet"], "--out a.parquet: needs pyarrow: pip install 'poseterior[parquet]'",
     ),
