@@ -13,7 +13,7 @@ from poseterior.geometry.kinematics import bone_lengths
 from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifting.clips.filtering import Seen, filtered
 from poseterior.lifting.clips.frames import with_every_frame
-from poseterior.lifting.clips.surprises import exchanged, strays, weights_of
+from poseterior.lifting.clips.surprises import exchanged, strays, turned_back, weights_of
 
 COUNT = 24
 LEFT_ARM = [pp.SKELETONS["h36m17"].index(f"left_{joint}") for joint in ("elbow", "wrist")]
@@ -122,6 +122,19 @@ def test_exchanged_sides_are_turned_back(mdn, standing):
     assert clip.settings["exchanged"] == "left and right were exchanged in 3 frames (5, 6, 15)"
     right = pp.lift_clip(mdn, keypoints, fps=30)
     assert float((clip.mean - right.mean).norm(dim=-1).max()) < 0.02
+
+
+@pytest.mark.parametrize("rows", [range(8, 18), range(14, COUNT), range(0, 9)])
+def test_sides_that_stay_exchanged_are_turned_back(standing, rows):
+    """For as long as most frames are right."""
+    keypoints = seen(walker(standing) @ torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]).T)
+    xy, wrong = keypoints.xy.clone(), list(rows)
+    xy[wrong] = xy[wrong][:, list(keypoints.skeleton.mirror)]
+    visible = keypoints.visible.clone()
+    visible[10] = False  # nor does a frame without anybody change anything
+    flipped = keypoints._replace(xy=xy, visible=visible)
+    assert exchanged(flipped).any(-1).nonzero().squeeze(-1).tolist() == [row for row in wrong if row != 10]
+    torch.testing.assert_close(turned_back(flipped, exchanged(flipped)).xy, keypoints._replace(visible=visible).xy)
 
 
 def test_exchanged_legs_are_turned_back(mdn, standing):

@@ -24,6 +24,8 @@ _USUAL = 5.0
 _NEIGHBOURS = 3
 #: An exchange has to fit so much better, and what does not fit has to be so large, in shares of the person's size.
 _BETTER, _LARGE = 0.4, 0.25
+#: Joints that have to tell of it.
+_FEWEST = 4
 #: Ends of the names of joints that detectors exchange together: all, of the legs, of the arms.
 _EXCHANGED = ("", ("hip", "knee", "ankle", "heel", "toe"), ("shoulder", "elbow", "wrist"))
 #: A keypoint strays that is so far off, in shares of the person's size and in reported standard deviations, for so many
@@ -97,23 +99,58 @@ def _last_seen(xy: Float[Tensor, "T joints 2"], seen: Bool[Tensor, "T joints"]) 
 def exchanged(keypoints: Keypoints2D) -> Bool[Tensor, "T joints"]:
     """Keypoints that fit those of the frames around far better with left and right exchanged: all, legs, or arms.
 
-    Each keypoint is compared with its median over the frames around, in pictures.
+    Whole bodies are followed from frame to frame, so that it may last: right is what most frames say. Legs and arms are
+    compared with their median over the frames around, in pictures.
     """
+    wrong = _turned_round(keypoints)
+    rest = turned_back(keypoints, wrong) if bool(wrong.any()) else keypoints
+    return wrong ^ _unlike_neighbours(rest)
+
+
+def _pairs(keypoints: Keypoints2D, limb: str | tuple[str, ...] = "") -> Bool[Tensor, " joints"]:
+    """Joints that come in pairs, of a limb."""
+    names, mirror = keypoints.skeleton.joints, keypoints.skeleton.mirror
+    return torch.tensor([joint != other and names[joint].endswith(limb) for joint, other in enumerate(mirror)])
+
+
+def _turned_round(keypoints: Keypoints2D) -> Bool[Tensor, "T joints"]:
+    """All pairs of the frames in which the person is the other way round than in most frames."""
     xy, seen = keypoints.xy.double().cpu(), keypoints.visible.cpu()
-    size = keypoints.size.double().cpu()
-    names, mirror = keypoints.skeleton.joints, list(keypoints.skeleton.mirror)
-    paired = torch.tensor([joint != other for joint, other in enumerate(mirror)])
+    size, mirror = keypoints.size.double().cpu(), list(keypoints.skeleton.mirror)
+    pairs = _pairs(keypoints)
+    round_ = torch.zeros(len(xy), dtype=torch.bool)
+    last: int | None = None
+    for frame in range(len(xy)):
+        if int((seen[frame] & pairs).sum()) < _FEWEST:
+            continue
+        if last is not None:
+            known = seen[frame] & seen[last] & seen[last][mirror] & pairs
+            told, other = ((xy[frame, known] - places[known]).norm(dim=-1) for places in (xy[last], xy[last][mirror]))
+            turns = int(known.sum()) >= _FEWEST and bool(
+                (other.mean() < _BETTER * told.mean()) & (told.mean() > _LARGE * size[frame])
+            )
+            round_[frame] = round_[last] ^ turns
+        last = frame
+    there = (seen & pairs).sum(-1) >= _FEWEST
+    if 2 * int((round_ & there).sum()) > int(there.sum()):
+        round_ = ~round_
+    return (round_ & there).unsqueeze(-1) & pairs
+
+
+def _unlike_neighbours(keypoints: Keypoints2D) -> Bool[Tensor, "T joints"]:
+    xy, seen = keypoints.xy.double().cpu(), keypoints.visible.cpu()
+    size, mirror = keypoints.size.double().cpu(), list(keypoints.skeleton.mirror)
     usual = _running_median(torch.where(seen.unsqueeze(-1), xy, torch.nan))
-    known = seen & seen[:, mirror] & paired & usual.isfinite().all(-1)
+    known = seen & seen[:, mirror] & usual.isfinite().all(-1)
     as_told, other = ((places - usual).norm(dim=-1) for places in (xy, xy[:, mirror]))
     wrong = torch.zeros_like(seen)
     for limb in _EXCHANGED:
-        part = torch.tensor([name.endswith(limb) for name in names])
-        counted_joints = known & part
+        pairs = _pairs(keypoints, limb)
+        counted_joints = known & pairs
         number = counted_joints.sum(-1)
         told, turned = (torch.where(counted_joints, gap, 0.0).sum(-1) / number.clamp(min=1) for gap in (as_told, other))
-        found = (number >= 4) & (turned < _BETTER * told) & (told > _LARGE * size)
-        wrong |= found.unsqueeze(-1) & part & paired
+        found = (number >= _FEWEST) & (turned < _BETTER * told) & (told > _LARGE * size)
+        wrong |= found.unsqueeze(-1) & pairs
     return wrong
 
 
