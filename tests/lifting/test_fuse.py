@@ -285,6 +285,21 @@ def test_the_detectors_noise_is_put_right(mdn) -> None:
         assert pp.fuse(mdn, told, clip.cameras, 30.0, clip="off", noise="as told").noise == 1.0
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_views_that_are_not_of_one_scene_are_told_of(mdn, seed) -> None:
+    """Cameras that are exchanged, or one file for two of them; a detector that is merely too sure is no such thing."""
+    clip = simulated_views(steady_mocap(), clips=1, frames=24, views=3, seed=seed, noise=(8.0, 8.0))[0]
+    first, second, third = clip.keypoints
+    views = dict(clip.keypoints)
+    exchanged = views | {first: views[second], second: views[first]}
+    for wrong in (exchanged, views | {third: views[first]}):
+        said = pp.fuse(mdn, wrong, clip.cameras, 30.0, clip="off").settings["contradiction"]
+        assert said.startswith("the views contradict each other: check the calibration, which camera is which")
+    sure = {name: view.with_noise(torch.full((24,), 0.3)) for name, view in views.items()}
+    for right in (views, sure):
+        assert "contradiction" not in pp.fuse(mdn, right, clip.cameras, 30.0, clip="off").settings
+
+
 def test_shares_are_found_in_correlations() -> None:
     lags = np.arange(30) / 30
     level = 0.2 + 0.5 * np.exp(-lags / 0.2)

@@ -13,6 +13,7 @@ from poseterior.geometry.kinematics import bone_lengths
 from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifting.clips.filtering import Seen, filtered
 from poseterior.lifting.clips.frames import with_every_frame
+from poseterior.lifting.clips.jitter import least_noise
 from poseterior.lifting.clips.surprises import exchanged, strays, turned_back, weights_of
 
 COUNT = 24
@@ -217,13 +218,43 @@ def test_region_height_and_result(mdn, standing, tmp_path):
 
 
 def test_density_prefers_likely_motions(mdn, standing):
-    clip = pp.lift_clip(mdn, seen(walker(standing)), fps=30)
-    motions = clip.sample(4)
+    """Drawn motions and the truth are about as likely, shaken ones and one with a displaced hand are not."""
+    truth = walker(standing)
+    clip = pp.lift_clip(mdn, seen(truth), fps=30)
+    motions = clip.sample(8)
+    drawn = clip.log_prob(motions)
     shaken = motions + 0.02 * torch.randn(motions.shape, generator=torch.Generator().manual_seed(0))
-    shaken = shaken - shaken[..., :1, :]
-    assert bool((clip.log_prob(motions) > clip.log_prob(shaken)).all())
-    with pytest.raises(pp.InputError, match=r"^motions have shape \(4, 3, 17, 3\); expected \(samples, 24, 17, 3\)$"):
+    assert bool((drawn > clip.log_prob(shaken - shaken[..., :1, :])).all())
+    assert float(clip.log_prob(truth[None])) > float(drawn.min()) - 3 * float(drawn.std())
+    mean = clip.mean[None]
+    wrong = mean.clone()
+    wrong[:, :, LEFT_ARM[1], 0] += 0.2
+    assert float(clip.log_prob(wrong)) < float(clip.log_prob(mean)) - 100
+    assert float(clip.log_prob(mean + 0.0005)) == pytest.approx(float(clip.log_prob(mean)), abs=30)
+    with pytest.raises(pp.InputError, match=r"^motions have shape \(8, 3, 17, 3\); expected \(samples, 24, 17, 3\)$"):
         clip.log_prob(motions[:, :3])
+    with pytest.raises(pp.InputError, match=r"^blur: expected metres from 0, got -1$"):
+        clip.log_prob(motions, blur=-1)
+
+
+@pytest.mark.parametrize(("told", "factor"), [(1.0, 1.0), (0.3, 3.3), (3.0, 1.0)])
+def test_sigmas_that_are_too_small_are_raised_by_how_keypoints_jump(mdn, standing, told, factor):
+    """Three times too small is told; too large is left, since noise that hangs together jumps less than it is."""
+    keypoints = seen(walker(standing))
+    keypoints = keypoints.with_noise(torch.full((COUNT,), told))
+    assert least_noise(keypoints, 30.0) * told == pytest.approx(1.0, abs=0.25)
+    clip = pp.lift_clip(mdn, keypoints, fps=30)
+    used = float((clip.keypoints.covariance[0, 5, 0, 0] / keypoints.covariance[0, 5, 0, 0]).sqrt())
+    assert used == pytest.approx(factor, rel=0.25)
+    assert ("noise" in clip.settings) == (factor > 1)
+    assert least_noise(keypoints, 10.0) == 0.0
+
+
+def test_a_height_that_cannot_be_is_doubted(mdn, standing):
+    keypoints = seen(walker(standing))
+    right, wrong = (pp.lift_clip(mdn, keypoints.with_camera(height=metres), fps=30) for metres in (1.66, 2.6))
+    assert "height" not in right.settings
+    assert wrong.settings["height"].startswith("the height told, 2.6 m, is unlike what the clip shows (")
 
 
 def test_calibrated_where_the_lifter_says_how(mdn, standing):

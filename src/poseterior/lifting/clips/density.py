@@ -22,10 +22,11 @@ def log_density(
     smoothed: Smoothed,
     roots: Roots,
     shared: Float[Tensor, "d d"],
+    blur: float = 0.0,
 ) -> Float[Tensor, " n"]:
     """Log-density of paths about their mean, as `MotionGaussian.draw` makes them: from the last frame to the first.
 
-    The states of all coordinates are one Gaussian Markov chain backwards in time, of which positions are seen exactly:
+    The states of all coordinates are one Gaussian Markov chain backwards in time, of which positions are seen:
     a Kalman filter with ``3 d`` states and the ``d`` offsets that all frames share. What is filtered of covariances is
     the same for all paths.
 
@@ -34,6 +35,7 @@ def log_density(
         smoothed: of the coordinates one by one.
         roots: of the correlations between their new parts.
         shared: square root of the covariance of the offsets that all frames share.
+        blur: standard deviation of independent noise on each coordinate with which paths are seen, metres.
     """
     gains, news = torch.from_numpy(smoothed.gain), torch.from_numpy(smoothed.root)
     paths, count, size = about.shape
@@ -54,7 +56,8 @@ def log_density(
         # What is seen is place + offset.
         with_seen = covariance[:, :, 0] + covariance[:, :, 3]
         expected = with_seen[0] + with_seen[3]
-        expected = expected + _JITTER * expected.diagonal().amax() * torch.eye(size, dtype=expected.dtype)
+        noise = _JITTER * expected.diagonal().amax() + blur**2
+        expected = expected + noise * torch.eye(size, dtype=expected.dtype)
         lower = torch.linalg.cholesky(0.5 * (expected + expected.mT))
         gap = torch.linalg.solve_triangular(lower, (about[:, frame] - mean[:, 0] - mean[:, 3]).mT, upper=False)
         chance = chance - 0.5 * gap.square().sum(0) - lower.diagonal().log().sum() - 0.5 * size * math.log(2 * math.pi)

@@ -139,14 +139,14 @@ class MotionGaussian:
         """Square root of the covariance of the errors that all frames share."""
         return torch.from_numpy(self.setting.constant).unsqueeze(-1) * self.roots[len(self.mean) // 2]
 
-    def log_prob(self, motions: Float[Tensor, "samples T d"]) -> Float[Tensor, " samples"]:
-        """Log-density in nats, metres."""
+    def log_prob(self, motions: Float[Tensor, "samples T d"], blur: float = 0.0) -> Float[Tensor, " samples"]:
+        """Log-density in nats, metres; of motions that are seen with independent noise of that standard deviation."""
         about = motions - self.mean
         # Of a given size the density is quadratic in it, which is known from three sizes.
         points = self.setting.size.points
         unit = points[-1].clamp(min=1e-9)
         three = torch.cat([about - step * unit * self.setting.slope for step in (1.0, 0.0, -1.0)])
-        above, level, below = log_density(three, self.smoothed, self.roots, self._shared).unflatten(0, (3, -1))
+        above, level, below = log_density(three, self.smoothed, self.roots, self._shared, blur).unflatten(0, (3, -1))
         place = (points / unit).unsqueeze(-1)
         each = level + 0.5 * (above - below) * place + (0.5 * (above + below) - level) * place.square()
         return each.logsumexp(0) - math.log(len(points))

@@ -17,7 +17,7 @@ from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.times import ASSUMED_FPS, check_fps
 from .frames import Frames, frames_of, times_of, with_every_frame
 from .gaussian import motion_gaussian, setting_of
-from .jitter import most_noise
+from .jitter import least_noise, most_noise
 from .posterior import ClipPosterior
 from .root import check_camera
 from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back, weights_of
@@ -31,6 +31,10 @@ MAX_GAP = 0.5
 _SAME = 1e-3
 #: Times that frames are weighed anew.
 _PASSES = 5
+#: Probability of the interval of heights beyond which a height that is told is doubted.
+_SURE = 0.98
+#: From which factor on jumps raise standard deviations.
+_RAISED = 1.5
 #: Joints that are named.
 _NAMED = 4
 #: Change of a weight that is none.
@@ -100,9 +104,10 @@ def lift_frames(
     clip = turned_back(clip, wrong) if bool(wrong.any()) else clip
     stray = strays(clip, rate)
     clip = hidden(clip, stray) if bool(stray.any()) else clip
-    factor = noise_factors(lifter, clip)
-    # Residuals may be the network's own; how keypoints jump is not.
-    factor = torch.where(factor > 1, factor.clamp(max=max(1.0, most_noise(clip))), factor)
+    # Residuals may be the network's own; how keypoints jump is not. Noise that hangs together jumps less than it is.
+    most, least = most_noise(clip), least_noise(clip, rate)
+    factor = noise_factors(lifter, clip).clamp(1.0, max(1.0, most))
+    factor = factor.clamp(min=least) if least > _RAISED else factor
     notes = {"noise": said} if (said := noise_words(factor)) else {}
     if bool(wrong.any()):
         notes["exchanged"] = f"left and right were exchanged{_where(clip, wrong)}"
@@ -115,6 +120,18 @@ def lift_frames(
     frames = replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
     check_roots(frames.keypoints, frames.poses, frames.present, frames.times)
     return frames
+
+
+def _unlike_height(frames: Frames, errors: ClipErrors) -> str | None:
+    """What is said where the height that is told is not one that the clip shows."""
+    if frames.told is None:
+        return None
+    _, low, high = frames.sizes.common(frames.present, errors.size).interval(_SURE, errors.height)
+    if low <= frames.told <= high:
+        return None
+    return (
+        f"the height told, {frames.told:g} m, is unlike what the clip shows ({low:.2f} to {high:.2f} m): is it right?"
+    )
 
 
 def _check_height(keypoints: Keypoints2D) -> None:
@@ -157,6 +174,8 @@ def clip_posterior(
     if contacts:
         check_camera(frames.keypoints)
         settings["contacts"] = "feet that stand still hold the pelvis"
+    if (said := _unlike_height(frames, used)) is not None:
+        settings["height"] = said
     if not bool(frames.present.all()):
         numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(~frames.present.numpy())]
         settings["filled"] = f"{frame_list(numbers)} in which nobody was seen"

@@ -34,6 +34,8 @@ __all__ = ["ClipPosterior"]
 
 #: Motions drawn at a time: as many as depends on the clip's length alone; of long ones fewer, for the memory's sake.
 _AT_ONCE, _LONG = 50, 20_000
+#: Metres to which motions are known whose density is asked for.
+BLUR = 0.01
 #: Motions behind means, in pairs that mirror each other.
 _SUMMARY = 64
 #: Tells the random numbers of paths from those of motions.
@@ -217,20 +219,23 @@ class ClipPosterior:
     def _mobility(self) -> Float[Tensor, "T joints 3"]:
         return self._unflat(self.gaussian.alone.square()).float()
 
-    def log_prob(self, motions: Float[Tensor, "samples T joints 3"]) -> Float[Tensor, " samples"]:
-        """Log-density of whole motions, in nats (metres, all joints but the root in all frames), under `gaussian`.
+    def log_prob(self, motions: Float[Tensor, "samples T joints 3"], blur: float = BLUR) -> Float[Tensor, " samples"]:
+        """Log-density of whole motions that are known to ``blur`` metres, in nats (metres, all joints but the root).
 
-        Bones may change in it. Motions of one body, as `sample` draws, are a thin slice of all motions, on which it
-        tells which of them are likelier, but has no integral of 1.
+        Of `gaussian`, in which bones may change, and with independent noise of that standard deviation on each
+        coordinate: it tells which of two motions is likelier, whatever they differ by below it. Without it (0) motions
+        of one body, as `sample` draws, are infinitely thin in all motions, and rounding decides.
 
         Raises:
-            InputError: motions of other frames or joints.
+            InputError: motions of other frames or joints, or a blur below 0.
         """
         if motions.shape[-3:] != (len(self), len(self.skeleton), 3) or motions.ndim != 4:
             raise InputError(
                 f"motions have shape {tuple(motions.shape)}; expected (samples, {len(self)}, {len(self.skeleton)}, 3)"
             )
-        return self.gaussian.log_prob(self._flat(motions))
+        if not blur >= 0:
+            raise InputError(f"blur: expected metres from 0, got {blur}")
+        return self.gaussian.log_prob(self._flat(motions), blur)
 
     # -- summaries -----------------------------------------------------------------------------------------
 

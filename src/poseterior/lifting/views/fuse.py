@@ -42,6 +42,9 @@ _CHUNK = 128
 _USUAL = 9.21
 #: Keypoints that count less than this are told of; weights that change by less are left as they are.
 _FLAGGED, _SAME = 0.25, 0.05
+#: Views are not of one scene where they need such a factor on standard deviations, or where such a share of keypoints
+#: hardly counts, or both of the smaller ones: a detector that is merely too sure is consistent with itself.
+_CONTRADICT, _CONTRADICTED, _BOTH = 5.0, 0.1, (3.0, 0.03)
 #: Least that a keypoint counts.
 _LEAST = 1e-6
 #: Moments and keypoints below which nothing is said of the detector's noise, factors between which it is looked for,
@@ -116,6 +119,11 @@ def fuse(
     if factor != 1.0:
         size = f"{factor:.1f} times too small" if factor > 1 else f"{1 / factor:.1f} times too large"
         notes["noise"] = f"the views show your detector's sigma to be about {size}: it was put right"
+    if _contradict(factor, _contradicted(weight, seen)):
+        notes["contradiction"] = (
+            "the views contradict each other: check the calibration, which camera is which, and that frames of one "
+            "number are of one moment; the intervals are not to be trusted"
+        )
     if (said := _outlier_words(weight, seen, chosen)) is not None:
         notes["outliers"] = said
     whole = (
@@ -271,6 +279,17 @@ def _rows(view: View, rows: Tensor) -> View:
     return view._replace(
         **{name: getattr(view, name)[rows] for name in ("mean", "covariance", "xy", "noise", "visible")}
     )
+
+
+def _contradict(factor: float, share: float) -> bool:
+    """Whether views that need this factor, and of which this share of keypoints hardly counts, are of one scene."""
+    return factor > _CONTRADICT or share > _CONTRADICTED or (factor > _BOTH[0] and share > _BOTH[1])
+
+
+def _contradicted(weight: Float[Tensor, "views n joints"], seen: list[Keypoints2D]) -> float:
+    """Share of keypoints that hardly count."""
+    shown = torch.stack([view.visible for view in seen]).cpu()
+    return float((weight < _FLAGGED)[shown].double().mean()) if bool(shown.any()) else 0.0
 
 
 def _outlier_words(
