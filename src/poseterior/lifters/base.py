@@ -52,6 +52,10 @@ __all__ = [
 
 _M = TypeVar("_M", bound="Model")
 
+#: Standard deviation of keypoints, in sizes of the person and the mean over joints, beyond which networks saw none
+#: (about 25 mm), and joints that have to be seen for a size.
+_REACH, _FEWEST = 0.055, 3
+
 
 @dataclasses.dataclass(frozen=True)
 class LifterConfig(Settings):
@@ -137,6 +141,20 @@ class Model(nn.Module):
         return model
 
 
+def within_reach(keypoints: Keypoints2D) -> Keypoints2D:
+    """The same, standard deviations no larger than those that networks learn from.
+
+    Told of more noise than they ever saw, networks answer with people of half the size. What is left out, the evidence
+    and the regions still know.
+    """
+    spread = keypoints.covariance.diagonal(dim1=-2, dim2=-1).mean(-1).sqrt()
+    number = keypoints.visible.sum(-1)
+    mean = torch.where(keypoints.visible, spread, 0.0).sum(-1) / number.clamp(min=1)
+    limit = _REACH * keypoints.size
+    beyond = (mean > limit) & (number >= _FEWEST)
+    return keypoints.with_noise(torch.where(beyond, limit / mean, 1.0)) if bool(beyond.any()) else keypoints
+
+
 class Lifter(Model):
     """A map from 2D keypoints to a probability distribution over 3D poses.
 
@@ -166,7 +184,7 @@ class Lifter(Model):
                 f"a lifter takes Keypoints2D, got {type(keypoints).__name__}; wrap a tensor as pp.Keypoints2D(xy)"
             )
         keypoints = keypoints.as_skeleton(self.skeleton)
-        posterior = self.distribution(keypoints)
+        posterior = self.distribution(within_reach(keypoints))
         if self.evidence is not None:
             posterior = given_evidence(posterior, keypoints, self.evidence)
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
