@@ -1,0 +1,114 @@
+"""What commands share that find people in photographs and films themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..detect import Detector
+    from ..detect.seen import Seen
+    from ..detect.sources import Sources
+    from ..keypoints import Keypoints2D
+
+__all__ = ["SeeingOptions", "bar"]
+
+
+def bar(console: Console) -> Progress:
+    """A progress bar with the number of frames, or of files."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+@dataclass(kw_only=True)
+class SeeingOptions:
+    """How people are found in photographs and films."""
+
+    detector: str = "blazepose"
+    """Of photographs, films and cameras: what finds people in them (`poseterior detectors` lists them)."""
+    model: tuple[Path, ...] = ()
+    """Files of the detector's model, where it was not fetched."""
+    every: int = 1
+    """Of films: look at every n-th frame."""
+    start: float = 0.0
+    """Of films: seconds from which on."""
+    end: float | None = None
+    """Of films and cameras: seconds until which."""
+    keypoints: Path | None = None
+    """Write the keypoints, with their covariances, as a .json that can be lifted in place of the pictures."""
+
+    def check_seeing(self) -> None:
+        """Refuse what no film could be read with, before any work is done."""
+        import math
+
+        from ..files.errors import InputError
+
+        if self.every < 1:
+            raise InputError(f"--every: expected a whole number from 1, got {self.every}")
+        if not (math.isfinite(self.start) and self.start >= 0):
+            raise InputError(f"--start: expected seconds from 0, got {self.start:g}")
+        if self.end is not None and not (math.isfinite(self.end) and self.end > self.start):
+            raise InputError(f"--end: expected seconds after --start ({self.start:g}), got {self.end:g}")
+
+    def load(self) -> Detector:
+        """The detector that was asked for."""
+        from ..detect import load_detector
+
+        return load_detector(self.detector, self.model)
+
+    def look(self, sources: Sources, console: Console) -> list[Keypoints2D]:
+        """The people in photographs and films; what is to be said is printed.
+
+        Raises:
+            InputError: a file cannot be read, or the detector is not there.
+        """
+        if not sources.seen:
+            return []
+        detector = self.load()
+        with bar(console) as shown:
+            seen = [self.look_at(path, detector, shown) for path in sources.seen]
+        for note in (note for one in seen for note in one.notes):
+            console.print(note, highlight=False, soft_wrap=True, markup=False)
+        return [one.keypoints for one in seen if one.keypoints is not None]
+
+    def look_at(self, path: Path, detector: Detector, shown: Progress) -> Seen:
+        """The people in one photograph or film.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        from ..detect.films import frames_to_read, people_in_film
+        from ..detect.pictures import people_in_picture
+        from ..files.films import is_film, read_film
+
+        if not is_film(path):
+            return people_in_picture(path, detector)
+        total = frames_to_read(read_film(path), self.start, self.end, self.every)
+        task = shown.add_task(path.name, total=total)
+        return people_in_film(
+            path, detector, self.start, self.end, self.every, advance=lambda: shown.advance(task)
+        )  # fmt: skip
+
+    def finder(self, shown: Progress) -> Callable[[Path], Keypoints2D]:
+        """Finds people in photographs and films of a folder; the detector is loaded when it is first needed."""
+        from ..detect import Detector
+        from ..files.errors import InputError
+
+        loaded: list[Detector] = []
+
+        def find(path: Path) -> Keypoints2D:
+            if not loaded:
+                loaded.append(self.load())
+            seen = self.look_at(path, loaded[0], shown)
+            if seen.keypoints is None:
+                raise InputError(seen.notes[0])
+            return seen.keypoints
+
+        return find
