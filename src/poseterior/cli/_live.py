@@ -161,9 +161,8 @@ def lift_live(
                 now = time.monotonic()
                 if now - last > _TELL_EVERY:
                     rate = (count - last_count) / (now - last)
-                    say(
-                        f"{at - first:.0f} s: {rate:.1f} pictures a second, {counted(len(people.live), 'person', 'people')}"
-                    )
+                    who = counted(len(people.live), "person", "people")
+                    say(f"{at - first:.0f} s: {rate:.1f} pictures a second, {who}")
                     last, last_count = now, count
         except KeyboardInterrupt:
             pass  # how it is stopped

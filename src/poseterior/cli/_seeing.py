@@ -98,7 +98,6 @@ class SeeingOptions:
 
     def finder(self, shown: Progress) -> Callable[[Path], Keypoints2D]:
         """Finds people in photographs and films of a folder; the detector is loaded when it is first needed."""
-        from ..detect import Detector
         from ..files.errors import InputError
 
         loaded: list[Detector] = []

@@ -38,8 +38,9 @@ class Lift(SeeingOptions, ReadingOptions):
     blazepose. Person 0 is the largest of a photograph, and whom a film shows most; --person 0 lifts them alone.
     `poseterior lift webcam:0` writes a line for each picture until Ctrl-C.
 
-    Formats of keypoint files are told from the content: COCO, OpenPose and Sports2D, AlphaPose, MMPose, MediaPipe, Ultralytics,
-    DeepLabCut, SLEAP, tables, plain JSON, npy, npz and others; `poseterior formats` lists them with examples.
+    Formats of keypoint files are told from the content: COCO, OpenPose and Sports2D, AlphaPose, MMPose, MediaPipe,
+    Ultralytics, DeepLabCut, SLEAP, tables, plain JSON, npy, npz and others; `poseterior formats` lists them with
+    examples.
 
     A whole folder of photographs: poseterior lift photos --out lifted. The keypoints of photo.jpg are in a file of its
     name beside it (photo.json, photo.txt, photo.csv ...), or in any file of the folder that names it, or found by the

@@ -64,7 +64,7 @@ def people_in_film(
     recent: list[Keypoints2D] = []
     extent: dict[int, float] = defaultdict(float)
     frames = empty = 0
-    with closing(frames_of_film(film, start, end, every)) as pictures:  # type: ignore[type-var]
+    with closing(frames_of_film(film, start, end, every)) as pictures:
         for number, image in pictures:
             if not frames:
                 check_large_enough(image, name)
@@ -90,7 +90,9 @@ def people_in_film(
 
 
 def _renumbered(keypoints: Keypoints2D, extent: dict[int, float]) -> Keypoints2D:
-    """People numbered by how much of the film they fill."""
+    """People numbered by how much of the film they fill, and in that order in each frame."""
     order = sorted(extent, key=lambda who: (-extent[who], who))
     place = {who: number for number, who in enumerate(order)}
-    return keypoints._replace(ids=[one._replace(person=place[one.person]) for one in keypoints.ids])
+    named = keypoints._replace(ids=[one._replace(person=place[one.person]) for one in keypoints.ids])
+    rows = sorted(range(len(named)), key=lambda row: (named.ids[row].frame, named.ids[row].person))
+    return named[rows]

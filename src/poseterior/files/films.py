@@ -1,8 +1,8 @@
 """Films: what their head tells, and their frames one by one, turned as the file says (as players show them).
 
-The program ffmpeg decodes (see `poseterior.files.ffmpeg`) and hands the frames over as PPM pictures, each of which tells
-its own size. Frames come at an even rate: where a phone filmed unevenly, frames are repeated or left out so that frame k
-is what was seen k/fps seconds after the start. One frame is held at a time, however long the film.
+The program ffmpeg decodes (see `poseterior.files.ffmpeg`) and hands the frames over as PPM pictures, each of which
+tells its own size. Frames come at an even rate: where a phone filmed unevenly, frames are repeated or left out so that
+frame k is what was seen k/fps seconds after the start. One frame is held at a time, however long the film.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +173,7 @@ def _reason(said: str) -> str:
 
 def frames_of_film(
     film: Film, start: float = 0.0, end: float | None = None, every: int = 1
-) -> Iterator[tuple[int, Picture]]:
+) -> Generator[tuple[int, Picture]]:
     """The frames of a film, each with its number, counted from 0 at the film's start.
 
     What is damaged or missing at the end is left out, with a warning.
@@ -232,7 +232,7 @@ def frame_range(film: Film, start: float, end: float | None) -> tuple[int, int |
     return first, last
 
 
-def _pictures(command: list[str], said: IO[bytes], name: str) -> Iterator[Picture]:
+def _pictures(command: list[str], said: IO[bytes], name: str) -> Generator[Picture]:
     """What the program writes as PPM pictures, until it ends; it is ended when nobody asks any more."""
     command = [
         *command,
@@ -276,7 +276,7 @@ def _picture(stream: IO[bytes], name: str) -> Picture | None:
             f"{name}: has frames of {width} x {height} px; at most {MAXIMUM_PIXELS // 10**6} million are read"
         )
     pixels = np.empty((height, width, 3), np.uint8)
-    room = memoryview(pixels).cast("B")
+    room = memoryview(pixels.data).cast("B")
     filled = 0
     while filled < len(room):
         got = stream.readinto(room[filled:])  # type: ignore[attr-defined]
@@ -297,7 +297,7 @@ class FilmFrames:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.film = read_film(path)
-        self._frames: Iterator[tuple[int, Picture]] | None = None
+        self._frames: Generator[tuple[int, Picture]] | None = None
         self._number, self._picture = -1, None  # type: int, Picture | None
 
     def __enter__(self) -> FilmFrames:
@@ -309,7 +309,7 @@ class FilmFrames:
     def close(self) -> None:
         """End the program that reads."""
         if self._frames is not None:
-            self._frames.close()  # type: ignore[attr-defined]
+            self._frames.close()
             self._frames = None
 
     def at(self, number: int) -> Picture | None:
@@ -321,8 +321,8 @@ class FilmFrames:
             self._frames = frames_of_film(self.film, number / self.film.fps)
         self._picture = None
         with suppress(InputError):
-            for self._number, picture in self._frames:
-                if self._number >= number:
+            for there, picture in self._frames:
+                if there >= number:
                     self._picture = picture
                     break
         self._number = number
@@ -332,7 +332,7 @@ class FilmFrames:
 # -- cameras -------------------------------------------------------------------------------------------------
 
 
-def camera_frames(number: int) -> Iterator[Picture]:
+def camera_frames(number: int) -> Generator[Picture]:
     """What a camera of this machine sees, frame by frame, as fast as it gives them.
 
     Linux (V4L2) counts its cameras as /dev/video0, 1, ...; macOS (AVFoundation) and Windows (DirectShow) as ffmpeg
@@ -355,7 +355,7 @@ def camera_frames(number: int) -> Iterator[Picture]:
     return _from_camera(program, source, name)
 
 
-def _from_camera(program: str, source: list[str], name: str) -> Iterator[Picture]:
+def _from_camera(program: str, source: list[str], name: str) -> Generator[Picture]:
     command = [program, "-hide_banner", "-nostdin", "-v", "error", "-fflags", "nobuffer", *source, "-an"]
     seen = False
     with tempfile.TemporaryFile() as said:
