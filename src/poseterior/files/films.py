@@ -42,6 +42,8 @@ _SLOWEST, _FASTEST = 0.1, 1000.0
 _FEW_MISSED = 0.05
 #: Television's rates, which are told with two digits only.
 _TELEVISION = [rate * 1000 / 1001 for rate in (24, 30, 48, 60, 120, 240)]
+#: Share of a frame by which seconds that people type may be rounded.
+_ROUNDED = 0.01
 #: Frames by which the head of a film may be wrong about their number.
 _ABOUT = 3
 _WHAT_TO_DO = "is it damaged, or no film? Convert it: ffmpeg -i FILM film.mp4"
@@ -223,10 +225,10 @@ def frame_range(film: Film, start: float, end: float | None) -> tuple[int, int |
         raise InputError(f"start: expected seconds from 0, got {start:g}")
     if end is not None and not (math.isfinite(end) and end > start):
         raise InputError(f"end: expected seconds after the start ({start:g}), got {end:g}")
-    first = math.ceil(start * film.fps - 1e-6)
+    first = math.ceil(start * film.fps - _ROUNDED)
     if film.frames is not None and first >= max(film.frames, 1):
         raise InputError(f"{film.path}: lasts {film.seconds:g} s; a start at {start:g} s is after its end")
-    last = None if end is None else math.ceil(end * film.fps - 1e-6)
+    last = None if end is None else math.ceil(end * film.fps - _ROUNDED)
     if last is not None and last <= first:
         raise InputError(f"{film.path}: no frame from {start:g} to {end:g} s, at {film.fps:g} frames a second")
     return first, last
