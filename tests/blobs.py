@@ -79,7 +79,9 @@ class BlobDetector:
 def install(monkeypatch) -> BlobDetector:
     """Make ``--detector blobs`` known for a test."""
     detector = BlobDetector()
-    module = SimpleNamespace(NAME="blobs", ABOUT="coloured discs", LICENCE="none", load=lambda argument, models: detector)
+    module = SimpleNamespace(
+        NAME="blobs", ABOUT="coloured discs", LICENCE="none", load=lambda argument, models: detector
+    )
     monkeypatch.setitem(detector_modules(), "blobs", module)
     return detector
 

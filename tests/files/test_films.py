@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blobs import film as write
 
+from blobs import film as write
 from poseterior.files.errors import InputError
 from poseterior.files.ffmpeg import reading_program
 from poseterior.files.films import FilmFrames, frames_of_film, is_film, read_film

@@ -100,7 +100,9 @@ def test_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
 # -- the lens ------------------------------------------------------------------------------------------------
 
 
-def shot(path: Path, size: tuple[int, int], on_film: object, told: tuple[int, int] | None = None, turn: int = 1) -> Path:
+def shot(
+    path: Path, size: tuple[int, int], on_film: object, told: tuple[int, int] | None = None, turn: int = 1
+) -> Path:
     exif = Image.Exif()
     exif[0x0112] = turn
     settings = exif.get_ifd(0x8769)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from ..detect import Detector
     from ..detect.seen import Seen
     from ..detect.sources import Sources
     from ..keypoints import Keypoints2D
 
-__all__ = ["SeeingOptions", "bar"]
+__all__ = ["SeeingOptions", "bar", "bar_when_needed"]
 
 
 def bar(console: Console) -> Progress:
@@ -25,6 +26,17 @@ def bar(console: Console) -> Progress:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+@contextmanager
+def bar_when_needed(console: Console) -> Iterator[Progress]:
+    """A progress bar that is shown from its first task on: who adds one calls ``start``."""
+    shown = bar(console)
+    try:
+        yield shown
+    finally:
+        if shown.live.is_started:
+            shown.stop()
 
 
 @dataclass(kw_only=True)
@@ -72,40 +84,47 @@ class SeeingOptions:
         if not sources.seen:
             return []
         detector = self.load()
-        with bar(console) as shown:
-            seen = [self.look_at(path, detector, shown) for path in sources.seen]
+        with bar_when_needed(console) as shown:
+            find = self._looking(detector, shown, len(sources.pictures))
+            seen = [find(path) for path in sources.seen]
         for note in (note for one in seen for note in one.notes):
             console.print(note, highlight=False, soft_wrap=True, markup=False)
         return [one.keypoints for one in seen if one.keypoints is not None]
 
-    def look_at(self, path: Path, detector: Detector, shown: Progress) -> Seen:
-        """The people in one photograph or film.
-
-        Raises:
-            InputError: it cannot be read.
-        """
+    def _looking(self, detector: Detector, shown: Progress, pictures: int | None) -> Callable[[Path], Seen]:
+        """Finds the people in one photograph or film, and counts: photographs on one bar, the frames of each film."""
         from ..detect.films import frames_to_read, people_in_film
         from ..detect.pictures import people_in_picture
         from ..files.films import is_film, read_film
 
-        if not is_film(path):
-            return people_in_picture(path, detector)
-        total = frames_to_read(read_film(path), self.start, self.end, self.every)
-        task = shown.add_task(path.name, total=total)
-        return people_in_film(
-            path, detector, self.start, self.end, self.every, advance=lambda: shown.advance(task)
-        )  # fmt: skip
+        album: list[TaskID] = []
+
+        def look_at(path: Path) -> Seen:
+            shown.start()
+            if is_film(path):
+                total = frames_to_read(read_film(path), self.start, self.end, self.every)
+                task = shown.add_task(path.name, total=total)
+                return people_in_film(
+                    path, detector, self.start, self.end, self.every, advance=lambda: shown.advance(task)
+                )  # fmt: skip
+            if not album:
+                album.append(shown.add_task("photographs", total=pictures))
+            seen = people_in_picture(path, detector)
+            shown.advance(album[0])
+            return seen
+
+        return look_at
 
     def finder(self, shown: Progress) -> Callable[[Path], Keypoints2D]:
         """Finds people in photographs and films of a folder; the detector is loaded when it is first needed."""
         from ..files.errors import InputError
 
-        loaded: list[Detector] = []
+        loaded: list[Callable[[Path], Seen]] = []
 
         def find(path: Path) -> Keypoints2D:
             if not loaded:
-                loaded.append(self.load())
-            seen = self.look_at(path, loaded[0], shown)
+                loaded.append(self._looking(self.load(), shown, None))
+            seen = loaded[0](path)
             if seen.keypoints is None:
                 raise InputError(seen.notes[0])
             return seen.keypoints

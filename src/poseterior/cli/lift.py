@@ -11,7 +11,7 @@ import tyro
 from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
 from ._reading import ReadingOptions
-from ._seeing import SeeingOptions, bar
+from ._seeing import SeeingOptions, bar, bar_when_needed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -310,7 +310,7 @@ class Lift(SeeingOptions, ReadingOptions):
         lifter = load(self.lifter, evidence=self.evidence == "on")
         device = check_device(self.device)
         console = Console()
-        with bar(console) as shown:
+        with bar_when_needed(console) as shown:
             tasks, left_out = find_tasks(folder, **self.reading(), find=self.finder(shown))
         make_folder(out)
         sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]

@@ -345,16 +345,19 @@ def camera_frames(number: int) -> Generator[Picture]:
     """
     name = f"webcam:{number}"
     program = reading_program(name)
+    return _from_camera(program, _camera_source(program, number), name)
+
+
+def _camera_source(program: str, number: int) -> list[str]:
+    """The options by which the program opens a camera of this machine."""
     if sys.platform == "darwin":
-        source = ["-f", "avfoundation", "-framerate", "30", "-i", f"{number}:none"]
-    elif sys.platform == "win32":
-        source = ["-f", "dshow", "-i", f"video={_windows_camera(program, number)}"]
-    else:
-        if not Path(f"/dev/video{number}").exists():
-            there = sorted(str(path) for path in Path("/dev").glob("video*"))
-            raise InputError(f"{name}: there is no /dev/video{number}; cameras here: {', '.join(there) or 'none'}")
-        source = ["-f", "v4l2", "-i", f"/dev/video{number}"]
-    return _from_camera(program, source, name)
+        return ["-f", "avfoundation", "-framerate", "30", "-i", f"{number}:none"]
+    if sys.platform == "win32":
+        return ["-f", "dshow", "-i", f"video={_windows_camera(program, number)}"]
+    if not Path(f"/dev/video{number}").exists():
+        there = sorted(str(path) for path in Path("/dev").glob("video*"))
+        raise InputError(f"webcam:{number}: there is no /dev/video{number}; cameras here: {', '.join(there) or 'none'}")
+    return ["-f", "v4l2", "-i", f"/dev/video{number}"]
 
 
 def _from_camera(program: str, source: list[str], name: str) -> Generator[Picture]:
