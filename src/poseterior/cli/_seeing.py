@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from ..detect import Detector
     from ..detect.seen import Seen
-    from ..detect.sources import Sources
     from ..keypoints import Keypoints2D
 
 __all__ = ["SeeingOptions", "bar", "bar_when_needed"]
@@ -53,8 +52,6 @@ class SeeingOptions:
     """Of films: seconds from which on."""
     end: float | None = None
     """Of films and cameras: seconds until which."""
-    keypoints: Path | None = None
-    """Write the keypoints, with their covariances, as a .json that can be lifted in place of the pictures."""
 
     def check_seeing(self) -> None:
         """Refuse what no film could be read with, before any work is done."""
@@ -75,21 +72,23 @@ class SeeingOptions:
 
         return load_detector(self.detector, self.model)
 
-    def look(self, sources: Sources, console: Console) -> list[Keypoints2D]:
-        """The people in photographs and films; what is to be said is printed.
+    def look(self, paths: Sequence[Path], console: Console) -> dict[Path, Keypoints2D]:
+        """The people in each of some photographs and films; what is to be said is printed. Where nobody is, nothing is.
 
         Raises:
             InputError: a file cannot be read, or the detector is not there.
         """
-        if not sources.seen:
-            return []
+        from ..files.films import is_film
+
+        if not paths:
+            return {}
         detector = self.load()
         with bar_when_needed(console) as shown:
-            find = self._looking(detector, shown, len(sources.pictures))
-            seen = [find(path) for path in sources.seen]
-        for note in (note for one in seen for note in one.notes):
+            find = self._looking(detector, shown, sum(not is_film(path) for path in paths))
+            seen = {path: find(path) for path in paths}
+        for note in (note for one in seen.values() for note in one.notes):
             console.print(note, highlight=False, soft_wrap=True, markup=False)
-        return [one.keypoints for one in seen if one.keypoints is not None]
+        return {path: one.keypoints for path, one in seen.items() if one.keypoints is not None}
 
     def _looking(self, detector: Detector, shown: Progress, pictures: int | None) -> Callable[[Path], Seen]:
         """Finds the people in one photograph or film, and counts: photographs on one bar, the frames of each film."""

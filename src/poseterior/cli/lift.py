@@ -64,6 +64,8 @@ class Lift(SeeingOptions, ReadingOptions):
     """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: clips of 5 frames or more that
     move as one person does, by a lifter whose errors over time were measured; on: any clip, or say why it is none;
     off: every frame by itself. Single poses beside clips are lifted by themselves."""
+    keypoints: Path | None = None
+    """Write the keypoints, with their covariances, as a .json that can be lifted in place of the pictures."""
     contacts: bool = False
     """Of clips: feet that stand still do not slide (needs the camera: --focal or --camera)."""
     ground: bool = False
@@ -212,8 +214,7 @@ class Lift(SeeingOptions, ReadingOptions):
         read = None
         if sources.keypoints:  # what is quick, and may be wrong, comes first
             read = read_keypoints(sources.keypoints, **{**self.reading(), "image_size": size, "person": person})
-        found = self.look(sources, console)
-        parts = [*found, *([] if read is None else [read])]
+        parts = [*self.look(sources.seen, console).values(), *([] if read is None else [read])]
         if not parts:
             raise InputError(f"nobody was found in {', '.join(map(str, sources.seen[:5]))}: there is nothing to lift")
         keypoints = joined(parts)
