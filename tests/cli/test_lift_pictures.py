@@ -254,3 +254,7 @@ def test_a_folder_without_a_model_says_how_to_get_it(capsys, tmp_path: Path) -> 
     assert "a.png: has no keypoints: expected a.json" in said
     assert "poseterior detectors fetch blazepose" in said
     assert not (tmp_path / "lifted").exists()
+
+
+def test_no_file_at_all(capsys) -> None:
+    assert refused(capsys) == "no keypoint file is given"

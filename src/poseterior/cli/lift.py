@@ -212,7 +212,7 @@ class Lift(SeeingOptions, ReadingOptions):
         alone = not sources.seen
         person = self.person if alone else None
         read = None
-        if sources.keypoints:  # what is quick, and may be wrong, comes first
+        if sources.keypoints or alone:  # what is quick, and may be wrong, comes first
             read = read_keypoints(sources.keypoints, **{**self.reading(), "image_size": size, "person": person})
         parts = [*self.look(sources.seen, console).values(), *([] if read is None else [read])]
         if not parts:

@@ -28,6 +28,7 @@ from ..results.bridging import bridged
 from ..results.poses import LiftResult
 from ..results.timeline import MAX_GAP, gap_line
 from ..results.times import ASSUMED_FPS
+from .backdrop import Backdrop
 from .drawing import COLOURS, Array, circles, ellipses, explain, literal_text, side_handles, tidy_axes
 from .ffmpeg import check_ffmpeg, encode
 from .photos import Photos, check_photos, film_of, keypoint_box, read_photo
@@ -515,7 +516,7 @@ class _FilmedPerson:
         self.flat, self.solid = flat, solid
         rows = np.asarray(list(track.poses.values()))
         low, high = keypoint_box(np.where(result.visible[rows][..., None], result.keypoints[rows], np.nan), size)
-        self.backdrop = None if moving is None else _Backdrop(moving, flat, low, high)
+        self.backdrop = None if moving is None else Backdrop(moving, flat, low, high)
         if photo is not None:
             flat.imshow(photo, extent=(0, photo.shape[1], photo.shape[0], 0), interpolation="bilinear")
         flat.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))
@@ -586,35 +587,6 @@ class _FilmedPerson:
         for axes, body in ((self.flat, self.picture), (self.solid, self.body)):
             for artist in body.artists:
                 axes.draw_artist(artist)
-
-
-class _Backdrop:
-    """The frames of a film behind the keypoints: the part of them that the axes show, not finer than is drawn."""
-
-    #: Pixels of the longer side, at most.
-    _FINEST = 800
-
-    def __init__(self, frames: FilmFrames, axes: Axes, low: Array, high: Array) -> None:
-        self.frames, self.axes = frames, axes
-        (self.left, self.top), (self.right, self.bottom) = (
-            np.maximum(np.floor(low), 0).astype(int),
-            np.ceil(high).astype(int),
-        )
-        self.step = max(int(max(self.right - self.left, self.bottom - self.top) // self._FINEST), 1)
-        self.image = axes.imshow(
-            np.zeros((1, 1, 3), np.uint8), extent=(0, 1, 1, 0), interpolation="bilinear", animated=True, zorder=0
-        )
-
-    def show(self, number: int) -> None:
-        """Draw the frame of that number; nothing where the film has none."""
-        picture = self.frames.at(number)
-        part = None if picture is None else picture[self.top : self.bottom, self.left : self.right]
-        if part is None or not part.size:
-            return
-        height, width = part.shape[:2]
-        self.image.set_data(part[:: self.step, :: self.step])
-        self.image.set_extent((self.left, self.left + width, self.top + height, self.top))
-        self.axes.draw_artist(self.image)
 
 
 def _lowest(poses: Float[Array, "*batch joints 3"]) -> Float[Array, "*batch 1 3"]:
