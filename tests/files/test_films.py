@@ -162,6 +162,16 @@ def test_a_film_cut_short_says_what_could_be_read(tmp_path: Path, caplog) -> Non
     assert refused(late) == "is truncated, or no film: the list of its frames (moov) is missing; copy it anew"
 
 
+def test_sound_that_goes_on_after_the_pictures_is_no_damage(tmp_path: Path, caplog) -> None:
+    silent = write(tmp_path / "silent.mkv", pictures(40), "25")
+    loud = tmp_path / "loud.mkv"
+    ffmpeg("-i", silent, "-f", "lavfi", "-i", "sine=duration=2.4", "-c:v", "copy", loud)
+    film = read_film(loud)
+    assert film.frames == pytest.approx(60, abs=1)
+    assert len(list(frames_of_film(film))) == 40
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [

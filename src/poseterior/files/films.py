@@ -207,9 +207,14 @@ def frames_of_film(
         error = said.read(100_000).decode(errors="replace").strip()
     if number == 0:
         raise InputError(f"{film.path}: no frame can be read ({_reason(error)}); {_WHAT_TO_DO}")
-    told = film.frames
-    expected = count if told is None else -(-(min(told, told if last is None else last) - first) // every)
-    if expected is not None and number < expected - max(_ABOUT, expected // 50):
+    ends = [frame for frame in (film.frames, last) if frame is not None]
+    _tell(film, number, -(-(min(ends) - first) // every) if ends else None, error)
+
+
+def _tell(film: Film, number: int, expected: int | None, error: str) -> None:
+    """Say what is missing. Heads are a little wrong, and sound may go on after the pictures: that is no damage."""
+    missing = 0 if expected is None else expected - number
+    if missing > _ABOUT and (error or missing > max(film.fps, 0.1 * (expected or 0))):
         _LOG.warning("%s: is truncated or damaged: %d of %d frames could be read", film.path, number, expected)
     elif error:
         _LOG.warning("%s: some of it is damaged (%s); some frames may be wrong", film.path, _reason(error))
@@ -236,18 +241,8 @@ def frame_range(film: Film, start: float, end: float | None) -> tuple[int, int |
 
 def _pictures(command: list[str], said: IO[bytes], name: str) -> Generator[Picture]:
     """What the program writes as PPM pictures, until it ends; it is ended when nobody asks any more."""
-    command = [
-        *command,
-        "-max_pixels",
-        str(MAXIMUM_PIXELS),
-        "-pix_fmt",
-        "rgb24",
-        "-c:v",
-        "ppm",
-        "-f",
-        "image2pipe",
-        "-",
-    ]
+    command = [*command, "-max_pixels", str(MAXIMUM_PIXELS), "-pix_fmt", "rgb24"]
+    command += ["-c:v", "ppm", "-f", "image2pipe", "-"]
     try:
         running = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, start_new_session=True
