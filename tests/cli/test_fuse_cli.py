@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import blobs
 import poseterior as pp
 from conftest import STANDING
 from poseterior.cli import main
@@ -48,6 +49,19 @@ def session(tmp_path: Path) -> Path:
         text += f"distortions = [0.0, 0.0, 0.0, 0.0]\nrotation = [0.0, {-yaw}, 0.0]\ntranslation = [0.0, 0.0, 4.0]\n"
     (tmp_path / "Calib.toml").write_text(text + "[metadata]\nadjusted = false\nerror = 0.0\n")
     return tmp_path
+
+
+def filmed(session: Path) -> list[Path]:
+    """The same person in three films, as the detector of coloured discs sees them: one that a keypoint file tells."""
+    films = []
+    for name in ("cam1", "cam2", "cam3"):
+        told = json.loads((session / f"{name}_json" / f"{name}_000000_keypoints.json").read_text())
+        values = np.array(told["people"][0]["pose_keypoints_2d"]).reshape(25, 3)[:, :2]
+        joints = np.array([values[BODY_25.get(joint, 8)] for joint in blobs.COCO.joints])
+        joints[:5] = joints[5:7].mean(0) + np.array([[0, -40], [9, -49], [-9, -49], [18, -40], [-18, -40]])
+        shown = blobs.picture([joints], (1280, 960))
+        films.append(blobs.film(session / f"{name}.mkv", [shown] * FRAMES, "30"))
+    return films
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -93,3 +107,32 @@ def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str], session: Path
     code, _, error = run(capsys, "fuse", session / "cam2_json", "--calibration", session / "none.toml")
     assert code == 2
     assert "none.toml: no such file" in error
+
+
+def test_films_of_several_cameras_in_one_command(
+    capsys: pytest.CaptureFixture[str], session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.install(monkeypatch)
+    films, out = filmed(session), session / "poses.npz"
+    code, _, error = run(
+        capsys, "fuse", *films, "--calibration", session / "Calib.toml", "--out", out, "--samples", 20,
+        "--detector", "blobs", "--start", "0.03",
+    )  # fmt: skip
+    assert code == 0, error
+    result = pp.load_result(out)
+    assert result.frame.tolist() == list(range(1, FRAMES))
+    assert result.fps == 30
+    np.testing.assert_allclose(result.root, PLACE.expand(FRAMES - 1, 3), atol=0.03)
+
+
+def test_a_film_without_anybody_is_named(
+    capsys: pytest.CaptureFixture[str], session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.install(monkeypatch)
+    films = filmed(session)
+    blobs.film(films[1], [blobs.picture([])] * FRAMES)
+    code, _, error = run(
+        capsys, "fuse", *films, "--calibration", session / "Calib.toml", "--detector", "blobs", "--out", "a.npz"
+    )
+    assert code == 2
+    assert error == f"poseterior: error: {films[1]}: nobody was found in it; leave this camera out\n"

@@ -11,6 +11,7 @@ import tyro
 from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion
 from ._reading import FileOptions
+from ._seeing import SeeingOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,17 +25,18 @@ _EXPORTS = (".csv", ".trc", ".c3d", ".mot")
 
 
 @dataclass
-class Fuse(FileOptions):
+class Fuse(SeeingOptions, FileOptions):
     """Fuse synchronised views of several calibrated cameras: 3D poses in the calibration's world, with error bars.
 
-    One file or folder of keypoints for each camera (of OpenPose's a folder of a JSON file a frame, as Pose2Sim has it),
-    whose name holds the camera's name in the calibration. Frames of the same number are of the same moment.
+    One film, or one file or folder of keypoints, for each camera (of OpenPose's a folder of a JSON file a frame, as
+    Pose2Sim has it), whose name holds the camera's name in the calibration. Frames of the same number are of the same
+    moment. People in films are found by the detector, as `poseterior lift` does.
 
-    Example: poseterior fuse cam1.json cam2.json --calibration Calib.toml --out clip.bvh
+    Example: poseterior fuse cam1.mp4 cam2.mp4 --calibration Calib.toml --out clip.bvh
     """
 
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
-    """Keypoints, a file or folder for each camera."""
+    """A film, or a file or folder of keypoints, for each camera."""
     calibration: tuple[Path, ...]
     """Calibration: Pose2Sim's Calib.toml, Qualisys' .qca.txt or .xml, Theia3D's, or OpenCV's .yml, .xml or .json (which
     may be a file for each camera)."""
@@ -47,7 +49,8 @@ class Fuse(FileOptions):
     samples: int = 200
     """Hypotheses per pose."""
     person: int | None = None
-    """Where cameras show several people: the track's number, the same in every camera."""
+    """Where cameras show several people: the track's number, the same in every camera (of films, 0 is whom the film
+    shows most)."""
     clip: Literal["auto", "on", "off"] = "auto"
     """Join moments to a motion of one body; auto: where there are 5 or more."""
     noise: OnOff = "on"
@@ -86,7 +89,8 @@ class Fuse(FileOptions):
 
         check_extension(self.out, "--out", (*RESULT_SUFFIXES, *_EXPORTS, ".bvh", ".glb", *USD_SUFFIXES))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
-        inputs = [*self.files, *self.calibration, lifter_folder(self.lifter)]
+        self.check_seeing()
+        inputs = [*self.files, *self.calibration, *self.model, lifter_folder(self.lifter)]
         check_outputs({"--out": self.out, "--motion": self.motion}, inputs)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
@@ -142,12 +146,23 @@ class Fuse(FileOptions):
 
     def _views(self, cameras: list[str], console: Console) -> dict[str, Keypoints2D]:
         """The keypoints of each camera."""
+        from ..detect.sources import PICTURE_SUFFIXES
+        from ..files.errors import InputError
+        from ..files.films import FILM_SUFFIXES
         from ..keypoints.calibration.matching import cameras_of_paths
         from ..keypoints.reading import read_keypoints
+        from ..keypoints.tracks import of_person
 
         names, guessed = cameras_of_paths(list(self.files), cameras)
         if guessed:
             pairs = ", ".join(f"{path.name} is {name}" for path, name in zip(self.files, names, strict=True))
             console.print(f"no name of a camera in names of files: by their order, {pairs}", highlight=False)
+        films = [path for path in self.files if path.suffix.lower() in (*FILM_SUFFIXES, *PICTURE_SUFFIXES)]
         options: dict[str, Any] = {**self.reading(), "person": self.person}
-        return {name: read_keypoints(path, **options) for path, name in zip(self.files, names, strict=True)}
+        read = {path: read_keypoints(path, **options) for path in self.files if path not in films}
+        for path, found in self.look(films, console).items():
+            read[path] = found if self.person is None else of_person(found, self.person)
+        unseen = [str(path) for path in self.files if path not in read]
+        if unseen:
+            raise InputError(f"{unseen[0]}: nobody was found in it; leave this camera out")
+        return {name: read[path] for path, name in zip(self.files, names, strict=True)}

@@ -11,11 +11,12 @@ import tyro
 from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
 from ._reading import ReadingOptions
+from ._seeing import SeeingOptions, bar, bar_when_needed
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
+    from ..detect.sources import Sources
     from ..keypoints import Keypoints2D
     from ..lifters import Lifter
     from ..results.poses import LiftResult
@@ -25,28 +26,29 @@ if TYPE_CHECKING:
 #: Files that a result is written as for other programs (`poseterior.results.exports`), by their last extension.
 _EXPORTS = (".csv", ".trc", ".c3d", ".mot")
 
-
-def _film_bar(console: Console) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console)
+#: People of photographs who are drawn before them; more are a contact sheet.
+_DRAWN = 12
 
 
 @dataclass
-class Lift(ReadingOptions):
-    """Lift keypoint files to 3D poses with error bars.
+class Lift(SeeingOptions, ReadingOptions):
+    """Lift photographs, films, keypoint files or what a webcam sees to 3D poses with error bars.
 
-    Formats are told from the content: COCO, OpenPose and Sports2D, AlphaPose, MMPose, MediaPipe, Ultralytics,
-    DeepLabCut, SLEAP, tables, plain JSON, npy, npz and others; `poseterior formats` lists them with examples.
+    People in photographs and films are found by a detector, whose model is fetched once: poseterior detectors fetch
+    blazepose. Person 0 is the largest of a photograph, and whom a film shows most; --person 0 lifts them alone.
+    `poseterior lift webcam:0` writes a line for each picture until Ctrl-C.
+
+    Formats of keypoint files are told from the content: COCO, OpenPose and Sports2D, AlphaPose, MMPose, MediaPipe,
+    Ultralytics, DeepLabCut, SLEAP, tables, plain JSON, npy, npz and others; `poseterior formats` lists them with
+    examples.
 
     A whole folder of photographs: poseterior lift photos --out lifted. The keypoints of photo.jpg are in a file of its
-    name beside it (photo.json, photo.txt, photo.csv ...), or in any file of the folder that names it;
-    lifted/photo.parquet is its result, lifted/photo.png a picture of it.
+    name beside it (photo.json, photo.txt, photo.csv ...), or in any file of the folder that names it, or found by the
+    detector; lifted/photo.parquet is its result, lifted/photo.png a picture of it.
     """
 
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
-    """Keypoint files or folders."""
+    """Photographs, films, keypoint files, folders of these; or webcam:0."""
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
@@ -62,6 +64,8 @@ class Lift(ReadingOptions):
     """Lift clips as a whole: one body, smooth motion, hypotheses that are motions. auto: clips of 5 frames or more that
     move as one person does, by a lifter whose errors over time were measured; on: any clip, or say why it is none;
     off: every frame by itself. Single poses beside clips are lifted by themselves."""
+    keypoints: Path | None = None
+    """Write the keypoints, with their covariances, as a .json that can be lifted in place of the pictures."""
     contacts: bool = False
     """Of clips: feet that stand still do not slide (needs the camera: --focal or --camera)."""
     ground: bool = False
@@ -101,7 +105,8 @@ class Lift(ReadingOptions):
     """Write a film of a clip: .mp4 (by the ffmpeg on the path, else pip install 'poseterior[video]') or .gif. With a
     folder as --out just mp4 or gif, for a film of every clip in it."""
     photo: Path | None = None
-    """Photograph, or folder of photographs, shown in the page; one photograph also gives an unknown image size."""
+    """Of keypoint files: photograph, or folder of photographs, shown in the page, or film behind the one that is
+    written; one photograph also gives an unknown image size."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
@@ -111,11 +116,17 @@ class Lift(ReadingOptions):
     def run(self) -> None:
         from rich.console import Console
 
+        from ..detect.sources import sorted_out
         from ..files.writing import check_outputs
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
 
+        self.check_seeing()
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
             self._run_folder(self.files[0], self.out)
+            return
+        sources = sorted_out(self.files)
+        if sources.camera is not None:
+            self._run_live(sources.camera)
             return
         from ..results.poses import RESULT_SUFFIXES
         from ..results.rotations import MOTION_SUFFIXES
@@ -125,18 +136,17 @@ class Lift(ReadingOptions):
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
-        inputs = [*self.files, self.camera, self.photo, lifter_folder(self.lifter)]
+        check_extension(self.keypoints, "--keypoints", (".json",))
+        inputs = [*self.files, *sources.seen, *self.model, self.camera, self.photo, lifter_folder(self.lifter)]
         outputs = {
             "--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture,
-            "--video": self.video,
+            "--video": self.video, "--keypoints": self.keypoints,
         }  # fmt: skip
         check_outputs(outputs, inputs)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
         check_rig(self.rig, self._motions())
         self._check_camera()
-        from ..files.images import image_size
-        from ..keypoints.reading import read_keypoints
         from ..keypoints.tracks import clip_summary
         from ..lifters import load
         from ..results.times import ASSUMED_FPS
@@ -146,12 +156,8 @@ class Lift(ReadingOptions):
 
             check_video(self.video, self.fps or ASSUMED_FPS)
         lifter = load(self.lifter, evidence=self.evidence == "on")
-        size = self.image_size
-        if size is None and self.photo is not None and not self.photo.is_dir():
-            size = image_size(self.photo)
-        keypoints = read_keypoints(self.files, **{**self.reading(), "image_size": size})
-        keypoints = self._as_told(keypoints)
         console = Console()
+        keypoints = self._as_told(self._found(sources, console))
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
@@ -171,22 +177,78 @@ class Lift(ReadingOptions):
         if self.view is not None:
             from ..view import write_html
 
-            write_html(result, self.view, photos=self.photo, fps=self.fps)
+            write_html(result, self.view, photos=self._photos(sources), fps=self.fps)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
-            self._draw(result, rotations, self.picture, console)
+            self._draw(result, rotations, self.picture, sources, console)
         if self.video is not None:
             from ..view.film import save_film
 
-            with _film_bar(console) as bar:
-                save_film(result, self.video, fps=fps, photos=self.photo, max_gap=self.max_gap, progress=bar)
+            with bar(console) as shown:
+                save_film(
+                    result, self.video, fps=fps, photos=self._photos(sources), max_gap=self.max_gap, progress=shown
+                )
             console.print(f"wrote {self.video}", highlight=False, soft_wrap=True)
-        if not any((self.out, self.motion, self.view, self.picture, self.video)):
+        if not any((self.out, self.motion, self.view, self.picture, self.video, self.keypoints)):
             console.print(
                 "nothing written: add --out poses.parquet, --out clip.bvh or --view scene.html",
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def _found(self, sources: Sources, console: Console) -> Keypoints2D:
+        """The keypoints of photographs, films and keypoint files; written where that is asked for."""
+        from ..detect.seen import joined
+        from ..files.errors import InputError
+        from ..files.films import is_film, read_film
+        from ..files.images import image_size
+        from ..keypoints.reading import read_keypoints
+        from ..keypoints.tracks import of_person
+        from ..keypoints.writing import write_keypoints
+
+        size = self.image_size
+        if size is None and self.photo is not None and not self.photo.is_dir():
+            size = read_film(self.photo).shown if is_film(self.photo) else image_size(self.photo)
+        alone = not sources.seen
+        person = self.person if alone else None
+        read = None
+        if sources.keypoints or alone:  # what is quick, and may be wrong, comes first
+            read = read_keypoints(sources.keypoints, **{**self.reading(), "image_size": size, "person": person})
+        parts = [*self.look(sources.seen, console).values(), *([] if read is None else [read])]
+        if not parts:
+            raise InputError(f"nobody was found in {', '.join(map(str, sources.seen[:5]))}: there is nothing to lift")
+        keypoints = joined(parts)
+        if self.person is not None and not alone:
+            keypoints = of_person(keypoints, self.person)
+        if self.keypoints is not None:
+            write_keypoints(keypoints, self.keypoints)
+            console.print(f"wrote {self.keypoints}", highlight=False, soft_wrap=True)
+        return keypoints
+
+    def _photos(self, sources: Sources) -> Any:
+        """The pictures and films behind the poses, by the names that results call them."""
+        return self.photo or {str(path): path for path in sources.seen} or None
+
+    def _run_live(self, camera: int) -> None:
+        """What a camera sees, as it happens."""
+        from ..files.errors import InputError
+        from ..files.films import camera_frames
+        from ..lifters import load
+        from ._common import check_device, check_level
+        from ._live import check_live, lift_live
+
+        for option in ("motion", "view", "picture", "photo", "video", "keypoints", "person"):
+            if getattr(self, option) is not None:
+                raise InputError(f"--{option}: does not go with a camera; use --out poses.jsonl or .csv")
+        check_live(self.out)
+        check_level(self.level)
+        self._check_camera()
+        lifter = load(self.lifter, evidence=self.evidence == "on")
+        detector, device = self.load(), check_device(self.device)
+        lift_live(
+            detector, lifter, camera_frames(camera), self.out, level=self.level, seconds=self.end, device=device,
+            told=self._as_told,
+        )  # fmt: skip
 
     def _check_camera(self) -> None:
         import math
@@ -228,6 +290,7 @@ class Lift(ReadingOptions):
 
         from ..files.errors import InputError
         from ..files.extras import need
+        from ..files.films import is_film
         from ..files.writing import check_outputs, make_folder
         from ..keypoints.folders import LeftOut, find_tasks
         from ..lifters import load
@@ -247,7 +310,9 @@ class Lift(ReadingOptions):
         self._check_camera()
         lifter = load(self.lifter, evidence=self.evidence == "on")
         device = check_device(self.device)
-        tasks, left_out = find_tasks(folder, **self.reading())
+        console = Console()
+        with bar_when_needed(console) as shown:
+            tasks, left_out = find_tasks(folder, **self.reading(), find=self.finder(shown))
         make_folder(out)
         sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]
         kinds = (".parquet", ".png") if film is None else (".parquet", ".png", film)
@@ -256,10 +321,9 @@ class Lift(ReadingOptions):
         )
         if film is not None:
             check_video(out / f"clip{film}", self.fps or ASSUMED_FPS)
-        console = Console()
         lifted, wholes, rates = 0, 0, []
-        with _film_bar(console) as bar:
-            for task in bar.track(tasks, description=f"lifting {folder.name}"):
+        with bar(console) as shown:
+            for task in shown.track(tasks, description=f"lifting {folder.name}"):
                 try:
                     photo = None if task.photo is None else read_photo(task.photo)
                     seen = self._as_told(task.keypoints)
@@ -280,9 +344,10 @@ class Lift(ReadingOptions):
                     save_photo_figure(result, picture, photos=photo)
                 if task.clip and film is not None:
                     rates.append(self.fps or result.fps)
+                    behind = {str(task.source): task.source} if is_film(task.source) else photo
                     save_film(
-                        result, out / f"{task.name}{film}", fps=rates[-1] or ASSUMED_FPS, photos=photo,
-                        max_gap=self.max_gap, progress=bar,
+                        result, out / f"{task.name}{film}", fps=rates[-1] or ASSUMED_FPS, photos=behind,
+                        max_gap=self.max_gap, progress=shown,
                     )  # fmt: skip
                 lifted += 1
         if not lifted:
@@ -306,7 +371,7 @@ class Lift(ReadingOptions):
         """Refuse what does not go with a whole folder; returns the extension of the films, None for none."""
         from ..files.errors import InputError
 
-        for option in ("motion", "view", "picture", "photo"):
+        for option in ("motion", "view", "picture", "photo", "keypoints"):
             if getattr(self, option) is not None:
                 raise InputError(
                     f"--{option}: does not go with a folder as --out; leave it out, or name a file as --out"
@@ -375,11 +440,18 @@ class Lift(ReadingOptions):
             )
         return result, solve_ik_of_result(lifter if turns else load("rotations"), result, **options)
 
-    def _draw(self, result: LiftResult, rotations: RotationResult | None, path: Path, console: Console) -> None:
+    def _draw(
+        self, result: LiftResult, rotations: RotationResult | None, path: Path, sources: Sources, console: Console
+    ) -> None:
+        from ..view.film import save_photo_figure
         from ..view.sheets import contact_sheet
 
         if rotations is not None:
             write_picture(rotations, path, self.how, console)
+            return
+        if len(result) <= _DRAWN and set(result.file.tolist()) <= set(map(str, sources.pictures)):
+            save_photo_figure(result, path, max_poses=_DRAWN, photos=self._photos(sources))
+            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
             return
         labels = [str(frame) for frame in result.frame]
         title = f"mean poses of {result.lifter}: left blue, right red"

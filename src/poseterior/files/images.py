@@ -1,7 +1,9 @@
-"""Photographs: their size, and their pixels, turned as the file's EXIF says (as browsers show them)."""
+"""Photographs: their size, their pixels, turned as the file's EXIF says (as browsers show them), and their lens."""
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -17,8 +19,9 @@ from .errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["image_size", "read_image"]
+__all__ = ["focal_length", "image_size", "read_image"]
 
+_LOG = logging.getLogger(__name__)
 #: EXIF's tag of how the picture is to be turned, and those of its values that exchange width and height.
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
@@ -26,6 +29,18 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 #: Pixels of the largest picture; and those that one byte of a file may stand for, in pictures of more than a few.
 MAXIMUM_PIXELS, _FEW_PIXELS, _PIXELS_PER_BYTE = 178_000_000, 2**24, 10_000
+
+
+#: EXIF's tags: of the folder with the camera's settings; in it, the focal length on 35 mm film, and the size in px.
+_SETTINGS, _ON_35_MM, _WIDTH, _HEIGHT = 0x8769, 0xA405, 0xA002, 0xA003
+#: Diagonal of a frame of 35 mm film, mm; and focal lengths on it that lenses have.
+_DIAGONAL, _SHORTEST, _LONGEST = math.hypot(36, 24), 6, 2000
+#: Formats of which a file may hold several pictures that are frames; what they begin with where they are not read.
+_ANIMATED = ("GIF", "WEBP", "PNG", "TIFF")
+_NOT_READ = {
+    b"ftyphei": "HEIC", b"ftyphev": "HEIC", b"ftypmif1": "HEIC", b"ftypmsf1": "HEIC", b"ftypavi": "AVIF",
+    b"ftypcrx": "raw (CR3)", b"ftypjxl": "JPEG XL",
+}  # fmt: skip
 
 
 @contextmanager
@@ -47,8 +62,20 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise InputError(f"{name}: has more than {MAXIMUM_PIXELS // 10**6} million px; make it smaller") from None
     except Exception as error:  # Pillow's parsers raise whatever they stumble over
+        if (kind := _kind_not_read(path)) is not None:
+            raise InputError(f"{name}: is a {kind} picture, which is not read; save it as JPEG or PNG") from None
         said = reason(error).replace(repr(name), "the file")
         raise InputError(f"{name}: cannot be read as an image ({said}); use a JPEG or PNG") from None
+
+
+def _kind_not_read(path: str | os.PathLike[str]) -> str | None:
+    """The kind of a picture of a well-known kind that is not read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)[4:]
+    except OSError:
+        return None
+    return next((kind for mark, kind in _NOT_READ.items() if head.startswith(mark)), None)
 
 
 def _refuse_gigantic(size: tuple[int, int], stored: int) -> None:
@@ -72,7 +99,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
-    """A photograph as RGB, turned as its EXIF says.
+    """A photograph as RGB, turned as its EXIF says; what is transparent is white.
+
+    Of several frames the first is taken, and that is said in a warning.
 
     Raises:
         InputError: no such file, not a picture, or a gigantic one.
@@ -80,4 +109,49 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 
     from PIL import ImageOps
 
     with _opened(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format in _ANIMATED:
+            _LOG.warning("%s: has %d frames; the first is taken", os.fspath(path), frames)
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+def _rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    """The pixels, of whatever depth they are, as 8 bits of red, green and blue."""
+    from PIL import Image
+
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # Pillow would cut off what is above 255
+        deep = np.asarray(image, dtype=np.float64)
+        deep = np.nan_to_num(deep, nan=0.0, posinf=0.0, neginf=0.0)
+        largest = 65535.0 if image.mode != "F" else max(float(deep.max(initial=0.0)), 1e-12)
+        grey = np.clip(deep / largest * 255.0, 0, 255).round().astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        whole = image.convert("RGBA")
+        paper = Image.new("RGBA", whole.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(paper, whole)
+    return np.asarray(image.convert("RGB"))
+
+
+def focal_length(path: str | os.PathLike[str]) -> float | None:
+    """The focal length in px of this picture that its EXIF tells; None where it tells none that can be used.
+
+    EXIF says it as it would be on 35 mm film with the same view from corner to corner (CIPA DCG-001): so many
+    diagonals of the picture as it is of 43.3 mm. A picture of other proportions than EXIF says was cut, and its lens is
+    no longer known.
+
+    Raises:
+        InputError: as `image_size`.
+    """
+    with _opened(path) as image:
+        settings = image.getexif().get_ifd(_SETTINGS)
+        try:
+            on_film = float(settings.get(_ON_35_MM, 0) or 0)
+            told = float(settings.get(_WIDTH, 0) or 0), float(settings.get(_HEIGHT, 0) or 0)
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+            return None
+        width, height = image.size
+    if not _SHORTEST <= on_film <= _LONGEST:
+        return None
+    if min(told) > 0 and abs(max(told) / min(told) - max(width, height) / min(width, height)) > 0.02:
+        return None
+    return on_film / _DIAGONAL * math.hypot(width, height)

@@ -143,7 +143,8 @@ def is_sequence(names: Sequence[str], frames: Sequence[int]) -> bool:
     """Whether files that hold a frame each are one clip, to judge by their names.
 
     They are where the names differ in one number only, which rises evenly with the frames: ``walk_0001.jpg``,
-    ``walk_0002.jpg`` …; photographs of strangers have other names, or numbers with holes all over.
+    ``walk_0002.jpg`` …; photographs of strangers have other names, or numbers with holes all over, or are all the
+    first frame of themselves.
 
     Args:
         names: of the file of each pose.
@@ -151,7 +152,12 @@ def is_sequence(names: Sequence[str], frames: Sequence[int]) -> bool:
     """
     of_name = dict(zip(names, frames, strict=True))
     single = all(of_name[name] == frame for name, frame in zip(names, frames, strict=True))
-    if len(of_name) < 3 or not single or len({_DIGITS.sub("#", name) for name in of_name}) > 1:
+    if (
+        len(of_name) < 3
+        or not single
+        or len(set(of_name.values())) < len(of_name)
+        or len({_DIGITS.sub("#", name) for name in of_name}) > 1
+    ):
         return False
     ordered = sorted(of_name, key=lambda name: of_name[name])
     numbers = [[int(number) for number in _DIGITS.findall(name)] for name in ordered]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import torch
 
 from ..files import images
 from ..files.errors import InputError
+from ..files.films import is_film
 from ..files.texts import read_json
 from .documents import SUFFIXES, UnknownContent
 from .file_clips import PHOTO_SUFFIXES, file_clips
@@ -19,6 +20,7 @@ from .formats.openpose import FRAME_SUFFIX
 from .frame_numbers import FrameNumbers
 from .keypoints import Keypoints2D
 from .reading import read_keypoints
+from .tracks import of_person
 
 __all__ = [
     "LeftOut",
@@ -67,6 +69,7 @@ def find_tasks(
     *,
     tracks: Literal["auto", "off"] = "auto",
     person: int | None = None,
+    find: Callable[[Path], Keypoints2D] | None = None,
     **scores: Any,
 ) -> tuple[list[LiftTask], list[LeftOut]]:
     """Pair the photographs of a folder with keypoints, and find the clips in it.
@@ -81,6 +84,8 @@ def find_tasks(
         folder: looked into, not its subfolders.
         format, skeleton, image_size, tracks, person, scores: of the keypoint files, see
             `poseterior.keypoints.reading.read_keypoints`.
+        find: finds people in a photograph or film of which there are no keypoints, or raises an `InputError` that says
+            why not; None: such photographs are left out, and films are not looked at.
 
     Returns:
         tasks in order of their names, which differ in more than upper and lower case; and what was left out.
@@ -95,6 +100,7 @@ def find_tasks(
     photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
     more = {"tracks": tracks, "person": person, **scores}
+    films = [path for path in files if is_film(path)] if find is not None else []
     found = _Finder(format, skeleton, image_size, more)
     own: set[Path] = set()
     for photo in photos:
@@ -104,6 +110,9 @@ def find_tasks(
     rest = [path for path in sources if path not in own]
     for source in found.add_clips(rest) if rest else []:
         found.add_shared(source, photos)
+    if find is not None:
+        stems = {path.stem for path in sources}
+        found.look_at([*found.other(photos), *(film for film in films if film.stem not in stems)], find, person)
     found.leave_out_the_other(photos)
     if not found.tasks:
         if not found.left_out:
@@ -189,14 +198,28 @@ class _Finder:
             more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
             self.leave_out(source, f"names pictures that are not in the folder: {', '.join(absent[:3])}{more}")
 
-    def leave_out_the_other(self, photos: list[Path]) -> None:
+    def other(self, photos: list[Path]) -> list[Path]:
         """The photographs of which nothing has been said yet."""
         known = {task.photo for task in self.tasks}
         named = {left.file for left in self.left_out}
-        for photo in photos:
-            if photo not in known and photo.name not in named:
-                wanted = f"{photo.stem}.json, .npy or .npz"
-                self.leave_out(photo, f"has no keypoints: expected {wanted} beside it, or a file that names it")
+        return [photo for photo in photos if photo not in known and photo.name not in named]
+
+    def look_at(self, paths: list[Path], find: Callable[[Path], Keypoints2D], person: int | None) -> None:
+        """Photographs and films whose people are found by a detector."""
+        for path in paths:
+            try:
+                keypoints = find(path)
+                keypoints = keypoints if person is None else of_person(keypoints, person)
+            except InputError as error:
+                said = str(error).removeprefix(f"{path}: ")
+                self.leave_out(path, said if is_film(path) else f"{_lacking(path)}; and as a picture: {said}")
+            else:
+                self._add(path.stem, keypoints, None if is_film(path) else path, path, is_film(path))
+
+    def leave_out_the_other(self, photos: list[Path]) -> None:
+        """The photographs of which nothing has been said yet."""
+        for photo in self.other(photos):
+            self.leave_out(photo, _lacking(photo))
 
     def _add_named(self, photo: Path, keypoints: Keypoints2D, source: Path) -> None:
         try:
@@ -218,6 +241,10 @@ class _Finder:
         self.tasks.append(LiftTask(name, keypoints, photo, source, clip))
 
 
+def _lacking(photo: Path) -> str:
+    return f"has no keypoints: expected {photo.stem}.json, .npy or .npz beside it, or a file that names it"
+
+
 def _pictures(source: Path, keypoints: Keypoints2D, photos: list[Path]) -> list[str]:
     """The picture that each pose names; empty where it names none.
 
@@ -227,7 +254,8 @@ def _pictures(source: Path, keypoints: Keypoints2D, photos: list[Path]) -> list[
     images = _alphapose_images(source)
     if any(_photo_called(image, photos) for image in images.values()):
         return [images[identity.frame] for identity in keypoints.ids]
-    return [identity.file if identity.file != str(source) else "" for identity in keypoints.ids]
+    own = {str(source)} | {identity.file for identity in keypoints.ids if is_film(identity.file)}  # or of a film
+    return [identity.file if identity.file not in own else "" for identity in keypoints.ids]
 
 
 def _alphapose_images(source: Path) -> dict[int, str]:

@@ -24,7 +24,7 @@ from ..files.errors import InputError
 from ..files.numbered import is_sequence, usual_step
 from .keypoints import Keypoints2D, PoseId, person_size
 
-__all__ = ["assign", "clip_summary", "linked", "moves_on", "of_person"]
+__all__ = ["Tracks", "assign", "clip_summary", "linked", "moves_on", "of_person"]
 
 Array = NDArray[np.float64]
 
@@ -244,6 +244,40 @@ def _linked_clip(
     for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
         numbers += tracker.follow(int(frames[start]), people[start:end], name)
     return numbers
+
+
+class Tracks:
+    """Who is who in frames as they come: call it with the people of each frame, in order.
+
+    Somebody who is not found for `_MEMORY` frames and comes back near where they are expected is the same person;
+    later, or elsewhere, they are somebody new. New people get the next number.
+
+    >>> here = Keypoints2D(100 + 10 * np.arange(34.0).reshape(1, 17, 2))
+    >>> there = Keypoints2D(5000 + 10 * np.arange(34.0).reshape(1, 17, 2))
+    >>> tracks = Tracks()
+    >>> tracks(0, here), tracks(1, Keypoints2D.cat([there, here])), tracks(2, there)
+    ([0], [1, 0], [1])
+
+    Args:
+        unit: by how much the frames' numbers mostly rise.
+    """
+
+    def __init__(self, unit: int = 1) -> None:
+        self._tracker = _Tracker(unit)
+        self._next = 0
+
+    def __call__(self, frame: int, keypoints: Keypoints2D) -> list[int]:
+        """The number of each person.
+
+        Args:
+            frame: its number, above that of the frame before.
+            keypoints: the people in it, batch shape ``(people,)``, always in the same skeleton.
+        """
+        return self._tracker.follow(frame, _people(keypoints), self._name)
+
+    def _name(self, place: int) -> int:
+        self._next += 1
+        return self._next - 1
 
 
 def moves_on(keypoints: Keypoints2D) -> bool:

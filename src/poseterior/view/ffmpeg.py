@@ -1,22 +1,22 @@
 """Films by the program ffmpeg: the one on the system's path, or else the one that the extra ``video`` brings.
 
-The program is run, not linked, so its licence (usually the GPL) is its own affair; that of the extra is a GPL build.
+See `poseterior.files.ffmpeg`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
-from ..files.extras import installed, need
+from ..files.extras import need
+from ..files.ffmpeg import programs
 
 __all__ = ["check_ffmpeg", "encode"]
 
@@ -37,25 +37,15 @@ def check_ffmpeg(name: str) -> tuple[str, str]:
     Raises:
         InputError: there is no ffmpeg, or none that runs here and can write MP4.
     """
-    programs = list(_programs())
-    if not programs:
+    found = list(programs())
+    if not found:
         need("video", "imageio_ffmpeg", f"{name}: writing MP4 without ffmpeg on the path", " (or write a .gif)")
-    for program in programs:
+    for program in found:
         known = _encoders(program)
         for encoder in _ENCODERS:
             if encoder in known:
                 return program, encoder
     raise InputError(f"{name}: no ffmpeg for this machine that can write MP4; write a .gif instead")
-
-
-def _programs() -> Iterator[str]:
-    if (system := shutil.which("ffmpeg")) is not None:
-        yield system
-    if installed("imageio_ffmpeg"):
-        import imageio_ffmpeg
-
-        with suppress(RuntimeError):  # it has none for this machine
-            yield imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def _encoders(program: str) -> set[str]:

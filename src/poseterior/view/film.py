@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
+from ..files.films import FilmFrames
 from ..files.numbered import usual_step
 from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton
@@ -27,9 +28,10 @@ from ..results.bridging import bridged
 from ..results.poses import LiftResult
 from ..results.timeline import MAX_GAP, gap_line
 from ..results.times import ASSUMED_FPS
+from .backdrop import Backdrop
 from .drawing import COLOURS, Array, circles, ellipses, explain, literal_text, side_handles, tidy_axes
 from .ffmpeg import check_ffmpeg, encode
-from .photos import Photos, check_photos, keypoint_box, read_photo
+from .photos import Photos, check_photos, film_of, keypoint_box, read_photo
 from .plots import VIEWS, draw_keypoints, draw_radii, draw_view
 from .scene import Track, tracks_of
 
@@ -337,7 +339,8 @@ def save_film(
             film, but that it is empty for a second only where nobody is there for more than ten. By default what the
             input told, else 30 is assumed and logged.
         turn: degrees per second by which the eye goes around the person; 0 keeps it still.
-        photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`.
+        photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`; of a film (see
+            `poseterior.view.photos.film_of`) the frames, by the numbers of the result's.
         hypotheses: samples drawn per pose.
         max_gap: seconds without a person that are bridged.
         progress: a rich progress display that counts the frames.
@@ -382,7 +385,7 @@ def save_film(
     pictures = (film.picture(f, t, _FILM_START + turn * t) for f, t in zip(shown, times.tolist(), strict=True))
     if progress is not None:
         pictures = progress.track(pictures, total=len(shown), description=Path(path).name)
-    with atomic_write(path) as file:
+    with film, atomic_write(path) as file:
         if suffix == ".gif":
             _write_gif(file, pictures, times, step / fps)
         else:
@@ -444,13 +447,17 @@ class _Film:
             width_ratios=[0.8, 1.2] * len(shown) if wide else None, height_ratios=None if wide else [0.7, 1.3],
         )  # fmt: skip
         self.people = []
+        self.behind: dict[Path, FilmFrames] = {}
         for number, track in enumerate(shown):
             places = (grid[0, 2 * number], grid[0, 2 * number + 1]) if wide else (grid[0, number], grid[1, number])
             flat, solid = (self.figure.add_subplot(place) for place in places)
             flat.set_title(literal_text(track.label), fontsize=10, fontweight="bold")
             if len(shown) == 1:
                 flat.set(xlabel="x, right (px)", ylabel="y, down (px)")
-            photo = read_photo(photos, track.file)
+            source = film_of(photos, track.file)
+            if source is not None and source not in self.behind:
+                self.behind[source] = FilmFrames(source)
+            photo = read_photo(photos, track.file) if source is None else self.behind[source]
             self.people.append(_FilmedPerson(result, track, flat, solid, photo, hypotheses))
         self._caption(result, len(tracks))
         line = self.figure.add_axes((0.03, 0.045, 0.94, 0.012))
@@ -461,6 +468,13 @@ class _Film:
         self.text = self.figure.text(0.97, 0.075, "", ha="right", va="center", fontsize=10, animated=True)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.figure.bbox)
+
+    def __enter__(self) -> _Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for frames in self.behind.values():
+            frames.close()
 
     def _caption(self, result: LiftResult, people: int) -> None:
         lifter = f"lifter {result.lifter}: " if result.lifter else ""
@@ -490,18 +504,19 @@ class _FilmedPerson:
     """One track in a film: its keypoints on one pair of axes, the body on its turning stage on another."""
 
     def __init__(
-        self, result: LiftResult, track: Track, flat: Axes, solid: Axes, photo: NDArray[np.uint8] | None,
+        self, result: LiftResult, track: Track, flat: Axes, solid: Axes, photo: NDArray[np.uint8] | FilmFrames | None,
         hypotheses: int,
     ) -> None:  # fmt: skip
         from matplotlib.collections import LineCollection
 
+        moving = photo if isinstance(photo, FilmFrames) else None
+        photo = None if isinstance(photo, FilmFrames) else photo
+        size = moving.film.shown[::-1] if moving is not None else None if photo is None else photo.shape[:2]
         self.result, self.track, self.hypotheses = result, track, hypotheses
         self.flat, self.solid = flat, solid
         rows = np.asarray(list(track.poses.values()))
-        low, high = keypoint_box(
-            np.where(result.visible[rows][..., None], result.keypoints[rows], np.nan),
-            None if photo is None else photo.shape[:2],
-        )
+        low, high = keypoint_box(np.where(result.visible[rows][..., None], result.keypoints[rows], np.nan), size)
+        self.backdrop = None if moving is None else Backdrop(moving, flat, low, high)
         if photo is not None:
             flat.imshow(photo, extent=(0, photo.shape[1], photo.shape[0], 0), interpolation="bilinear")
         flat.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))
@@ -548,6 +563,8 @@ class _FilmedPerson:
 
     def show(self, frame: int, azimuth: float) -> None:
         """Draw the person at a frame number over the restored background."""
+        if self.backdrop is not None:
+            self.backdrop.show(frame)
         view = eye(azimuth, _FILM_ELEVATION)
         around = np.asarray([[np.sin(a), 0.0, np.cos(a)] for a in np.pi * np.arange(4) / 4]) * _RINGS[-1]
         self.spokes.set_segments(list((np.stack([around, -around], 1) @ view.T)[..., :2]))

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..files.errors import InputError
+from ..files.films import is_film
 from ..files.images import read_image
 
-__all__ = ["Photo", "Photos", "check_photos", "keypoint_box", "read_photo"]
+__all__ = ["Photo", "Photos", "check_photos", "film_of", "keypoint_box", "read_photo"]
 
 Photo = str | os.PathLike[str] | np.ndarray
 Photos = Photo | Mapping[str, Photo] | None
@@ -27,7 +28,7 @@ def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
         file: the pose's ``file``.
 
     Returns:
-        (height, width, 3) uint8, or None where there is no photo.
+        (height, width, 3) uint8, or None where there is no photo, or a film (see `film_of`).
 
     Raises:
         InputError: no such file, it cannot be read as an image, or the array is not an RGB image.
@@ -35,13 +36,27 @@ def read_photo(photos: Photos, file: str = "") -> np.ndarray | None:
     photo = photos.get(file) if isinstance(photos, Mapping) else photos
     if isinstance(photo, (str, os.PathLike)) and Path(photo).is_dir():
         photo = _photo_in_folder(Path(photo), file)
-    if photo is None:
+    if photo is None or _film_path(photo) is not None:
         return None
     if isinstance(photo, np.ndarray):
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
             raise InputError(f"photo: expected a (height, width, 3) uint8 array, got {photo.shape} {photo.dtype}")
         return photo
     return read_image(photo)
+
+
+def film_of(photos: Photos, file: str = "") -> Path | None:
+    """The film whose frames belong to a clip, by their numbers; None where there is none.
+
+    Args:
+        photos, file: as of `read_photo`; a path or an entry that is called as films are.
+    """
+    photo = photos.get(file) if isinstance(photos, Mapping) else photos
+    return None if photo is None else _film_path(photo)
+
+
+def _film_path(photo: Photo) -> Path | None:
+    return Path(photo) if isinstance(photo, (str, os.PathLike)) and is_film(photo) else None
 
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

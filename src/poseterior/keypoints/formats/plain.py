@@ -23,6 +23,7 @@ from ..joint_names import (
     temporary_skeleton,
 )
 from ..keypoints import PoseId
+from ..rates import rate_of
 
 NAME = "plain"
 ABOUT = 'named joints: {"joints": [names], "keypoints": [[x, y, confidence?], ...]}, or a list of these'
@@ -48,7 +49,7 @@ def read(data: Any, options: Options) -> list[Detections]:
     Optional fields: ``image_size`` [width, height], ``focal`` px or ``intrinsics`` [fx, fy, cx, cy],
     ``height`` in metres, ``image`` (name of the photo, becomes the pose's file), ``covariance`` (standard
     deviation in px, or 2x2 px², per joint), ``amplitude`` (of the heatmap's peak, per joint), ``frame``,
-    ``person``; ``skeleton`` (a name) may stand instead of ``joints``.
+    ``person``, ``fps`` (of the film that the frames are of); ``skeleton`` (a name) may stand instead of ``joints``.
 
     All poses are put into the skeleton asked for, else into the smallest named one that has all joints of the
     file, else into h36m17. A joint that the file does not list, or lists as null, is synthesised from those that are
@@ -80,7 +81,7 @@ def read(data: Any, options: Options) -> list[Detections]:
 
 def _shape(detections: Detections) -> Any:
     given = tuple(getattr(detections, name) is None for name in ("covariance", "intrinsics", "height", "amplitude"))
-    return detections.skeleton, given, getattr(detections.covariance, "ndim", 0)
+    return detections.skeleton, given, getattr(detections.covariance, "ndim", 0), detections.fps
 
 
 def _join(parts: list[Detections]) -> Detections:
@@ -102,6 +103,7 @@ def _join(parts: list[Detections]) -> Detections:
         target=parts[0].target,
         sources=[source for part in parts for source in part.sources or ()],
         tracked=[tracked for part in parts for tracked in part.tracked or ()],
+        fps=parts[0].fps,
     )
 
 
@@ -138,6 +140,7 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
         height=None if height is None else np.full(count, height),
         sources=[options.file] * count,
         tracked=[True] * count,
+        fps=rate_of(entry.get("fps")),
     )
 
 

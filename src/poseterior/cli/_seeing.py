@@ -1,0 +1,131 @@
+"""What commands share that find people in photographs and films themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from ..detect import Detector
+    from ..detect.seen import Seen
+    from ..keypoints import Keypoints2D
+
+__all__ = ["SeeingOptions", "bar", "bar_when_needed"]
+
+
+def bar(console: Console) -> Progress:
+    """A progress bar with the number of frames, or of files."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+@contextmanager
+def bar_when_needed(console: Console) -> Iterator[Progress]:
+    """A progress bar that is shown from its first task on: who adds one calls ``start``."""
+    shown = bar(console)
+    try:
+        yield shown
+    finally:
+        if shown.live.is_started:
+            shown.stop()
+
+
+@dataclass(kw_only=True)
+class SeeingOptions:
+    """How people are found in photographs and films."""
+
+    detector: str = "blazepose"
+    """Of photographs, films and cameras: what finds people in them (`poseterior detectors` lists them)."""
+    model: tuple[Path, ...] = ()
+    """Files of the detector's model, where it was not fetched."""
+    every: int = 1
+    """Of films: look at every n-th frame."""
+    start: float = 0.0
+    """Of films: seconds from which on."""
+    end: float | None = None
+    """Of films and cameras: seconds until which."""
+
+    def check_seeing(self) -> None:
+        """Refuse what no film could be read with, before any work is done."""
+        import math
+
+        from ..files.errors import InputError
+
+        if self.every < 1:
+            raise InputError(f"--every: expected a whole number from 1, got {self.every}")
+        if not (math.isfinite(self.start) and self.start >= 0):
+            raise InputError(f"--start: expected seconds from 0, got {self.start:g}")
+        if self.end is not None and not (math.isfinite(self.end) and self.end > self.start):
+            raise InputError(f"--end: expected seconds after --start ({self.start:g}), got {self.end:g}")
+
+    def load(self) -> Detector:
+        """The detector that was asked for."""
+        from ..detect import load_detector
+
+        return load_detector(self.detector, self.model)
+
+    def look(self, paths: Sequence[Path], console: Console) -> dict[Path, Keypoints2D]:
+        """The people in each of some photographs and films; what is to be said is printed. Where nobody is, nothing is.
+
+        Raises:
+            InputError: a file cannot be read, or the detector is not there.
+        """
+        from ..files.films import is_film
+
+        if not paths:
+            return {}
+        detector = self.load()
+        with bar_when_needed(console) as shown:
+            find = self._looking(detector, shown, sum(not is_film(path) for path in paths))
+            seen = {path: find(path) for path in paths}
+        for note in (note for one in seen.values() for note in one.notes):
+            console.print(note, highlight=False, soft_wrap=True, markup=False)
+        return {path: one.keypoints for path, one in seen.items() if one.keypoints is not None}
+
+    def _looking(self, detector: Detector, shown: Progress, pictures: int | None) -> Callable[[Path], Seen]:
+        """Finds the people in one photograph or film, and counts: photographs on one bar, the frames of each film."""
+        from ..detect.films import frames_to_read, people_in_film
+        from ..detect.pictures import people_in_picture
+        from ..files.films import is_film, read_film
+
+        album: list[TaskID] = []
+
+        def look_at(path: Path) -> Seen:
+            shown.start()
+            if is_film(path):
+                total = frames_to_read(read_film(path), self.start, self.end, self.every)
+                task = shown.add_task(path.name, total=total)
+                return people_in_film(
+                    path, detector, self.start, self.end, self.every, advance=lambda: shown.advance(task)
+                )  # fmt: skip
+            if not album:
+                album.append(shown.add_task("photographs", total=pictures))
+            seen = people_in_picture(path, detector)
+            shown.advance(album[0])
+            return seen
+
+        return look_at
+
+    def finder(self, shown: Progress) -> Callable[[Path], Keypoints2D]:
+        """Finds people in photographs and films of a folder; the detector is loaded when it is first needed."""
+        from ..files.errors import InputError
+
+        loaded: list[Callable[[Path], Seen]] = []
+
+        def find(path: Path) -> Keypoints2D:
+            if not loaded:
+                loaded.append(self._looking(self.load(), shown, None))
+            seen = loaded[0](path)
+            if seen.keypoints is None:
+                raise InputError(seen.notes[0])
+            return seen.keypoints
+
+        return find
