@@ -8,7 +8,7 @@ from poseterior.distributions.clip_errors import CLIPS_FILE, ClipErrors, Parts, 
 from poseterior.files.errors import InputError
 from poseterior.lifters import load
 
-ERRORS = ClipErrors(Parts(1.1, 0.25, 0.125, 0.5), Parts(0.9, 0.5, 0.25, 0.25), hidden=1.5, body=0.75)
+ERRORS = ClipErrors(Parts(1.1, 0.25, 0.125, 0.5), Parts(0.9, 0.5, 0.25, 0.25), hidden=1.5, size=0.75, height=1.25)
 
 
 def test_round_trip():
@@ -20,13 +20,13 @@ def test_round_trip():
     ("change", "message"),
     [
         ({"hidden": "much"}, "clips.json: hidden: expected a number from 0.1 to 10, got 'much'"),
-        ({"body": 0}, "clips.json: body: expected a number from 0.01 to 100, got 0"),
+        ({"size": 0}, "clips.json: size: expected a number from 0.01 to 100, got 0"),
         ({"depth": {"scale": 1}}, "clips.json: field 'depth': expected 'scale', 'constant', 'slow' and 'seconds'"),
         (
             {"depth": {"scale": 1, "constant": 0.6, "slow": 0.5, "seconds": 1}},
             "clips.json: field 'depth': constant and slow: expected shares of together 0.999 at most, got 1.1",
         ),
-        ({"more": 1}, "clips.json: expected the fields 'across', 'depth', 'hidden' and 'body'"),
+        ({"more": 1}, "clips.json: expected the fields 'across', 'depth', 'hidden', 'size' and 'height'"),
         ({"format": "other"}, "clips.json: not a file of format 'poseterior-clips-1'"),
     ],
 )

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from poseterior.distributions.told_height import _BLUR, _TOLD, _gradient, height_map, then
+from poseterior.distributions.bodies import size_gradient
+from poseterior.distributions.told_height import _BLUR, _TOLD, height_map, then
 from poseterior.geometry.body import H36M_POINTS, body_points, rest_offsets
 from poseterior.geometry.kinematics import body_height
 from poseterior.geometry.skeletons import get_skeleton
@@ -35,14 +36,14 @@ def gaussian(spread: float, n: int = 3, draws: int = 4000) -> tuple[torch.Tensor
 def test_the_gradient_is_that_of_the_height():
     pose = (rest_pose() + 0.01 * torch.randn(17, 3, generator=torch.Generator().manual_seed(1))).requires_grad_()
     (expected,) = torch.autograd.grad(body_height(pose), pose)
-    torch.testing.assert_close(_gradient(pose.detach(), H36M), expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(size_gradient(pose.detach(), H36M), expected, atol=1e-12, rtol=0)
 
 
 def test_where_the_height_is_linear_it_is_the_kalman_update():
     poses, mean, covariance = gaussian(1e-4)
     told = body_height(rest_pose()) + torch.tensor([0.0, 0.0002, float("nan")], dtype=torch.float64)
     found = height_map(poses, mean, covariance, told)
-    slope = _gradient(rest_pose(), H36M)[list(H36M.nonroot)].flatten()
+    slope = size_gradient(rest_pose(), H36M)[list(H36M.nonroot)].flatten()
     along = covariance @ slope
     noise = 1.0 / (1.0 / (_TOLD * told) ** 2 - 1.0 / ((_TOLD * told) ** 2 + _BLUR**2))
     total = along @ slope + noise

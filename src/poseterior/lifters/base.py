@@ -53,8 +53,8 @@ __all__ = [
 _M = TypeVar("_M", bound="Model")
 
 #: Standard deviation of keypoints, in sizes of the person and the mean over joints, beyond which networks saw none
-#: (about 25 mm), and joints that have to be seen for a size.
-_REACH, _FEWEST = 0.055, 3
+#: (about 25 mm); joints that have to be seen for a size; and standard deviation from which on a joint tells nothing.
+_REACH, _FEWEST, _NOTHING = 0.055, 3, 0.15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,14 +144,17 @@ class Model(nn.Module):
 def within_reach(keypoints: Keypoints2D) -> Keypoints2D:
     """The same, standard deviations no larger than those that networks learn from.
 
-    Told of more noise than they ever saw, networks answer with people of half the size. What is left out, the evidence
-    and the regions still know.
+    Told of more noise than they ever saw, networks answer with people of half the size. Of joints that could be
+    anywhere on the person they are told nothing. What is left out, the evidence and the regions still know.
     """
-    spread = keypoints.covariance.diagonal(dim1=-2, dim2=-1).mean(-1).sqrt()
-    number = keypoints.visible.sum(-1)
-    mean = torch.where(keypoints.visible, spread, 0.0).sum(-1) / number.clamp(min=1)
-    limit = _REACH * keypoints.size
+    spread, size = keypoints.covariance.diagonal(dim1=-2, dim2=-1).mean(-1).sqrt(), keypoints.size
+    shown = keypoints.visible & (spread <= _NOTHING * size.unsqueeze(-1))
+    number = shown.sum(-1)
+    mean = torch.where(shown, spread, 0.0).sum(-1) / number.clamp(min=1)
+    limit = _REACH * size
     beyond = (mean > limit) & (number >= _FEWEST)
+    if bool((shown != keypoints.visible).any()):
+        keypoints = keypoints._replace(visible=shown)
     return keypoints.with_noise(torch.where(beyond, limit / mean, 1.0)) if bool(beyond.any()) else keypoints
 
 
