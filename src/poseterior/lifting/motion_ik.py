@@ -15,6 +15,7 @@ from ..metrics.rotations import chordal_mean, geodesic_angle
 from ..noise import mixed
 from ..results.rotations import quaternions
 from .draws import RotationDraws
+from .steady import steady_turns, usual_turns
 
 __all__ = ["MOTIONS", "rotations_of_motions"]
 
@@ -44,10 +45,11 @@ def rotations_of_motions(
 ) -> RotationDraws:
     """One draw of inverse kinematics of each motion, by the same random numbers in all of its frames.
 
-    Of some draws the one whose points are nearest to the motion's is taken, and the bones of its limbs are turned, by
-    as little as it takes, into those of the motion. So what points leave open (the twist of a forearm) is drawn once
-    for a motion, and the rotations change from frame to frame as smoothly as the points do; no filter is needed, and
-    none is used.
+    Of some draws the one whose points are nearest to the motion's is taken. Its turns are usual ones, from which the
+    motion's depart by as little as its points ask for (`poseterior.lifting.steady`); then the bones of limbs are laid
+    exactly along the motion's. So what points leave open (the turn of a head, the twist of a forearm) is held through
+    a motion, and the rotations change from frame to frame as smoothly as the points do; no filter is used on what is
+    seen.
 
     Args:
         network: in evaluation mode.
@@ -73,7 +75,9 @@ def rotations_of_motions(
             for k, (one, own) in enumerate(zip(motions, body, strict=True))
         ]
     )
-    turns = _along(chosen, motions, body, seen)  # (samples, T, 22, 3, 3)
+    usual = torch.stack([usual_turns(one) for one in chosen])
+    steady = steady_turns(usual, motions, body[:, None], seen, sigma)
+    turns = _along(steady, motions, body, seen)  # (samples, T, 22, 3, 3)
     middle = _along(chordal_mean(turns)[None], mean[None], body.mean(0, keepdim=True), seen)[0]
     spread = geodesic_angle(turns, middle).square().mean(0).sqrt()
     return RotationDraws(
