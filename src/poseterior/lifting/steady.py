@@ -1,11 +1,11 @@
 """Turns of a whole motion that change only as its points do: what points do not tell is held, not drawn anew.
 
 Keypoints show nearly nothing of some turns: of the head's about the neck, which is almost straight, of a limb's about
-itself while it is straight, of a hand's. Drawn frame by frame such a turn jumps by up to half a turn, even with the same
-random numbers. Here each joint has a *usual* turn relative to its parent, a slow mean of its draws, and every frame
-gets the turns that fit its points with as little change of the usual ones as that takes: a least-squares fit (Gauss and
-Newton's, from the usual turns), in which a point decides about a turn by how far it lies from the turn's axis. What is
-seen is not filtered.
+itself while it is straight, of a hand's. Drawn frame by frame such a turn jumps by up to half a turn, even with the
+same random numbers. Here each joint has a *usual* turn relative to its parent, a slow mean of its draws, and every
+frame gets the turns that fit its points with as little change of the usual ones as that takes: a least-squares fit
+(Levenberg and Marquardt's, from the usual turns), in which a point decides about a turn by how far it lies from the
+turn's axis. What is seen is not filtered.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _CLIP, _REST = 0.1, 0.02
 _REACH = {"neck": 50.0, "head": 50.0} | {
     f"{side}_{joint}": reach for side in ("left", "right") for joint, reach in (("wrist", 90.0), ("ankle", 60.0))
 }
-#: Standard deviations: of points (metres), of turns about the usual ones (radians; the pelvis turns as the person does).
+#: Standard deviations: of points (metres), of turns about the usual ones (radians; a pelvis turns as the person does).
 _POINTS, _TURNS, _PELVIS = 0.01, math.radians(20.0), math.radians(180.0)
-_STEPS = 6
+#: Steps of the fit, and how much they are held back at first (Levenberg and Marquardt's).
+_STEPS, _DAMPING = 8, 0.1
 #: Poses that are fitted at a time.
 _AT_ONCE = 2048
 
@@ -84,7 +85,7 @@ def _fitted(
     seen: Bool[Tensor, "25"],
     sigma: float,
 ) -> Float[Tensor, "n 22 3 3"]:
-    """Gauss and Newton's steps; unknowns are small turns of the joints, each in its parent's axes."""
+    """Levenberg and Marquardt's steps; unknowns are small turns of the joints, each in its parent's axes."""
     joints = len(_BODY)
     free = torch.full((joints,), _TURNS, dtype=usual.dtype)
     free[_BODY.root] = _PELVIS
@@ -92,24 +93,39 @@ def _fitted(
     below = _below()[:, seen].to(usual.dtype)  # (22, seen)
     wanted = _centred(points[:, seen])
     parents = torch.tensor([max(parent, 0) for parent in _BODY.parents])
-    turns = usual
-    for _ in range(_STEPS):
+
+    def fit(turns: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Points, the joints' whole turns, gaps of points, turns from the usual, and what is made least."""
         placed, whole = body_points(turns, body)
+        gap = (wanted - _centred(placed[:, seen])).flatten(-2) / sigma
+        astray = roma.rotmat_to_rotvec(turns @ usual.mT).flatten(-2)
+        return placed, whole, gap, astray, gap.square().sum(-1) + (precision * astray.square()).sum(-1)
+
+    turns, now = usual, fit(usual)
+    damping = torch.full((len(usual), 1), _DAMPING, dtype=usual.dtype)
+    for _ in range(_STEPS):
+        placed, whole, gap, astray, cost = now
         arms = (placed[:, None, seen] - placed[:, :joints, None]) * below[..., None]  # (n, 22, seen, 3)
         axes = whole[:, parents].clone()
         axes[:, _BODY.root] = torch.eye(3, dtype=usual.dtype)
         # A point moves by (axis x arm): (n, 22, 3 axes, seen, 3)
         moves = torch.linalg.cross(axes.mT[:, :, :, None], arms[:, :, None], dim=-1)
         moves = _centred(moves).flatten(1, 2).flatten(-2) / sigma
-        gap = (wanted - _centred(placed[:, seen])).flatten(-2) / sigma
-        astray = roma.rotmat_to_rotvec(turns @ usual.mT).flatten(-2)
         normal = moves @ moves.mT + torch.diag(precision)
+        normal = normal + torch.diag_embed(damping * normal.diagonal(dim1=-2, dim2=-1))
         towards = (moves @ gap[..., None]).squeeze(-1) - precision * astray
         step = torch.linalg.solve_ex(normal, towards)[0].unflatten(-1, (joints, 3))
-        # Steps of more than half a radian are beyond what a linear model tells.
-        length = step.norm(dim=-1, keepdim=True)
-        turns = roma.rotvec_to_rotmat(step * (0.5 / length.clamp(min=0.5))) @ turns
+        tried = roma.rotvec_to_rotmat(step) @ turns
+        then = fit(tried)
+        better = then[-1] < cost
+        now = tuple(torch.where(_like(better, new), new, old) for new, old in zip(then, now, strict=True))
+        turns = torch.where(_like(better, turns), tried, turns)
+        damping = torch.where(better[:, None], damping / 5, damping * 5).clamp(1e-4, 1e3)
     return roma.special_procrustes(turns)
+
+
+def _like(rows: Bool[Tensor, " n"], other: Tensor) -> Bool[Tensor, "n *ones"]:
+    return rows.reshape(-1, *[1] * (other.ndim - 1))
 
 
 def _below() -> Bool[Tensor, "22 25"]:
