@@ -26,7 +26,10 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     mocap = PoseStore(options.store).load(fps=30)
-    rows = mocap.select(mocap.clip == np.unique(mocap.clip)[options.clip])
+    numbers = np.unique(mocap.clip)
+    if not 0 <= options.clip < len(numbers):
+        parser.error(f"--clip: {options.store} has the clips 0 to {len(numbers) - 1}, got {options.clip}")
+    rows = mocap.select(mocap.clip == numbers[options.clip])
     world = torch.from_numpy(rows.h36m17[: int(options.seconds * 30)])
     middle = world[:, 0].mean(0)
     # A camera at the height of the pelvis, 4.5 m in front of the middle of the path; y and z turn over.

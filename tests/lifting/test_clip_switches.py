@@ -47,7 +47,7 @@ def test_a_frame_or_two_of_somebody_else_are_left_out(mdn, standing, rows):
     clip = pp.lift_clip(mdn, keypoints, fps=30)
     assert clip.settings["jumps"].startswith(f"{len(rows)} frame")
     assert clip.settings["jumps"].endswith(
-        f"({', '.join(map(str, rows))}) showed somebody elsewhere, and count as missing"
+        f"({', '.join(map(str, rows))}) showed somebody elsewhere, and count{'s' if len(rows) == 1 else ''} as missing"
     )
     right = pp.lift_clip(mdn, moved(standing, [], (0.0, 0.0, 0.0)), fps=30)
     assert not clip.present[rows].any()

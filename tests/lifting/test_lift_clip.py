@@ -313,3 +313,9 @@ def test_other_bad_input(mdn, standing):
         clip.sample(0)
     with pytest.raises(pp.InputError, match=r"^seed: expected 0 to below 2\^62, got -1$"):
         clip.sample(1, seed=-1)
+
+
+def test_poses_without_a_file_are_refused_without_its_name(mdn, standing):
+    nobody = seen(walker(standing), file="")._replace(visible=torch.zeros(COUNT, 17, dtype=torch.bool))
+    with pytest.raises(pp.InputError, match=r"^clip: nobody is seen in any of its frames$"):
+        pp.lift_clip(mdn, nobody, fps=30)

@@ -39,6 +39,15 @@ def quote(value: Any) -> str:
         return f"a huge {type(value).__name__}"
 
 
+def of_file(file: str) -> str:
+    """A file's name as it stands in front of a message; nothing for poses that come from no file.
+
+    >>> of_file("walk.json"), of_file("")
+    ('walk.json: ', '')
+    """
+    return f"{file}: " if file else ""
+
+
 def reason(error: BaseException) -> str:
     """What an error of a library says, in one line of at most 200 characters."""
     lines = str(error).strip().splitlines()

@@ -17,6 +17,7 @@ from ..lifters.detector_noise import noise_factors, noise_words
 from ..results import poses
 from ..results.poses import LiftResult
 from ..results.provenance import rates_in_words
+from .arguments import check_keypoints, check_lifter
 from .bodies import rotations_of
 from .draws import Draws, Placed, draw, lifter_name
 from .ik import shipped_solution
@@ -149,7 +150,8 @@ def lift(
     Raises:
         InputError: no poses, fewer than one sample, more samples than fit in memory, a seed or a level out of range.
     """
-    used = keypoints.as_skeleton(lifter.skeleton).flatten()
+    check_lifter(lifter)
+    used = check_keypoints(keypoints).as_skeleton(lifter.skeleton).flatten()
     factor = noise_factors(lifter.to(device).eval(), used.to(device))
     used = used.with_noise(factor.to(used.device))
     result = result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)

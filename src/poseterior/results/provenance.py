@@ -76,7 +76,7 @@ class Provenance:
     @property
     def notes(self) -> dict[str, str]:
         """The settings that are for people to read."""
-        return {name: text for name, text in self.settings.items() if name != SINGLE}
+        return {name: _in_words(text) if name == SINGLE else text for name, text in self.settings.items()}
 
     def clips(self) -> list[Array]:
         """Rows of each clip, its frames in order; see `clips_of`."""
@@ -92,6 +92,15 @@ class Provenance:
         except (TypeError, ValueError):
             return False
         return all((str(self.file[row]), int(self.person[row])) not in apart for row in rows)
+
+
+def _in_words(single: str) -> str:
+    """Who was lifted frame by frame, for people to read; the text itself where it is another."""
+    try:
+        named = [f"{file} person {int(person)}".strip() for file, person in json.loads(single)]
+    except (TypeError, ValueError):
+        return single
+    return ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")
 
 
 def clips_of(file: Array, frame: Array, person: Array) -> list[Array]:

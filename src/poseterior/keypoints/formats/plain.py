@@ -109,6 +109,11 @@ def _join(parts: list[Detections]) -> Detections:
 
 def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detections:
     entry = as_object(entry, what, "keypoints")
+    if entry.get("fps") is not None and rate_of(entry["fps"]) is None:
+        raise InputError(
+            f"{what}.fps: expected frames a second, 0.01 to 10000, as a number or a fraction like '30000/1001', got "
+            f"{describe(entry['fps'])}; mend it, or leave it out and tell it with --fps"
+        )
     joints = _joints(entry, what, options)
     named = f"'joints' names {len(joints)}"
     if entry.get("joints") is None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...distributions.bodies import body_size
 from ...distributions.regions import SEED
-from ...files.checks import counted
+from ...files.checks import counted, of_file
 from ...files.errors import InputError
 from ...geometry.cameras import pixels_to_plane, turn_to_axis
 from ...geometry.frames import RootedFrame
@@ -98,15 +98,17 @@ def with_every_frame(keypoints: Keypoints2D, fps: float, max_gap: float) -> Keyp
         raise InputError("clip: no frames to lift")
     clips = {(identity.file, identity.person) for identity in ids}
     if len(clips) > 1:
+        one = f"{ids[0].file} person {ids[0].person}".strip()
         raise InputError(
-            f"clip: {counted(len(clips), 'clip')} at once, e.g. {ids[0].file} person {ids[0].person}; "
-            "give the frames of one person in one file"
+            f"clip: {counted(len(clips), 'clip')} at once, e.g. {one}; give the frames of one person in one file"
         )
     numbers = [identity.frame for identity in ids]
     order = sorted(range(len(ids)), key=numbers.__getitem__)
     repeated = next((a for a, b in pairwise(order) if numbers[a] == numbers[b]), None)
     if repeated is not None:
-        raise InputError(f"clip: {ids[repeated].file}: frame {numbers[repeated]} is there twice; give each frame once")
+        raise InputError(
+            f"clip: {of_file(ids[repeated].file)}frame {numbers[repeated]} is there twice; give each frame once"
+        )
     steps = [numbers[b] - numbers[a] for a, b in pairwise(order)]
     usual = max(set(steps), key=steps.count) if steps else 1
     rows: list[int] = []
@@ -143,7 +145,7 @@ def frames_of(
     """
     present = keypoints.visible.sum(-1) >= FEWEST_JOINTS
     if not bool(present.any()):
-        raise InputError(f"clip: {keypoints.ids[0].file}: nobody is seen in any of its frames")
+        raise InputError(f"clip: {of_file(keypoints.ids[0].file)}nobody is seen in any of its frames")
     heights = keypoints.height[keypoints.height.isfinite()]
     told = float(heights.double().mean()) if len(heights) else None
     # Told to each frame, one piece of news would count as often as there are frames.

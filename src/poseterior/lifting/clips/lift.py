@@ -10,11 +10,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
+from ...files.checks import of_file
 from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
 from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.times import ASSUMED_FPS, check_fps
+from ..arguments import check_keypoints, check_lifter
 from .frames import Frames, frames_of, times_of, with_every_frame
 from .gaussian import motion_gaussian, setting_of
 from .jitter import least_noise, most_noise
@@ -89,7 +91,8 @@ def lift_frames(
     device: torch.device | str = "cpu",
 ) -> Frames:
     """What the lifter says of each frame of a clip; arguments and what is refused as `lift_clip`."""
-    ids = keypoints.ids
+    check_lifter(lifter)
+    ids = check_keypoints(keypoints).ids
     told = keypoints.rates.get(ids[0].file) if ids else None
     rate = check_fps((told or ASSUMED_FPS) if fps is None else fps)
     if not max_gap >= 0:
@@ -115,7 +118,8 @@ def lift_frames(
         notes["strays"] = f"keypoints that jump away and back were not used{_where(clip, stray)}"
     if bool(elsewhere.any()):
         numbers = [clip.ids[row].frame for row in elsewhere.nonzero().squeeze(-1).tolist()]
-        notes["jumps"] = f"{frame_list(numbers)} showed somebody elsewhere, and count as missing"
+        count = "counts" if len(numbers) == 1 else "count"
+        notes["jumps"] = f"{frame_list(numbers)} showed somebody elsewhere, and {count} as missing"
     clip = clip.with_noise(factor.to(clip.device))
     frames = replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
     check_roots(frames.keypoints, frames.poses, frames.present, frames.times)
@@ -139,7 +143,7 @@ def _check_height(keypoints: Keypoints2D) -> None:
     told = keypoints.height[keypoints.height.isfinite()]
     if len(told) and float(told.max() - told.min()) > _SAME:
         raise InputError(
-            f"height: {keypoints.ids[0].file}: its frames tell {float(told.min()):g} m and {float(told.max()):g} m of "
+            f"height: {of_file(keypoints.ids[0].file)}its frames tell {float(told.min()):g} m and {float(told.max()):g} m of "
             "one person; tell one height"
         )
 

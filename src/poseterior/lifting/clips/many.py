@@ -21,6 +21,7 @@ from ...results.poses import LiftResult
 from ...results.provenance import SINGLE, clips_of
 from ...results.roots import root_of_samples, roots
 from ...results.times import ASSUMED_FPS
+from ..arguments import check_keypoints, check_lifter
 from ..draws import Draws, check_draws, draw
 from ..poses import lift
 from .lift import MAX_GAP, lift_clip
@@ -48,6 +49,8 @@ Clips = Literal["auto", "on", "off"]
 FEWEST_FRAMES = 5
 #: In the settings: clips that were lifted frame by frame after all, and why.
 NOT_WHOLE = "no clip"
+#: How reasons begin that name file and person themselves: those of `TrackSwitch`.
+_TOLD = "clip: "
 #: Clips that are named one by one.
 _NAMED = 6
 
@@ -106,6 +109,8 @@ def parts_of(lifter: Lifter, keypoints: Keypoints2D, clips: Clips = "auto", fps:
         rate = fps or own.rates.get(own.ids[0].file) or ASSUMED_FPS
         why_not = not_one_motion(own, rate)
         if why_not and clips == "on":
+            if why_not.startswith(_TOLD):  # it names file and person itself, and what to do
+                raise TrackSwitch(why_not)
             raise InputError(f"clip: {_named(own)}: {why_not}; lift its parts one by one, or frame by frame: clip off")
         found.append(Part(rows, not why_not, why_not, clips == "on"))
     if isinstance(lifter, ArticulatedLifter) and not all(part.whole for part in found):
@@ -139,7 +144,9 @@ def clip_lines(keypoints: Keypoints2D, parts: list[Part], fps: float | None = No
         lines.append(f"lifted frame by frame: {counted(singles, 'other pose')}")
     for part in parts:
         if part.why_not:
-            lines.append(f"lifted frame by frame: {_named(keypoints[torch.from_numpy(part.rows)])}: {part.why_not}")
+            named = part.why_not.startswith(_TOLD)
+            who = "" if named else f"{_named(keypoints[torch.from_numpy(part.rows)])}: "
+            lines.append(f"lifted frame by frame: {who}{part.why_not.removeprefix(_TOLD)}")
     return lines
 
 
@@ -148,7 +155,11 @@ def _named(clip: Keypoints2D) -> str:
     files = list(dict.fromkeys(identity.file for identity in clip.ids))
     name = files[0] if len(files) == 1 else f"{len(files)} files, {files[0]} to {files[-1]}"
     first, last = clip.ids[0], clip.ids[-1]
-    return f"{name}, person {first.person}" + (f", frames {first.frame} to {last.frame}" if len(files) == 1 else "")
+    return (
+        (f"{name}, " if name else "")
+        + f"person {first.person}"
+        + (f", frames {first.frame} to {last.frame}" if len(files) == 1 else "")
+    )
 
 
 def lift_clips(
@@ -178,7 +189,8 @@ def lift_clips(
     Raises:
         InputError: as `lift_clip` and `poseterior.lift`.
     """
-    whole = keypoints.flatten()
+    check_lifter(lifter)
+    whole = check_keypoints(keypoints).flatten()
     parts = [Part(rows, True, insisted=True) for rows in clip_rows(whole)]
     return lift_parts(
         lifter, whole, parts, samples, seed, device, level, fps, max_gap, contacts=contacts, ground=ground

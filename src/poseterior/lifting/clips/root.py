@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...files.checks import of_file
 from ...files.errors import InputError
 from ...geometry.cameras import explaining_root, root_covariance
 from ...keypoints import Keypoints2D
@@ -136,7 +137,7 @@ def check_camera(keypoints: Keypoints2D) -> None:
     """Raises `InputError` where the intrinsics of a clip's camera are not known."""
     if not bool(keypoints.intrinsics.isfinite().all()):
         raise InputError(
-            f"root: {keypoints.ids[0].file}: the intrinsics of the camera are not known, so that nobody can say where "
+            f"root: {of_file(keypoints.ids[0].file)}the intrinsics of the camera are not known, so that nobody can say where "
             "the person is; give them with keypoints.with_camera(intrinsics=...), or --camera or --focal"
         )
 
@@ -168,7 +169,9 @@ def root_path(
         rough = explaining_root(middle, keypoints.xy, keypoints.covariance, keypoints.visible, keypoints.intrinsics)
         known = ((rough[:, 2] > 0.1) & (rows > 0)).numpy()
         if not known.any():
-            raise InputError(f"root: {keypoints.ids[0].file}: no frame shows two joints; nobody can say where it is")
+            raise InputError(
+                f"root: {of_file(keypoints.ids[0].file)}no frame shows two joints; nobody can say where it is"
+            )
         every = _places(motions, keypoints, known)
         noise = root_covariance(
             rough, keypoints.xy, keypoints.covariance, keypoints.visible, keypoints.intrinsics

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...files.checks import of_file
 from ...files.errors import InputError
 from ...geometry.cameras import explaining_root, root_covariance
 from ...keypoints import Keypoints2D
@@ -113,7 +114,7 @@ _REMEDY = (
 
 def _frames(keypoints: Keypoints2D, before: int, after: int) -> str:
     first, second = keypoints.ids[before], keypoints.ids[after]
-    return f"clip: {first.file}: person {first.person}: from frame {first.frame} to {second.frame}"
+    return f"clip: {of_file(first.file)}person {first.person}: from frame {first.frame} to {second.frame}"
 
 
 def check_roots(

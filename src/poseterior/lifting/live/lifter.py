@@ -18,6 +18,7 @@ from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
 from ...results.times import ASSUMED_FPS, check_fps
+from ..arguments import check_lifter
 from ..clips.frames import FEWEST_JOINTS
 from ..clips.lift import MAX_GAP
 from .leaps import Place, Sides, Strays, distance, leap
@@ -103,6 +104,7 @@ class LiveLifter:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
+        check_lifter(lifter)
         self._fps = check_fps(fps)
         if not max_gap >= 0:
             raise InputError(f"max_gap: expected seconds from 0, got {max_gap}")

@@ -8,6 +8,7 @@ from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
 from ...results.times import ASSUMED_FPS, check_fps
+from ..arguments import check_keypoints, check_lifter
 from .lifter import LiveLifter
 from .pose import LivePose
 
@@ -29,7 +30,7 @@ class LivePeople:
     """
 
     def __init__(self, lifter: Lifter, fps: float = ASSUMED_FPS, **options: Any) -> None:
-        self._lifter, self._fps, self._options = lifter, check_fps(fps), options
+        self._lifter, self._fps, self._options = check_lifter(lifter), check_fps(fps), options
         self._time: float | None = None
         self.live: dict[int, LiveLifter] = {}
 
@@ -60,7 +61,7 @@ class LivePeople:
 
     @staticmethod
     def _by_person(keypoints: Keypoints2D) -> dict[int, Keypoints2D]:
-        flat = keypoints.flatten()
+        flat = check_keypoints(keypoints).flatten()
         shown: dict[int, Keypoints2D] = {}
         for row, identity in enumerate(flat.ids):
             if identity.person in shown:
