@@ -234,9 +234,7 @@ def test_a_file_of_nobody_is_a_frame_without_people(tmp_path, name, nobody):
             {"meta_info": {"fps": "30000/1001"}, "instance_info": [{"frame_id": 0, "instances": mmpose(0)}]},
             30000 / 1001,
         ),
-        (plain(fps="fast"), None),
-        (plain(fps=-1), None),
-        (plain(fps=True), None),
+        (plain(fps=None), None),
         (plain(), None),
     ],
 )
@@ -245,6 +243,13 @@ def test_rates_of_files(tmp_path, document, rate):
     found = read_keypoints(path)
     assert found.rates == ({} if rate is None else {str(path): rate})
     assert found.as_skeleton("h36m17")[:1].rates == found.rates
+
+
+@pytest.mark.parametrize(("rate", "got"), [("fast", "'fast'"), (-1, "-1"), (True, "True"), (0, "0"), ("1/0", "'1/0'")])
+def test_rates_that_are_none_are_refused(tmp_path, rate, got):
+    path = save(tmp_path / "a.json", [plain(0), plain(1, fps=rate)])
+    with pytest.raises(InputError, match=f"entry 1.fps: expected frames a second, .*, got {got}; mend it, or leave"):
+        read_keypoints(path)
 
 
 def test_rates_of_arrays_and_of_several_files(tmp_path):

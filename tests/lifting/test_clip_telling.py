@@ -72,8 +72,10 @@ def test_a_person_who_is_suddenly_elsewhere_is_another(mdn, standing):
     said = not_one_motion(switched, 30.0)
     assert said.startswith("clip: walk.json: person 0: from frame 11 to 12 the person jumps by 4.")
     assert [part.whole for part in parts_of(mdn, switched)] == [False]
-    with pytest.raises(pp.InputError, match="from frame 11 to 12 the person jumps"):
+    with pytest.raises(pp.InputError, match=r"^clip: walk\.json: person 0: from frame 11 to 12 the person jumps"):
         parts_of(mdn, switched, "on")
+    (line,) = clip_lines(switched, parts_of(mdn, switched))
+    assert line.startswith("lifted frame by frame: walk.json: person 0: from frame 11 to 12 the person jumps")
     # a frame that is simply wrong is the smoother's business
     assert not_one_motion(moved_from(walk, [12], 4.0), 30.0) == ""
 
@@ -108,6 +110,7 @@ def test_clips_and_single_poses_of_one_input_each_its_own_way(mdn, standing):
     single = pp.lift(mdn, photos[1], samples=12, seed=4)
     np.testing.assert_allclose(result.samples[result.file == "bob.json"], single.samples, atol=1e-5)
     assert json.loads(result.settings["frame by frame"]) == [["ann.json", 0], ["bob.json", 0]]
+    assert result.notes["frame by frame"] == "ann.json person 0, bob.json person 0"
     # intervals of both kinds hold what they say: by the wider factors
     both = json.loads(result.angle_calibration)
     assert both["visible"][0][0] == mdn.recalibration.angles.visible[0][0]

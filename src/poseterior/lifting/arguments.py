@@ -24,6 +24,6 @@ def check_keypoints(keypoints: Any) -> Keypoints2D:
     if isinstance(keypoints, Keypoints2D):
         return keypoints
     raise InputError(
-        f"keypoints: expected Keypoints2D, got {type(keypoints).__name__}; read a file with pp.read_keypoints(path), or "
-        "wrap a tensor as pp.Keypoints2D(xy)"
+        f"keypoints: expected Keypoints2D, got {type(keypoints).__name__}; read a file with pp.read_keypoints(path), "
+        "or wrap a tensor as pp.Keypoints2D(xy)"
     )

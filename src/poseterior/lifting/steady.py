@@ -74,7 +74,7 @@ def steady_turns(
     """
     batch = usual.shape[:-3]
     parts = [one.flatten(0, len(batch) - 1).split(_AT_ONCE) for one in (usual, points, body.expand(*batch, 25, 3))]
-    found = [_fitted(*part, seen, max(sigma, _POINTS)) for part in zip(*parts, strict=True)]
+    found = [_fitted(*part, seen=seen, sigma=max(sigma, _POINTS)) for part in zip(*parts, strict=True)]
     return torch.cat(found).unflatten(0, batch)
 
 
@@ -94,7 +94,7 @@ def _fitted(
     wanted = _centred(points[:, seen])
     parents = torch.tensor([max(parent, 0) for parent in _BODY.parents])
 
-    def fit(turns: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def fit(turns: Tensor) -> tuple[Tensor, ...]:
         """Points, the joints' whole turns, gaps of points, turns from the usual, and what is made least."""
         placed, whole = body_points(turns, body)
         gap = (wanted - _centred(placed[:, seen])).flatten(-2) / sigma

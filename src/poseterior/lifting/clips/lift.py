@@ -143,8 +143,8 @@ def _check_height(keypoints: Keypoints2D) -> None:
     told = keypoints.height[keypoints.height.isfinite()]
     if len(told) and float(told.max() - told.min()) > _SAME:
         raise InputError(
-            f"height: {of_file(keypoints.ids[0].file)}its frames tell {float(told.min()):g} m and {float(told.max()):g} m of "
-            "one person; tell one height"
+            f"height: {of_file(keypoints.ids[0].file)}its frames tell {float(told.min()):g} m and "
+            f"{float(told.max()):g} m of one person; tell one height"
         )
 
 

@@ -137,8 +137,8 @@ def check_camera(keypoints: Keypoints2D) -> None:
     """Raises `InputError` where the intrinsics of a clip's camera are not known."""
     if not bool(keypoints.intrinsics.isfinite().all()):
         raise InputError(
-            f"root: {of_file(keypoints.ids[0].file)}the intrinsics of the camera are not known, so that nobody can say where "
-            "the person is; give them with keypoints.with_camera(intrinsics=...), or --camera or --focal"
+            f"root: {of_file(keypoints.ids[0].file)}the intrinsics of the camera are not known, so that nobody can say "
+            "where the person is; give them with keypoints.with_camera(intrinsics=...), or --camera or --focal"
         )
 
 
