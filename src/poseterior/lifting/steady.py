@@ -74,7 +74,8 @@ def steady_turns(
     """
     batch = usual.shape[:-3]
     parts = [one.flatten(0, len(batch) - 1).split(_AT_ONCE) for one in (usual, points, body.expand(*batch, 25, 3))]
-    found = [_fitted(*part, seen=seen, sigma=max(sigma, _POINTS)) for part in zip(*parts, strict=True)]
+    spread = max(sigma, _POINTS)
+    found = [_fitted(near, some, own, seen, spread) for near, some, own in zip(*parts, strict=True)]
     return torch.cat(found).unflatten(0, batch)
 
 
