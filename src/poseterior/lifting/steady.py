@@ -37,7 +37,7 @@ _REACH = {"neck": 50.0, "head": 50.0} | {
 #: Standard deviations: of points (metres), of turns about the usual ones (radians; a pelvis turns as the person does).
 _POINTS, _TURNS, _PELVIS = 0.01, math.radians(20.0), math.radians(180.0)
 #: Steps of the fit, and how much they are held back at first (Levenberg and Marquardt's).
-_STEPS, _DAMPING = 8, 0.1
+_STEPS, _DAMPING = 5, 0.1
 #: Poses that are fitted at a time.
 _AT_ONCE = 2048
 
