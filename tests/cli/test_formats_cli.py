@@ -35,12 +35,10 @@ def test_formats_are_listed_without_heavy_imports() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_film_is_told_with_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_film_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
     assert main(["lift", str(path)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(
-        f"poseterior: error: {path}: is a film: find the 2D keypoints in it first, with MMPose say: "
-    )
+    assert said.startswith(f"poseterior: error: {path}: is truncated, or no film: ")
     assert "UTF-8" not in said

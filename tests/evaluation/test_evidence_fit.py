@@ -54,7 +54,7 @@ def test_wrong_sigmas_are_seen_in_residuals(
     """The median of the estimated logarithms is right within 0.1."""
     reported = people.keypoints.with_noise(torch.full((len(people.pose),), factor))
     known = reported.intrinsics.isfinite().all(-1)
-    found = noise_evidence(lifter(reported).rough_mean, reported, fitted)[known]
+    found = noise_evidence(lifter.distribution(reported).rough_mean, reported, fitted)[known]
     assert float(found[found.isfinite()].median()) == pytest.approx(-torch.tensor(factor).log().item(), abs=0.1)
 
 

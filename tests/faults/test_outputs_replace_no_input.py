@@ -52,13 +52,22 @@ COMMANDS = {
     "Demo": Command("demo", _LIFTER, {"out": ("--out {}", "d/scene.html")}),
     "Lift": Command(
         "lift",
-        {"files": "{}", "camera": "--camera {}", "photo": "--photo {}"} | _LIFTER,
+        {"files": "{}", "camera": "--camera {}", "photo": "--photo {}", "model": "--model {}"} | _LIFTER,
         {
+            "keypoints": ("--keypoints {}", "k.json"),
             "out": ("--out {}", "x.json"), "motion": ("--motion {}", "x.npz"), "view": ("--view {}", "x.html"),
             "picture": ("--picture {}", "x.png"), "video": ("--video {}", "x.gif"),
         },
         ("files",),
     ),
+    "Fuse": Command(
+        "fuse",
+        {"files": "{}", "calibration": "--calibration {}", "model": "--model {}"} | _LIFTER,
+        {"out": ("--out {}", "x.json"), "motion": ("--motion {}", "x.npz")},
+        ("files", "calibration"),
+    ),
+    "detectors.List": Command("detectors list", {}, {}),
+    "detectors.Fetch": Command("detectors fetch blazepose", {"wheel": "--wheel {}"}, {}),
     "Ik": Command(
         "ik",
         {"file": "{}"} | _LIFTER,

@@ -163,7 +163,12 @@ class Lifter(Model):
 
     Subclasses set ``config_class``, implement `distribution`, and are registered with `register`. They hold no
     losses and no optimisers.
+
+    Attributes:
+        learnt_noise: whether the network learns from keypoints of our simulator's noise, see `within_reach`.
     """
+
+    learnt_noise: ClassVar[bool] = False
 
     def distribution(self, keypoints: Keypoints2D) -> PoseDistribution:
         """The distribution for keypoints in the lifter's own skeleton."""
@@ -187,7 +192,7 @@ class Lifter(Model):
                 f"a lifter takes Keypoints2D, got {type(keypoints).__name__}; wrap a tensor as pp.Keypoints2D(xy)"
             )
         keypoints = keypoints.as_skeleton(self.skeleton)
-        posterior = self.distribution(within_reach(keypoints))
+        posterior = self.distribution(within_reach(keypoints) if self.learnt_noise else keypoints)
         if self.evidence is not None:
             posterior = given_evidence(posterior, keypoints, self.evidence)
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints

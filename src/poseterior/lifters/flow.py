@@ -80,6 +80,7 @@ class FlowLifter(Lifter):
     """
 
     config: FlowConfig
+    learnt_noise = True
     config_class = FlowConfig
 
     def __init__(self, config: FlowConfig | None = None) -> None:

@@ -68,6 +68,7 @@ class MixtureDensityLifter(Lifter):
     """
 
     config: MixtureConfig
+    learnt_noise = True
     config_class = MixtureConfig
 
     def __init__(self, config: MixtureConfig | None = None) -> None:

@@ -106,6 +106,8 @@ class RegressionLifter(SinglePoseLifter):
         config: `RegressionConfig`; None for default sizes.
     """
 
+    learnt_noise = True
+
     def __init__(self, config: RegressionConfig | None = None) -> None:
         super().__init__(config or RegressionConfig())
         c = self.config

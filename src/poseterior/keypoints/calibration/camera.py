@@ -30,8 +30,8 @@ class Camera:
     A point ``X`` of the world is at ``rotation @ X + translation`` in the camera's axes: x right, y down, z forward.
 
     >>> import numpy as np
-    >>> Camera("left", (1000.0, 1000.0, 640.0, 360.0), np.eye(3), [0.0, 0.0, 3.0]).place.tolist()
-    [-0.0, -0.0, -3.0]
+    >>> Camera("left", (1000.0, 1000.0, 640.0, 360.0), np.eye(3), [1.0, 2.0, 3.0]).place.tolist()
+    [-1.0, -2.0, -3.0]
 
     Attributes:
         name: by which files of keypoints are told apart.
