@@ -33,7 +33,7 @@ from .root import RootPath, check_camera, root_path, with_contacts
 __all__ = ["ClipPosterior"]
 
 #: Motions drawn at a time: as many as depends on the clip's length alone; of long ones fewer, for the memory's sake.
-_AT_ONCE, _LONG = 50, 20_000
+_AT_ONCE, _LONG = 50, 2_000
 #: Metres to which motions are known whose density is asked for.
 BLUR = 0.01
 #: Motions behind means, in pairs that mirror each other.
