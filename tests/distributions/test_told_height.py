@@ -7,7 +7,7 @@ import math
 import torch
 
 from poseterior.distributions.bodies import size_gradient
-from poseterior.distributions.told_height import _BLUR, _TOLD, height_map, then
+from poseterior.distributions.told_height import _BLUR, TOLD, height_map, then
 from poseterior.geometry.body import H36M_POINTS, body_points, rest_offsets
 from poseterior.geometry.kinematics import body_height
 from poseterior.geometry.skeletons import get_skeleton
@@ -45,7 +45,7 @@ def test_where_the_height_is_linear_it_is_the_kalman_update():
     found = height_map(poses, mean, covariance, told)
     slope = size_gradient(rest_pose(), H36M)[list(H36M.nonroot)].flatten()
     along = covariance @ slope
-    noise = 1.0 / (1.0 / (_TOLD * told) ** 2 - 1.0 / ((_TOLD * told) ** 2 + _BLUR**2))
+    noise = 1.0 / (1.0 / (TOLD * told) ** 2 - 1.0 / ((TOLD * told) ** 2 + _BLUR**2))
     total = along @ slope + noise
     step = (told - body_height(rest_pose())) / total
     torch.testing.assert_close(found.after[:2], (mean + along * step.unsqueeze(-1))[:2], atol=1e-8, rtol=0)

@@ -18,13 +18,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 
 from ..files.checks import cut
 from ..files.errors import InputError
 from .regions import Recalibration
 
-__all__ = ["CLIPS_FILE", "ClipErrors", "Parts", "read_clip_errors"]
+__all__ = ["CLIPS_FILE", "ClipErrors", "Parts", "PerCoordinate", "read_clip_errors"]
 
 #: Name of the file beside the weights.
 CLIPS_FILE = "clips.json"
@@ -68,6 +72,31 @@ class Parts:
         return 1.0 - self.constant - self.slow
 
 
+class PerCoordinate(NamedTuple):
+    """`Parts` of ``d`` coordinates, x, y, z of one joint after the other."""
+
+    scale: Float[NDArray[np.float64], " d"]
+    constant: Float[NDArray[np.float64], " d"]
+    slow: Float[NDArray[np.float64], " d"]
+    white: Float[NDArray[np.float64], " d"]
+    seconds: Float[NDArray[np.float64], " d"]
+
+    def lasting(
+        self, variance: Float[NDArray[np.float64], "*any d"], shared: Any, seen: Bool[NDArray[np.bool_], "*any d"]
+    ) -> Float[NDArray[np.float64], "*any d"]:
+        """Variance of the slow part: a hidden joint's error comes and goes with what hides it.
+
+        What is more of it than of the others is slow.
+
+        Args:
+            variance: as frames say, m².
+            shared: of what all frames share, m².
+            seen: whether the joint is seen.
+        """
+        slow = self.slow * variance
+        return np.where(seen, slow, np.maximum(slow, (self.constant + self.slow) * variance - shared))
+
+
 @dataclasses.dataclass(frozen=True)
 class ClipErrors:
     """How the errors of a lifter's frames hang together (see the module).
@@ -93,6 +122,11 @@ class ClipErrors:
         object.__setattr__(self, "hidden", _number(self.hidden, "hidden", 0.1, 10))
         for name in ("size", "height"):
             object.__setattr__(self, name, _number(getattr(self, name), name, 0.01, 100))
+
+    def per_coordinate(self, joints: int) -> PerCoordinate:
+        """The parts of each coordinate of so many joints: across, across, along the ray."""
+        kinds = [self.across, self.across, self.depth] * joints
+        return PerCoordinate(*(np.array([getattr(kind, name) for kind in kinds]) for name in PerCoordinate._fields))
 
     def for_lifter(self, folder: Path) -> ClipErrors:
         """The same, for the lifter saved in that folder."""

@@ -18,13 +18,13 @@ from ..geometry.skeletons import get_skeleton
 from .bodies import size_gradient
 from .evidence import EvidenceMap
 
-__all__ = ["DRAWS", "height_map", "then"]
+__all__ = ["DRAWS", "TOLD", "height_map", "then"]
 
 #: Draws behind the mean gradient.
 DRAWS = 64
 #: Standard deviation of a told height, as a share of it: people round, wear shoes, and joints are not where the crown
 #: of the head and the soles are.
-_TOLD = 0.02
+TOLD = 0.02
 #: Metres by which the network blurs a height that it is told.
 _BLUR = 0.05
 
@@ -48,7 +48,7 @@ def height_map(
     slope = size_gradient(draws, skeleton).mean(0)[:, skeleton.nonroot].flatten(1)
     along = (covariance @ slope.unsqueeze(-1)).squeeze(-1)
     linear = (slope * along).sum(-1)
-    noise = (_TOLD * told).square()
+    noise = (TOLD * told).square()
     # what is missing of the information, as of keypoints: R^-1 - (R + T)^-1
     noise = noise + noise.square() / _BLUR**2 + (heights.var(0) - linear).clamp(min=0.0)
     total = linear + noise

@@ -27,6 +27,7 @@ from ..data.store import PoseStore
 from ..distributions.bodies import body_size
 from ..distributions.clip_errors import ClipErrors, Parts
 from ..distributions.regions import LEVELS, SAMPLES, SEED, balls
+from ..distributions.told_height import TOLD
 from ..files.errors import InputError
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import PoseId
@@ -46,8 +47,6 @@ FEWEST = 20
 _FPS = 30.0
 #: Correlation of the detector's errors from frame to frame: those of films hang together.
 _LASTING = (0.0, 0.8, 0.95)
-#: Standard deviation of a told height, as a share of it.
-_TOLD = 0.02
 #: Rounds of choosing how lively joints are and then the numbers, and steps of each.
 _ROUNDS, _STEPS = 2, 16
 #: What a number's distance from where the search began costs, squared, in hundredths of the score.
@@ -103,7 +102,7 @@ def simulated_clips(store: str | Path | PoseStore, clips: int, frames: int, seed
         ids = [PoseId(f"clip {place}", frame, 0) for frame in range(frames)]
         keypoints = observations.keypoints._replace(visible=visible, ids=ids)
         if place % 3 == 2 and bool(observations.observed.all()):
-            error = 1.0 + _TOLD * float(torch.randn((), generator=generator))
+            error = 1.0 + TOLD * float(torch.randn((), generator=generator))
             keypoints = keypoints.with_camera(
                 height=error * float(body_size(observations.pose, keypoints.skeleton).mean())
             )

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..distributions.mixture import MixturePoseDistribution
+from ..distributions.told_height import TOLD
 from ..geometry.linalg import cholesky_3x3, solve_lower_3x3
 from ..keypoints import Keypoints2D
 from .base import Model, register
@@ -24,8 +25,6 @@ __all__ = ["WidenedConfig", "WidenedMixtureLifter", "widened"]
 
 #: Metres of error of each kind before training.
 _START = 0.02
-#: Relative error of the size where the height is told.
-_TOLD = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,5 +105,5 @@ class WidenedMixtureLifter(MixtureDensityLifter):
         hidden, across, along = self.log_error.exp().square() + self.config.joint_spread**2
         error = torch.where(visible, torch.stack([across, across, along], -1), hidden.unsqueeze(-1)).sqrt()
         told = keypoints.height.isfinite()
-        size = torch.where(told, min(_TOLD, self.config.size_spread), self.config.size_spread)
+        size = torch.where(told, min(TOLD, self.config.size_spread), self.config.size_spread)
         return widened(posterior, error, size.to(error))

@@ -27,8 +27,12 @@ from .filtering import Filtered, Seen, Smoothed, filtered, smoothed
 from .frames import Frames
 from .motion import motion_densities
 from .sizes import ClipSize
+from .surprises import weights_of
 
-__all__ = ["MotionGaussian", "Setting", "motion_gaussian", "setting_of"]
+__all__ = ["MotionGaussian", "Setting", "motion_gaussian", "setting_of", "weighed_gaussian"]
+
+#: Times that frames are weighed anew, and change of a weight that is none.
+_PASSES, _SETTLED = 5, 0.02
 
 
 @dataclass(frozen=True)
@@ -59,24 +63,19 @@ def setting_of(frames: Frames, errors: ClipErrors) -> Setting:
     variance = frames.covariance.diagonal(dim1=-2, dim2=-1).numpy()
     seen = np.repeat(frames.seen.cpu().numpy(), 3, axis=1)
     present = np.broadcast_to(frames.present.numpy()[:, None], seen.shape)
-    joints = variance.shape[1] // 3
-    kinds = [errors.across, errors.across, errors.depth] * joints
-    scale, constant, slow, white, seconds = (
-        np.array([getattr(kind, name) for kind in kinds]) for name in ("scale", "constant", "slow", "white", "seconds")
-    )
-    variance = variance * scale**2 * np.where(seen, 1.0, errors.hidden**2)
+    parts = errors.per_coordinate(variance.shape[1] // 3)
+    variance = variance * parts.scale**2 * np.where(seen, 1.0, errors.hidden**2)
     # As large as the frames say on average that show the joint; where none does, as all say.
     told = np.where(seen.any(0), seen & present, present)
     typical = (variance * told).sum(0) / told.sum(0)
-    shared = constant * typical
-    # A hidden joint's error comes and goes with what hides it: what is more of it than of the others is slow.
-    lasting = np.where(seen, slow * variance, np.maximum(slow * variance, (constant + slow) * variance - shared))
+    shared = parts.constant * typical
+    lasting = parts.lasting(variance, shared, seen)
     size = frames.sizes.common(frames.present, errors.size, frames.told)
     value = (frames.mean + frames.sizes.resized(size.level)).numpy()
     middle = (value * present).sum(0) / present.sum(0)
     step = np.diff(frames.times, prepend=frames.times[0])
     return Setting(
-        Seen(value - middle, present, step, np.sqrt(lasting), white * variance, seconds),
+        Seen(value - middle, present, step, np.sqrt(lasting), parts.white * variance, parts.seconds),
         middle,
         np.sqrt(shared),
         size,
@@ -169,3 +168,16 @@ def motion_gaussian(frames: Frames, setting: Setting) -> tuple[MotionGaussian, F
         ),
         found,
     )
+
+
+def weighed_gaussian(frames: Frames, errors: ClipErrors) -> tuple[MotionGaussian, Float[NDArray[np.float64], " T"]]:
+    """The Gaussian over the motions of a clip, and how much each frame counts: less where it fits no others."""
+    setting = setting_of(frames, errors)
+    weight = np.ones(len(frames))
+    for _ in range(_PASSES):
+        gaussian, found = motion_gaussian(frames, setting.weighed(weight))
+        fresh = weights_of(found, setting.seen.white, weight)
+        if np.allclose(fresh, weight, atol=_SETTLED):
+            break
+        weight = fresh
+    return gaussian, weight

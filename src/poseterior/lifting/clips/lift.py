@@ -18,11 +18,11 @@ from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.times import ASSUMED_FPS, check_fps
 from ..arguments import check_keypoints, check_lifter
 from .frames import Frames, frames_of, times_of, with_every_frame
-from .gaussian import motion_gaussian, setting_of
+from .gaussian import weighed_gaussian
 from .jitter import least_noise, most_noise
 from .posterior import ClipPosterior
 from .root import check_camera
-from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back, weights_of
+from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back
 from .switches import check_roots, somebody_else
 
 __all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
@@ -31,16 +31,12 @@ __all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
 MAX_GAP = 0.5
 #: Told heights this far apart (metres) are two.
 _SAME = 1e-3
-#: Times that frames are weighed anew.
-_PASSES = 5
 #: Probability of the interval of heights beyond which a height that is told is doubted.
 _SURE = 0.98
 #: From which factor on jumps raise standard deviations.
 _RAISED = 1.5
 #: Joints that are named.
 _NAMED = 4
-#: Change of a weight that is none.
-_SETTLED = 0.02
 
 
 @torch.no_grad()
@@ -163,14 +159,7 @@ def clip_posterior(
     """The posterior of the motion, of what the lifter said of each frame; arguments as `lift_clip`."""
     known = errors or lifter.clips
     used = known or ClipErrors()
-    setting = setting_of(frames, used)
-    weight = np.ones(len(frames))
-    for _ in range(_PASSES):
-        gaussian, found = motion_gaussian(frames, setting.weighed(weight))
-        fresh = weights_of(found, setting.seen.white, weight)
-        if np.allclose(fresh, weight, atol=_SETTLED):
-            break
-        weight = fresh
+    gaussian, weight = weighed_gaussian(frames, used)
     settings = frames.notes | {
         "clip": "one body and a steady camera are assumed; each hypothesis is a whole motion",
         "clip errors": "of the lifter" if known else "typical ones: not measured for this lifter",

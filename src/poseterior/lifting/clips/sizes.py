@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...distributions.bodies import body_size, size_gradient
+from ...distributions.told_height import TOLD
 from ...geometry.frames import RootedFrame
 from ...geometry.skeletons import Skeleton
 
@@ -24,8 +25,6 @@ __all__ = ["POINTS", "ClipSize", "Sizes", "regressed", "shape_of"]
 
 #: Points by which the distribution of a clip's size is kept.
 POINTS = 199
-#: Standard deviation of a told height, as a share of it, as for single poses.
-_TOLD = 0.02
 #: Draws of each frame's Gaussian, in mirrored pairs, behind its regression.
 _DRAWS = 32
 #: Metres by which covariances are blurred, so that they have square roots.
@@ -130,9 +129,9 @@ def _given(points: Tensor, told: float) -> Tensor:
     The points are taken as the centres of normal distributions, so that there are tails beyond the last ones.
     """
     width = points.std() * len(points) ** -0.2
-    precision = 1.0 / width**2 + 1.0 / _TOLD**2
-    centre = (points / width**2 + math.log(told) / _TOLD**2) / precision
-    weight = torch.softmax(-0.5 * (points - math.log(told)).square() / (width**2 + _TOLD**2), 0)
+    precision = 1.0 / width**2 + 1.0 / TOLD**2
+    centre = (points / width**2 + math.log(told) / TOLD**2) / precision
+    weight = torch.softmax(-0.5 * (points - math.log(told)).square() / (width**2 + TOLD**2), 0)
     spread = precision.rsqrt()
     fine = torch.linspace(float(centre[0] - 5 * spread), float(centre[-1] + 5 * spread), 4001, dtype=points.dtype)
     chance = (torch.special.ndtr((fine.unsqueeze(-1) - centre) / spread) * weight).sum(-1)

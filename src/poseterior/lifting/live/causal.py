@@ -90,11 +90,8 @@ class ErrorSizes:
     """
 
     def __init__(self, errors: ClipErrors, joints: int) -> None:
-        kinds = [errors.across, errors.across, errors.depth] * joints
-        names = ("scale", "constant", "slow", "white", "seconds")
-        self._scale, self._constant, self._slow, self._white, self.seconds = (
-            np.array([getattr(kind, name) for kind in kinds]) for name in names
-        )
+        self._parts = errors.per_coordinate(joints)
+        self.seconds = self._parts.seconds
         self._hidden = errors.hidden
         self._seen, self._any = Average(USUAL), Average(USUAL)
         self.constant = np.zeros(3 * joints)
@@ -109,15 +106,13 @@ class ErrorSizes:
             variance: as the lifter says, m².
             seen: coordinates of joints that the frame shows.
         """
-        variance = variance * self._scale**2 * np.where(seen, 1.0, self._hidden**2)
+        variance = variance * self._parts.scale**2 * np.where(seen, 1.0, self._hidden**2)
         for average, counts in ((self._seen, seen.astype(np.float64)), (self._any, np.ones(len(seen)))):
             average.fade(step)
             average.add(variance, counts)
-        shared = self._constant * self._seen.value(self._any.value())
+        shared = self._parts.constant * self._seen.value(self._any.value())
         self.constant = np.sqrt(shared)
-        slow = self._slow * variance
-        lasting = np.where(seen, slow, np.maximum(slow, (self._constant + self._slow) * variance - shared))
-        return np.sqrt(lasting), self._white * variance
+        return np.sqrt(self._parts.lasting(variance, shared, seen)), self._parts.white * variance
 
 
 class Hanging:

@@ -18,15 +18,11 @@ from torch import Tensor
 from ...distributions.clip_errors import ClipErrors
 from ...geometry.skeletons import Skeleton
 from ..clips.frames import Frames
-from ..clips.gaussian import MotionGaussian, motion_gaussian, setting_of
+from ..clips.gaussian import MotionGaussian, weighed_gaussian
 from ..clips.sizes import Sizes, regressed
-from ..clips.surprises import weights_of
 from .fields import FusedFields
 
 __all__ = ["motion_axes", "motion_of", "world_frames"]
-
-#: Times that moments are weighed anew, and the change of a weight that ends it.
-_PASSES, _SETTLED = 5, 0.02
 
 
 @dataclass(frozen=True)
@@ -88,13 +84,4 @@ def _sized(
 
 def motion_of(fused: FusedFields, errors: ClipErrors) -> tuple[MotionGaussian, Float[NDArray[np.float64], " T"]]:
     """The Gaussian over motions in `motion_axes`, and how much each moment counted."""
-    frames = world_frames(fused)
-    setting = setting_of(frames, errors)
-    weight = np.ones(len(frames))
-    for _ in range(_PASSES):
-        gaussian, found = motion_gaussian(frames, setting.weighed(weight))
-        fresh = weights_of(found, setting.seen.white, weight)
-        if np.allclose(fresh, weight, atol=_SETTLED):
-            break
-        weight = fresh
-    return gaussian, weight
+    return weighed_gaussian(world_frames(fused), errors)
