@@ -1,0 +1,86 @@
+// The floor: a grid of metres with its numbers, a ruler for heights, and where the camera is.
+function drawFloor(context, project, colours) {
+  const { low, x0, x1, z0, z1 } = extent();
+  const floor = floorHeight();
+  const fine = Math.max(x1 - x0, z1 - z0) > 7 ? 1 : 0.25;
+  const line = (a, b, width, alpha, colour = colours.soft) => {
+    const p = project(a), q = project(b);
+    context.globalAlpha = alpha;
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.beginPath();
+    context.moveTo(p.x, p.y);
+    context.lineTo(q.x, q.y);
+    context.stroke();
+  };
+  const whole = (v) => Math.abs(v - Math.round(v)) < 1e-6;
+  context.save();
+  for (let x = x0; x <= x1 + 1e-6; x += fine) line([x, floor, z0], [x, floor, z1], whole(x) ? 1.1 : 0.6, whole(x) ? 0.5 : 0.22);
+  for (let z = z0; z <= z1 + 1e-6; z += fine) line([x0, floor, z], [x1, floor, z], whole(z) ? 1.1 : 0.6, whole(z) ? 0.5 : 0.22);
+  drawScales(context, project, colours, { x0, x1, z0, z1, floor, top: low[1] });
+  context.restore();
+}
+
+// Numbers in metres along the floor's near edges, and heights above the floor at a far corner.
+function drawScales(context, project, colours, room) {
+  const { x0, x1, z0, z1, floor, top } = room;
+  const [right, , ahead] = project.axes;
+  const above = eye.pitch > 60;
+  const zNear = ahead[2] >= 0 ? z0 : z1, xNear = ahead[0] > 0 ? x0 : x1;
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = colours.soft;
+  context.globalAlpha = 1;
+  const taken = [];
+  const write = (text, point, dx, dy) => {
+    const p = project(point), width = context.measureText(text).width;
+    const x = Math.min(Math.max(p.x + dx - width / 2, 4), context.canvas.clientWidth - width - 4);
+    const y = Math.min(p.y + dy, context.canvas.clientHeight - 6);
+    if (taken.some((t) => x < t.x + t.width + 6 && t.x < x + width + 6 && Math.abs(y - t.y) < 13)) return;
+    taken.push({ x, y, width });
+    context.fillText(text, x, y);
+  };
+  const metres = (v) => `${v === 0 ? "0" : String(v).replace("-", "−")} m`;
+  const every = Math.max(x1 - x0, z1 - z0) > 2.6 ? 1 : 0.5;
+  const middle = project([(x0 + x1) / 2, floor, (z0 + z1) / 2]);
+  const outward = (point) => {
+    const p = project(point), dx = p.x - middle.x, dy = p.y - middle.y, length = Math.hypot(dx, dy) || 1;
+    return [(14 * dx) / length, (14 * dy) / length + 4];
+  };
+  const seesX = Math.abs(right[0]) > 0.35, seesZ = Math.abs(right[2]) > 0.15 || above;
+  if (seesX) {
+    const end = [right[0] > 0 ? x1 : x0, floor, zNear];
+    write(right[0] > 0 ? "x, right →" : "← x, right", end, right[0] > 0 ? -18 : 18, 30);
+    for (let x = Math.ceil(x0 / every) * every; x <= x1 + 1e-6; x += every) write(metres(x), [x, floor, zNear], ...outward([x, floor, zNear]));
+  }
+  if (seesZ) {
+    const [dx, dy] = outward([xNear, floor, (z0 + z1) / 2]);
+    for (let z = Math.ceil(z0 / every) * every; z <= z1 + 1e-6; z += every) write(metres(z), [xNear, floor, z], dx, dy);
+    write("z, away from the camera", [xNear, floor, z1], dx < 0 ? -30 : 30, dy - 16);
+  }
+  if (!above) drawHeights(context, project, colours, { x: ahead[0] > 0 ? x1 : x0, z: ahead[2] >= 0 ? z1 : z0, floor, top });
+}
+
+function drawHeights(context, project, colours, { x, z, floor, top }) {
+  const height = floor - top, step = height > 1.2 ? 0.5 : 0.25;
+  const foot = project([x, floor, z]), head = project([x, top, z]);
+  const side = foot.x < context.canvas.clientWidth / 2 ? -1 : 1;
+  context.strokeStyle = colours.soft;
+  context.lineWidth = 1;
+  context.globalAlpha = 0.6;
+  context.beginPath();
+  context.moveTo(foot.x, foot.y);
+  context.lineTo(head.x, head.y);
+  for (let h = step; h <= height + 1e-6; h += step) {
+    const p = project([x, floor - h, z]);
+    context.moveTo(p.x, p.y);
+    context.lineTo(p.x + 5 * side, p.y);
+  }
+  context.stroke();
+  context.globalAlpha = 1;
+  for (let h = step; h <= height + 1e-6; h += step) {
+    const p = project([x, floor - h, z]), text = `${h} m`, width = context.measureText(text).width;
+    const at = p.x + 8 * side - (side < 0 ? width : 0);
+    if (at < 2 || at + width > context.canvas.clientWidth - 2) continue;
+    context.fillText(text, at, p.y + 4);
+  }
+}
