@@ -1,7 +1,8 @@
 """What a page shows of a result, as an object that JSON can hold: pure functions of the result and its pictures.
 
-Lengths are metres and px, packed as whole multiples of the step that each array tells (`packing`): 0.1 mm for poses and
-radii, 0.1 px for keypoints, larger only where the largest number would not fit. Poses are relative to the pelvis, in
+Lengths are metres and px. Mean poses and radii, whose digits a page shows, are as in the result; the rest is packed as
+whole multiples of the step that each array tells (`packing`): 0.1 mm for poses, 0.1 px for keypoints, larger only where
+the largest number would not fit. Poses are relative to the pelvis, in
 camera axes; `placing` says where people stand.
 """
 
@@ -19,7 +20,7 @@ from ...files.numbered import usual_step
 from ...results.poses import LiftResult
 from ..photos import Photos, check_photos
 from ..tracks import SceneOptions, Track, pauses, playback_rate, steps_of, tracks_of
-from .packing import pack
+from .packing import exact, pack
 from .pictures import pictures_of
 from .placing import beside, seen_places, upright
 from .representatives import representatives
@@ -143,9 +144,9 @@ def _poses(result: LiftResult, shown: list[int], track: Track, options: SceneOpt
     """The arrays of a track but its samples: a row for each pose."""
     clusters = representatives(result.samples[shown], follow=not track.still) if options.hypotheses else None
     found = {
-        "mean": pack(result.mean[shown], _POSE),
+        "mean": exact(result.mean[shown]),
         "centre": pack(result.region_center[shown], _POSE),
-        "radius": pack(result.region_radius[shown], _POSE),
+        "radius": exact(result.region_radius[shown]),
         "seen": pack(result.visible[shown], 1.0),
         "keypoints": pack(np.where(result.visible[shown][..., None], result.keypoints[shown], np.nan), _PIXEL),
         "spread": pack(_factors(result.keypoint_covariance[shown]), _PIXEL),
@@ -220,6 +221,6 @@ def _facts(
         facts.append(["people", f"{len(tracks)} of {len(everyone)} shown"])
     if number > 1:
         facts.append(["frames", f"{len(frames)} of {number} shown" + f", {images} with their picture" * (images > 1)])
-    facts.append(["precision", "positions and radii to 0.1 mm, keypoints to 0.1 px"])
+    facts.append(["precision", "means and radii as in the result, samples to 0.1 mm, keypoints to 0.1 px"])
     facts.append(["written by", f"poseterior {result.version}"])
     return facts

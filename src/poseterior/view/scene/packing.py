@@ -1,4 +1,4 @@
-"""Numbers as text that a page can hold: 16-bit whole multiples of a step, in base64."""
+"""Numbers as text that a page can hold, in base64: 16-bit whole multiples of a step, or 32-bit floats as they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-__all__ = ["Packed", "pack", "unpack"]
+__all__ = ["Packed", "exact", "pack", "unpack"]
 
 #: Stands for a missing number.
 _MISSING = -32768
@@ -15,11 +15,20 @@ _LARGEST = 32767
 
 
 class Packed(TypedDict):
-    """An array: ``shape``, ``step`` (what 1 stands for) and ``data`` (little-endian int16, C order, base64)."""
+    """An array: ``shape``, ``step`` and ``data`` (little-endian, C order, base64).
+
+    ``step`` is what 1 of an int16 stands for; 0 where the numbers are float32.
+    """
 
     shape: list[int]
     step: float
     data: str
+
+
+def exact(values: Any) -> Packed:
+    """The array as float32, which results are: a page then writes the same digits as Python."""
+    array = np.asarray(values, "<f4")
+    return {"shape": list(array.shape), "step": 0.0, "data": base64.b64encode(array.tobytes()).decode()}
 
 
 def pack(values: Any, step: float) -> Packed:
@@ -43,5 +52,8 @@ def unpack(packed: Packed) -> np.ndarray:
     >>> unpack(pack([[0.12346, float("nan")]], step=0.0001))
     array([[0.1235,    nan]])
     """
-    whole = np.frombuffer(base64.b64decode(packed["data"]), "<i2").reshape(packed["shape"])
+    data = base64.b64decode(packed["data"])
+    if not packed["step"]:
+        return np.frombuffer(data, "<f4").reshape(packed["shape"]).astype(np.float64)
+    whole = np.frombuffer(data, "<i2").reshape(packed["shape"])
     return np.where(whole == _MISSING, np.nan, whole * packed["step"])

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...files.writing import atomic_write
 from ...results.poses import LiftResult
-from ..palette import DARK, LIGHT
+from ..palette import DARK, LIGHT, Theme
 from ..photos import Photos
 from ..tracks import SceneOptions
 from .data import describe
@@ -101,7 +101,8 @@ def _hash(text: str) -> str:
 
 def _colours() -> str:
     """The palette as variables of the style: dark where the reader's system is, or the page's switch."""
-    light, dark = (_variables(theme) for theme in (LIGHT, DARK))
+    light = _variables(LIGHT, ground=LIGHT.panel, card=LIGHT.paper)
+    dark = _variables(DARK, ground=DARK.paper, card=DARK.panel)  # cards are lighter than what they lie on
     return (
         f":root {{ color-scheme: light; {light} }}\n"
         f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ color-scheme: dark; {dark} }} }}\n"
@@ -109,10 +110,11 @@ def _colours() -> str:
     )
 
 
-def _variables(theme: Any) -> str:
-    names = ("left", "right", "middle", "accent", "ink", "soft", "line", "paper", "panel")
-    return " ".join(f"--{name}: {getattr(theme, name)};" for name in names)
+def _variables(theme: Theme, ground: str, card: str) -> str:
+    colours = {name: getattr(theme, name) for name in ("left", "right", "middle", "accent", "ink", "soft")}
+    colours |= {"line": theme.grid, "edge": theme.line, "ground": ground, "card": card}
+    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
 def _file(name: str) -> str:
-    return resources.files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath("static").joinpath(name).read_text(encoding="utf-8")

@@ -74,7 +74,10 @@ def crop_boxes(
     if len(own) < 2 or ((high - low) <= _STILL * size.max()).all():
         boxes = np.tile(np.concatenate([low, high]), (len(points), 1))
     else:
-        middle = _evened((own[:, :2] + own[:, 2:]) / 2)
+        middle = (own[:, :2] + own[:, 2:]) / 2
+        # no more than leaves the person in the window
+        slack = (size - (own[:, 2:] - own[:, :2])) / 2 + _MARGIN / 4 * size
+        middle = np.clip(_evened(middle), middle - slack, middle + slack)
         at = np.arange(len(points))
         middle = np.stack([np.interp(at, at[seen], middle[:, i]) for i in (0, 1)], -1)
         boxes = np.concatenate([middle - size / 2, middle + size / 2], -1)
@@ -129,8 +132,9 @@ def pictures_of(
         budget: bytes of text for the frames of films; they are thinned evenly to fit.
 
     Returns:
-        For each track ``box``, the corners (px) of what is shown where there is no picture; and ``images``, a list of
-        ``step``, ``box`` and ``src`` (a data URI), in the order of the steps, empty where there is no picture.
+        For each track ``images``, a list of ``step``, ``box`` (corners in px) and ``src`` (a data URI) in the order of
+        the steps, empty where there is no picture; and ``box``, what is shown then, ``boxes`` for each pose of who does
+        not stay there.
     """
     found: list[dict[str, Any]] = []
     for track in tracks:
@@ -138,7 +142,9 @@ def pictures_of(
         photo = None if film_of(photos, track.file) else read_photo(photos, track.file)
         boxes = crop_boxes(_points(result, list(rows.values())), None if photo is None else photo.shape)
         whole = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-        entry: dict[str, Any] = {"box": whole.round(1).tolist(), "images": []}
+        entry: dict[str, Any] = {"box": whole.round(1).tolist(), "images": [], "boxes": None}
+        if photo is None and len(boxes) > 1 and np.ptp(boxes, axis=0).max() > 0:
+            entry["boxes"] = boxes.round(1).tolist()
         if photo is not None:
             side, quality = _ALONE if len(tracks) <= _FEW else _MANY
             part = jpeg(photo, entry["box"], side, quality)

@@ -58,7 +58,13 @@ function labelClusters(context, labels, colours) {
     while (taken.some((t) => Math.abs(t.y - y) < 21 && x < t.x + t.width && t.x < x + width)) y -= 21;
     y = Math.max(y, 4);
     taken.push({ x, y, width });
-    context.fillStyle = colours.panel;
+    context.strokeStyle = colours.soft;
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(best.x, best.y);
+    context.lineTo(x + width / 2, y + 19);
+    context.stroke();
+    context.fillStyle = colours.card;
     context.strokeStyle = colours.soft;
     context.lineWidth = 1;
     context.beginPath();
@@ -170,7 +176,7 @@ function drawLimb(context, p, q, colours, side, seen) {
     context.lineTo(q.x, q.y);
     context.stroke();
   };
-  line(colours.paper, width + 2.4, 0.95); // a rim tells which of two crossing limbs is in front
+  line(colours.ground, width + 2.4, 0.95); // a rim tells which of two crossing limbs is in front
   if (seen) line(colours[side], width, 1);
   else {
     line(colours[side], width, 0.25);
@@ -184,10 +190,10 @@ function drawJoint(context, p, colours, side, seen, strong) {
   const r = Math.max((p.scale * JOINT) / 1.55, 2.6) * (strong ? 1.35 : 1);
   context.beginPath();
   context.arc(p.x, p.y, r, 0, 2 * Math.PI);
-  context.fillStyle = seen ? colours[side] : colours.paper;
+  context.fillStyle = seen ? colours[side] : colours.ground;
   context.fill();
   context.lineWidth = seen ? 1.4 : Math.max(r * 0.4, 1.6);
-  context.strokeStyle = seen ? colours.paper : colours[side];
+  context.strokeStyle = seen ? colours.ground : colours[side];
   context.stroke();
   if (!strong) return;
   context.beginPath();
@@ -201,7 +207,7 @@ function drawStage(canvas, colours) {
   const context = canvas.getContext("2d"), width = canvas.clientWidth, height = canvas.clientHeight;
   sharpen(canvas, context);
   context.clearRect(0, 0, width, height);
-  const project = projection(width, height);
+  const project = projection(width, height, true);
   drawFloor(context, project, colours);
   hits.length = 0;
   const later = [];
@@ -245,7 +251,7 @@ function nameBodies(context, bodies, colours, width) {
     const y = Math.max(Math.min(...flat.map((p) => p.y)) - 16, 54);
     if (taken.some((t) => x < t.x + t.wide + 8 && t.x < x + wide + 8 && Math.abs(t.y - y) < 16)) continue;
     taken.push({ x, y, wide });
-    context.fillStyle = alphaOf(colours.paper, 0.8);
+    context.fillStyle = alphaOf(colours.ground, 0.8);
     context.fillRect(x - 4, y - 12, wide + 8, 17);
     context.fillStyle = chosen ? colours.accent : colours.ink;
     context.fillText(text, x, y);

@@ -21,13 +21,14 @@ function eyeAxes() {
   return [right, down, ahead];
 }
 
-// A projection for a canvas of that size: point -> x, y (px), depth (m), px a metre there.
-function projection(width, height) {
+// A projection for a canvas of that size: point -> x, y (px), depth (m), px a metre there; along: with who walks.
+function projection(width, height, along = false) {
   const [right, down, ahead] = eyeAxes();
   const focal = height / 2 / Math.tan(FIELD / 2);
   const away = eye.distance / eye.zoom;
+  const [walkedX, , walkedZ] = along ? followed() : [0, 0, 0];
   const project = (p) => {
-    const x = p[0] - eye.target[0], y = p[1] - eye.target[1], z = p[2] - eye.target[2];
+    const x = p[0] - eye.target[0] - walkedX, y = p[1] - eye.target[1], z = p[2] - eye.target[2] - walkedZ;
     const depth = Math.max(x * ahead[0] + y * ahead[1] + z * ahead[2] + away, 0.05);
     const scale = focal / depth;
     return {
@@ -40,10 +41,21 @@ function projection(width, height) {
   return project;
 }
 
-// The floor below somebody from a to b: quarters of a metre, a metre and a half at least.
+// The floor below somebody from a to b: quarters of a metre, 1.3 m at least.
 function gridRange(a, b) {
-  const room = Math.max(0.15, (1.5 - (b - a)) / 2);
+  const room = Math.max(0.15, (1.3 - (b - a)) / 2);
   return [Math.floor((a - room) * 4) / 4, Math.ceil((b + room) * 4) / 4];
+}
+
+// Of one person who walks through the room, the eye goes along: metres along the floor that it is moved by.
+const follows = () => state.place === "seen" && shown().length === 1 && shown()[0].mean.shape[0] > 1;
+function followed() {
+  if (!follows()) return [0, 0, 0];
+  const track = shown()[0];
+  let row = track.rows[state.step];
+  for (let step = state.step; row < 0 && step >= 0; step--) row = track.rows[step];
+  const at = seenPlaces[track.number].row(Math.max(row, 0));
+  return [at[0], 0, at[2]];
 }
 
 // Balls that the view has to hold: everybody who is shown, at steps all through the clip, with the regions if they are
@@ -54,7 +66,7 @@ function extent() {
   for (const track of shown()) {
     const rows = track.mean.shape[0], stride = Math.ceil(rows / 40);
     for (let row = 0; row < rows; row += stride) {
-      const at = placeOf(track, row), radius = track.radius.row(row), centre = pointsOf(track.centre.row(row), at);
+      const place = placeOf(track, row), at = follows() ? [0, place[1], 0] : place, radius = track.radius.row(row), centre = pointsOf(track.centre.row(row), at);
       pointsOf(track.mean.row(row), at).forEach((point, joint) => {
         for (let i = 0; i < 3; i++) {
           low[i] = Math.min(low[i], point[i]);

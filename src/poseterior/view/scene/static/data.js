@@ -1,15 +1,19 @@
 // The scene as the page holds it, and its arrays as numbers.
 const scene = JSON.parse(document.getElementById("scene").textContent);
 
-// Whole multiples of a step, in base64, become numbers; a missing one is NaN.
+// Whole multiples of a step (of 0: floats), in base64, become numbers; a missing one is NaN.
 function unpack(packed) {
   if (!packed) return null;
   const letters = atob(packed.data);
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   const view = new DataView(bytes.buffer);
-  const values = new Float64Array(bytes.length / 2);
+  const values = new Float64Array(bytes.length / (packed.step ? 2 : 4));
   for (let i = 0; i < values.length; i++) {
+    if (!packed.step) {
+      values[i] = view.getFloat32(4 * i, true);
+      continue;
+    }
     const whole = view.getInt16(2 * i, true);
     values[i] = whole === -32768 ? NaN : whole * packed.step;
   }

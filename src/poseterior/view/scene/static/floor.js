@@ -1,6 +1,8 @@
 // The floor: a grid of metres with its numbers, a ruler for heights, and where the camera is.
 function drawFloor(context, project, colours) {
-  const { low, x0, x1, z0, z1 } = extent();
+  const room = extent(), { low } = room, walked = followed();
+  const [x0, x1] = [room.x0, room.x1].map((x) => Math.round((x + walked[0]) * 4) / 4);
+  const [z0, z1] = [room.z0, room.z1].map((z) => Math.round((z + walked[2]) * 4) / 4);
   const floor = floorHeight();
   const fine = Math.max(x1 - x0, z1 - z0) > 7 ? 1 : 0.25;
   const line = (a, b, width, alpha, colour = colours.soft) => {
@@ -17,8 +19,33 @@ function drawFloor(context, project, colours) {
   context.save();
   for (let x = x0; x <= x1 + 1e-6; x += fine) line([x, floor, z0], [x, floor, z1], whole(x) ? 1.1 : 0.6, whole(x) ? 0.5 : 0.22);
   for (let z = z0; z <= z1 + 1e-6; z += fine) line([x0, floor, z], [x1, floor, z], whole(z) ? 1.1 : 0.6, whole(z) ? 0.5 : 0.22);
+  drawPaths(context, project, colours);
   drawScales(context, project, colours, { x0, x1, z0, z1, floor, top: low[1] });
   context.restore();
+}
+
+// The pelvis' way over the floor, where it is known; what is over is stronger.
+function drawPaths(context, project, colours) {
+  if (state.place !== "seen") return;
+  const floor = floorHeight();
+  context.strokeStyle = colours.accent;
+  context.lineWidth = 2;
+  for (const track of shown()) {
+    let before = null;
+    track.rows.forEach((row, step) => {
+      const at = row < 0 ? null : placeOf(track, row);
+      if (before && at && track.mean.shape[0] > 1 && !scene.gaps.includes(step - 1)) {
+        const p = project([before[0], floor, before[2]]), q = project([at[0], floor, at[2]]);
+        context.globalAlpha = step <= state.step ? 0.85 : 0.3;
+        context.beginPath();
+        context.moveTo(p.x, p.y);
+        context.lineTo(q.x, q.y);
+        context.stroke();
+      }
+      before = at;
+    });
+  }
+  context.globalAlpha = 1;
 }
 
 // Numbers in metres along the floor's near edges, and heights above the floor at a far corner.
@@ -50,7 +77,8 @@ function drawScales(context, project, colours, room) {
   if (seesX) {
     const end = [right[0] > 0 ? x1 : x0, floor, zNear];
     write(right[0] > 0 ? "x, right →" : "← x, right", end, right[0] > 0 ? -18 : 18, 30);
-    for (let x = Math.ceil(x0 / every) * every; x <= x1 + 1e-6; x += every) write(metres(x), [x, floor, zNear], ...outward([x, floor, zNear]));
+    const away = outward([(x0 + x1) / 2, floor, zNear]);
+    for (let x = Math.ceil(x0 / every) * every; x <= x1 + 1e-6; x += every) write(metres(x), [x, floor, zNear], ...away);
   }
   if (seesZ) {
     const [dx, dy] = outward([xNear, floor, (z0 + z1) / 2]);

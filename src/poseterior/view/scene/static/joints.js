@@ -64,8 +64,9 @@ function fill(box, name, lines) {
   }));
 }
 
-function showTip(tip, canvas, point) {
+function showTip(tip, canvas) {
   const joint = active(), track = tracks[state.person], row = track.rows[state.step];
+  const own = hits.filter((hit) => hit.person === state.person), point = own.find((hit) => hit.joint === joint);
   tip.hidden = joint < 0 || row < 0 || !point;
   if (tip.hidden) return;
   const told = numbersOf(track, row, joint);
@@ -73,8 +74,13 @@ function showTip(tip, canvas, point) {
   tip.dataset.x = point.x;
   tip.dataset.y = point.y;
   const room = 14, width = canvas.clientWidth, height = canvas.clientHeight;
-  const x = point.x + room + tip.offsetWidth > width - 4 ? point.x - room - tip.offsetWidth : point.x + room;
-  const y = Math.min(Math.max(point.y - tip.offsetHeight / 2, 4), height - tip.offsetHeight - 4);
+  // on the outer side of the body; where there is no room beside it, below
+  const outer = own.map((hit) => hit.x).sort((a, b) => a - b)[own.length >> 1] > point.x ? -1 : 1;
+  let x = outer < 0 ? point.x - room - tip.offsetWidth : point.x + room;
+  if (x < 4 || x + tip.offsetWidth > width - 4) x = outer < 0 ? point.x + room : point.x - room - tip.offsetWidth;
+  const narrow = width < 480;
+  const y = narrow ? height - tip.offsetHeight - 6 : Math.min(Math.max(point.y - tip.offsetHeight / 2, 4), height - tip.offsetHeight - 4);
+  if (narrow) x = 6;
   tip.style.left = `${Math.min(Math.max(x, 4), Math.max(width - tip.offsetWidth - 4, 4))}px`;
   tip.style.top = `${y}px`;
 }

@@ -7,7 +7,7 @@ let colours = {};
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["left", "right", "middle", "accent", "ink", "soft", "line", "paper", "panel"])
+  for (const name of ["left", "right", "middle", "accent", "ink", "soft", "line", "ground", "card"])
     colours[name] = style.getPropertyValue(`--${name}`).trim();
 }
 
@@ -37,7 +37,7 @@ function draw() {
   drawStage(canvases.stage, colours);
   if (!$("picture-panel").hidden) drawPicture(canvases.picture, $("picture-box"), colours);
   updateJoints();
-  showTip($("tip"), canvases.stage, hits.find((hit) => hit.person === state.person && hit.joint === active()));
+  showTip($("tip"), canvases.stage);
   if (isClip) {
     drawTimeline(canvases.timeline, colours);
     setText("time", (scene.rateKnown ? `${seconds(state.step)} s · ` : "") + `frame ${scene.frames[state.step]} · step ${state.step + 1} of ${scene.frames.length}`);
@@ -269,10 +269,10 @@ function buildLegend() {
   mark(list, "solid", "left", "person's left");
   mark(list, "solid", "right", "person's right");
   mark(list, "solid", "middle", "middle");
-  if (anyUnseen) mark(list, "dashed", "middle", "not seen in the picture (hollow, dashed)");
-  if (state.regions) mark(list, "ball", "middle", `shaded: ${scene.regionLabel} of each joint`);
+  if (anyUnseen) mark(list, "dashed", "middle", "not seen (hollow, dashed)");
+  if (state.regions) mark(list, "ball", "middle", `shaded: ${scene.regionLabel}`);
   if (state.mode === "samples") mark(list, "thin", "middle", `thin: ${scene.samples.shown === scene.samples.of ? scene.samples.of : `${scene.samples.shown} of ${scene.samples.of}`} samples; thick: their mean`);
-  if (state.mode === "clusters") mark(list, "thin", "middle", "thin: three clusters of the samples, with their shares; thick: the mean");
+  if (state.mode === "clusters") mark(list, "thin", "middle", "thin: clusters of the samples; thick: their mean");
   if (state.ellipsoids) mark(list, "dashed", "middle", "1σ of the lifter's covariance");
   const item = document.createElement("li");
   item.className = "soft";
@@ -282,8 +282,8 @@ function buildLegend() {
 
 function placeText() {
   const grid = "floor grid in metres";
-  if (state.place === "seen") return `${grid}; people where the camera sees them`;
-  return tracks.length > 1 && !state.alone ? `${grid}; people beside each other, their distances are not known` : `${grid}, from the pelvis`;
+  if (state.place === "seen") return isClip ? `${grid}; the line is the way of the pelvis over the floor` : `${grid}; people where the camera sees them`;
+  return tracks.length > 1 && !state.alone ? `${grid}; people side by side, not where they were` : `${grid}, from the pelvis`;
 }
 
 const anyUnseen = tracks.some((track) => track.seen.values.some((seen) => !(seen > 0)));
@@ -301,6 +301,7 @@ function buildPage() {
   $("regions").title = scene.regionLabel;
   $("ellipsoids").hidden = !scene.show.ellipsoids;
   $("place").hidden = !seenPlaces;
+  setText("place", isClip ? "Path over the floor" : "Before the camera");
   $("alone").hidden = $("person-label").hidden = tracks.length < 2;
   $("picture-panel").hidden = !hasPicture();
   $("player-panel").hidden = !isClip;

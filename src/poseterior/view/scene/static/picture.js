@@ -15,10 +15,14 @@ function loadImages(redraw) {
 // What to show at the step: the last frame with a picture that is not after it; keypoints alone where there are none.
 function pictureAt(track, step) {
   const found = images.get(track.number);
-  if (!found.length) return { box: track.picture.box, step, image: null };
+  if (!found.length) {
+    const boxes = track.picture.boxes, row = Math.max(track.rows[step], 0);
+    return { box: boxes ? boxes[row] : track.picture.box, step, image: null };
+  }
   let best = found[0];
   for (const entry of found) if (entry.step <= step) best = entry;
-  return { box: best.box, step: track.still ? step : best.step, image: best.image };
+  // one picture is behind all steps; of a film the keypoints are those of the frame that is shown
+  return { box: best.box, step: found.length === 1 ? step : best.step, image: best.image };
 }
 
 const hasPicture = () =>
@@ -38,7 +42,7 @@ function drawPicture(canvas, box, colours) {
   canvas.style.margin = "0 auto";
   const context = canvas.getContext("2d");
   sharpen(canvas, context);
-  context.fillStyle = colours.paper;
+  context.fillStyle = colours.ground;
   context.fillRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   if (shownAt.image && shownAt.image.complete && shownAt.image.naturalWidth)
     context.drawImage(shownAt.image, 0, 0, wide * scale, high * scale);
@@ -50,7 +54,7 @@ function drawPicture(canvas, box, colours) {
 
 function drawKeypoints(context, track, row, at, scale, colours, onPhoto) {
   const xy = track.keypoints.row(row), spread = track.spread.row(row), chosen = active();
-  const rim = !onPhoto ? colours.paper : colours.dark ? "rgba(12,16,22,.9)" : "rgba(255,255,255,.92)";
+  const rim = !onPhoto ? colours.ground : colours.dark ? "rgba(12,16,22,.9)" : "rgba(255,255,255,.92)";
   const points = [];
   for (let j = 0; j < JOINTS; j++) points.push(Number.isFinite(xy[2 * j]) ? at(xy[2 * j], xy[2 * j + 1]) : null);
   points.forEach((p, j) => p && drawSpread(context, p, spread.subarray(3 * j, 3 * j + 3), scale, colours[scene.sides[j]]));

@@ -169,5 +169,5 @@ function describeTimeline() {
   const track = tracks[state.person], known = curves[state.person].filter(Number.isFinite);
   if (!known.length) return `${scene.frames.length} steps`;
   const low = Math.min(...known).toFixed(0), high = Math.max(...known).toFixed(0), gaps = gapTimes(track).length;
-  return `Mean ${percent(scene.level)} radius over time, ${low} to ${high} mm` + (gaps ? `; ${gaps} gaps` : "");
+  return `Mean ${percent(scene.level)} radius over time, ${low} to ${high} mm` + (gaps ? `; ${gaps} ${gaps === 1 ? "gap" : "gaps"}` : "");
 }
