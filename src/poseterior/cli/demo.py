@@ -50,18 +50,14 @@ class Demo:
         with resources.as_file(resources.files("poseterior") / "examples") as photos:
             write_html(result, scene, photos=photos)
             save_summary(result, summary, photos=photos)
-        follow = [
-            f"poseterior lift keypoints.json --out {results.name} --view scene.html",
-            f"poseterior view {results}"
-            if viewer
-            else f"pip install 'poseterior[view]', then poseterior view {results}",
-        ]
+        own = f"poseterior lift keypoints.json --out {results.name} --view scene.html"
+        look = ("" if viewer else "pip install 'poseterior[view]', then ") + f"poseterior view {results}"
         console.print(
             f"\nwrote {results}: samples, means, covariances, log-densities, regions (one row per pose)"
             f"\nwrote {scene}: open it in a browser, turn it and point at joints"
             f"\nwrote {summary}: the same as a picture"
-            f"\n\nnext, your own keypoints:  {follow[0]}"
-            f"\nor look closer:            {follow[1]}",
+            f"\n\nnext, your own keypoints:  {own}"
+            f"\nor look closer:            {look}",
             highlight=False,
             markup=False,
             soft_wrap=True,
