@@ -406,3 +406,15 @@ def test_a_page_without_samples_or_keypoints_has_no_dead_buttons(browser: Any, t
     assert not page.is_visible("#picture-panel")
     assert page.wrong == []
     page.close()
+
+
+def test_a_draw_of_a_prior_has_no_radii(browser: Any, tmp_path: Path) -> None:
+    known = standing_result(2, 1)
+    known = replace(known, region_radius=np.full_like(known.region_radius, 0.001))
+    write_html(known, tmp_path / "known.html")
+    page = opened(browser, tmp_path / "known.html")
+    assert not page.is_visible("#regions")
+    assert "mm" not in page.inner_text("#joints-panel")
+    assert "region" not in page.inner_text("#about")
+    assert page.wrong == []
+    page.close()

@@ -87,7 +87,7 @@ function extent() {
 // Puts the eye where everything just fits, in the middle of the room between the buttons above and the numbers below.
 function fit(width, height) {
   const { balls, low, high } = extent();
-  const room = { left: 16, right: width - 16, top: 52, bottom: height - 30 };
+  const room = { left: 50, right: width - 20, top: 52, bottom: height - 30 };
   eye.target = [0, 1, 2].map((i) => (low[i] + high[i]) / 2);
   const zoom = eye.zoom;
   eye.zoom = 1;

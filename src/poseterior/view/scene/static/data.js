@@ -29,6 +29,9 @@ const tracks = scene.tracks.map((track, number) => {
     arrays[name] = unpack(track[name]);
   return { ...track, ...arrays, number };
 });
+// A draw of a prior has no region but rounding: nothing is said of its radii.
+const anyRegion = tracks.some((track) => track.radius.values.some((radius) => radius > 0.002));
+const anyUnseen = tracks.some((track) => track.seen.values.some((seen) => !(seen > 0)));
 const seenPlaces = scene.place.seen && scene.place.seen.at.map(unpack);
 
 // Everything that the page shows changes here, and is drawn from here.
@@ -76,7 +79,7 @@ function numbersOf(track, row, joint) {
     seen,
     told: joint === scene.root ? (seen ? "seen" : "not seen") + " · the origin" : seen ? "seen in the picture" : "not seen in the picture",
     at: `x ${metres(mean[3 * joint])}  y ${metres(mean[3 * joint + 1])}  z ${metres(mean[3 * joint + 2])} m`,
-    within: joint === scene.root && radius === 0 ? "" : `${percent(scene.level)} within ${radius.toFixed(0)} mm (${scene.calibrated ? "" : "un"}calibrated)`,
+    within: !anyRegion || (joint === scene.root && radius === 0) ? "" : `${percent(scene.level)} within ${radius.toFixed(0)} mm (${scene.calibrated ? "" : "un"}calibrated)`,
     radius,
   };
 }

@@ -85,7 +85,12 @@ function drawScales(context, project, colours, room) {
     for (let z = Math.ceil(z0 / every) * every; z <= z1 + 1e-6; z += every) write(metres(z), [xNear, floor, z], dx, dy);
     write("z, away from the camera", [xNear, floor, z1], dx < 0 ? -30 : 30, dy - 16);
   }
-  if (!above) drawHeights(context, project, colours, { x: ahead[0] > 0 ? x1 : x0, z: ahead[2] >= 0 ? z1 : z0, floor, top });
+  if (above) return;
+  // at the leftmost corner, or the next one where that is the nearest, so that it stands beside people
+  const corners = [[x0, z0], [x0, z1], [x1, z0], [x1, z1]].map(([x, z]) => ({ x, z, at: project([x, floor, z]) }));
+  const nearest = corners.reduce((a, b) => (b.at.depth < a.at.depth ? b : a));
+  const left = corners.filter((corner) => corner !== nearest).reduce((a, b) => (b.at.x < a.at.x ? b : a));
+  drawHeights(context, project, colours, { x: left.x, z: left.z, floor, top });
 }
 
 function drawHeights(context, project, colours, { x, z, floor, top }) {

@@ -47,7 +47,7 @@ function updateReadout(track, row) {
   if (row < 0) return fill(box, track.label, ["not there in this frame"]);
   if (joint < 0) {
     const mean = curves[state.person][state.step];
-    return fill(box, "All joints", [`mean radius ${mean.toFixed(0)} mm`, "point at a joint, or choose one, for its numbers"]);
+    return fill(box, "All joints", [anyRegion && `mean radius ${mean.toFixed(0)} mm`, "point at a joint, or choose one, for its numbers"].filter(Boolean));
   }
   const told = numbersOf(track, row, joint);
   fill(box, told.name, [told.at, [told.told, told.within].filter(Boolean).join(" · ")]);

@@ -286,9 +286,6 @@ function placeText() {
   return tracks.length > 1 && !state.alone ? `${grid}; people side by side, not where they were` : `${grid}, from the pelvis`;
 }
 
-const anyUnseen = tracks.some((track) => track.seen.values.some((seen) => !(seen > 0)));
-const anyRegion = tracks.some((track) => track.radius.values.some((radius) => radius > 0));
-
 function buildPage() {
   const people = scene.people.of, count = scene.people.shown < people ? `${scene.people.shown} of ${people} people` : `${people} ${people === 1 ? "person" : "people"}`;
   const parts = [scene.lifter && `lifter ${scene.lifter}`, count];
@@ -296,7 +293,8 @@ function buildPage() {
   if (anyRegion) parts.push(`${scene.regionLabel}s`.replace(/region \((\w+)\)s/, "regions, $1"));
   setText("about", parts.filter(Boolean).join(" · "));
   setText("regions", `${percent(scene.level)} regions`);
-  setText("joints-unit", `${percent(scene.level)} radius, mm`);
+  setText("joints-unit", anyRegion ? `${percent(scene.level)} radius, mm` : "");
+  $("joints").classList.toggle("plain", !anyRegion);
   $("regions").hidden = !anyRegion;
   $("regions").title = scene.regionLabel;
   $("ellipsoids").hidden = !scene.show.ellipsoids;
@@ -325,7 +323,7 @@ function buildPage() {
     $("facts").append(row);
   }
   const times = $("timeline-legend");
-  mark(times, "curve", "middle", `${percent(scene.level)} radius, mean of the joints (mm); of the joint that is chosen, in its colour`);
+  if (anyRegion) mark(times, "curve", "middle", `${percent(scene.level)} radius, mean of the joints (mm); of the joint that is chosen, in its colour`);
   if (tracks.some((track) => gapTimes(track).length)) mark(times, "hatch", "middle", "no frames, or the person is not there");
   if (anyUnseen) mark(times, "lane", "unseen", "joints not seen (darker: more)");
 }

@@ -47,7 +47,7 @@ function drawTimeline(canvas, colours) {
   const top = niceAbove(peak), base = height - PAD.bottom - PAD.lane;
   const y = (mm) => base - (mm / top) * (base - PAD.top);
   context.font = "10.5px system-ui, sans-serif";
-  for (const mm of [0, top / 2, top]) {
+  for (const mm of anyRegion ? [0, top / 2, top] : []) {
     context.fillStyle = colours.line;
     context.fillRect(PAD.left, Math.round(y(mm)), width - PAD.left - PAD.right, 1);
     context.fillStyle = colours.soft;
@@ -57,8 +57,8 @@ function drawTimeline(canvas, colours) {
   context.textAlign = "left";
   hatchGaps(context, track, width, PAD.top, base, colours);
   drawUnseen(context, unseenShares[state.person], width, base + 1, colours);
-  drawCurve(context, mean, width, y, base, colours.middle, true);
-  if (own) drawCurve(context, own, width, y, base, colours[scene.sides[joint]], false);
+  if (anyRegion) drawCurve(context, mean, width, y, base, colours.middle, true);
+  if (anyRegion && own) drawCurve(context, own, width, y, base, colours[scene.sides[joint]], false);
   drawTimes(context, width, height, colours);
   const x = timeToX(clock.starts[state.step], width);
   context.strokeStyle = context.fillStyle = colours.accent;
@@ -67,7 +67,7 @@ function drawTimeline(canvas, colours) {
   context.moveTo(x, PAD.top - 6);
   context.lineTo(x, base + PAD.lane);
   context.stroke();
-  const value = (own || mean)[state.step];
+  const value = anyRegion ? (own || mean)[state.step] : NaN;
   context.beginPath();
   context.arc(x, Number.isFinite(value) ? y(value) : base, 5, 0, 2 * Math.PI);
   context.fill();
@@ -167,7 +167,7 @@ const timeLabel = (step) => (scene.rateKnown ? `${seconds(step)} s` : `frame ${s
 
 function describeTimeline() {
   const track = tracks[state.person], known = curves[state.person].filter(Number.isFinite);
-  if (!known.length) return `${scene.frames.length} steps`;
+  if (!known.length || !anyRegion) return `${scene.frames.length} steps`;
   const low = Math.min(...known).toFixed(0), high = Math.max(...known).toFixed(0), gaps = gapTimes(track).length;
   return `Mean ${percent(scene.level)} radius over time, ${low} to ${high} mm` + (gaps ? `; ${gaps} ${gaps === 1 ? "gap" : "gaps"}` : "");
 }
