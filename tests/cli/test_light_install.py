@@ -41,9 +41,6 @@ MISSING: dict[str, tuple[list[str], str]] = {
         "--out lifted: writing the results as Parquet needs pyarrow: pip install 'poseterior[parquet]'"
         "; or lift file by file to .npz",
     ),
-    "lift with a page": (
-        ["lift", KEYPOINTS, "--view", "a.html"], "--view a.html: needs viser: pip install 'poseterior[view]'",
-    ),
     "lift to glTF": (
         ["lift", KEYPOINTS, "--out", "a.glb"], "--out a.glb: needs pygltflib: pip install 'poseterior[gltf]'",
     ),
@@ -57,9 +54,6 @@ MISSING: dict[str, tuple[list[str], str]] = {
         " (or write a .gif)",
     ),
     "view": (["view", "light.npz"], "the viewer needs viser: pip install 'poseterior[view]'"),
-    "view a page": (
-        ["view", "light.npz", "--html", "a.html"], "--html a.html: needs viser: pip install 'poseterior[view]'",
-    ),
     "view Parquet": (
         ["view", "old.parquet", "--png", "a.png"],
         "old.parquet: reading Parquet needs pyarrow: pip install 'poseterior[parquet]'",
@@ -131,6 +125,7 @@ WORKING: dict[str, list[str]] = {
     "lift to JSON": ["lift", KEYPOINTS, "--out", "light.json", "--samples", "8"],
     "motion": ["lift", KEYPOINTS, "--out", "light.bvh", "--samples", "8"],
     "view a picture": ["view", "light.npz", "--png", "again.png"],
+    "view a page": ["view", "light.npz", "--html", "again.html"],
     "lifters": ["lifters"],
     "formats": ["formats"],
     "demo": ["demo", "--samples", "8"],
@@ -168,7 +163,8 @@ def test_what_misses_an_extra_says_the_line(light: tuple[Path, dict[str, Any]], 
 def test_nothing_is_left_by_what_was_refused(light: tuple[Path, dict[str, Any]]) -> None:
     motions = {f"light-{person}.bvh" for person in range(1, 6)}
     assert {path.name for path in light[0].iterdir()} == motions | {
-        "store", "old.parquet", "clip.h5", "walk.c3d", "light.npz", "light.png", "light.json", "again.png", "demo",
+        "store", "old.parquet", "clip.h5", "walk.c3d", "light.npz", "light.png", "light.json", "again.png",
+        "again.html", "demo",
     }  # fmt: skip
 
 
@@ -181,12 +177,11 @@ def test_the_same_poses(light: tuple[Path, dict[str, Any]]) -> None:
         np.testing.assert_allclose(archive["mean"], pp.lift(pp.load("mdn"), pp.example_keypoints(), 8).mean, atol=1e-5)
 
 
-def test_the_demo_says_how_to_get_the_page(light: tuple[Path, dict[str, Any]]) -> None:
-    assert {path.name for path in (light[0] / "demo").iterdir()} == {"poses.npz", "summary.png"}
+def test_the_demo_has_the_page_and_says_how_to_get_the_viewer(light: tuple[Path, dict[str, Any]]) -> None:
+    assert {path.name for path in (light[0] / "demo").iterdir()} == {"poses.npz", "scene.html", "summary.png"}
     said = light[1]["demo"][2]
-    assert "or look in 3D:            pip install 'poseterior[view]', then poseterior demo again\n" in said
-    assert "--out poses.npz\n" in said
-    assert "scene.html" not in said
+    assert "or look closer:            pip install 'poseterior[view]', then poseterior view demo/poses.npz\n" in said
+    assert "--out poses.npz --view scene.html\n" in said
 
 
 def test_every_extra_that_is_named_exists() -> None:

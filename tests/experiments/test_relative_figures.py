@@ -24,7 +24,7 @@ from poseterior.experiments.figures import (
 )
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import get_skeleton
-from poseterior.view.scene import read_photo
+from poseterior.view.photos import read_photo
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 FILES = [

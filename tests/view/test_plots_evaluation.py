@@ -15,8 +15,8 @@ from poseterior.geometry.cameras import fit_root
 from poseterior.geometry.skeletons import get_skeleton
 from poseterior.results.poses import LiftResult
 from poseterior.view.evaluation import best_of_figure, save_evaluation_figures, spread_figure
+from poseterior.view.photos import read_photo
 from poseterior.view.plots import hypotheses_figure, save_hypotheses
-from poseterior.view.scene import read_photo
 
 SKELETON = get_skeleton("h36m17")
 CAMERA = (900.0, 950.0, 320.0, 240.0)

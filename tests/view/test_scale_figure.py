@@ -20,8 +20,8 @@ from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import Lifter, LifterConfig
 from poseterior.view.evaluation import save_evaluation_figures, size_figure
+from poseterior.view.photos import read_photo
 from poseterior.view.scale_figure import scale_figure
-from poseterior.view.scene import read_photo
 
 BODY = SKELETONS["h36m17"]
 TRUE = np.exp(np.random.default_rng(0).normal(np.log(1.7), 0.08, 200))

@@ -14,11 +14,11 @@ import websockets.exceptions
 from test_view import standing_result
 from websockets.sync.client import connect
 
-import poseterior.view.scene
 from poseterior.cli.view import View
 from poseterior.files.errors import InputError
-from poseterior.view import serve, write_html
+from poseterior.view import serve
 from poseterior.view.serving import start_server, stop_server
+from poseterior.web import Answer, Head
 
 TOKEN = "a secret of some length"
 
@@ -142,26 +142,12 @@ def test_addresses_that_others_reach_need_a_token(tmp_path: Path) -> None:
         assert get(viewer.server.get_port())[0] == 401
 
 
-def test_the_server_that_records_a_page_answers_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[int] = []
-    scene = poseterior.view.scene.PoseScene
-
-    def ask(server: Any, *given: Any) -> Any:
-        number = server.get_port()
-        found.extend((shake(number), shake(number, origin=f"http://127.0.0.1:{number}"), get(number)[0]))
-        return scene(server, *given)
-
-    monkeypatch.setattr(poseterior.view.scene, "PoseScene", ask)
-    write_html(standing_result(), tmp_path / "scene.html")
-    assert found == [403, 403, 403]
-    assert (tmp_path / "scene.html").stat().st_size > 100_000
-
-
 def test_servers_that_start_at_the_same_time_keep_their_own_doors() -> None:
     import viser.infra._infra
     import websockets
 
-    from poseterior.view.serving import nobody
+    def nobody(head: Head) -> Answer:
+        return Answer(403, "This server answers nobody.")
 
     servers: list[tuple[bool, Any]] = []
 

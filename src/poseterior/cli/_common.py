@@ -16,7 +16,7 @@ __all__ = [
 OnOff = Literal["on", "off"]
 #: Extra and module by which files of an extension are written.
 _NEEDS = {
-    ".parquet": ("parquet", "pyarrow"), ".html": ("view", "viser"), ".glb": ("gltf", "pygltflib"),
+    ".parquet": ("parquet", "pyarrow"), ".glb": ("gltf", "pygltflib"),
     ".usda": ("usd", "pxr"), ".usdc": ("usd", "pxr"), ".usdz": ("usd", "pxr"), ".c3d": ("c3d", "ezc3d"),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ class Demo:
     """Lift the shipped example keypoints and show what comes out."""
 
     out: Path = Path("demo")
-    """Folder for poses.parquet, scene.html and summary.png (of a light install: poses.npz and summary.png)."""
+    """Folder for poses.parquet (of a light install: poses.npz), scene.html and summary.png."""
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
@@ -41,26 +41,23 @@ class Demo:
         check_level(self.level)
         results = self.out / ("poses.parquet" if installed("pyarrow") else "poses.npz")
         scene, summary = self.out / "scene.html", self.out / "summary.png"
-        page = installed("viser") and installed("trimesh")
+        viewer = installed("viser") and installed("trimesh")
         check_outputs({"--out": [results, scene, summary]}, [lifter_folder(self.lifter)])
         result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
         console.print(summary_table(result))
         make_folder(self.out)
         result.save(results)
         with resources.as_file(resources.files("poseterior") / "examples") as photos:
-            if page:
-                write_html(result, scene, photos=photos)
+            write_html(result, scene, photos=photos)
             save_summary(result, summary, photos=photos)
-        follow = [
-            f"poseterior lift keypoints.json --out {results.name}" + " --view scene.html" * page,
-            f"poseterior view {results}" if page else "pip install 'poseterior[view]', then poseterior demo again",
-        ]
+        own = f"poseterior lift keypoints.json --out {results.name} --view scene.html"
+        look = ("" if viewer else "pip install 'poseterior[view]', then ") + f"poseterior view {results}"
         console.print(
             f"\nwrote {results}: samples, means, covariances, log-densities, regions (one row per pose)"
-            + f"\nwrote {scene}: open it in a browser, turn and zoom with the mouse" * page
-            + f"\nwrote {summary}: the same as a picture"
-            f"\n\nnext, your own keypoints:  {follow[0]}"
-            f"\nor look {'closer' if page else 'in 3D'}:            {follow[1]}",
+            f"\nwrote {scene}: open it in a browser, turn it and point at joints"
+            f"\nwrote {summary}: the same as a picture"
+            f"\n\nnext, your own keypoints:  {own}"
+            f"\nor look closer:            {look}",
             highlight=False,
             markup=False,
             soft_wrap=True,

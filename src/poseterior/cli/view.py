@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -27,8 +27,8 @@ class View:
     55 degrees."""
     photo: Path | None = None
     """Photograph, or folder of photographs, that the keypoints come from."""
-    hypotheses: int = 20
-    """How many hypotheses are shown."""
+    hypotheses: int | None = None
+    """How many hypotheses are shown (default: 20; in the page as many as it has room for, 200 at most)."""
     level: float | None = None
     """Probability with which each joint is in its ball; another than the file's is of the samples alone, uncalibrated
     (lift again with --level for a calibrated one)."""
@@ -60,21 +60,24 @@ class View:
             check_level(self.level)
         from ..results.poses import load_result
         from ..view import save_hypotheses, save_summary, serve, write_html
-        from ..view.scene import SceneOptions
+        from ..view.scene import PAGE_OPTIONS, SceneOptions
 
-        options = SceneOptions(hypotheses=self.hypotheses, regions=self.regions, ellipsoids=self.ellipsoids)
+        count = SceneOptions.hypotheses if self.hypotheses is None else self.hypotheses
+        options = SceneOptions(hypotheses=count, regions=self.regions, ellipsoids=self.ellipsoids)
         result = load_result(self.result)
         if self.level is not None:
             result = result.at_level(self.level)
         if self.html is not None:
-            write_html(result, self.html, photos=self.photo, fps=self.fps, options=options)
+            held = PAGE_OPTIONS.hypotheses if self.hypotheses is None else self.hypotheses
+            page = replace(options, hypotheses=held)
+            write_html(result, self.html, photos=self.photo, fps=self.fps, options=page)
             print(f"wrote {self.html}: open it in a browser")
         if self.png is not None:
             save_summary(result, self.png, photos=self.photo)
             print(f"wrote {self.png}")
         if self.overlay is not None:
             intrinsics = None if self.camera is None else camera_file(self.camera)
-            save_hypotheses(result, self.overlay, self.pose, self.hypotheses, photos=self.photo, intrinsics=intrinsics)
+            save_hypotheses(result, self.overlay, self.pose, count, photos=self.photo, intrinsics=intrinsics)
             print(f"wrote {self.overlay}")
         if self.html is None and self.png is None and self.overlay is None:
             from ..web import find_token

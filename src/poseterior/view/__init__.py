@@ -1,4 +1,4 @@
-"""Pictures of results: a summary figure (matplotlib), an offline 3D page and a live viewer (viser)."""
+"""Pictures of results: a summary figure (matplotlib), an offline 3D page, and a live viewer (viser)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live viewer: the scene of `scene` with controls, on a local web server."""
+"""The live viewer: the scene of `live_scene` with controls, on a local web server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ..files.errors import InputError
 from ..files.extras import need
 from ..results.poses import LiftResult
 from ..web import Doorkeeper, address, needs_token
+from .live_scene import PoseScene
 from .photos import Photos
-from .scene import PoseScene, SceneOptions, pauses, playback_rate
 from .serving import start_server, stop_server
+from .tracks import SceneOptions, pauses, playback_rate
 
 if TYPE_CHECKING:
     from viser import ViserServer

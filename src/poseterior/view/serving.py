@@ -21,16 +21,11 @@ from ..web import HEADERS, Answer, Doorkeeper, Head
 if TYPE_CHECKING:
     from viser import ViserServer
 
-__all__ = ["nobody", "start_server", "stop_server"]
+__all__ = ["start_server", "stop_server"]
 
 Check = Callable[[Head], Answer | None]
 
 _patching = threading.Lock()
-
-
-def nobody(head: Head) -> Answer:
-    """Lets nobody in: for a server that only records its scene."""
-    return Answer(403, "This server answers nobody.")
 
 
 def start_server(host: str, port: int, label: str, check: Check | None = None) -> ViserServer:

@@ -1,10 +1,9 @@
-"""The 3D scene of a result, for the offline page here and the live server in `server`.
+"""The 3D scene of a result on a viser server, which `server` puts controls beside.
 
-A scene has *tracks* side by side, one for each person of each file (more than three in two rows), and *steps*
-in time, one for each frame number; people of files with a single frame (photos) are shown at every step. A track
-shows, from left to right, the 2D keypoints on a panel, with their standard deviations, and the 3D hypotheses with the
-mean and the ball that each joint is in with the result's probability (`LiftResult.region_radius`). A caption below
-says which probability, and whether the balls are calibrated.
+A scene has *tracks* side by side, one for each person of each file (more than three in two rows), and *steps* in time
+(`tracks`). A track shows, from left to right, the 2D keypoints on a panel, with their standard deviations, and the 3D
+hypotheses with the mean and the ball that each joint is in with the result's probability
+(`LiftResult.region_radius`). A caption below says which probability, and whether the balls are calibrated.
 Coordinates are the camera's (x right, y down, z forward); the viewer's up direction is -y, so people stand
 upright.
 
@@ -13,34 +12,22 @@ viser is imported when a scene is made, not with this module.
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..files.errors import InputError
-from ..files.extras import need
-from ..files.writing import atomic_write
 from ..results.poses import LiftResult
 from .drawing import SIDE_COLOURS
 from .photos import Photos, check_photos, keypoint_box, read_photo
-from .serving import nobody, start_server, stop_server
+from .tracks import SceneOptions, Track, steps_of, tracks_of
 
 if TYPE_CHECKING:
     from viser import ViserServer
 
-__all__ = [
-    "PoseScene",
-    "SceneOptions",
-    "pauses",
-    "playback_rate",
-    "write_html",
-]
+__all__ = ["PoseScene"]
 
 #: Metres in the scene.
 _HYPOTHESIS_RADIUS = 0.006
@@ -55,100 +42,8 @@ _ROW_GAP = 0.6
 _ONE_ROW = 3
 #: Width to height of the window for which the first view is chosen.
 _WINDOW = 1.45
-#: Seconds; frame numbers may be far apart, e.g. those of a few pictures of a data set.
-_LONGEST_PAUSE = 1.0
-#: Frames per second of a playback, where nobody says another number.
-_SLOW_RATE = 10.0
 #: An instance that is not shown keeps its place in the batch with this scale: batches keep their length.
 _HIDDEN_SCALE = 1e-6
-
-
-@dataclass(frozen=True)
-class SceneOptions:
-    """What is drawn.
-
-    Attributes:
-        hypotheses: number of samples shown.
-        mean, regions, keypoints: show the mean skeleton, the ball of each joint, the 2D panel.
-        ellipsoids: show the lifter's own covariance too, an ellipsoid of one standard deviation for each joint.
-        max_tracks: people at most; further ones are left out, and a label says so.
-        max_steps: frames at most; more are thinned evenly.
-        opacity: of one hypothesis.
-    """
-
-    hypotheses: int = 20
-    mean: bool = True
-    regions: bool = True
-    ellipsoids: bool = False
-    keypoints: bool = True
-    max_tracks: int = 8
-    max_steps: int = 300
-    opacity: float = 0.18
-
-    def __post_init__(self) -> None:
-        for name, least in (("hypotheses", 0), ("max_tracks", 1), ("max_steps", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: expected a whole number from {least}, got {getattr(self, name)}")
-
-
-# -- data ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Track:
-    """One person of one file: the pose of each frame.
-
-    Attributes:
-        label: what is written below.
-        file: the pose's ``file``.
-        poses: frame number -> index of the pose in the result.
-        still: the file has one frame only, so its people are shown at every step.
-    """
-
-    label: str
-    file: str
-    poses: dict[int, int]
-    still: bool
-
-    def at(self, frame: int) -> int | None:
-        """Index of the pose to show at a frame, None where the person is not there."""
-        return next(iter(self.poses.values())) if self.still else self.poses.get(frame)
-
-
-def tracks_of(result: LiftResult) -> list[Track]:
-    """The tracks of a result, in order of appearance; a repeated frame of a person starts another track."""
-    found: dict[tuple[str, int, int], dict[int, int]] = {}
-    repeats: Counter[tuple[str, int, int]] = Counter()
-    people: dict[str, set[int]] = {}
-    frames: dict[str, set[int]] = {}
-    keys = zip(result.file.tolist(), result.frame.tolist(), result.person.tolist(), strict=True)
-    for index, (file, frame, person) in enumerate(keys):
-        repeat = repeats[file, frame, person]
-        repeats[file, frame, person] += 1
-        found.setdefault((file, person, repeat), {})[frame] = index
-        people.setdefault(file, set()).add(person)
-        frames.setdefault(file, set()).add(frame)
-    tracks = []
-    for (file, person, repeat), poses in found.items():
-        parts = [Path(file).name or "poses"]
-        parts += [f"person {person}"] * (len(people[file]) > 1) + [f"({repeat + 1})"] * (repeat > 0)
-        tracks.append(Track(" · ".join(parts), file, poses, still=len(frames[file]) == 1))
-    return tracks
-
-
-def playback_rate(result: LiftResult, fps: float | None) -> float:
-    """Frames per second to play at: as asked, else as the input told, else 10, so that one can follow."""
-    return fps if fps is not None else result.fps or _SLOW_RATE
-
-
-def steps_of(tracks: list[Track], limit: int) -> list[int]:
-    """Frame numbers to show, thinned evenly to at most ``limit``; one step where there are only stills."""
-    frames = sorted({frame for track in tracks for frame in track.poses if not track.still})
-    if not frames:
-        return [0]
-    if len(frames) <= limit:
-        return frames
-    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, limit).round().astype(int))]
 
 
 # -- geometry ------------------------------------------------------------------------------------------
@@ -521,54 +416,3 @@ class PoseScene:
         self.options = options or self.options
         for view in self.views:
             view.show(self.frames[step], self.options)
-
-
-def pauses(frames: list[int], fps: float) -> list[float]:
-    """Seconds for which each step is shown."""
-    return [min(gap / fps, _LONGEST_PAUSE) for gap in _gaps(frames)]
-
-
-def _gaps(frames: list[int]) -> list[int]:
-    """How long each step lasts, in frames; nothing to play for a single step."""
-    gaps = [after - before for before, after in itertools.pairwise(frames)]
-    return [*gaps, gaps[-1]] if gaps else []
-
-
-def write_html(
-    result: LiftResult,
-    path: str | os.PathLike[str],
-    *,
-    photos: Photos = None,
-    fps: float | None = None,
-    options: SceneOptions | None = None,
-) -> None:
-    """Write the scene as one HTML file that needs neither network nor server.
-
-    Sequences get a playback bar. The file appears only when it is complete.
-
-    Args:
-        result: what to draw.
-        path: the HTML file.
-        photos: the picture(s) that the keypoints come from, see `read_photo`.
-        fps: frames per second of the playback, by default those that the input told, else 10; frame numbers that are
-            missing are waited for, up to a second.
-        options: see `SceneOptions`.
-
-    Raises:
-        InputError: no poses, an unreadable photo, a path that cannot be written to, or viser is not installed.
-    """
-    need("view", "viser", f"{os.fspath(path)}: the page")
-    fps = playback_rate(result, fps)
-    if not fps > 0:
-        raise InputError(f"fps: expected frames per second above 0, got {fps}")
-    with atomic_write(path) as file:
-        server = start_server("127.0.0.1", 0, "poseterior", nobody)
-        try:
-            scene = PoseScene(server, result, options, photos)
-            recording = server.get_scene_serializer()
-            for step, seconds in enumerate(pauses(scene.frames, fps)):
-                scene.show(step)
-                recording.insert_sleep(seconds)
-            file.write(recording.as_html().encode())
-        finally:
-            stop_server(server)
