@@ -7,8 +7,8 @@
 The films, the cameras, and what is held out are those of `detector_noise.py`. A keypoint of MoveNet in one camera is
 held against the place that BlazePose's landmarks in the three *other* cameras give the joint by triangulation, where
 these agree to 20 px; what that place is uncertain by, with BlazePose's covariances, is part of the residual's
-covariance. So what the two networks mean differently by a hip or an ear counts as MoveNet's error, and so do left and right exchanged.
-Pictures of one person are cut too, as there, which tells of borders.
+covariance. So what the two networks mean differently by a hip or an ear counts as MoveNet's error, and so do left and
+right exchanged. Pictures of one person are cut too, as there, which tells of borders.
 """
 
 from __future__ import annotations
