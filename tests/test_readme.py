@@ -17,10 +17,13 @@ def test_it_is_short() -> None:
 
 def test_it_has_what_a_newcomer_needs() -> None:
     text = README.read_text()
-    assert [link for link in links(README) if link.endswith(".png")] == ["docs/demo.png"]
+    assert [link for link in links(README) if link.endswith(".png")] == ["docs/photograph.png"]
     for heading in ("Install and run", "Lift your own keypoints", "Python", "Units and axes", "Licence"):
         assert f"\n## {heading}" in text, heading
-    assert ["poseterior", "demo"] in list(commands(README))
+    typed = list(commands(README))
+    assert ["poseterior", "demo"] in typed
+    assert typed[:2] == [["pip", "install", ".[images]"], ["poseterior", "detectors", "fetch", "blazepose"]]
+    assert typed[2][:3] == ["poseterior", "lift", "photo.jpg"]
 
 
 def test_the_league_table_names_every_shipped_lifter_once() -> None:

@@ -158,7 +158,7 @@ def broken(folder: Path, kind: str) -> tuple[Path, str]:
     path = folder / f"{kind}.jpg"
     if kind == "empty":
         path.touch()
-        return path, "cannot be read as an image"
+        return path, "is empty; copy or take it anew"
     if kind == "text":
         path.write_text("hello")
         return path, "cannot be read as an image"

@@ -43,7 +43,7 @@ def test_what_is_no_picture_is_named(read, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("{}")
     with pytest.raises(InputError, match=r"a\.png: cannot be read as an image \(.*\); use a JPEG or PNG"):
         read(tmp_path / "a.png")
-    with pytest.raises(InputError, match=r"cannot be read as an image"):
+    with pytest.raises(InputError, match=r": is a folder, not a photograph"):
         read(tmp_path)
 
 

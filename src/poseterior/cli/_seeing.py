@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..detect import Detector
     from ..detect.seen import Seen
+    from ..files.errors import InputError
     from ..keypoints import Keypoints2D
 
 __all__ = ["SeeingOptions", "bar", "bar_when_needed"]
@@ -36,6 +37,13 @@ def bar_when_needed(console: Console) -> Iterator[Progress]:
     finally:
         if shown.live.is_started:
             shown.stop()
+
+
+def _none_of(errors: Sequence[InputError]) -> InputError:
+    """What is said where no file could be read."""
+    from ..files.errors import InputError
+
+    return InputError(f"none of {len(errors)} photographs and films can be read; {errors[0]}")
 
 
 @dataclass(kw_only=True)
@@ -72,22 +80,39 @@ class SeeingOptions:
 
         return load_detector(self.detector, self.model)
 
-    def look(self, paths: Sequence[Path], console: Console) -> dict[Path, Keypoints2D]:
+    def look(self, paths: Sequence[Path], console: Console, every_one: bool = False) -> dict[Path, Keypoints2D]:
         """The people in each of some photographs and films; what is to be said is printed. Where nobody is, nothing is.
 
+        What cannot be read is left out, and that is said.
+
+        Args:
+            paths: photographs and films.
+            console: where it is said.
+            every_one: nothing may be left out.
+
         Raises:
-            InputError: a file cannot be read, or the detector is not there.
+            InputError: no file can be read, or one of which ``every_one`` is needed; the detector is not there.
         """
+        from ..files.errors import InputError
         from ..files.films import is_film
 
         if not paths:
             return {}
         detector = self.load()
+        seen, left_out = {}, []
         with bar_when_needed(console) as shown:
             find = self._looking(detector, shown, sum(not is_film(path) for path in paths))
-            seen = {path: find(path) for path in paths}
-        for note in (note for one in seen.values() for note in one.notes):
-            console.print(note, highlight=False, soft_wrap=True, markup=False)
+            for path in paths:
+                try:
+                    seen[path] = find(path)
+                except InputError as error:
+                    left_out.append(error)
+                    if every_one or len(left_out) == len(paths):
+                        raise (error if every_one or len(paths) == 1 else _none_of(left_out)) from None
+        if left_out:
+            console.print("left out:", highlight=False)
+        for said in (*(f"  {error}" for error in left_out), *(note for one in seen.values() for note in one.notes)):
+            console.print(said, highlight=False, soft_wrap=True, markup=False)
         return {path: one.keypoints for path, one in seen.items() if one.keypoints is not None}
 
     def _looking(self, detector: Detector, shown: Progress, pictures: int | None) -> Callable[[Path], Seen]:
@@ -108,9 +133,10 @@ class SeeingOptions:
                 )  # fmt: skip
             if not album:
                 album.append(shown.add_task("photographs", total=pictures))
-            seen = people_in_picture(path, detector)
-            shown.advance(album[0])
-            return seen
+            try:
+                return people_in_picture(path, detector)
+            finally:
+                shown.advance(album[0])
 
         return look_at
 

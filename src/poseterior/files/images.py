@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,10 +47,11 @@ _NOT_READ = {
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """The picture, not yet decoded; whatever goes wrong while it is read becomes an `InputError`."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     name = os.fspath(path)
     try:
+        _refuse_none(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
@@ -63,9 +65,24 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise InputError(f"{name}: has more than {MAXIMUM_PIXELS // 10**6} million px; make it smaller") from None
     except Exception as error:  # Pillow's parsers raise whatever they stumble over
         if (kind := _kind_not_read(path)) is not None:
-            raise InputError(f"{name}: is a {kind} picture, which is not read; save it as JPEG or PNG") from None
-        said = reason(error).replace(repr(name), "the file")
+            article = "an" if kind.startswith("A") else "a"
+            raise InputError(
+                f"{name}: is {article} {kind} picture, which is not read; save it as JPEG or PNG"
+            ) from None
+        known = not isinstance(error, UnidentifiedImageError)
+        said = reason(error).replace(repr(name), "the file") if known else "it is of no kind that is known"
         raise InputError(f"{name}: cannot be read as an image ({said}); use a JPEG or PNG") from None
+
+
+def _refuse_none(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no file with something in it: a pipe would be waited for without end."""
+    place = os.stat(path)
+    if stat.S_ISDIR(place.st_mode):
+        raise InputError("is a folder, not a photograph")
+    if not stat.S_ISREG(place.st_mode):
+        raise InputError("is no file (a pipe, or a device); give a photograph's file")
+    if not place.st_size:
+        raise InputError("is empty; copy or take it anew")
 
 
 def _kind_not_read(path: str | os.PathLike[str]) -> str | None:

@@ -20,8 +20,9 @@ from ..base import Array, Person, checked_picture
 from ..blaze import HEAT_SIDE, BlazeNetworks, Candidate, Seen
 from ..boxes import box_of, landmark_overlap
 from ..covariance import Evidence, NoiseModel, heat_moments, read_noise
-from ..models import ModelFile, Source, model_bytes
-from ..squares import Square, whole
+from ..models import model_bytes
+from ..packages import ModelFile, Wheel
+from ..squares import Square, border_distances, looks, whole
 
 __all__ = ["ABOUT", "LICENCE", "NAME", "NEEDS", "SOURCE", "BlazePose", "evidence_of", "load"]
 
@@ -29,7 +30,7 @@ NAME = "blazepose"
 ABOUT = "MediaPipe's BlazePose (full): 33 landmarks with covariances from heat maps, several people; CPU, LiteRT"
 NEEDS = ("images", ("ai_edge_litert", "platformdirs"))
 LICENCE = "Apache-2.0"
-SOURCE = Source(
+SOURCE = Wheel(
     requirement="mediapipe==0.10.21",
     python="3.11",
     platform="manylinux_2_28_x86_64",
@@ -168,36 +169,15 @@ def evidence_of(seen: Seen, size: tuple[int, int]) -> Evidence:
     cells = ((seen.xy - [square.x, square.y]) @ square.axes / square.side + 0.5) * HEAT_SIDE
     heat, peak = heat_moments(seen.heat, cells)
     turned = square.axes @ heat @ square.axes.T
-    low, high = seen.xy, np.array(size) - 1 - seen.xy
-    border = np.concatenate([low, high], -1).min(-1) / square.side
-    corners = square.to_picture(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
-    cut = np.concatenate([corners.min(0), np.array(size) - 1 - corners.max(0)]).min() < 0
-    return Evidence(
-        turned, peak, seen.visibility, border if cut else np.full(len(seen.xy), np.inf), np.array(square.side)
-    )
+    return Evidence(turned, peak, seen.visibility, border_distances(seen.xy, square, size), np.array(square.side))
 
 
 def _looks(picture: Array) -> Iterator[Square]:
-    """Upright squares of a picture in which people are looked for: the whole, from further away, and parts."""
-    all_of_it = whole(picture)
+    """Squares of a picture in which people are looked for: the whole, from further away, and parts."""
+    all_of_it, *parts = looks(picture, _PARTS, _FEWEST)
     yield all_of_it
     yield all_of_it._replace(side=_FURTHER * all_of_it.side)
-    height, width = picture.shape[:2]
-    for part in _PARTS:
-        side = part * all_of_it.side
-        if side < _FEWEST:
-            return
-        for y in _middles(height, side):
-            for x in _middles(width, side):
-                yield Square(x, y, side, 0.0)
-
-
-def _middles(length: int, side: float) -> list[float]:
-    """Where the middles of parts are along one side of a picture, so that they overlap by half at least."""
-    if length <= side:
-        return [length / 2]
-    count = 1 + int(np.ceil((length - side) / (side / 2)))
-    return [float(at) for at in np.linspace(side / 2, length - side / 2, count)]
+    yield from parts
 
 
 def _apart(candidates: Sequence[Candidate]) -> list[Square]:
