@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -114,11 +114,17 @@ class Bench:
     the sweeps masks-*, noise-*, pitch-*, fov-*, sigma-*;
     the groups main, masks, noise, pitch, "field of view" and sigma name them together.
 
+    --published measures as the code of a paper does: poseterior bench runs/wehrbein --published wehrbein_2021
+    --observations test.parquet test-hard.parquet
+
     Example: poseterior bench flow mdn --data stores/cmu-test --protocol people masks --out bench
     """
 
     lifters: tyro.conf.Positional[tuple[str, ...]] = ()
     """Shipped lifters or folders with trained weights (default: all shipped ones)."""
+    published: Literal["wehrbein_2021", "ronchi_2018", "yu_2021", "li_lee_2019", "duenkel_2024"] | None = None
+    """Measure as this paper's code does, on --observations (duenkel_2024: on --data STORE), and print its tables; they
+    go into OUT/published.json."""
     data: Path | None = None
     """Pose store to simulate observations from."""
     cross: Path | None = None
@@ -139,8 +145,8 @@ class Bench:
     """Folder of the result, the report, and what is kept between runs."""
     samples: int = 200
     """Hypotheses per pose."""
-    poses: int = 1000
-    """Poses of a main protocol, at most."""
+    poses: int | None = None
+    """Poses of a main protocol, at most (default: 1000; of --published all as the paper has them)."""
     sweep_poses: int = 200
     """Poses of each protocol of a sweep, at most."""
     mode_poses: int = 60
@@ -175,10 +181,19 @@ class Bench:
             *map(lifter_folder, self.lifters),
         ]
         inputs += [Path(given.partition("=")[2]) for given in self.results if "=" in given]
-        written = ("bench.json", "poses.parquet", "report.html", "units", "observations")
+        written = ("bench.json", "poses.parquet", "report.html", "units", "observations", "published.json")
         check_outputs({"--out": [self.out / name for name in written]}, inputs)
         device = check_device(self.device)
-        settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
+        if self.published is not None:
+            from ._papers import run_paper
+
+            self._only_for_papers()
+            run_paper(
+                self.published, self.lifters, self.observations, self.data, self.out,
+                poses=self.poses, samples=self.samples, seed=self.seed, device=device,
+            )  # fmt: skip
+            return
+        settings = Settings(self.samples, 1000 if self.poses is None else self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
         settings.check()
         protocols = tasks(self.protocol, self.data, self.cross, self.observations, self.strangers)
         lifters = entries(self.lifters, self.peer, self.results, self.samples, device, self.evidence == "on")
@@ -206,3 +221,13 @@ class Bench:
         print(f"wrote {self.out / 'bench.json'}")
         print(f"wrote {self.out / 'poses.parquet'}")
         print(f"wrote {page}")
+
+    def _only_for_papers(self) -> None:
+        """Refuse options that a paper's evaluation does not have."""
+        from ..files.errors import InputError
+
+        for name in ("cross", "strangers", "novelty", "protocol", "peer", "results"):
+            if getattr(self, name):
+                raise InputError(f"--{name}: does not go with --published, which has its own protocol")
+        if self.evidence == "off":
+            raise InputError("--evidence off: does not go with --published")

@@ -18,7 +18,7 @@ from ..files.extras import later
 from ..files.parquet import METADATA_LOST, column_names, metadata_of, numbers_of, open_parquet, read_table, texts_of
 from ..files.reading import reader
 from ..files.writing import atomic_write, make_folder
-from ..geometry.skeletons import SKELETONS
+from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton, skeleton_map
 from ..keypoints import Keypoints2D, PoseId
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "ObservationSet",
     "Observations",
     "load_observations",
+    "observations_in",
     "save_observations",
 ]
 
@@ -61,6 +62,36 @@ class Observations:
     def to(self, device: torch.device | str) -> Self:
         parts = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
         return type(self)(**parts)
+
+
+def observations_in(observations: Observations, skeleton: str | Skeleton) -> Observations:
+    """The same people in another skeleton's joints, keypoints and poses alike; poses relative to its root.
+
+    A joint that the poses lack is made of others as keypoints are (`poseterior.geometry.skeletons.RULES`), and is
+    ``observed`` where all of these are.
+
+    Raises:
+        InputError: a skeleton whose root cannot be made of these joints.
+    """
+    target, source = get_skeleton(skeleton), observations.keypoints.skeleton
+    if target == source:
+        return observations
+    plan = skeleton_map(source, target)
+    if not plan.available[target.root]:
+        raise InputError(f"{target.name}: its root {target.joints[target.root]!r} cannot be made of {source.name}")
+    weights = torch.as_tensor(plan.weights, dtype=observations.pose.dtype, device=observations.pose.device)
+    known = torch.where(observations.observed.unsqueeze(-1), observations.pose, 0.0)
+    pose = torch.einsum("ts,nsc->ntc", weights, known)
+    lacking = torch.einsum("ts,ns->nt", (weights != 0).float(), (~observations.observed).float()) > 0
+    observed = ~lacking & torch.as_tensor(plan.available, device=pose.device)
+    root = pose[:, target.root]
+    return dataclasses.replace(
+        observations,
+        keypoints=observations.keypoints.as_skeleton(target),
+        pose=pose - root.unsqueeze(1),
+        observed=observed & observed[:, target.root : target.root + 1],
+        root=observations.root + root,
+    )
 
 
 _FORMAT = "poseterior-observations-1"

@@ -35,6 +35,7 @@ from ..metrics.calibration import coverage_ranks, published_inside
 from ..metrics.depth_order import all_pairs, order_counts, order_labels, order_probability
 from ..metrics.resampling import group_numbers
 from ..metrics.rotations import mgeo
+from .other_bodies import comparable
 
 __all__ = [
     "CHUNK",
@@ -145,8 +146,6 @@ def check_evaluable(lifter: Lifter, data: ObservationSet, samples: int, seed: in
         raise InputError(f"samples: expected at least 2, got {samples}")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
-    if lifter.skeleton.name != "h36m17":
-        raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
     if not len(data):
         raise InputError("no poses to evaluate")
     unknown = int((~data.observations.observed.any(-1)).sum())
@@ -190,6 +189,7 @@ def collect(
             skeleton, more clusters than samples; hypotheses that are not finite.
     """
     check_evaluable(lifter, data, samples, seed)
+    lifter, data = comparable(lifter, data)
     if clusters is not None and not 1 <= clusters <= samples:
         raise InputError(f"clusters: expected 1 to {samples} (the number of samples), got {clusters}")
     device = torch.device(device)
