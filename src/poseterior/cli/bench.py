@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from ._common import OnOff
 from ._uncertain import explained, plus_minus
+
+if TYPE_CHECKING:
+    from ..data.observations import ObservationSet
 
 #: Columns of the league table on the terminal: title, path into a unit, name of its uncertainty, digits.
 _COLUMNS: tuple[tuple[str, tuple[str, ...], str, int], ...] = (
@@ -134,7 +137,10 @@ class Bench:
     novelty: Path | None = None
     """Pose store that the lifters were trained on: errors and radii by the distance to its nearest pose, too."""
     observations: tuple[Path, ...] = ()
-    """Files of observations (`poseterior data import`), each a protocol of its own."""
+    """Files of observations (`poseterior data import`), each a protocol of its own; of those without 3D poses what can
+    be measured goes into OUT/without_truth.json."""
+    labels: Path | None = None
+    """Depth-order labels (`poseterior labels import`) of observations without 3D poses: Parquet file."""
     protocol: tuple[str, ...] = ()
     """Protocols or groups of them (default: all for which there is data)."""
     peer: tuple[str, ...] = ()
@@ -177,11 +183,12 @@ class Bench:
             self.cross,
             self.strangers,
             self.novelty,
+            self.labels,
             *self.observations,
             *map(lifter_folder, self.lifters),
         ]
         inputs += [Path(given.partition("=")[2]) for given in self.results if "=" in given]
-        written = ("bench.json", "poses.parquet", "report.html", "units", "observations", "published.json")
+        written = ("bench.json", "poses.parquet", "report.html", "units", "observations", "published.json", "without_truth.json")
         check_outputs({"--out": [self.out / name for name in written]}, inputs)
         device = check_device(self.device)
         if self.published is not None:
@@ -195,7 +202,12 @@ class Bench:
             return
         settings = Settings(self.samples, 1000 if self.poses is None else self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
         settings.check()
-        protocols = tasks(self.protocol, self.data, self.cross, self.observations, self.strangers)
+        flat, known = self._by_truth()
+        if flat:
+            self._run_flat(flat, device)
+            if not (known or self.data or self.cross or self.strangers):
+                return
+        protocols = tasks(self.protocol, self.data, self.cross, known, self.strangers)
         lifters = entries(self.lifters, self.peer, self.results, self.samples, device, self.evidence == "on")
         trained_on = None if self.novelty is None else reference(self.novelty)
         columns = (
@@ -221,6 +233,58 @@ class Bench:
         print(f"wrote {self.out / 'bench.json'}")
         print(f"wrote {self.out / 'poses.parquet'}")
         print(f"wrote {page}")
+
+    def _by_truth(self) -> tuple[dict[str, ObservationSet], tuple[Path, ...]]:
+        """Observations without 3D poses, by name, and the files of those with some."""
+        from ..data.observations import load_observations
+        from ..evaluation.without_truth import has_truth
+        from ..files.errors import InputError
+
+        flat: dict[str, ObservationSet] = {}
+        for path in self.observations:
+            data = load_observations(path)
+            if has_truth(data):
+                continue
+            if path.stem in flat:
+                raise InputError(f"two protocols are called {path.stem!r}; rename the file")
+            flat[path.stem] = data
+        if self.labels is not None and not flat:
+            raise InputError("--labels: is for observations without 3D poses; pass some as --observations FILE")
+        return flat, tuple(path for path in self.observations if path.stem not in flat)
+
+    def _run_flat(self, observations: dict[str, ObservationSet], device: str) -> None:
+        import json
+
+        from rich.console import Console
+
+        from ..data.labels.labels import load_labels
+        from ..evaluation.papers.running import named
+        from ..evaluation.subsets import spread_poses
+        from ..evaluation.without_truth import measure_without_truth
+        from ..files.writing import atomic_write, make_folder
+        from ..lifters import list_shipped, load
+        from ._flat import flat_tables
+
+        lifters = {
+            name: load(folder, evidence=self.evidence == "on")
+            for name, folder in named(self.lifters or tuple(list_shipped())).items()
+        }
+        labels = None if self.labels is None else load_labels(self.labels)
+        console, found = Console(), {}
+        for protocol, data in observations.items():
+            some = spread_poses(data, self.poses or 1000)
+            found[protocol] = {
+                name: measure_without_truth(
+                    lifter, some, labels, samples=self.samples, seed=self.seed, device=device
+                )
+                for name, lifter in lifters.items()
+            }
+            Console(width=console.width if console.is_terminal else 120).print(flat_tables(found[protocol]))
+        make_folder(self.out)
+        path = self.out / "without_truth.json"
+        with atomic_write(path) as file:
+            file.write((json.dumps(found, indent=2) + "\n").encode())
+        print(f"wrote {path}")
 
     def _only_for_papers(self) -> None:
         """Refuse options that a paper's evaluation does not have."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..files.checks import quote
 from ..files.errors import InputError
-from ..files.extras import later
+from ..files.extras import installed, later
 from ..files.parquet import METADATA_LOST, column_names, metadata_of, numbers_of, open_parquet, read_table, texts_of
 from ..files.reading import reader
 from ..files.writing import atomic_write, make_folder
@@ -31,6 +31,7 @@ else:  # an extra: imported when a file is read or written
 __all__ = [
     "ObservationSet",
     "Observations",
+    "is_observations",
     "load_observations",
     "observations_in",
     "save_observations",
@@ -168,6 +169,18 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
     make_folder(Path(path).parent, path)
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", use_dictionary=["clip", "action", "subject"])
+
+
+def is_observations(path: str | Path) -> bool:
+    """Whether a file is one of observations; False for what is no readable Parquet file."""
+    path = Path(path)
+    if path.suffix.lower() != ".parquet" or not path.is_file() or not installed("pyarrow"):
+        return False
+    try:
+        with open_parquet(path) as file:
+            return metadata_of(file).get("format") == _FORMAT
+    except InputError:
+        return False
 
 
 #: Columns that hold true or false.
