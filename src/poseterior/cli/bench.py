@@ -128,6 +128,9 @@ class Bench:
     published: Literal["wehrbein_2021", "ronchi_2018", "yu_2021", "li_lee_2019", "duenkel_2024"] | None = None
     """Measure as this paper's code does, on --observations (duenkel_2024: on --data STORE), and print its tables; they
     go into OUT/published.json."""
+    rotations: bool = False
+    """Measure distributions over joint rotations (prior, inverse kinematics, occlusion, lifting) on --data STORE, with
+    the store that they learnt from as --novelty; the numbers go into OUT/rotations.json."""
     data: Path | None = None
     """Pose store to simulate observations from."""
     cross: Path | None = None
@@ -188,19 +191,41 @@ class Bench:
             *map(lifter_folder, self.lifters),
         ]
         inputs += [Path(given.partition("=")[2]) for given in self.results if "=" in given]
-        written = ("bench.json", "poses.parquet", "report.html", "units", "observations", "published.json", "without_truth.json")
+        written = (
+            "bench.json",
+            "poses.parquet",
+            "report.html",
+            "units",
+            "observations",
+            "published.json",
+            "without_truth.json",
+            "rotations.json",
+        )
         check_outputs({"--out": [self.out / name for name in written]}, inputs)
         device = check_device(self.device)
+        if self.rotations:
+            from ._rotations import run_rotations
+
+            self._only_for("--rotations", "observations", "labels", "published")
+            run_rotations(self.lifters, self.data, self.novelty, self.poses or 1000, self.out)
+            return
         if self.published is not None:
             from ._papers import run_paper
 
-            self._only_for_papers()
+            self._only_for("--published", "novelty", "labels")
             run_paper(
                 self.published, self.lifters, self.observations, self.data, self.out,
                 poses=self.poses, samples=self.samples, seed=self.seed, device=device,
             )  # fmt: skip
             return
-        settings = Settings(self.samples, 1000 if self.poses is None else self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
+        settings = Settings(
+            self.samples,
+            1000 if self.poses is None else self.poses,
+            self.sweep_poses,
+            self.mode_poses,
+            self.seed,
+            device,
+        )
         settings.check()
         flat, known = self._by_truth()
         if flat:
@@ -274,9 +299,7 @@ class Bench:
         for protocol, data in observations.items():
             some = spread_poses(data, self.poses or 1000)
             found[protocol] = {
-                name: measure_without_truth(
-                    lifter, some, labels, samples=self.samples, seed=self.seed, device=device
-                )
+                name: measure_without_truth(lifter, some, labels, samples=self.samples, seed=self.seed, device=device)
                 for name, lifter in lifters.items()
             }
             Console(width=console.width if console.is_terminal else 120).print(flat_tables(found[protocol]))
@@ -286,12 +309,12 @@ class Bench:
             file.write((json.dumps(found, indent=2) + "\n").encode())
         print(f"wrote {path}")
 
-    def _only_for_papers(self) -> None:
-        """Refuse options that a paper's evaluation does not have."""
+    def _only_for(self, option: str, *others: str) -> None:
+        """Refuse what an evaluation with a protocol of its own does not have."""
         from ..files.errors import InputError
 
-        for name in ("cross", "strangers", "novelty", "protocol", "peer", "results"):
+        for name in ("cross", "strangers", "protocol", "peer", "results", *others):
             if getattr(self, name):
-                raise InputError(f"--{name}: does not go with --published, which has its own protocol")
+                raise InputError(f"--{name}: does not go with {option}, which has its own protocol")
         if self.evidence == "off":
-            raise InputError("--evidence off: does not go with --published")
+            raise InputError(f"--evidence off: does not go with {option}")

@@ -34,6 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..data.observations import observations_in
 from ..distributions.regions import (
     CLASSES,
     LEVELS,
@@ -50,7 +51,6 @@ from ..distributions.regions import (
     stretched,
 )
 from ..files.errors import InputError
-from ..data.observations import observations_in
 from ..geometry.skeletons import Skeleton
 from .angles import AngleErrors, angle_errors, fit_angles
 from .conformal import conformal_quantile, rounded_up

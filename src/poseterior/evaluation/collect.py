@@ -49,6 +49,7 @@ __all__ = [
     "best_of_counts",
     "check_evaluable",
     "collect",
+    "collect_hypotheses",
     "groups_of",
 ]
 
@@ -218,7 +219,7 @@ def collect(
         found.add("visible", part.keypoints.visible)
         found.add("few samples", drawn[:_KEPT].transpose(0, 1))
         _collect_poses(found, drawn, mean, part.keypoints, part.root)
-        _collect_hypotheses(found, drawn, posterior, truth, valid)
+        collect_hypotheses(found, drawn, posterior, truth, valid)
         _collect_scores(found, drawn, mean, truth, valid)
         _collect_ranks(found, drawn, mean, truth, valid, references[start : start + chunk], chance)
         _collect_density(found, lifter, posterior, drawn, told, truth, valid, by_density)
@@ -284,7 +285,7 @@ def _collect_poses(found: Collected, drawn: Tensor, mean: Tensor, keypoints: Key
     found.add("pose: J-Agg", estimates.aggregate_by_reprojection(drawn, keypoints, root=root))
 
 
-def _collect_hypotheses(
+def collect_hypotheses(
     found: Collected, drawn: Tensor, posterior: PoseDistribution, truth: Tensor, valid: Tensor
 ) -> None:
     """Errors (mm) over the hypotheses; the best is what somebody who knows the truth would pick, by each metric."""

@@ -38,9 +38,9 @@ def comparison_figure(
 ) -> Figure:
     """A row a pose: the photograph with its keypoints, then each lifter's 3D pose, all in one scale.
 
-    In 3D the mean is thick, hypotheses are thin; the eye is 35 degrees to the right of the camera and 12 above. The
-    colours of the person's sides are those of the legend. Where bodies differ in size by more than a half, as those of lifters that
-    learn no size, they are brought to the first lifter's, and the title says so.
+    In 3D the mean is thick, hypotheses are thin; the eye is 35 degrees to the right of the camera and 12 above. Where
+    bodies differ in size by more than a half, as those of lifters that learn no size, they are brought to the first
+    lifter's, and the title says so.
 
     Args:
         results: of the same keypoints, by lifter, in any skeletons.

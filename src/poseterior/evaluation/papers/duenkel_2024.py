@@ -106,7 +106,7 @@ def evaluate(
             likelihood[row] = (one[0],)
             if len(one) > 1:
                 fits[row] = one[1:]
-    notes = (f"{len(people.points)} poses",)
+    notes: tuple[str, ...] = (f"{len(people.points)} poses",)
     tables = [PaperTable("log-likelihood (nats above uniform)", ("LL",), likelihood, 2, notes)]
     if fits:
         unit = "MPJPE over 22 keypoints (mm), MGEO over 19 joints (rad)"

@@ -95,6 +95,8 @@ def evaluate(
         "the paper trained a network of its own for 1 and for 2 missing joints",
     )
     return [
-        action_table(f"protocol {protocol[1]}: {metric} of the best hypothesis (mm)", tables[protocol], data.action, notes)
+        action_table(
+            f"protocol {protocol[1]}: {metric} of the best hypothesis (mm)", tables[protocol], data.action, notes
+        )
         for protocol, metric in (("P1", "MPJPE"), ("P2", "P-MPJPE"))
     ]

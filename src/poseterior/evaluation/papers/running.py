@@ -90,7 +90,7 @@ def evaluate_paper(
     else:
         if store is not None or not observations:
             raise InputError(
-                f"--published {paper}: is on observations; pass files of `poseterior data import` as --observations FILE"
+                f"--published {paper}: is on observations; pass files of `poseterior data import` as --observations"
             )
         loaded = {name: _lifter(lifter, device, paper) for name, lifter in names.items()}
         for path in observations:
