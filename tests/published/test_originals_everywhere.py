@@ -74,7 +74,7 @@ def test_a_lifter_lifts_is_measured_and_calibrated(name, data, tmp_path, capsys)
     assert main(["lift", str(data / "few.parquet"), "--lifter", str(weights), "--samples", "4", "--clip", "off",
                  "--out", str(tmp_path / "lifted.npz")]) == 0  # fmt: skip
     out = tmp_path / "measured.json"
-    few = ["--samples", "4", "--poses", "20", "--mode-poses", "1"]
+    few = ["--samples", "20", "--poses", "20", "--mode-poses", "1"]
     assert main(["evaluate", str(weights), "--data", observations, *few, "--out", str(out)]) == 0
     measured = json.loads(out.read_text())
     assert measured["lifter"] == (LIFTERS[name][1])

@@ -47,7 +47,7 @@ class InBody(Lifter):
         self.lifter, self.card, self.name = lifter, lifter.card, lifter.name  # type: ignore[misc]
         self.register_buffer("weights", torch.as_tensor(plan.weights, dtype=torch.float32), persistent=False)
         self.weights: torch.Tensor
-        own = torch.as_tensor(plan.available & (plan.spread == 0.0))
+        own = torch.as_tensor((plan.weights == 1.0).any(-1))
         own[_BODY.root] = True
         self.own = own
 
