@@ -3,7 +3,7 @@
     python benchmarks/rotations.py STORE LIFTER [LIFTER ...] [--train STORE] [--poses 1000] [--out FOLDER]
 
 STORE is a pose store that no lifter has seen; LIFTER a shipped name or a folder of weights (methods rotations and
-vae). See `poseterior.evaluation.rotation_tasks`.
+vae). See `poseterior.experiments.rotations`.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ def run_rotations(lifters: Sequence[str], store: Path | None, train: Path | None
     """Measure each lifter's tasks, print them, and write ``OUT/rotations.json`` after each.
 
     Raises:
-        InputError: no store, or as `poseterior.evaluation.rotation_tasks.rotation_tasks`.
+        InputError: no store, or as `poseterior.experiments.rotations.rotation_tasks`.
     """
     import json
     import time
 
     from rich.console import Console
 
-    from ..evaluation.rotation_tasks import rotation_tasks
+    from ..experiments.rotations import rotation_tasks
     from ..files.errors import InputError
     from ..files.writing import atomic_write, make_folder
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import roma
 import torch
@@ -24,12 +25,13 @@ from ...geometry.skeletons import SKELETONS
 from ...lifters import Model
 from ...metrics.rotations import OCCLUSIONS, chordal_mean, geodesic_angle, random_visibility
 from ...nn.rotation_networks import BODY_JOINTS
-from ...published.duenkel_2024.prior import PublishedRotationDistribution, PublishedRotationPrior
 from .tables import PaperTable
 
 __all__ = ["People", "evaluate", "people_of"]
 
 _SMPL = SKELETONS["smpl22"]
+#: Method of the published networks: priors with ``ik`` and ``lift2d`` beside ``prior``.
+_METHOD = "rotations-published"
 #: The sets of masked keypoints that were published, beside random ones.
 _MASKS = ("legs (L)", "arm + hand (L)", "shoulder + upper arm (R)", "end effectors")
 _SAMPLES, _CHUNK = 10, 500
@@ -87,7 +89,7 @@ def evaluate(
         InputError: a model of another method.
     """
     for name, model in models.items():
-        if not isinstance(model, PublishedRotationPrior):
+        if model.name != _METHOD:
             raise InputError(
                 f"{name}: is of method {model.name!r}; the evaluation of duenkel_2024 is of 'rotations-published' "
                 "(`poseterior bench --rotations` measures ours on the same tasks)"
@@ -98,7 +100,6 @@ def evaluate(
     likelihood: dict[str, tuple[float, ...]] = {}
     fits: dict[str, tuple[float, ...]] = {}
     for name, model in models.items():
-        assert isinstance(model, PublishedRotationPrior)
         model.to(device).eval()
         for label, seen in _masks(model, len(people.points), seed).items():
             row = f"{name}, {label}" if label else name
@@ -116,7 +117,7 @@ def evaluate(
     return tables
 
 
-def _masks(model: PublishedRotationPrior, poses: int, seed: int) -> dict[str, Tensor | None]:
+def _masks(model: Any, poses: int, seed: int) -> dict[str, Tensor | None]:
     """Which keypoints are seen ``(poses, 22)``, by label; None for all."""
     if model.config.task == "prior":
         return {"": None}
@@ -133,16 +134,14 @@ def _masks(model: PublishedRotationPrior, poses: int, seed: int) -> dict[str, Te
     return masks
 
 
-def _posterior(model: PublishedRotationPrior, points: Tensor, seen: Tensor | None) -> PublishedRotationDistribution:
+def _posterior(model: Any, points: Tensor, seen: Tensor | None) -> Any:
     if model.config.task == "prior":
         return model.prior((len(points),))
     return model.ik(points, seen) if model.config.task == "ik" else model.lift2d(points[..., :2], seen)
 
 
 @torch.no_grad()
-def _measured(
-    model: PublishedRotationPrior, people: People, seen: Tensor | None, seed: int, device: str
-) -> tuple[float, ...]:
+def _measured(model: Any, people: People, seen: Tensor | None, seed: int, device: str) -> tuple[float, ...]:
     """Log-likelihood and, of models that see keypoints, the errors in `_COLUMNS` and that in 2D."""
     parts = []
     for start in range(0, len(people.points), _CHUNK):
