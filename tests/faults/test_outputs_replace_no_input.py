@@ -141,7 +141,7 @@ COMMANDS = {
     ),
     "Evaluate": Command(
         "evaluate mdn",
-        {"data": "--data {}", "subset": "--subset {}", "novelty": "--novelty {}"},
+        {"data": "--data {}", "subset": "--subset {}", "novelty": "--novelty {}", "labels": "--labels {}"},
         {"out": ("--out {}", "x.json"), "figures": ("--figures {}", "f/spread.png")},
         ("data",),
     ),
@@ -150,8 +150,12 @@ COMMANDS = {
         {
             "data": "--data {}", "cross": "--cross {}", "observations": "--observations {}",
             "results": "--results theirs={}", "strangers": "--strangers {}", "novelty": "--novelty {}",
+            "labels": "--labels {}",
         },
         {"out": ("--out {}", "b/bench.json")},
+    ),
+    "Compare": Command(
+        "compare", {"file": "{} mdn", "photo": "--photo {}"}, {"out": ("--out {}", "x.png")}, ("file",)
     ),
     "Calibrate": Command(
         "calibrate {weights}",

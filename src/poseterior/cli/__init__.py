@@ -18,6 +18,7 @@ from .angles import Angles
 from .annotate import Annotate
 from .bench import Bench
 from .calibrate import Calibrate
+from .compare import Compare
 from .data import Data
 from .demo import Demo
 from .detectors import Detectors
@@ -58,6 +59,7 @@ _Command = (
     | Annotated[Evaluate, tyro.conf.subcommand(name="evaluate")]
     | Annotated[Bench, tyro.conf.subcommand(name="bench")]
     | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
+    | Annotated[Compare, tyro.conf.subcommand(name="compare")]
     | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
     | Annotated[Weights, tyro.conf.subcommand(name="weights")]
 )

@@ -118,9 +118,9 @@ class AsfAmc(_Mocap):
 
 @dataclass(kw_only=True)
 class Amass(_Mocap):
-    """AMASS: .npz files of SMPL bodies.
+    """AMASS: .npz files of SMPL bodies, or its archives as they are downloaded (.tar.bz2), which are not unpacked.
 
-    Example: poseterior data import amass AMASS/CMU --out stores/amass
+    Example: poseterior data import amass CMU.tar.bz2 --out stores/amass
     """
 
     format = "amass"

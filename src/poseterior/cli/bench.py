@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from ._common import OnOff
 from ._uncertain import explained, plus_minus
+
+if TYPE_CHECKING:
+    from ..data.observations import ObservationSet
 
 #: Columns of the league table on the terminal: title, path into a unit, name of its uncertainty, digits.
 _COLUMNS: tuple[tuple[str, tuple[str, ...], str, int], ...] = (
@@ -114,11 +117,20 @@ class Bench:
     the sweeps masks-*, noise-*, pitch-*, fov-*, sigma-*;
     the groups main, masks, noise, pitch, "field of view" and sigma name them together.
 
+    --published measures as the code of a paper does: poseterior bench runs/wehrbein --published wehrbein_2021
+    --observations test.parquet test-hard.parquet
+
     Example: poseterior bench flow mdn --data stores/cmu-test --protocol people masks --out bench
     """
 
     lifters: tyro.conf.Positional[tuple[str, ...]] = ()
     """Shipped lifters or folders with trained weights (default: all shipped ones)."""
+    published: Literal["wehrbein_2021", "ronchi_2018", "yu_2021", "li_lee_2019", "duenkel_2024"] | None = None
+    """Measure as this paper's code does, on --observations (duenkel_2024: on --data STORE), and print its tables; they
+    go into OUT/published.json."""
+    rotations: bool = False
+    """Measure distributions over joint rotations (prior, inverse kinematics, occlusion, lifting) on --data STORE, with
+    the store that they learnt from as --novelty; the numbers go into OUT/rotations.json."""
     data: Path | None = None
     """Pose store to simulate observations from."""
     cross: Path | None = None
@@ -128,7 +140,10 @@ class Bench:
     novelty: Path | None = None
     """Pose store that the lifters were trained on: errors and radii by the distance to its nearest pose, too."""
     observations: tuple[Path, ...] = ()
-    """Files of observations (`poseterior data import`), each a protocol of its own."""
+    """Files of observations (`poseterior data import`), each a protocol of its own; of those without 3D poses what can
+    be measured goes into OUT/without_truth.json."""
+    labels: Path | None = None
+    """Depth-order labels (`poseterior labels import`) of observations without 3D poses: Parquet file."""
     protocol: tuple[str, ...] = ()
     """Protocols or groups of them (default: all for which there is data)."""
     peer: tuple[str, ...] = ()
@@ -139,8 +154,8 @@ class Bench:
     """Folder of the result, the report, and what is kept between runs."""
     samples: int = 200
     """Hypotheses per pose."""
-    poses: int = 1000
-    """Poses of a main protocol, at most."""
+    poses: int | None = None
+    """Poses of a main protocol, at most (default: 1000; of --published all as the paper has them)."""
     sweep_poses: int = 200
     """Poses of each protocol of a sweep, at most."""
     mode_poses: int = 60
@@ -171,16 +186,53 @@ class Bench:
             self.cross,
             self.strangers,
             self.novelty,
+            self.labels,
             *self.observations,
             *map(lifter_folder, self.lifters),
         ]
         inputs += [Path(given.partition("=")[2]) for given in self.results if "=" in given]
-        written = ("bench.json", "poses.parquet", "report.html", "units", "observations")
+        written = (
+            "bench.json",
+            "poses.parquet",
+            "report.html",
+            "units",
+            "observations",
+            "published.json",
+            "without_truth.json",
+            "rotations.json",
+        )
         check_outputs({"--out": [self.out / name for name in written]}, inputs)
         device = check_device(self.device)
-        settings = Settings(self.samples, self.poses, self.sweep_poses, self.mode_poses, self.seed, device)
+        if self.rotations:
+            from ._rotations import run_rotations
+
+            self._only_for("--rotations", "observations", "labels", "published")
+            run_rotations(self.lifters, self.data, self.novelty, self.poses or 1000, self.out)
+            return
+        if self.published is not None:
+            from ._papers import run_paper
+
+            self._only_for("--published", "novelty", "labels")
+            run_paper(
+                self.published, self.lifters, self.observations, self.data, self.out,
+                poses=self.poses, samples=self.samples, seed=self.seed, device=device,
+            )  # fmt: skip
+            return
+        settings = Settings(
+            self.samples,
+            1000 if self.poses is None else self.poses,
+            self.sweep_poses,
+            self.mode_poses,
+            self.seed,
+            device,
+        )
         settings.check()
-        protocols = tasks(self.protocol, self.data, self.cross, self.observations, self.strangers)
+        flat, known = self._by_truth()
+        if flat:
+            self._run_flat(flat, device)
+            if not (known or self.data or self.cross or self.strangers):
+                return
+        protocols = tasks(self.protocol, self.data, self.cross, known, self.strangers)
         lifters = entries(self.lifters, self.peer, self.results, self.samples, device, self.evidence == "on")
         trained_on = None if self.novelty is None else reference(self.novelty)
         columns = (
@@ -206,3 +258,63 @@ class Bench:
         print(f"wrote {self.out / 'bench.json'}")
         print(f"wrote {self.out / 'poses.parquet'}")
         print(f"wrote {page}")
+
+    def _by_truth(self) -> tuple[dict[str, ObservationSet], tuple[Path, ...]]:
+        """Observations without 3D poses, by name, and the files of those with some."""
+        from ..data.observations import load_observations
+        from ..evaluation.without_truth import has_truth
+        from ..files.errors import InputError
+
+        flat: dict[str, ObservationSet] = {}
+        for path in self.observations:
+            data = load_observations(path)
+            if has_truth(data):
+                continue
+            if path.stem in flat:
+                raise InputError(f"two protocols are called {path.stem!r}; rename the file")
+            flat[path.stem] = data
+        if self.labels is not None and not flat:
+            raise InputError("--labels: is for observations without 3D poses; pass some as --observations FILE")
+        return flat, tuple(path for path in self.observations if path.stem not in flat)
+
+    def _run_flat(self, observations: dict[str, ObservationSet], device: str) -> None:
+        import json
+
+        from rich.console import Console
+
+        from ..data.labels.labels import load_labels
+        from ..evaluation.papers.running import named
+        from ..evaluation.subsets import spread_poses
+        from ..evaluation.without_truth import measure_without_truth
+        from ..files.writing import atomic_write, make_folder
+        from ..lifters import list_shipped, load
+        from ._flat import flat_tables
+
+        lifters = {
+            name: load(folder, evidence=self.evidence == "on")
+            for name, folder in named(self.lifters or tuple(list_shipped())).items()
+        }
+        labels = None if self.labels is None else load_labels(self.labels)
+        console, found = Console(), {}
+        for protocol, data in observations.items():
+            some = spread_poses(data, self.poses or 1000)
+            found[protocol] = {
+                name: measure_without_truth(lifter, some, labels, samples=self.samples, seed=self.seed, device=device)
+                for name, lifter in lifters.items()
+            }
+            Console(width=console.width if console.is_terminal else 120).print(flat_tables(found[protocol]))
+        make_folder(self.out)
+        path = self.out / "without_truth.json"
+        with atomic_write(path) as file:
+            file.write((json.dumps(found, indent=2) + "\n").encode())
+        print(f"wrote {path}")
+
+    def _only_for(self, option: str, *others: str) -> None:
+        """Refuse what an evaluation with a protocol of its own does not have."""
+        from ..files.errors import InputError
+
+        for name in ("cross", "strangers", "protocol", "peer", "results", *others):
+            if getattr(self, name):
+                raise InputError(f"--{name}: does not go with {option}, which has its own protocol")
+        if self.evidence == "off":
+            raise InputError(f"--evidence off: does not go with {option}")

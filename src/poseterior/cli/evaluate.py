@@ -13,6 +13,7 @@ from ._uncertain import explained, plus_minus
 
 if TYPE_CHECKING:
     from ..data.observations import ObservationSet
+    from ..lifters import Lifter
 
 
 #: How the averages are called, and their names in the result.
@@ -115,7 +116,11 @@ def _plain_table(title: str, columns: list[str], rows: dict[str, list[float]], l
 
 @dataclass
 class Evaluate:
-    """Measure a lifter on fixed observations: accuracy, scores, calibration, and the published tables."""
+    """Measure a lifter on fixed observations: accuracy, scores, calibration, and the published tables.
+
+    Of observations without 3D poses (`poseterior data import lsp`): how well poses project to the keypoints and, with
+    --labels, whether joints are in the order in depth that people saw.
+    """
 
     weights: tyro.conf.Positional[str]
     """A shipped lifter or a folder with trained weights."""
@@ -141,6 +146,8 @@ class Evaluate:
     """Only poses of which some visible joint has a reported standard deviation above so many pixels."""
     subset: Path | None = None
     """Only poses in this list: one per line, a row number (from 0) or CLIP:FRAME."""
+    labels: Path | None = None
+    """Depth-order labels (`poseterior labels import`) of observations without 3D poses: Parquet file."""
     out: Path | None = None
     """Write everything, per action and per joint too, as JSON."""
     figures: Path | None = None
@@ -162,11 +169,14 @@ class Evaluate:
 
         check_extension(self.out, "--out", (".json",))
         figures = None if self.figures is None else evaluation_files(self.figures)
-        inputs = [self.data, self.subset, self.novelty, lifter_folder(self.weights)]
+        inputs = [self.data, self.subset, self.novelty, self.labels, lifter_folder(self.weights)]
         check_outputs({"--out": self.out, "--figures": figures}, inputs)
         data, subset = self._selected(observed(self.data, self.protocol, self.poses))
         device = check_device(self.device)
         lifter = load(self.weights, evidence=self.evidence == "on")
+        if self._without_truth(data):
+            self._run_without_truth(lifter, data, device)
+            return
         if self.figures is not None:
             evaluation_folder(self.figures)
         result = evaluate(
@@ -213,3 +223,36 @@ class Evaluate:
         if not asked:
             return data, {}
         return select_poses(data, keep), asked | {"poses": int(keep.sum()), "of": len(data)}
+
+    def _without_truth(self, data: ObservationSet) -> bool:
+        """Whether there is no 3D pose to compare with; refuses options that need some, or none."""
+        from ..evaluation.without_truth import has_truth
+        from ..files.errors import InputError
+
+        if has_truth(data):
+            if self.labels is not None:
+                raise InputError(f"--labels: {self.data} holds 3D poses, whose order is measured without labels")
+            return False
+        for name in ("novelty", "clusters", "figures"):
+            if getattr(self, name) is not None:
+                raise InputError(f"--{name}: {self.data} holds images without 3D poses, on which that is not measured")
+        return True
+
+    def _run_without_truth(self, lifter: Lifter, data: ObservationSet, device: str) -> None:
+        import json
+
+        from rich.console import Console
+
+        from ..data.labels.labels import load_labels
+        from ..evaluation.without_truth import measure_without_truth
+        from ..files.writing import atomic_write
+        from ._flat import flat_tables
+
+        labels = None if self.labels is None else load_labels(self.labels)
+        result = measure_without_truth(lifter, data, labels, samples=self.samples, seed=self.seed, device=device)
+        console = Console()
+        Console(width=console.width if console.is_terminal else 120).print(flat_tables({lifter.name: result}))
+        if self.out is not None:
+            with atomic_write(self.out) as file:
+                file.write((json.dumps(result, indent=2) + "\n").encode())
+            print(f"wrote {self.out}")

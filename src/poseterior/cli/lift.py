@@ -212,9 +212,10 @@ class Lift(SeeingOptions, ReadingOptions):
         alone = not sources.seen
         person = self.person if alone else None
         read = None
-        if sources.keypoints or alone:  # what is quick, and may be wrong, comes first
-            read = read_keypoints(sources.keypoints, **{**self.reading(), "image_size": size, "person": person})
-        parts = [*self.look(sources.seen, console).values(), *([] if read is None else [read])]
+        stored, files = self._stored(sources.keypoints)
+        if files or (alone and not stored):  # what is quick, and may be wrong, comes first
+            read = read_keypoints(files, **{**self.reading(), "image_size": size, "person": person})
+        parts = [*self.look(sources.seen, console).values(), *stored, *([] if read is None else [read])]
         if not parts:
             raise InputError(f"nobody was found in {', '.join(map(str, sources.seen[:5]))}: there is nothing to lift")
         keypoints = joined(parts)
@@ -224,6 +225,20 @@ class Lift(SeeingOptions, ReadingOptions):
             write_keypoints(keypoints, self.keypoints)
             console.print(f"wrote {self.keypoints}", highlight=False, soft_wrap=True)
         return keypoints
+
+    def _stored(self, files: tuple[Path, ...]) -> tuple[list[Keypoints2D], tuple[Path, ...]]:
+        """The keypoints of files of observations, and the other files."""
+        from ..data.observations import is_observations, load_observations
+        from ..files.errors import InputError
+
+        stored = [path for path in files if is_observations(path)]
+        for option in ("format", "skeleton", "min_confidence", "confidence_scale"):
+            if stored and self.reading().get(option) not in (None, "auto"):
+                raise InputError(
+                    f"--{option.replace('_', '-')}: does not go with {stored[0]}, whose keypoints are observations"
+                )
+        keypoints = [load_observations(path).observations.keypoints for path in stored]
+        return keypoints, tuple(path for path in files if path not in stored)
 
     def _photos(self, sources: Sources) -> Any:
         """The pictures and films behind the poses, by the names that results call them."""

@@ -46,7 +46,7 @@ class Sample:
         from ..files.checks import counted
         from ..files.errors import InputError
         from ..files.writing import check_outputs
-        from ..lifters import load
+        from ..lifters import load_prior
         from ..lifting.prior import sample_prior
         from ..results.motion import as_lift_result
         from ..results.rotations import MOTION_SUFFIXES
@@ -61,7 +61,7 @@ class Sample:
         check_motion(self.fps, None, 1, 1)
         if self.n < 1:
             raise InputError(f"-n: expected at least 1 pose, got {self.n}")
-        poses = sample_prior(load(self.lifter), self.n, self.seed)
+        poses = sample_prior(load_prior(self.lifter), self.n, self.seed)
         apart = replace(poses, person=np.arange(self.n), frame=np.zeros(self.n, int))
         console = Console()
         density = poses.log_prob[:, 0]
@@ -127,7 +127,7 @@ class Score:
         from ..files.checks import counted
         from ..files.errors import InputError
         from ..files.writing import check_outputs
-        from ..lifters import load
+        from ..lifters import load_prior
         from ..lifting.prior import SCORE_SUFFIXES, score_poses
         from ._common import check_extension, lifter_folder
 
@@ -137,7 +137,7 @@ class Score:
             raise InputError(f"--samples: expected at least 1, got {self.samples}")
         if self.fps is not None and not self.fps > 0:
             raise InputError(f"--fps: expected a positive number, got {self.fps:g}")
-        lifter = load(self.lifter)
+        lifter = load_prior(self.lifter)
         mocap = read_motion(self.file, self.fps, self.units)
         scores = score_poses(lifter, mocap.rotations, self.samples, self.seed)
         console = Console()

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ..files.checks import quote
 from ..files.errors import InputError
-from ..files.extras import later
+from ..files.extras import installed, later
 from ..files.parquet import METADATA_LOST, column_names, metadata_of, numbers_of, open_parquet, read_table, texts_of
 from ..files.reading import reader
 from ..files.writing import atomic_write, make_folder
-from ..geometry.skeletons import SKELETONS
+from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton, skeleton_map
 from ..keypoints import Keypoints2D, PoseId
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ else:  # an extra: imported when a file is read or written
 __all__ = [
     "ObservationSet",
     "Observations",
+    "is_observations",
     "load_observations",
+    "observations_in",
     "save_observations",
 ]
 
@@ -61,6 +63,36 @@ class Observations:
     def to(self, device: torch.device | str) -> Self:
         parts = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
         return type(self)(**parts)
+
+
+def observations_in(observations: Observations, skeleton: str | Skeleton) -> Observations:
+    """The same people in another skeleton's joints, keypoints and poses alike; poses relative to its root.
+
+    A joint that the poses lack is made of others as keypoints are (`poseterior.geometry.skeletons.RULES`), and is
+    ``observed`` where all of these are.
+
+    Raises:
+        InputError: a skeleton whose root cannot be made of these joints.
+    """
+    target, source = get_skeleton(skeleton), observations.keypoints.skeleton
+    if target == source:
+        return observations
+    plan = skeleton_map(source, target)
+    if not plan.available[target.root]:
+        raise InputError(f"{target.name}: its root {target.joints[target.root]!r} cannot be made of {source.name}")
+    weights = torch.as_tensor(plan.weights, dtype=observations.pose.dtype, device=observations.pose.device)
+    known = torch.where(observations.observed.unsqueeze(-1), observations.pose, 0.0)
+    pose = torch.einsum("ts,nsc->ntc", weights, known)
+    lacking = torch.einsum("ts,ns->nt", (weights != 0).float(), (~observations.observed).float()) > 0
+    observed = ~lacking & torch.as_tensor(plan.available, device=pose.device)
+    root = pose[:, target.root]
+    return dataclasses.replace(
+        observations,
+        keypoints=observations.keypoints.as_skeleton(target),
+        pose=pose - root.unsqueeze(1),
+        observed=observed & observed[:, target.root : target.root + 1],
+        root=observations.root + root,
+    )
 
 
 _FORMAT = "poseterior-observations-1"
@@ -137,6 +169,18 @@ def save_observations(data: ObservationSet, path: str | Path) -> None:
     make_folder(Path(path).parent, path)
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", use_dictionary=["clip", "action", "subject"])
+
+
+def is_observations(path: str | Path) -> bool:
+    """Whether a file is one of observations; False for what is no readable Parquet file."""
+    path = Path(path)
+    if path.suffix.lower() != ".parquet" or not path.is_file() or not installed("pyarrow"):
+        return False
+    try:
+        with open_parquet(path) as file:
+            return metadata_of(file).get("format") == _FORMAT
+    except InputError:
+        return False
 
 
 #: Columns that hold true or false.

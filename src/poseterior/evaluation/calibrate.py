@@ -34,6 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..data.observations import observations_in
 from ..distributions.regions import (
     CLASSES,
     LEVELS,
@@ -153,14 +154,14 @@ def measure(
 
     Args:
         lifter: moved to ``device`` and put into evaluation mode.
-        observations: h36m17 poses with their keypoints.
+        observations: poses with their keypoints, of any skeleton that has the lifter's root.
         samples: drawn per pose.
         seed: of the samples.
         chunk: poses at a time.
         levels: at which radii are taken.
         device: where to run.
         progress: called with the number of poses done, after each chunk.
-        angles: compare joint angles too.
+        angles: compare joint angles too, of lifters that answer in h36m17.
 
     Raises:
         InputError: no poses, too few or too many samples, a seed out of range, a level outside (0, 1), a lifter of
@@ -174,8 +175,7 @@ def measure(
         raise InputError(f"chunk: expected at least 1, got {chunk}")
     for level in levels:
         check_level(level)
-    if lifter.skeleton.name != "h36m17":
-        raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
+    observations = observations_in(observations, lifter.skeleton)
     count = len(observations.pose)
     if not count:
         raise InputError("no poses to calibrate on")
@@ -193,7 +193,7 @@ def measure(
         poses_first = plain.radius.movedim(0, 1), plain.pose_scale.movedim(0, 1)
         found = (error, *poses_first, plain.shape, part.keypoints.visible, observed)
         parts.append(tuple(value.cpu() for value in found))
-        if angles:
+        if angles and lifter.skeleton.name == "h36m17":
             visible = part.keypoints.visible
             turned.append(angle_errors(drawn, part.pose, visible, part.observed, lifter.skeleton))
         if progress is not None:

@@ -35,6 +35,7 @@ from ..metrics.calibration import coverage_ranks, published_inside
 from ..metrics.depth_order import all_pairs, order_counts, order_labels, order_probability
 from ..metrics.resampling import group_numbers
 from ..metrics.rotations import mgeo
+from .other_bodies import comparable
 
 __all__ = [
     "CHUNK",
@@ -48,6 +49,7 @@ __all__ = [
     "best_of_counts",
     "check_evaluable",
     "collect",
+    "collect_hypotheses",
     "groups_of",
 ]
 
@@ -145,8 +147,6 @@ def check_evaluable(lifter: Lifter, data: ObservationSet, samples: int, seed: in
         raise InputError(f"samples: expected at least 2, got {samples}")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
-    if lifter.skeleton.name != "h36m17":
-        raise InputError(f"the observations are h36m17 poses; the lifter answers in {lifter.skeleton.name}")
     if not len(data):
         raise InputError("no poses to evaluate")
     unknown = int((~data.observations.observed.any(-1)).sum())
@@ -190,6 +190,7 @@ def collect(
             skeleton, more clusters than samples; hypotheses that are not finite.
     """
     check_evaluable(lifter, data, samples, seed)
+    lifter, data = comparable(lifter, data)
     if clusters is not None and not 1 <= clusters <= samples:
         raise InputError(f"clusters: expected 1 to {samples} (the number of samples), got {clusters}")
     device = torch.device(device)
@@ -218,7 +219,7 @@ def collect(
         found.add("visible", part.keypoints.visible)
         found.add("few samples", drawn[:_KEPT].transpose(0, 1))
         _collect_poses(found, drawn, mean, part.keypoints, part.root)
-        _collect_hypotheses(found, drawn, posterior, truth, valid)
+        collect_hypotheses(found, drawn, posterior, truth, valid)
         _collect_scores(found, drawn, mean, truth, valid)
         _collect_ranks(found, drawn, mean, truth, valid, references[start : start + chunk], chance)
         _collect_density(found, lifter, posterior, drawn, told, truth, valid, by_density)
@@ -284,7 +285,7 @@ def _collect_poses(found: Collected, drawn: Tensor, mean: Tensor, keypoints: Key
     found.add("pose: J-Agg", estimates.aggregate_by_reprojection(drawn, keypoints, root=root))
 
 
-def _collect_hypotheses(
+def collect_hypotheses(
     found: Collected, drawn: Tensor, posterior: PoseDistribution, truth: Tensor, valid: Tensor
 ) -> None:
     """Errors (mm) over the hypotheses; the best is what somebody who knows the truth would pick, by each metric."""

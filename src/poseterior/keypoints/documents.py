@@ -34,7 +34,9 @@ _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior vi
 _RESULT_SCHEMA = "poseterior.result"
 #: ``format`` of our other Parquet files -> what they are.
 _OWN = {
-    "poseterior-observations-1": "is a file of observations, not keypoints; it is for `poseterior evaluate --data`",
+    "poseterior-observations-1": (
+        "is a file of observations, not keypoints; it is for `poseterior evaluate --data` and `poseterior lift`"
+    ),
     "poseterior-pose-store/1": "is part of a pose store, not keypoints; its folder is for `poseterior train`",
 }
 #: The longest text (bytes in the npz) that is looked at for the name of a schema.

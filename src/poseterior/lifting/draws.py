@@ -18,7 +18,7 @@ from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistr
 from ..files.errors import InputError
 from ..geometry.body import log_group_ratios
 from ..keypoints import Keypoints2D
-from ..lifters import ArticulatedLifter, Lifter
+from ..lifters import ArticulatedLifter, Lifter, Model
 from ..metrics.rotations import chordal_mean, geodesic_angle
 from ..results.rotations import Array, quaternions
 
@@ -96,7 +96,7 @@ class Draws:
     placed: Placed | None = None
 
 
-def lifter_name(lifter: Lifter) -> str:
+def lifter_name(lifter: Model) -> str:
     """What results call it."""
     return str(lifter.card.get("name") or lifter.name)
 

@@ -20,11 +20,11 @@ from ..files.errors import InputError
 from ..files.extras import need
 from ..files.writing import atomic_write
 from ..geometry.body import rest_offsets
-from ..lifters import Lifter
+from ..lifters import ArticulatedLifter, Model, Prior
 from ..results.provenance import Array
 from ..results.rotations import RotationResult, matrices
 from .bodies import joined
-from .draws import check_draws, lifter_name, rotation_lifter, summarise
+from .draws import check_draws, lifter_name, summarise
 
 if TYPE_CHECKING:
     from ..data.store import Mocap
@@ -39,23 +39,34 @@ __all__ = [
 # -- the prior ---------------------------------------------------------------------------------------------
 
 
-def sample_prior(lifter: Lifter, count: int, seed: int = 0) -> RotationResult:
+def _prior(model: Model) -> Prior:
+    """The model, if it knows what bodies do when nothing is seen.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not isinstance(model, Prior):
+        raise InputError(f"lifter {lifter_name(model)!r} has no rotations; use the lifter 'rotations'")
+    return model
+
+
+def sample_prior(lifter: Model, count: int, seed: int = 0) -> RotationResult:
     """Poses of people of whom nothing is seen, one sample each; the pelvis as a camera sees them.
 
     Args:
-        lifter: one with rotations.
+        lifter: one with rotations, or a prior.
         count: how many.
         seed: of the samples.
 
     Returns:
-        ``count`` poses of one clip (frames 0, 1 ...), the rest body, the root at the origin, camera axes.
+        ``count`` poses of one clip (frames 0, 1 ...), the rest body, the root at the origin, camera axes
+        (of a prior alone: y up, as it does not know how a pelvis is turned).
 
     Raises:
         InputError: a lifter without rotations, or fewer than one pose.
     """
     check_draws(count, seed)
-    network = rotation_lifter(lifter)
-    prior = network.prior()
+    prior: Any = _prior(lifter).prior()
     rotations, log_prob = prior.sample_and_log_prob((1, count), seed=seed)
     return RotationResult(
         **joined([summarise(prior, rotations, log_prob)]),
@@ -64,7 +75,8 @@ def sample_prior(lifter: Lifter, count: int, seed: int = 0) -> RotationResult:
         file=np.full(count, "prior"),
         frame=np.arange(count),
         person=np.zeros(count, np.int64),
-        axes="camera",
+        # a prior alone leaves the pelvis at the identity, which stands in axes whose y is up
+        axes="camera" if isinstance(lifter, ArticulatedLifter) else "y up",
         lifter=lifter_name(lifter),
         seed=seed,
         settings={"evidence": "none"},
@@ -76,7 +88,7 @@ class PriorScores:
     """How likely poses are a priori, whatever their orientation.
 
     Attributes:
-        joints: the modelled joints other than the pelvis.
+        joints: the modelled joints other than the pelvis; one ``body`` where densities are not by joint.
         contributions: ``(poses, joints)`` nats above uniform: each joint's part of the log-density (given the joints
             before it, for the autoregressive structures).
         usual: ``(joints,)`` their means over the prior's own samples.
@@ -167,7 +179,7 @@ SCORE_SUFFIXES = tuple(_WRITERS)
 
 @torch.no_grad()
 def score_poses(
-    lifter: Lifter,
+    lifter: Model,
     rotations: Float[NDArray[np.float32], "poses 22 4"],
     samples: int = 2000,
     seed: int = 0,
@@ -176,7 +188,7 @@ def score_poses(
     """Log-density of poses under the prior, by joint, and how typical that is.
 
     Args:
-        lifter: one with rotations.
+        lifter: one with rotations, or a prior.
         rotations: quaternions xyzw; the pelvis' does not matter.
         samples: of the prior, to compare with.
         seed: of those.
@@ -186,16 +198,18 @@ def score_poses(
         InputError: a lifter without rotations, another shape, or a quaternion that is no rotation (names the joint).
     """
     check_draws(samples, seed)
-    prior = rotation_lifter(lifter).prior()
+    prior: Any = _prior(lifter).prior()
+    by_joint = hasattr(prior, "joint_log_prob")
     if rotations.ndim != 3 or rotations.shape[1:] != (22, 4) or not len(rotations):
         raise InputError(f"rotations have shape {rotations.shape}; expected (poses, 22, 4)")
 
     def contributions(matrices: Tensor) -> Array:
-        parts = [prior.joint_log_prob(matrices[start : start + chunk]) for start in range(0, len(matrices), chunk)]
-        return torch.cat(parts)[:, 1:].double().cpu().numpy()
+        rows = [matrices[start : start + chunk] for start in range(0, len(matrices), chunk)]
+        parts = [prior.joint_log_prob(some)[:, 1:] if by_joint else prior.log_prob(some)[:, None] for some in rows]
+        return torch.cat(parts).double().cpu().numpy()
 
-    device = prior.evidence.points.device
+    device = next(lifter.parameters()).device
     own = contributions(prior.sample((samples,), seed=seed))
     scored = contributions(matrices(rotations.astype(np.float32)).to(device))
     rank = np.searchsorted(np.sort(own.sum(-1)), scored.sum(-1), side="left")
-    return PriorScores(prior.modelled[1:], scored, own.mean(0), rank / samples)
+    return PriorScores(prior.modelled[1:] if by_joint else ("body",), scored, own.mean(0), rank / samples)

@@ -21,6 +21,7 @@ from ...files.checks import counted
 from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
 from ..store import PoseStore
+from .archives import is_archive, packed_files
 from .axes import UP_AXES, axis_before, find_up, standing_axis, trunk_directions, turn_down, turn_up
 from .joint_tables import TABLES, JointTable, detect_table, to_body
 from .motion import Motion
@@ -98,6 +99,8 @@ class ImportReport:
 def find_files(paths: Sequence[str | Path], format: str) -> list[tuple[Path, str]]:
     """The motion files below some paths with a clip name each, sorted; symbolic links are followed.
 
+    AMASS' archives (``CMU.tar.bz2``) stand for the files in them.
+
     A clip's name is its path without suffix, relative to the folder given (or to what several given paths have
     in common).
 
@@ -121,7 +124,8 @@ def find_files(paths: Sequence[str | Path], format: str) -> list[tuple[Path, str
     others: list[Path] = []
     for root in roots:
         for file in [root] if root.is_file() else _walk(root):
-            if root.is_dir() and file.suffix.lower() not in suffixes:
+            archive = format == "amass" and is_archive(file)
+            if root.is_dir() and file.suffix.lower() not in suffixes and not archive:
                 others.append(file)
                 continue
             if format == "amass" and _NOT_MOTIONS.match(file.stem):
@@ -408,7 +412,7 @@ def import_mocap(
     writer = PoseStore.create(out, overwrite=overwrite, append=append)
     with writer, _bar(progress) as bar:
         task = bar.add_task(f"import {format}", total=sum(sizes), frames="")
-        for (file, name), size in zip(files, sizes, strict=True):
+        for file, name, shown, size in _each(files, sizes):
             try:
                 motion = read_source(file, format, fps, rest)
                 if format == "amass" and up is not None:
@@ -433,13 +437,14 @@ def import_mocap(
                 clips += 1
                 megabytes += size / 1e6
             except InputError as error:
+                told = str(error).replace(str(file), shown)
                 if not skip_bad:
-                    raise error if str(file) in str(error) else InputError(f"{file}: {error}") from None
-                skipped.append((file, str(error)))
+                    raise InputError(told if shown in told else f"{shown}: {told}") from None
+                skipped.append((Path(shown), told))
             rate = writer.frames / max(time.perf_counter() - began, 1e-9)
             bar.update(task, advance=size, frames=f"{rate:,.0f} frames/s")
         if not clips:
-            raise InputError(f"{out}: none of {len(files)} file(s) could be read; the first: {skipped[0][1]}")
+            raise InputError(f"{out}: none of {len(skipped)} file(s) could be read; the first: {skipped[0][1]}")
     seconds = time.perf_counter() - began
     if dropped:
         more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
@@ -448,6 +453,26 @@ def import_mocap(
     if question:
         _log.warning("%s", question)
     return ImportReport(PoseStore(out), clips, writer.frames, megabytes, seconds, skipped)
+
+
+def _each(files: Sequence[tuple[Path, str]], sizes: Sequence[int]) -> Iterator[tuple[Path, str, str, int]]:
+    """Each motion: where it is, its clip's name, what messages call it, and bytes read for it; archives' one by one.
+
+    Raises:
+        InputError: as `packed_files`, or an archive without a motion.
+    """
+    for (file, name), size in zip(files, sizes, strict=True):
+        if not is_archive(file):
+            yield file, name, str(file), size
+            continue
+        found = False
+        for packed in packed_files(file, FORMATS["amass"][0]):
+            if _NOT_MOTIONS.match(packed.path.stem):
+                continue
+            found = True
+            yield packed.path, packed.name.with_suffix("").as_posix(), f"{file}: {packed.name}", packed.read
+        if not found:
+            raise InputError(f"{file}: holds no .npz motion")
 
 
 @contextmanager

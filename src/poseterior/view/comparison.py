@@ -1,0 +1,177 @@
+"""Lifters side by side on the same photographs, as Ronchi et al. (BMVC 2018, figure 5) show them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from ..files.errors import InputError
+from ..files.writing import atomic_write
+from ..geometry.skeletons import Skeleton
+from ..results.poses import LiftResult
+from .drawing import COLOURS, side_handles
+from .photos import Photos, check_photos, keypoint_box, read_photo
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["comparison_figure", "save_comparison"]
+
+#: The eye in 3D panels: degrees to the camera's right, and above.
+_AZIMUTH, _ELEVATION = 35.0, 12.0
+#: Bodies whose sizes differ by more than this are brought to one.
+_ALIKE = 1.5
+_INCHES, _DPI = 2.6, 130
+
+_Array = NDArray[np.floating[Any]]
+
+
+def comparison_figure(
+    results: Mapping[str, LiftResult], max_poses: int = 6, *, photos: Photos = None, hypotheses: int = 8
+) -> Figure:
+    """A row a pose: the photograph with its keypoints, then each lifter's 3D pose, all in one scale.
+
+    In 3D the mean is thick, hypotheses are thin; the eye is 35 degrees to the right of the camera and 12 above. Where
+    bodies differ in size by more than a half, as those of lifters that learn no size, they are brought to the first
+    lifter's, and the title says so.
+
+    Args:
+        results: of the same keypoints, by lifter, in any skeletons.
+        max_poses: rows at most; of more poses, evenly spaced ones are drawn.
+        photos: the pictures behind the keypoints, see `poseterior.view.photos.read_photo`.
+        hypotheses: samples drawn of each.
+
+    Raises:
+        InputError: no lifter, no poses, results of other poses, a photograph that cannot be read.
+    """
+    from matplotlib.figure import Figure
+
+    if not results:
+        raise InputError("compare: name at least one lifter")
+    first = next(iter(results.values()))
+    count = len(first)
+    if not count:
+        raise InputError("the result has no poses; nothing to draw")
+    if any(len(result) != count for result in results.values()):
+        raise InputError("compare: the lifters answered different poses")
+    check_photos(photos, first.file.tolist())
+    chosen = np.unique(np.linspace(0, count - 1, min(max_poses, count)).round().astype(int)).tolist()
+    scales, brought = _scales(results)
+    turned = {name: _panels(result, chosen, scales[name], hypotheses) for name, result in results.items()}
+    drawn = np.concatenate([poses.reshape(-1, 3) for rows in turned.values() for poses in rows])
+    half = 0.54 * float(np.nanmax(np.nanmax(drawn, 0) - np.nanmin(drawn, 0)))
+    columns = 1 + len(results)
+    figure = Figure(figsize=(_INCHES * columns, _INCHES * len(chosen) + 0.9), layout="constrained")
+    axes = figure.subplots(len(chosen), columns, squeeze=False)
+    for row, index in enumerate(chosen):
+        _photograph(axes[row, 0], first, index, read_photo(photos, str(first.file[index])))
+        for column, (name, result) in enumerate(results.items(), start=1):
+            panel = axes[row, column]
+            poses = turned[name][row]
+            middle = (poses[0].min(0) + poses[0].max(0)) / 2
+            _sticks(panel, poses, result.tree)
+            panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+            panel.set(xticks=[], yticks=[], aspect="equal")
+            panel.spines[:].set_color("0.85")
+            if row == 0:
+                panel.set_title(name, fontsize=10, parse_math=False)
+    sizes = "; bodies brought to one size" if brought else ""
+    figure.suptitle(f"one scale, panels {2 * half:.1f} m wide, from {_AZIMUTH:.0f}° to the right{sizes}", fontsize=10)
+    figure.legend(
+        handles=side_handles("left", "right", "middle"), loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
+    return figure
+
+
+def save_comparison(results: Mapping[str, LiftResult], path: str | os.PathLike[str], **options: Any) -> None:
+    """Write `comparison_figure` as a ``.png`` that appears only when it is complete; options as its.
+
+    Raises:
+        InputError: as `comparison_figure`; another extension; a path that cannot be written to.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise InputError(f"{os.fspath(path)}: unknown extension; a comparison is a .png")
+    figure = comparison_figure(results, **options)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
+
+
+def _scales(results: Mapping[str, LiftResult]) -> tuple[dict[str, float], bool]:
+    """What each lifter's bodies are multiplied by, and whether that is anything but 1."""
+    legs = {name: _leg(result) for name, result in results.items()}
+    known = [length for length in legs.values() if length > 0]
+    if not known or max(known) <= _ALIKE * min(known):
+        return dict.fromkeys(results, 1.0), False
+    reference = known[0]
+    return {name: reference / length if length > 0 else 1.0 for name, length in legs.items()}, True
+
+
+def _leg(result: LiftResult) -> float:
+    """Median length of thighs and shins, metres: bones that all skeletons have."""
+    tree = result.tree
+    ends = [
+        (tree.index(f"{side}_{above}"), tree.index(f"{side}_{below}"))
+        for side in ("left", "right")
+        for above, below in (("hip", "knee"), ("knee", "ankle"))
+        if {f"{side}_{above}", f"{side}_{below}"} <= set(tree.joints)
+    ]
+    if not ends:
+        return 0.0
+    lengths = [np.linalg.norm(result.mean[:, a] - result.mean[:, b], axis=-1) for a, b in ends]
+    return float(np.nanmedian(np.stack(lengths)))
+
+
+def _panels(result: LiftResult, chosen: list[int], scale: float, hypotheses: int) -> list[_Array]:
+    """Of each pose ``(1 + hypotheses, joints, 3)``: the mean first; right, up and towards the eye, metres."""
+    turn, tilt = np.radians([_AZIMUTH, _ELEVATION])
+    near, up = np.array([np.sin(turn), 0.0, -np.cos(turn)]), np.array([0.0, -1.0, 0.0])
+    right = np.array([np.cos(turn), 0.0, np.sin(turn)])
+    axes = np.stack([right, np.cos(tilt) * up - np.sin(tilt) * near, np.cos(tilt) * near + np.sin(tilt) * up])
+    found = []
+    for index in chosen:
+        poses = np.concatenate([result.mean[index][None], result.samples[index, :hypotheses]]).astype(np.float64)
+        found.append(scale * poses @ axes.T)
+    return found
+
+
+def _sticks(axes: Axes, poses: Float[_Array, "n joints 3"], tree: Skeleton) -> None:
+    from matplotlib.collections import LineCollection
+
+    bones = np.asarray(tree.bones, int).reshape(-1, 2)
+    colours = [COLOURS[tree.sides[child]] for child, _ in bones]
+    thin = poses[1:, bones, :2].reshape(-1, 2, 2)
+    axes.add_collection(LineCollection(list(thin), colors=colours * (len(poses) - 1), linewidths=0.6, alpha=0.3))
+    # what is nearer to the eye is drawn over what is farther
+    order = np.argsort(poses[0, bones, 2].mean(1))
+    axes.add_collection(
+        LineCollection(
+            list(poses[0, bones[order], :2]),
+            colors=[colours[i] for i in order],
+            linewidths=2.4,
+            capstyle="round",
+            zorder=3,
+        )
+    )
+
+
+def _photograph(axes: Axes, result: LiftResult, index: int, photo: NDArray[np.uint8] | None) -> None:
+    points, visible, tree = result.keypoints[index], result.visible[index], result.tree
+    if photo is not None:
+        height, width = photo.shape[:2]
+        axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
+    low, high = keypoint_box(points[visible], None if photo is None else photo.shape[:2], margin=0.18)
+    for child, parent in tree.bones:
+        if visible[child] and visible[parent]:
+            axes.plot(*points[[child, parent]].T, color=COLOURS[tree.sides[child]], linewidth=1.6)
+    axes.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), xticks=[], yticks=[], aspect="equal")
+    axes.spines[:].set_color("0.85")
+    name = Path(str(result.file[index])).name or "pose"
+    name += f", frame {result.frame[index]}" if result.frame[index] else ""
+    axes.set_xlabel(name if len(name) <= 32 else f"…{name[-31:]}", fontsize=8, parse_math=False)
