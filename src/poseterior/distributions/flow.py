@@ -126,14 +126,21 @@ class FlowPoseDistribution(SampledPoseDistribution):
         return self._cache["moments"]
 
     def _mode(self) -> Tensor:
-        """Adam on the log-density from the best of 63 draws and z0."""
-        starts = torch.cat([self.sample((63,), seed=0), self.z0.unsqueeze(0)])
+        """Uphill from the best of 63 draws and z0: by Newton's method where the transform has one, else Adam's."""
         with torch.no_grad():
+            starts = torch.cat([self.sample((63,), seed=0), self.z0.unsqueeze(0)])
             best = self.log_prob(starts).argmax(0)
-        index = best[None, ..., None, None].expand(1, *starts.shape[1:])
-        start = self._from_camera(starts.gather(0, index)[0])
+            index = best[None, ..., None, None].expand(1, *starts.shape[1:])
+            start = self._from_camera(starts.gather(0, index)[0])
+            if hasattr(self.transform, "mode_from"):
+                top = self.transform.mode_from(start, self.latent_scale)
+                if top is not None:
+                    return self._to_camera(top)
+        return self._climbed_by_adam(start, self._from_camera(starts).std(0).clamp(min=1e-4))
+
+    def _climbed_by_adam(self, start: Tensor, spread: Tensor) -> Tensor:
+        """The highest pose of 150 steps, in canonical axes as ``start`` is."""
         # Steps in units of each coordinate's spread: depth moves farther than what the picture shows.
-        spread = self._from_camera(starts).std(0).clamp(min=1e-4)
         with torch.enable_grad():
             moved = torch.zeros_like(start, requires_grad=True)
             optimiser = torch.optim.Adam([moved], lr=0.05)

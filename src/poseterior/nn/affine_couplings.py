@@ -41,6 +41,18 @@ def _weights(net: FactoredMLP) -> _Weights:
     return _Weights(net.own.weight, rest)
 
 
+class _Step(NamedTuple):
+    """What happened in one coupling: its halves, the inputs of each SiLU, and how the changed half was moved."""
+
+    kept: Tensor
+    changed: Tensor
+    hidden: list[Tensor]
+    shift: Tensor
+    log_scale: Tensor
+    scale: Tensor
+    softened: Tensor
+
+
 class AffineCouplings(Transform):
     """A stack of affine couplings as one map: ``y = x * exp(a) + b`` of one half, with a and b of the other.
 
@@ -98,6 +110,14 @@ class AffineCouplings(Transform):
     def _weights(self) -> list[_Weights]:
         return [_weights(net) for net in self.nets]
 
+    @cached_property
+    def _turned(self) -> list[_Weights]:
+        """The same, transposed: for the way back."""
+        return [
+            _Weights(own.T.contiguous(), [(weight.T.contiguous(), bias) for weight, bias in rest])
+            for own, rest in self._weights
+        ]
+
     def _asked(self, kept: Tensor, weights: _Weights, prepared: Tensor, product: Product) -> tuple[Tensor, Tensor]:
         """As `_parameters`."""
         hidden = product(kept.clamp(-self.reach, self.reach).view(-1, self.half), weights.own, None)
@@ -146,6 +166,67 @@ class AffineCouplings(Transform):
                 block = slice(start, start + samples)
                 mapped[block, some], ladj[block, some] = map_(rows[block, some], prepared)
         return mapped.reshape(values.shape), ladj.reshape(values.shape[:-1])
+
+    # -- the slope of the density ----------------------------------------------------------------------------
+
+    def height(self, x: Tensor, spread: float, poses: Tensor) -> Tensor:
+        """The first of what `slope` gives."""
+        latent, ladj = self._forwards_in_place(x, self._prepared_of(poses))
+        return ladj - 0.5 * latent.square().sum(-1) / spread**2
+
+    def _prepared_of(self, poses: Tensor) -> list[Tensor]:
+        return [part.reshape(-1, part.shape[-1])[poses] for part in self.prepared]
+
+    def slope(self, x: Tensor, spread: float, poses: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density, but for a constant, of vectors whose latents are normal, and its gradient.
+
+        By hand, in place: a third of the time of automatic differentiation, where few rows are asked for.
+
+        Args:
+            x: ``(rows, n, size)``.
+            spread: standard deviation of the latents.
+            poses: ``(n)`` numbers of the poses that the vectors belong to, in the (flattened) batch.
+
+        Returns:
+            ``(rows, n)`` and ``(rows, n, size)``.
+        """
+        product = product_for(x, self._weights[0].own)
+        steps, total = [], torch.zeros_like(x[..., self.half :])
+        for weights, order, part in zip(self._weights, self.orders, self._prepared_of(poses), strict=True):
+            kept, changed = self._halves(x.index_select(-1, order))
+            step = self._noted(kept, changed, weights, part, product)
+            steps.append(step)
+            total += step.log_scale
+            x = torch.cat([kept, torch.addcmul(step.shift, changed, step.scale)], -1)
+        height = total.sum(-1) - 0.5 * x.square().sum(-1) / spread**2
+        gradient = x / -(spread**2)
+        for weights, back, step in zip(self._turned[::-1], self.back.flip(0), steps[::-1], strict=True):
+            gradient = self._back_through(gradient, step, weights, product).index_select(-1, back)
+        return height, gradient
+
+    def _noted(self, kept: Tensor, changed: Tensor, weights: _Weights, prepared: Tensor, product: Product) -> _Step:
+        """One coupling, with what its derivative needs."""
+        before = product(kept.clamp(-self.reach, self.reach).view(-1, self.half), weights.own, None)
+        before.view(*kept.shape[:-1], -1).add_(prepared)
+        hidden = [before]
+        for weight, bias in weights.rest:
+            hidden.append(product(nn.functional.silu(hidden[-1]), weight, bias))
+        shift, raw = hidden.pop().view(*kept.shape[:-1], -1).chunk(2, -1)
+        softened = raw.abs().mul_(1 / _STEEPEST).add_(1)
+        log_scale = raw / softened
+        return _Step(kept, changed, hidden, shift, log_scale, log_scale.exp(), softened)
+
+    def _back_through(self, gradient: Tensor, step: _Step, weights: _Weights, product: Product) -> Tensor:
+        """The gradient with respect to what a coupling got, of that with respect to what it gave."""
+        on_kept, on_changed = self._halves(gradient)
+        moved = on_changed * step.scale
+        on_raw = torch.addcmul(torch.ones_like(moved), moved, step.changed).div_(step.softened).div_(step.softened)
+        flow = torch.cat([on_changed, on_raw], -1).view(-1, 2 * moved.shape[-1])
+        for (weight, _), hidden in zip(weights.rest[::-1], step.hidden[::-1], strict=True):
+            flow = torch.ops.aten.silu_backward(product(flow, weight, None), hidden)
+        through = product(flow, weights.own, None).view(on_kept.shape)
+        inside = step.kept.abs() <= self.reach
+        return torch.cat([on_kept + through * inside, moved], -1)
 
     # -- the transform -------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from zuko.transforms import (
 
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from .affine_couplings import AffineCouplings
+from .ascent import climbed
 from .factored import FactoredMLP
 
 __all__ = [
@@ -197,3 +198,20 @@ class StandardisedCouplings(ComposedTransform):
             total = ladj if total is None else total + ladj
         assert total is not None
         return y, total
+
+    def mode_from(self, start: Tensor, spread: float) -> Tensor | None:
+        """The place of highest density that lies uphill from a start ``(*batch, d)``, where latents have this spread.
+
+        In standardised coordinates, whose determinant is the same everywhere. None for other couplings than affine
+        ones: their slope is not known here.
+        """
+        standardise, couplings = self.transforms
+        if not isinstance(couplings, AffineCouplings):
+            return None
+        first = standardise(start)
+        top = climbed(
+            lambda x, poses: couplings.height(x, spread, poses),
+            lambda x, poses: couplings.slope(x, spread, poses),
+            first.reshape(-1, first.shape[-1]),
+        )
+        return standardise.inv(top.reshape(first.shape))
