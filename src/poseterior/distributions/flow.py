@@ -41,7 +41,8 @@ class FlowPoseDistribution(SampledPoseDistribution):
 
     Mean and covariance have no closed form: they are those of the images of `cubature_points`, which for a map that is
     nearly affine say more than many times as many draws.
-    The mode is a local maximum that gradient ascent finds, not proven to be the highest.
+    The mode is the local maximum uphill from the best of 64 poses, not proven to be the highest; where two are as near,
+    rounding may decide between them.
 
     Args:
         transform: from ``(*samples, *batch, (joints - 1) * 3)`` metres to latents of the same shape, with

@@ -121,11 +121,14 @@ class MixturePoseDistribution(PoseDistribution):
     def _whitening(self) -> Whitening:
         if "whitening" not in self._cache:
             turn = None if self.rotation is None else self.rotation.reshape(-1, 3, 3)
-            parts = (self.log_weights, self.loc, self.scale_tril, self.factor)
             start = len(self.batch_shape)
-            flat = [None if part is None else part.reshape(-1, *part.shape[start:]) for part in parts]
-            self._cache["whitening"] = whitening(*flat, turn)  # type: ignore[arg-type]
-        return self._cache["whitening"]
+            weights, loc, lower = (
+                part.reshape(-1, *part.shape[start:]) for part in (self.log_weights, self.loc, self.scale_tril)
+            )
+            factor = None if self.factor is None else self.factor.reshape(-1, *self.factor.shape[start:])
+            self._cache["whitening"] = whitening(weights, loc, lower, factor, turn)
+        found: Whitening = self._cache["whitening"]
+        return found
 
     def _log_prob_of_many(self, value: Float[Tensor, "*samples_batch joints 3"]) -> Float[Tensor, "*samples_batch"]:
         rows = value[..., 1:, :].reshape(-1, self.batch_shape.numel(), 3 * len(self.skeleton.nonroot))

@@ -33,7 +33,7 @@ class _Weights(NamedTuple):
     """Of one coupling's network: what meets the samples, and weight and bias of each layer that follows."""
 
     own: Tensor
-    rest: list[tuple[Tensor, Tensor]]
+    rest: Sequence[tuple[Tensor, Tensor]]
 
 
 def _weights(net: FactoredMLP) -> _Weights:
@@ -84,7 +84,7 @@ class AffineCouplings(Transform):
     def _parameters(self, layer: int, kept: Tensor, prepared: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and logarithm of the factor of the other half."""
         shift, raw = self.nets[layer](kept.clamp(-self.reach, self.reach), prepared).chunk(2, -1)
-        return shift, raw / (1 + raw.abs() / _STEEPEST)
+        return shift, raw / (raw.abs() * (1 / _STEEPEST) + 1)
 
     def _forwards(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(x.shape[:-1])
@@ -92,7 +92,7 @@ class AffineCouplings(Transform):
             kept, changed = self._halves(x.index_select(-1, order))
             shift, log_scale = self._parameters(layer, kept, prepared[layer])
             total = total + log_scale.sum(-1)
-            x = torch.cat([kept, changed * log_scale.exp() + shift], -1)
+            x = torch.cat([kept, torch.addcmul(shift, changed, log_scale.exp())], -1)
         return x, total
 
     def _backwards(self, y: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -29,9 +29,7 @@ _STIFFER = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5)
 _ENOUGH, _STEPS = 3e-3, 40
 
 
-def _steps(
-    gradient: Float[Tensor, "n dims"], ahead: Float[Tensor, "dims n dims"]
-) -> Float[Tensor, "steps n dims"]:
+def _steps(gradient: Float[Tensor, "n dims"], ahead: Float[Tensor, "dims n dims"]) -> Float[Tensor, "steps n dims"]:
     """Steps uphill (Levenberg 1944), of the gradients here and a little ahead along each axis."""
     hessian = ((ahead - gradient) / _DIFFERENCE).transpose(0, 1).double()
     curvature, axes = torch.linalg.eigh(-0.5 * (hessian + hessian.mT))

@@ -205,9 +205,10 @@ class StandardisedCouplings(ComposedTransform):
         In standardised coordinates, whose determinant is the same everywhere. None for other couplings than affine
         ones: their slope is not known here.
         """
-        standardise, couplings = self.transforms
-        if not isinstance(couplings, AffineCouplings):
+        couplings = self.transforms[-1]
+        if len(self.transforms) != 2 or not isinstance(couplings, AffineCouplings):
             return None
+        standardise = self.transforms[0]
         first = standardise(start)
         top = climbed(
             lambda x, poses: couplings.height(x, spread, poses),

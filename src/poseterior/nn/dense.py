@@ -12,13 +12,18 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Product", "product_for"]
+__all__ = ["Product", "product_for", "times"]
 
 #: ``rows @ weight.T + bias`` of ``(rows, inputs)``, ``(outputs, inputs)`` and ``(outputs)`` or None.
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+#: Rows from which on oneDNN is faster.
+_FEWEST = 48
 
 
 @lru_cache
@@ -43,9 +48,22 @@ def product_for(rows: Tensor, weight: Tensor) -> Product:
     """The fastest way to multiply such rows by such weights; it has no gradients.
 
     Args:
-        rows: whose precision and device count.
+        rows: ``(*any, inputs)`` whose number, precision and device count.
         weight: likewise.
     """
     plain = rows.dtype is torch.float32 is weight.dtype and rows.device.type == "cpu" == weight.device.type
-    product = _one_dnn() if plain and not torch.is_autocast_enabled("cpu") else None
+    many = rows.numel() >= _FEWEST * rows.shape[-1]
+    product = _one_dnn() if plain and many and not torch.is_autocast_enabled("cpu") else None
     return functional.linear if product is None else product
+
+
+def times(
+    rows: Float[Tensor, "*any inputs"], matrix: Float[Tensor, "inputs outputs"], bias: Tensor | None = None
+) -> Float[Tensor, "*any outputs"]:
+    """``rows @ matrix + bias``; the fastest way while no gradients are tracked."""
+    if torch.is_grad_enabled():
+        return rows @ matrix if bias is None else rows @ matrix + bias
+    # A view of a part of a larger tensor would take oneDNN a thousand times as long.
+    weight = matrix.T if matrix.is_contiguous() else matrix.T.contiguous()
+    found = product_for(rows, matrix)(rows.reshape(-1, rows.shape[-1]), weight, bias)
+    return found.view(*rows.shape[:-1], matrix.shape[-1])

@@ -14,12 +14,12 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..noise import Noise, as_noise
+from .dense import times
 
 __all__ = [
     "MAXIMUM_CENTRE",
@@ -33,6 +33,7 @@ __all__ = [
     "quaternion_affine",
     "quaternion_affine_inverse",
     "quaternion_product",
+    "rotation_matrix",
 ]
 
 #: Bound on the length of a Möbius centre: a component turns no point by more than 2 asin 0.7 < pi / 2, so that the
@@ -326,7 +327,7 @@ class RotationFlow(nn.Module):
         if joint is None:
             raw = torch.einsum("...jc,jcp->...jp", context, self.project) + self.offset
         else:
-            raw = context @ self.project[joint] + self.offset[joint]
+            raw = times(context, self.project[joint], self.offset[joint])
         affine, hidden = raw.split(self.sizes, -1)
         parameters = affine_parameters(affine.unflatten(-1, (self.layers + 1, 20)))
         return FlowParameters(parameters, hidden.unflatten(-1, (self.layers, self.hidden)).unbind(-2))
@@ -339,8 +340,8 @@ class RotationFlow(nn.Module):
             h = nn.functional.silu(torch.einsum("...jd,jdh->...jh", column, self.enter[layer]) + hidden)
             out = torch.einsum("...jh,jho->...jo", h, self.leave[layer]) + self.bias[layer]
         else:
-            h = nn.functional.silu(column @ self.enter[layer, joint] + hidden)
-            out = h @ self.leave[layer, joint] + self.bias[layer, joint]
+            h = nn.functional.silu(times(column, self.enter[layer, joint]) + hidden)
+            out = times(h, self.leave[layer, joint], self.bias[layer, joint])
         return out[..., : self.segments], out[..., self.segments :].unflatten(-1, (self.segments, 3))
 
     def to_base(
