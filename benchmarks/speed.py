@@ -68,7 +68,7 @@ def _of_lifter(name: str) -> Iterator[tuple[str, float, float]]:
     many = pp.Keypoints2D.cat([one] * POSES)
     flops = 0.0
     if name == "flow":
-        networks: Any = lifter.couplings.nets  # type: ignore[union-attr]
+        networks: Any = lifter.couplings.nets
         flops = 2.0 * sum(p.numel() for n, p in networks.named_parameters() if "shared" not in n)
     points = 96 + SAMPLES  # the evidence needs the images of 96 latents
 

@@ -66,8 +66,7 @@ class _Tables(NamedTuple):
         product: ``(16, 4)`` p q.
         matrix: ``(16, 9)`` where both are one unit quaternion, its rotation matrix.
         between: ``(16, 16)`` the 4x4 matrix of ``x -> p x q``.
-        about: ``(3, 4, 4)`` the matrices of ``q -> q i``, and so on: half turns about one of q's own columns; rows times
-            these.
+        about: ``(3, 4, 4)`` the transposed matrices of ``q -> q i``, and so on: half turns about one of q's columns.
     """
 
     product: Tensor
