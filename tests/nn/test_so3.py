@@ -615,3 +615,17 @@ def test_learns_the_mutual_information_of_two_joints() -> None:
     information = float(density(draw(100_000, 5)[0]).mean())
     assert 1.0 < information < 3.0
     assert -0.01 < gap_after_training(RotationFlow(2, 5, layers=4, segments=8), draw, density, 1000) < 0.02
+
+
+# -- tables of products ----------------------------------------------------------------------------------------
+
+
+def test_rotation_matrices_are_those_of_roma() -> None:
+    q = haar(1000)
+    torch.testing.assert_close(so3.rotation_matrix(q), roma.unitquat_to_rotmat(q), atol=1e-15, rtol=0)
+    torch.testing.assert_close(so3.rotation_matrix(q.float()), roma.unitquat_to_rotmat(q).float(), atol=5e-7, rtol=0)
+
+
+def test_products_are_those_of_roma() -> None:
+    p, q = haar(1000), haar(1000, seed=1)
+    torch.testing.assert_close(quaternion_product(p, q), roma.quat_product(p, q), atol=1e-15, rtol=0)

@@ -18,6 +18,7 @@ from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import Noise, SharedNoise, mixed
 from .bodies import BodyMeasure, heights, proportions
+from .drawn import Drawn
 from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
 from .seeded import SeededDistribution
 
@@ -384,7 +385,7 @@ class PoseDistribution(SeededDistribution):
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     @final
-    def region(self, level: float = 0.9) -> Region:
+    def region(self, level: float = 0.9, drawn: Drawn | None = None) -> Region:
         """Balls that hold each joint, and balls that hold the whole pose, with that probability.
 
         Their centres are the medians of samples, always the same ones for the same keypoints, in whatever batch. The
@@ -394,6 +395,8 @@ class PoseDistribution(SeededDistribution):
 
         Args:
             level: probability, e.g. 0.9; with a recalibration at most its `highest`, 0.999 for all shipped lifters.
+            drawn: samples that were drawn of this distribution already; where they are the ones that the region is made
+                of they are not drawn again.
 
         Raises:
             InputError: a level that is not between 0 and 1, or one that the recalibration has no guarantee for.
@@ -401,7 +404,16 @@ class PoseDistribution(SeededDistribution):
         check_level(level)
         ours = self.recalibration
         samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
-        return region_of(self._region_samples(samples, seed), self.skeleton, level, ours, self.visible)
+        if drawn is not None and (drawn.number, drawn.seed) == (samples, seed) and not self._own_region_samples:
+            poses = drawn.poses
+        else:
+            poses = self._region_samples(samples, seed)
+        return region_of(poses, self.skeleton, level, ours, self.visible)
+
+    @property
+    def _own_region_samples(self) -> bool:
+        """Whether regions are made of other samples than those that `sample` gives."""
+        return type(self)._region_samples is not PoseDistribution._region_samples
 
     def given_evidence(
         self, keypoints: Keypoints2D | None = None, evidence: Evidence | None = None

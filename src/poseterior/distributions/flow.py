@@ -41,7 +41,8 @@ class FlowPoseDistribution(SampledPoseDistribution):
 
     Mean and covariance have no closed form: they are those of the images of `cubature_points`, which for a map that is
     nearly affine say more than many times as many draws.
-    The mode is a local maximum that gradient ascent finds, not proven to be the highest.
+    The mode is the local maximum uphill from the best of 64 poses, not proven to be the highest; where two are as near,
+    rounding may decide between them.
 
     Args:
         transform: from ``(*samples, *batch, (joints - 1) * 3)`` metres to latents of the same shape, with
@@ -126,14 +127,21 @@ class FlowPoseDistribution(SampledPoseDistribution):
         return self._cache["moments"]
 
     def _mode(self) -> Tensor:
-        """Adam on the log-density from the best of 63 draws and z0."""
-        starts = torch.cat([self.sample((63,), seed=0), self.z0.unsqueeze(0)])
+        """Uphill from the best of 63 draws and z0: by Newton's method where the transform has one, else Adam's."""
         with torch.no_grad():
+            starts = torch.cat([self.sample((63,), seed=0), self.z0.unsqueeze(0)])
             best = self.log_prob(starts).argmax(0)
-        index = best[None, ..., None, None].expand(1, *starts.shape[1:])
-        start = self._from_camera(starts.gather(0, index)[0])
+            index = best[None, ..., None, None].expand(1, *starts.shape[1:])
+            start = self._from_camera(starts.gather(0, index)[0])
+            if hasattr(self.transform, "mode_from"):
+                top = self.transform.mode_from(start, self.latent_scale)
+                if top is not None:
+                    return self._to_camera(top)
+        return self._climbed_by_adam(start, self._from_camera(starts).std(0).clamp(min=1e-4))
+
+    def _climbed_by_adam(self, start: Tensor, spread: Tensor) -> Tensor:
+        """The highest pose of 150 steps, in canonical axes as ``start`` is."""
         # Steps in units of each coordinate's spread: depth moves farther than what the picture shows.
-        spread = self._from_camera(starts).std(0).clamp(min=1e-4)
         with torch.enable_grad():
             moved = torch.zeros_like(start, requires_grad=True)
             optimiser = torch.optim.Adam([moved], lr=0.05)

@@ -14,10 +14,15 @@ from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise
 from .base import PoseDistribution
+from .whitening import Whitening, whitening
 
 __all__ = [
     "MixturePoseDistribution",
 ]
+
+
+#: Poses of each element of the batch from which on the density comes by whole matrices.
+_MANY = 24
 
 
 class MixturePoseDistribution(PoseDistribution):
@@ -97,10 +102,37 @@ class MixturePoseDistribution(PoseDistribution):
         return -0.5 * (squared + log_det + dims * math.log(2 * math.pi))
 
     def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
+        if observed is None and self._many(value):
+            return self._log_prob_of_many(value)
         if observed is not None:
             observed = observed[..., self.skeleton.nonroot]
         joint = self.log_weights + self._component_log_prob(self.frame.from_camera(value), observed)
         return joint.logsumexp(-1)
+
+    def _many(self, value: Tensor) -> bool:
+        """Whether so many poses are asked for that whitening by whole matrices pays, and no gradients."""
+        parts = [self.log_weights, self.loc, self.scale_tril, self.factor, self.rotation, value]
+        if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts):
+            return False
+        batch = len(self.batch_shape)
+        fits = value.shape[: -2 - batch].numel() >= _MANY and value.shape[-2 - batch : -2] == self.batch_shape
+        return fits and not self.skeleton.root
+
+    def _whitening(self) -> Whitening:
+        if "whitening" not in self._cache:
+            turn = None if self.rotation is None else self.rotation.reshape(-1, 3, 3)
+            start = len(self.batch_shape)
+            weights, loc, lower = (
+                part.reshape(-1, *part.shape[start:]) for part in (self.log_weights, self.loc, self.scale_tril)
+            )
+            factor = None if self.factor is None else self.factor.reshape(-1, *self.factor.shape[start:])
+            self._cache["whitening"] = whitening(weights, loc, lower, factor, turn)
+        found: Whitening = self._cache["whitening"]
+        return found
+
+    def _log_prob_of_many(self, value: Float[Tensor, "*samples_batch joints 3"]) -> Float[Tensor, "*samples_batch"]:
+        rows = value[..., 1:, :].reshape(-1, self.batch_shape.numel(), 3 * len(self.skeleton.nonroot))
+        return self._whitening().log_density(rows).reshape(value.shape[:-2])
 
     # -- sampling ------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..distributions.base import PoseDistribution
+from ..distributions.drawn import Drawn
 from ..distributions.regions import Region, check_level
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
 from ..files.errors import InputError
@@ -167,11 +168,13 @@ def draw(
 
 
 def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: float) -> Draws:
-    poses = posterior.sample((samples,), seed=seed)
-    density = posterior.log_prob(poses) if posterior.has_density else poses.new_full(poses.shape[:-2], torch.nan)
-    return Draws(
-        poses.cpu(), posterior.mean.cpu(), posterior.covariance.cpu(), density.cpu(), _region(posterior, level)
-    )
+    if posterior.has_density:
+        poses, density = posterior.sample_and_log_prob((samples,), seed=seed)
+    else:
+        poses = posterior.sample((samples,), seed=seed)
+        density = poses.new_full(poses.shape[:-2], torch.nan)
+    region = _region(posterior, level, Drawn(samples, seed, poses))
+    return Draws(poses.cpu(), posterior.mean.cpu(), posterior.covariance.cpu(), density.cpu(), region)
 
 
 def _draw_articulated(
@@ -188,8 +191,8 @@ def _draw_articulated(
     return Draws(poses.cpu(), mean.cpu(), covariance.cpu(), none.cpu(), _region(posterior, level), summary)
 
 
-def _region(posterior: PoseDistribution, level: float) -> Region:
-    region = posterior.region(level)
+def _region(posterior: PoseDistribution, level: float, drawn: Drawn | None = None) -> Region:
+    region = posterior.region(level, drawn)
     balls = {name: getattr(region, name).cpu() for name in ("centre", "radius", "pose_radius")}
     return dataclasses.replace(region, **balls)
 

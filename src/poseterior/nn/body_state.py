@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import roma
@@ -33,6 +34,10 @@ SIGHT_WIDTH = 6 * TARGETS + 4 + 6 * TARGETS
 #: Newton steps to the largest root of `procrustes`: from far away, or to two roots nearly at one place, each halves the
 #: distance at least.
 _ROOT_STEPS = 24
+#: Share by which the first guess of the root may be too small.
+_UPWARDS = 3e-4
+#: Relative steps below which rounding alone is left.
+_SETTLED = 2e-16
 #: Below this (relative) two rotations are nearly as near, and the steps do not suffice.
 _FIXED = 1e-5
 #: Points that coincide with others at rest, or nearly: not looked at.
@@ -148,16 +153,23 @@ def procrustes(matrix: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 3 3"]:
     if torch.is_grad_enabled() and matrix.requires_grad:
         return roma.special_procrustes(matrix)
     m = matrix.double()
-    first, second, third = m.unbind(-2)
-    cofactors = torch.stack([_cross(second, third), _cross(third, first), _cross(first, second)], -2)
+    first = m[..., 0, :]
+    # Each row is the product of the two that follow it.
+    cofactors = torch.linalg.cross(m.roll(-1, -2), m.roll(-2, -2))
     square, minors = m.square().sum((-2, -1)), cofactors.square().sum((-2, -1))
     determinant = (first * cofactors[..., 0, :]).sum(-1)
-    root = (3.0 * square).sqrt()
+    root = _largest_root(square, minors, determinant)
+    eight, four = 8.0 * determinant, 4.0 * minors
     for _ in range(_ROOT_STEPS):
-        gap = root.square() - square
-        value = gap.square() - 8.0 * root * determinant - 4.0 * minors
-        slope = 4.0 * (root * gap - 2.0 * determinant)
-        root = root - torch.where(slope > 0, value / slope, 0.0)
+        gap = root.square().sub_(square)
+        value = gap.square().sub_(root * eight).sub_(four)
+        slope = (root * gap).mul_(4.0).sub_(eight)
+        step = value.div_(slope)
+        # From above every step leads down, until rounding leads up: there it stays, whatever others still need.
+        on = (slope > 0) & (step > _SETTLED * root)
+        if not bool(on.any()):
+            break
+        root = torch.where(on, root - step, root)
     kappa = 0.5 * (root.square() - square)
     scale = kappa * root - determinant
     fixed = scale > _FIXED * square.pow(1.5)
@@ -171,9 +183,20 @@ def procrustes(matrix: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 3 3"]:
     return found
 
 
-def _cross(a: Float[Tensor, "*any 3"], b: Float[Tensor, "*any 3"]) -> Float[Tensor, "*any 3"]:
-    (ax, ay, az), (bx, by, bz) = a.unbind(-1), b.unbind(-1)
-    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+def _largest_root(square: Tensor, minors: Tensor, determinant: Tensor) -> Tensor:
+    """The sum of the singular values, the least one with the determinant's sign; a little too large, never too small.
+
+    Of the invariants of ``M^T M``, whose eigenvalues are roots of a cubic (Viete): to four digits where two are close.
+    """
+    mean = square / 3.0
+    spread = (mean.square() - minors / 3.0).clamp_(min=0.0).sqrt_()
+    turned = (mean * (mean.square() - 0.5 * minors)).add_(0.5 * determinant.square()).div_(spread.pow(3))
+    angle = turned.nan_to_num_(1.0).clamp_(-1.0, 1.0).acos_().div_(3.0)
+    first = torch.addcmul(mean, spread, angle.cos(), value=2.0)
+    third = torch.addcmul(mean, spread, (angle + 2.0 * math.pi / 3.0).cos_(), value=2.0)
+    second = (square - first).sub_(third).clamp_(min=0.0).sqrt_()
+    least = determinant.sign() * third.clamp_(min=0.0).sqrt_()
+    return first.sqrt_().add_(second).add_(least).mul_(1.0 + _UPWARDS)
 
 
 def _by_decomposition(matrix: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:

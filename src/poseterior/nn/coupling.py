@@ -6,7 +6,6 @@ network is computed once per pose and broadcast (`FactoredMLP.prepare`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +22,9 @@ from zuko.transforms import (
 )
 
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
+from .affine_couplings import AffineCouplings
+from .ascent import climbed
+from .factored import FactoredMLP
 
 __all__ = [
     "COUPLINGS",
@@ -36,63 +38,6 @@ __all__ = [
 
 #: Univariate maps of a coupling.
 COUPLINGS = ("affine", "spline")
-#: Largest logarithm of an affine coupling's factor: that of zuko's `MonotonicAffineTransform`.
-_STEEPEST = math.log(1e3)
-#: Rows of samples that go through all layers together: what they need fits a processor's cache.
-_ROWS = 1024
-
-
-class FactoredMLP(nn.Module):
-    """A multilayer perceptron of ``[inputs, context]`` whose context part is computed apart.
-
-    ``net(x, net.prepare(context))`` is what an MLP of the concatenation would give.
-
-    Args:
-        inputs: features that differ between samples.
-        context: features that all samples of a pose share.
-        hidden: widths of the hidden layers.
-        outputs: number of outputs.
-        activation: between the layers.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        context: int,
-        hidden: Sequence[int],
-        outputs: int,
-        activation: type[nn.Module] = nn.SiLU,
-    ) -> None:
-        super().__init__()
-        self.own = nn.Linear(inputs, hidden[0], bias=False)
-        self.shared = nn.Linear(context, hidden[0])
-        layers: list[nn.Module] = [activation()]
-        for before, after in zip(hidden, [*hidden[1:], outputs], strict=True):
-            layers += [nn.Linear(before, after), activation()]
-        self.rest = nn.Sequential(*layers[:-1])
-
-    def start_at_zero(self) -> FactoredMLP:
-        """Make all outputs zero until training moves them: couplings start as the identity."""
-        last = self.rest[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        return self
-
-    def prepare(self, context: Float[Tensor, "*batch context"]) -> Float[Tensor, "*batch hidden"]:
-        """The context's part of the first layer, with its bias."""
-        return self.shared(context)
-
-    def forward(
-        self, inputs: Float[Tensor, "*samples_batch inputs"], prepared: Float[Tensor, "*batch hidden"]
-    ) -> Float[Tensor, "*samples_batch outputs"]:
-        hidden = self.own(inputs)
-        hidden += prepared
-        tracked = torch.is_grad_enabled()
-        for layer in self.rest:
-            in_place = isinstance(layer, nn.SiLU) and not tracked
-            hidden = nn.functional.silu(hidden, inplace=True) if in_place else layer(hidden)
-        return hidden
 
 
 class HalvesCoupling(CouplingTransform):
@@ -107,90 +52,6 @@ class HalvesCoupling(CouplingTransform):
 
     def merge(self, x_a: Tensor, x_b: Tensor, shape: Any) -> Tensor:
         return torch.cat([x_a, x_b], -1)
-
-
-class AffineCouplings(Transform):
-    """A stack of affine couplings as one map: ``y = x * exp(a) + b`` of one half, with a and b of the other.
-
-    Without gradients many samples of a few poses go through all layers in blocks that stay in the processor's cache,
-    and nothing is computed twice: `inv_and_ladj` gives the density of what is drawn on the way.
-
-    Args:
-        nets: a network per coupling.
-        prepared: its part of the context, ``(*batch, hidden)``.
-        orders: ``(layers, size)`` permutations before the couplings.
-        reach: see `ConditionalCouplings`.
-    """
-
-    domain = constraints.real_vector
-    codomain = constraints.real_vector
-    bijective = True
-
-    def __init__(self, nets: Sequence[FactoredMLP], prepared: Sequence[Tensor], orders: Tensor, reach: float) -> None:
-        super().__init__()
-        self.nets, self.prepared, self.reach = list(nets), list(prepared), reach
-        self.orders = orders
-        self.back = orders.argsort(-1)
-        self.half = orders.shape[-1] // 2
-
-    def _parameters(self, layer: int, kept: Tensor, prepared: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift and logarithm of the factor of the other half."""
-        shift, raw = self.nets[layer](kept.clamp(-self.reach, self.reach), prepared).chunk(2, -1)
-        return shift, raw / (1 + raw.abs() / _STEEPEST)
-
-    def _forwards(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        total = x.new_zeros(x.shape[:-1])
-        for layer, order in enumerate(self.orders):
-            kept, changed = x.index_select(-1, order).split([self.half, x.shape[-1] - self.half], -1)
-            shift, log_scale = self._parameters(layer, kept, prepared[layer])
-            total = total + log_scale.sum(-1)
-            x = torch.cat([kept, changed * log_scale.exp() + shift], -1)
-        return x, total
-
-    def _backwards(self, y: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        total = y.new_zeros(y.shape[:-1])
-        for layer in reversed(range(len(self.nets))):
-            kept, changed = y.split([self.half, y.shape[-1] - self.half], -1)
-            shift, log_scale = self._parameters(layer, kept, prepared[layer])
-            total = total - log_scale.sum(-1)
-            y = torch.cat([kept, (changed - shift) * (-log_scale).exp()], -1).index_select(-1, self.back[layer])
-        return y, total
-
-    def _blocks(self, map_: Callable[..., tuple[Tensor, Tensor]], values: Tensor) -> tuple[Tensor, Tensor]:
-        """A map of all values, block by block where no gradients are wanted."""
-        batch = self.prepared[0].shape[:-1]
-        poses = batch.numel()
-        trail = values.shape[values.ndim - 1 - len(batch) : -1]
-        if torch.is_grad_enabled() or trail != batch or values[..., 0].numel() <= _ROWS:
-            return map_(values, self.prepared)
-        rows = values.reshape(-1, poses, values.shape[-1])
-        mapped, ladj = torch.empty_like(rows), rows.new_empty(rows.shape[:-1])
-        together = min(poses, _ROWS)
-        samples = max(1, _ROWS // together)
-        for first in range(0, poses, together):
-            some = slice(first, first + together)
-            prepared = [part.reshape(poses, -1)[some] for part in self.prepared]
-            for start in range(0, len(rows), samples):
-                block = slice(start, start + samples)
-                mapped[block, some], ladj[block, some] = map_(rows[block, some], prepared)
-        return mapped.reshape(values.shape), ladj.reshape(values.shape[:-1])
-
-    def _call(self, x: Tensor) -> Tensor:
-        return self.call_and_ladj(x)[0]
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return self.inv_and_ladj(y)[0]
-
-    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The latent, and the logarithm of the map's determinant ``(*samples, *batch)``."""
-        return self._blocks(self._forwards, x)
-
-    def inv_and_ladj(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The vector of a latent, and the logarithm of the *inverse* map's determinant."""
-        return self._blocks(self._backwards, y)
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.call_and_ladj(x)[1]
 
 
 class ConditionalCouplings(nn.Module):
@@ -337,3 +198,21 @@ class StandardisedCouplings(ComposedTransform):
             total = ladj if total is None else total + ladj
         assert total is not None
         return y, total
+
+    def mode_from(self, start: Tensor, spread: float) -> Tensor | None:
+        """The place of highest density that lies uphill from a start ``(*batch, d)``, where latents have this spread.
+
+        In standardised coordinates, whose determinant is the same everywhere. None for other couplings than affine
+        ones: their slope is not known here.
+        """
+        couplings = self.transforms[-1]
+        if len(self.transforms) != 2 or not isinstance(couplings, AffineCouplings):
+            return None
+        standardise = self.transforms[0]
+        first = standardise(start)
+        top = climbed(
+            lambda x, poses: couplings.height(x, spread, poses),
+            lambda x, poses: couplings.slope(x, spread, poses),
+            first.reshape(-1, first.shape[-1]),
+        )
+        return standardise.inv(top.reshape(first.shape))

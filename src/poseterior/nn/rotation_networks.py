@@ -31,9 +31,10 @@ from ..geometry.skeletons import SKELETONS
 from ..noise import Noise, as_noise
 from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence, as_six
 from .body_state import SIGHT_WIDTH, BodyState, nearest_rotation, procrustes, targets_of
+from .dense import times
 from .encoders import ResidualMLP
 from .joint_densities import AngularCentralGaussians, JointDensity, JointFlow
-from .so3 import haar_quaternions
+from .so3 import haar_quaternions, rotation_matrix
 
 __all__ = [
     "BODY_JOINTS",
@@ -311,17 +312,17 @@ class SequentialNetwork(RotationNetwork):
         densities = []
         for row, joint in enumerate(self.joints):
             # One joint at a time: those of all joints take much memory where every sample has evidence of its own.
-            hidden = (context @ enter[:, row] + self.enter_bias[row]).expand(*full, -1)
+            hidden = times(context, enter[:, row], self.enter_bias[row]).expand(*full, -1)
             guess = self.usual[row]
             if self.sees_others:
                 sight, guess = self._look(row, state)
-                hidden = hidden + sight @ self.see_local[row]
+                hidden = hidden + times(sight, self.see_local[row])
                 if row:
-                    hidden = hidden + columns @ weights[: 6 * row, row]
+                    hidden = hidden + times(columns, weights[: 6 * row, row])
             hidden = nn.functional.silu(hidden)
-            hidden = hidden + nn.functional.silu(hidden @ self.inner[row] + self.inner_bias[row])
+            hidden = hidden + nn.functional.silu(times(hidden, self.inner[row], self.inner_bias[row]))
             q, density = self.density.draw(hidden, row, noise)
-            rotation = guess @ nearest_rotation(hidden @ self.aim[row]) @ roma.unitquat_to_rotmat(q)
+            rotation = guess @ nearest_rotation(times(hidden, self.aim[row])) @ rotation_matrix(q)
             found[joint] = rotation
             densities.append(density)
             if self.sees_others:

@@ -14,12 +14,12 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..noise import Noise, as_noise
+from .dense import times
 
 __all__ = [
     "MAXIMUM_CENTRE",
@@ -33,6 +33,7 @@ __all__ = [
     "quaternion_affine",
     "quaternion_affine_inverse",
     "quaternion_product",
+    "rotation_matrix",
 ]
 
 #: Bound on the length of a Möbius centre: a component turns no point by more than 2 asin 0.7 < pi / 2, so that the
@@ -50,30 +51,46 @@ _SIGN = ((1.0, -1.0, 1.0, 1.0), (1.0, 1.0, -1.0, 1.0), (-1.0, 1.0, 1.0, 1.0), (-
 
 def quaternion_product(p: Float[Tensor, "*batch 4"], q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The rotation ``q``, then ``p`` (broadcasting)."""
-    return (_left_factor(p) * q.unsqueeze(-2)).sum(-1)
+    return _pairs(p, q) @ _tables(p.dtype, p.device).product
+
+
+def rotation_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Of unit quaternions, as ``roma.unitquat_to_rotmat`` up to rounding; a third of its operations."""
+    return (_pairs(q, q) @ _tables(q.dtype, q.device).matrix).unflatten(-1, (3, 3))
+
+
+class _Tables(NamedTuple):
+    """What is linear in the 16 products of the components of two quaternions p and q.
+
+    Attributes:
+        product: ``(16, 4)`` p q.
+        matrix: ``(16, 9)`` where both are one unit quaternion, its rotation matrix.
+        between: ``(16, 16)`` the 4x4 matrix of ``x -> p x q``.
+        about: ``(3, 4, 4)`` the transposed matrices of ``q -> q i``, and so on: half turns about one of q's columns.
+    """
+
+    product: Tensor
+    matrix: Tensor
+    between: Tensor
+    about: Tensor
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # what is made in that mode can never be differentiated
-def _tables(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    sign = torch.tensor(_SIGN, dtype=dtype, device=device)
-    # q p = M(p) q with the signs of the imaginary part's own products turned.
-    turned = sign.clone()
-    turned[:3, :3] = -sign[:3, :3]
-    turned[:3, :3].fill_diagonal_(1.0)
-    return torch.tensor(_INDEX, device=device), sign, turned
+def _tables(dtype: torch.dtype, device: torch.device) -> _Tables:
+    eye, sign = torch.eye(4, dtype=dtype), torch.tensor(_SIGN, dtype=dtype)
+    left = eye[:, _INDEX] * sign  # left[i] = M(e_i)
+    # right[j] is the matrix of x -> x e_j
+    right = torch.stack([torch.stack([left[i] @ eye[j] for i in range(4)], -1) for j in range(4)])
+    between = left.unsqueeze(1) @ right.unsqueeze(0)  # (p, q, 4, 4)
+    conjugate = torch.tensor([-1.0, -1.0, -1.0, 1.0], dtype=dtype)
+    matrix = between[..., :3, :3] * conjugate[:, None, None]
+    tables = (left.movedim(-1, 1).reshape(16, 4), matrix.reshape(16, 9), between.reshape(16, 16), right[:3].mT)
+    return _Tables(*(table.contiguous().to(device) for table in tables))
 
 
-def _left_factor(p: Tensor) -> Tensor:
-    """The matrix of ``q -> p q``, ``(..., 4, 4)``."""
-    index, sign, _ = _tables(p.dtype, p.device)
-    return p[..., index] * sign
-
-
-def _right_factor(p: Tensor) -> Tensor:
-    """The matrix of ``q -> q p``, ``(..., 4, 4)``."""
-    index, _, sign = _tables(p.dtype, p.device)
-    return p[..., index] * sign
+def _pairs(p: Tensor, q: Tensor) -> Float[Tensor, "*batch 16"]:
+    return (p.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
 
 
 def haar_quaternions(
@@ -98,10 +115,14 @@ def _weights(logits: Tensor) -> Tensor:
 
 def _centres_in_frame(q: Tensor, centres: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The centres' components u along the turning column and v along (axis column x turning column)."""
-    matrix = roma.unitquat_to_rotmat(q)
-    first, third = (axis - 1) % 3, (axis + 1) % 3
-    u = (centres * matrix[..., None, :, first]).sum(-1)
-    v = -(centres * matrix[..., None, :, third]).sum(-1)
+    columns = rotation_matrix(q).unsqueeze(-3).unbind(-1)
+    x, y, z = centres.unbind(-1)
+
+    def along(column: Tensor) -> Tensor:
+        a, b, c = column.unbind(-1)
+        return x * a + y * b + z * c
+
+    u, v = along(columns[(axis - 1) % 3]), -along(columns[(axis + 1) % 3])
     # Only the part across the axis acts; it is shrunk into the disc.
     shrink = MAXIMUM_CENTRE / (1.0 + (u.square() + v.square() + 1e-30).sqrt())
     return u * shrink, v * shrink
@@ -120,10 +141,8 @@ def _slope(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 def _turned_about(q: Tensor, angle: Tensor, axis: int) -> Tensor:
     """``q`` after a turn by ``angle`` about its own column ``axis``."""
-    half = 0.5 * angle
-    parts = [torch.zeros_like(half)] * 3 + [half.cos()]
-    parts[axis] = half.sin()
-    return quaternion_product(q, torch.stack(parts, -1))
+    half = (0.5 * angle).unsqueeze(-1)
+    return q * half.cos() + (q @ _tables(q.dtype, q.device).about[axis]) * half.sin()
 
 
 def mobius(
@@ -163,17 +182,19 @@ def _solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
     close = 0.3 * math.sqrt(torch.finfo(u.dtype).eps)
     for step in range(_STEPS):
         # By parts: torch's functions of complex numbers take one at a time.
-        value = t + (twice * torch.atan2(imaginary, real)).sum(-1)
-        newton = t - value / (inner / (real.square() + imaginary.square())).sum(-1)
+        value = torch.atan2(imaginary, real).mul_(twice).sum(-1).add_(t)
+        squared = real.square().addcmul_(imaginary, imaginary)
+        newton = t - value / (inner / squared).sum(-1)
         # Reading the residual back costs as much as a step: not before the second.
         if step >= 1 and (not t.numel() or bool(value.abs().amax() <= close)):
             return newton
         below = value <= 0
         low, high = torch.where(below, t, low), torch.where(below, high, t)
         # Outside the bracket: its middle.
-        t = torch.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+        t = torch.where((newton - low) * (high - newton) >= 0, newton, torch.lerp(low, high, 0.5))
         cosine, sine = t.cos().unsqueeze(-1), t.sin().unsqueeze(-1)
-        real, imaginary = 1.0 - (u * cosine + v * sine), u * sine - v * cosine
+        real = (u * cosine).addcmul_(v, sine).neg_().add_(1.0)
+        imaginary = (u * sine).sub_(v * cosine)
     return t
 
 
@@ -221,7 +242,8 @@ def affine_parameters(
 def affine_matrix(parameters: tuple[Tensor, ...], inverse: bool = False) -> Float[Tensor, "*batch 4 4"]:
     """``W = U diag(exp s) V^T`` with U x = a x b and V x = c x d, or its inverse; of determinant 1 (s sums to 0)."""
     a, b, c, d, stretch = parameters
-    left, right = _left_factor(a) @ _right_factor(b), _left_factor(c) @ _right_factor(d)
+    table = _tables(a.dtype, a.device).between
+    left, right = ((_pairs(p, q) @ table).unflatten(-1, (4, 4)) for p, q in ((a, b), (c, d)))
     if inverse:
         return (right * (-stretch).exp().unsqueeze(-2)) @ left.transpose(-1, -2)
     return (left * stretch.exp().unsqueeze(-2)) @ right.transpose(-1, -2)
@@ -304,7 +326,7 @@ class RotationFlow(nn.Module):
         if joint is None:
             raw = torch.einsum("...jc,jcp->...jp", context, self.project) + self.offset
         else:
-            raw = context @ self.project[joint] + self.offset[joint]
+            raw = times(context, self.project[joint], self.offset[joint])
         affine, hidden = raw.split(self.sizes, -1)
         parameters = affine_parameters(affine.unflatten(-1, (self.layers + 1, 20)))
         return FlowParameters(parameters, hidden.unflatten(-1, (self.layers, self.hidden)).unbind(-2))
@@ -312,13 +334,13 @@ class RotationFlow(nn.Module):
     def _mixture(
         self, q: Float[Tensor, "*any 4"], hidden: Float[Tensor, "*any hidden"], layer: int, joint: int | None
     ) -> tuple[Float[Tensor, "*any k"], Float[Tensor, "*any k 3"]]:
-        column = roma.unitquat_to_rotmat(q)[..., layer % 3]
+        column = rotation_matrix(q)[..., layer % 3]
         if joint is None:
             h = nn.functional.silu(torch.einsum("...jd,jdh->...jh", column, self.enter[layer]) + hidden)
             out = torch.einsum("...jh,jho->...jo", h, self.leave[layer]) + self.bias[layer]
         else:
-            h = nn.functional.silu(column @ self.enter[layer, joint] + hidden)
-            out = h @ self.leave[layer, joint] + self.bias[layer, joint]
+            h = nn.functional.silu(times(column, self.enter[layer, joint]) + hidden)
+            out = times(h, self.leave[layer, joint], self.bias[layer, joint])
         return out[..., : self.segments], out[..., self.segments :].unflatten(-1, (self.segments, 3))
 
     def to_base(
