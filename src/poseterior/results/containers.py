@@ -26,7 +26,10 @@ from ..files.reading import reader
 from ..files.texts import parse_json, read_json
 from ..files.writing import atomic_write
 
-__all__ = ["NOT_OURS", "SUFFIXES", "read_fields", "write_fields"]
+__all__ = [
+    "GROUP_ROWS", "NOT_OURS", "SUFFIXES", "group_rows", "npz_members", "parquet_table", "read_fields", "row_bytes",
+    "write_fields",
+]  # fmt: skip
 
 Fields = Mapping[str, Any]
 
@@ -84,16 +87,21 @@ def _row(values: np.ndarray) -> int:
 # -- npz -----------------------------------------------------------------------------------------------
 
 
-def _save_npz(fields: Fields, file: IO[bytes]) -> None:
+def npz_members(fields: Fields) -> dict[str, np.ndarray]:
+    """Name of each member of the archive -> what it holds."""
     arrays, constants = _split(fields)
     constants["seed"] = np.asarray([] if constants["seed"] is None else [constants["seed"]], np.int64)
     constants["settings"] = np.asarray(list(constants["settings"].items()), np.str_).reshape(-1, 2)
     arrays = {_NPZ_NAMES.get(name, name): value for name, value in arrays.items()}
+    return {name: np.asarray(value) for name, value in (arrays | constants).items()}
+
+
+def _save_npz(fields: Fields, file: IO[bytes]) -> None:
     # Not compressed: float noise shrinks by a tenth and takes a hundred times as long.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, value in (arrays | constants).items():
+        for name, value in npz_members(fields).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
+                np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 #: What npz calls a field that numpy.savez takes for its own argument.
@@ -146,10 +154,25 @@ def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> N
 # -- Parquet -------------------------------------------------------------------------------------------
 
 
-def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+#: Rows of a row group, and the bytes of one row beyond which there are fewer: what is made, packed and read at once.
+GROUP_ROWS, _FEWER_ROWS, _LARGE_ROW = 1024, 256, 16_384
+
+
+def group_rows(row_bytes: int) -> int:
+    """Rows of each row group of a Parquet file whose rows take so many bytes."""
+    return GROUP_ROWS if row_bytes <= _LARGE_ROW else _FEWER_ROWS
+
+
+def row_bytes(fields: Fields) -> int:
+    """Bytes that one pose takes."""
+    arrays, _ = _split(fields)
+    return sum(_row(values) * values.dtype.itemsize for name, values in arrays.items() if name != "file")
+
+
+def parquet_table(fields: Fields) -> tuple[Any, dict[str, Any]]:
+    """Arrays and constants as a `pyarrow.Table`, and the options that it is written with."""
     need("parquet", "pyarrow", "writing Parquet", " (or write .npz or .json)")
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     arrays, constants = _split(fields)
     columns: dict[str, Any] = {"file": pa.array(arrays.pop("file").tolist(), pa.string())}
@@ -163,11 +186,15 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
             shapes[name] = list(values.shape[1:])
     about = json.dumps(constants | {"shapes": shapes}, ensure_ascii=False)
     table = pa.table(columns).replace_schema_metadata({"poseterior": about})
-    floats = [f"{name}.list.element" for name in shapes if arrays[name].dtype == np.float32]
-    pq.write_table(
-        table, file, compression="zstd", use_dictionary=["file"], use_byte_stream_split=floats,
-        row_group_size=1024,
-    )  # fmt: skip
+    floats = [f"{name}.list.element" for name in shapes if arrays[name].dtype in (np.float32, np.float16)]
+    return table, {"compression": "zstd", "use_dictionary": ["file"], "use_byte_stream_split": floats}
+
+
+def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+    table, options = parquet_table(fields)
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, file, row_group_size=group_rows(row_bytes(fields)), **options)
 
 
 def _load_parquet(path: Path) -> dict[str, Any]:
