@@ -11,7 +11,7 @@ one and a half times a person's size a track ends.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,7 +24,7 @@ from ..files.errors import InputError
 from ..files.numbered import is_sequence, usual_step
 from .keypoints import Keypoints2D, PoseId, person_size
 
-__all__ = ["ClipTracker", "Tracks", "assign", "clip_summary", "linked", "moves_on", "of_person", "people_in"]
+__all__ = ["ClipTracker", "Tracks", "assign", "clip_summary", "clip_words", "linked", "moves_on", "of_person", "people_in"]
 
 Array = NDArray[np.float64]
 
@@ -424,15 +424,17 @@ def clip_summary(keypoints: Keypoints2D) -> list[str]:
     for rows in _clips(ids):
         frames = sorted({ids[row].frame for row in rows})
         tracks = Counter(ids[row].person for row in rows)
-        name = ids[rows[0]].file
-        line = f"{name}: {len(frames)} frames ({frames[0]} to {frames[-1]}), "
-        if len(tracks) == 1:
-            line += "1 person"
-        else:
-            longest, count = tracks.most_common(1)[0]
-            line += f"{len(tracks)} people; the longest track is person {longest}, of {count} frames"
-        lines.append(line)
+        lines.append(clip_words(ids[rows[0]].file, len(frames), frames[0], frames[-1], tracks))
     return lines
+
+
+def clip_words(name: str, frames: int, first: int, last: int, tracks: Mapping[int, int]) -> str:
+    """What is said of a clip: its number of frames, the first and last of them, and frames by person."""
+    line = f"{name}: {frames} frames ({first} to {last}), "
+    if len(tracks) == 1:
+        return line + "1 person"
+    longest, count = Counter(tracks).most_common(1)[0]
+    return line + f"{len(tracks)} people; the longest track is person {longest}, of {count} frames"
 
 
 def of_person(keypoints: Keypoints2D, person: int) -> Keypoints2D:
