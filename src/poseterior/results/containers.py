@@ -21,7 +21,8 @@ import numpy as np
 from ..files.checks import quote, reason
 from ..files.errors import InputError
 from ..files.extras import need
-from ..files.npz import check_entry, load_entry, open_npz, read_header
+from ..files.mapped import GrowingArray, map_array
+from ..files.npz import FREE_BYTES, check_entry, load_entry, open_npz, read_header
 from ..files.reading import reader
 from ..files.texts import parse_json, read_json
 from ..files.writing import atomic_write
@@ -112,13 +113,15 @@ _KINDS = "biufU"
 
 def _load_npz(path: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    large = path.stat().st_size > LARGE
     try:
         with open_npz(path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 name = {stored: field for field, stored in _NPZ_NAMES.items()}.get(name, name)
                 _check_size(archive, info, name if name.isidentifier() else quote(name))
-                fields[name] = load_entry(archive, info, _KINDS)
+                mapped = _mapped_entry(path, archive, info) if large else None
+                fields[name] = load_entry(archive, info, _KINDS) if mapped is None else mapped
     except InputError as error:
         text = str(error)
         raise InputError(text.replace("npz: not a readable archive", "not an npz file, or truncated")) from None
@@ -134,6 +137,23 @@ def _load_npz(path: Path) -> dict[str, Any]:
             raise InputError(f"settings: expected an (n, 2) array of strings, got shape {pairs.shape}")
         fields["settings"] = dict(pairs.tolist())
     return fields
+
+
+def _mapped_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray | None:
+    """A large array where it stands in the file; None of what has to be unpacked, or is not as a result has it."""
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size <= FREE_BYTES:
+        return None
+    with archive.open(info) as member:
+        shape, dtype = read_header(member, info.filename)
+        header = member.tell()
+    if dtype.kind not in "biufU" or not dtype.isnative or dtype == np.float16:
+        return None
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        local = file.read(30)
+        # a member's name and its extra field stand between its header and its content
+        start = info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+        return map_array(file, dtype, shape, start + header)
 
 
 def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> None:
@@ -199,7 +219,7 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
 
 def _load_parquet(path: Path) -> dict[str, Any]:
     need("parquet", "pyarrow", "reading Parquet")
-    from ..files.parquet import METADATA_LOST, numbers_of, open_parquet, texts_of
+    from ..files.parquet import METADATA_LOST, open_parquet
 
     with open_parquet(path) as file:
         # in the schema as pyarrow writes them, or in the footer only (polars, DuckDB)
@@ -213,24 +233,61 @@ def _load_parquet(path: Path) -> dict[str, Any]:
                 else NOT_OURS.format(reason)
             )
         fields = _about(metadata[b"poseterior"])
+        shapes = fields.pop("shapes", None)
+        if not isinstance(shapes, dict):
+            raise InputError("damaged schema metadata (no 'shapes')")
+        names = file.schema_arrow.names
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
+        if 4 * file.metadata.num_rows * sum(math.prod(_shape(shapes[n], n)) for n in names if n in shapes) > LARGE:
+            return fields | _mapped_columns(file, shapes)
         table = file.read()
-    shapes = fields.pop("shapes", None)
-    if not isinstance(shapes, dict):
-        raise InputError("damaged schema metadata (no 'shapes')")
-    for name in table.column_names:
-        if table.column_names.count(name) > 1:
-            raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
-        column = table[name]
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise InputError(f"{name}: has empty cells, the first in row {row}; drop such rows, or lift again")
-        if name == "file":
-            fields[name] = np.asarray(texts_of(column, name), np.str_)
-        elif name in shapes:
-            fields[name] = numbers_of(column, name, _shape(shapes[name], name), "biuf")
-        else:
-            fields[name] = numbers_of(column, name, (), "biuf")
-    return fields
+    return fields | {name: _column(table[name], name, shapes) for name in names}
+
+
+#: Bytes of arrays beyond which they are not brought to memory, but to the disk, and looked at there.
+LARGE = 512 << 20
+
+
+def _column(column: Any, name: str, shapes: Mapping[str, Any], before: int = 0) -> np.ndarray:
+    """A column of a Parquet file as an array; ``before`` is the number of rows above its first."""
+    from ..files.parquet import numbers_of, texts_of
+
+    if column.null_count:
+        row = before + column.is_null().to_pylist().index(True)
+        raise InputError(f"{name}: has empty cells, the first in row {row}; drop such rows, or lift again")
+    if name == "file":
+        return np.asarray(texts_of(column, name), np.str_)
+    return numbers_of(column, name, _shape(shapes[name], name) if name in shapes else (), "biuf")
+
+
+def _mapped_columns(file: Any, shapes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The columns of a Parquet file as mapped arrays: a row group at a time is unpacked to the disk."""
+    grown: dict[str, GrowingArray] = {}
+    files: dict[str, int] = {}
+    rows = 0
+    for number in range(file.num_row_groups):
+        table = file.read_row_group(number, use_threads=False)
+        for name in table.column_names:
+            values = _column(table[name], name, shapes, rows)
+            if name == "file":
+                values = np.array([files.setdefault(one, len(files)) for one in values.tolist()], np.int32)
+            if name not in grown:
+                # samples that are kept in two bytes a number have four in a result
+                kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype
+                grown[name] = GrowingArray(kind, values.shape[1:])
+            grown[name].add(values)
+        rows += len(table)
+    found = {name: array.finish() for name, array in grown.items()}
+    if "file" in found:
+        names, named = np.asarray(list(files), np.str_), None
+        for start in range(0, rows, GROUP_ROWS):
+            some = names[found["file"][start : start + GROUP_ROWS]]
+            named = named or GrowingArray(names.dtype, ())
+            named.add(some)
+        found["file"] = names[:0] if named is None else named.finish()
+    return found
 
 
 def _about(raw: bytes) -> dict[str, Any]:

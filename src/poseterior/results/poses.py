@@ -78,6 +78,7 @@ from numpy.typing import NDArray
 from .._version import __version__
 from ..files.checks import quote, reason
 from ..files.errors import InputError
+from ..files.mapped import let_go
 from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from .angles import Angles, angles_of_poses
@@ -156,6 +157,8 @@ _NEW_IN_2 = (*_REGION, "intrinsics", "level", "calibrated")
 _ABSENT: np.ndarray = np.empty(0, np.float32)
 #: Poses at a time, and pairs of draws, where regions are made of what a result holds.
 _CHUNK, _PAIRS = 16, 4096
+#: Poses at a time that are checked.
+_CHECKED = 1024
 #: Files of joint rotations, which `LiftResult.save` hands to `RotationResult.save`.
 _MOTIONS = (".bvh", ".glb", ".usda", ".usdc", ".usdz")
 
@@ -292,28 +295,38 @@ class LiftResult(Provenance):
             if _ARRAYS[name][1] is not np.float32:
                 continue
             values = getattr(self, name)
-            # one pass over the (large) samples; the exact place is looked up only if something is wrong
-            with np.errstate(invalid="ignore", over="ignore"):
-                total = float(np.abs(values).max(initial=0.0))
-            if np.isfinite(total):
-                continue
-            bad = np.isinf(values) if name in _MAY_BE_MISSING else ~np.isfinite(values)
-            if bad.any():
-                self._refuse(name, values, bad, "a finite number")
-        hidden = np.isnan(self.keypoints).any(-1) & self.visible
+            for start in range(0, len(values), _CHECKED):
+                some = values[start : start + _CHECKED]
+                # one pass over the (large) samples; the exact place is looked up only if something is wrong
+                with np.errstate(invalid="ignore", over="ignore"):
+                    total = float(np.abs(some).max(initial=0.0))
+                if np.isfinite(total):
+                    continue
+                bad = np.isinf(some) if name in _MAY_BE_MISSING else ~np.isfinite(some)
+                if bad.any():
+                    self._refuse(name, some, bad, "a finite number", start)
+            let_go(values)
+        for start in range(0, len(self), _CHECKED):
+            self._check_seen(slice(start, start + _CHECKED))
+
+    def _check_seen(self, rows: slice) -> None:
+        """Keypoints of visible joints are numbers, and as uncertain as can be."""
+        visible, keypoints = self.visible[rows], self.keypoints[rows]
+        hidden = np.isnan(keypoints).any(-1) & visible
         if hidden.any():
-            self._refuse("keypoints", self.keypoints, hidden[..., None], "numbers, or visible=False")
-        spread = self.keypoint_covariance.astype(np.float64)
+            self._refuse("keypoints", keypoints, hidden[..., None], "numbers, or visible=False", rows.start)
+        spread = self.keypoint_covariance[rows].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             area = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] * spread[..., 1, 0]
-            flat = self.visible & ~((area > 0) & (spread[..., 0, 0] > 0))
+            flat = visible & ~((area > 0) & (spread[..., 0, 0] > 0))
         if flat.any():
             expected = "a positive definite matrix, or visible=False"
-            self._refuse("keypoint_covariance", self.keypoint_covariance, flat[..., None, None], expected)
+            told = self.keypoint_covariance[rows]
+            self._refuse("keypoint_covariance", told, flat[..., None, None], expected, rows.start)
 
-    def _refuse(self, name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> None:
+    def _refuse(self, name: str, values: np.ndarray, bad: np.ndarray, expected: str, before: int) -> None:
         place = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = f"pose {place[0]}"
+        where = f"pose {before + place[0]}"
         pattern = _ARRAYS[name][0]
         if "s" in pattern:
             where += f", sample {place[pattern.index('s')]}"
@@ -592,6 +605,8 @@ def _array(value: Any, name: str, dtype: type) -> np.ndarray:
 
 
 def _strings(value: Any) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.ndim == 1:
+        return value
     names = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise InputError("file: expected a list of strings, one per pose")
