@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ._common import OnOff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from ..detect.sources import Sources
     from ..keypoints import Keypoints2D
     from ..lifters import Lifter
-    from .lift import Lift
 
 __all__ = ["StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
 
@@ -68,6 +69,35 @@ class StreamOptions:
         return int(found[1]), int(found[2])
 
 
+class _Command(Protocol):
+    """What is used of `poseterior lift`'s options."""
+
+    out: Path | None
+    lifter: str
+    samples: int
+    seed: int
+    level: float
+    evidence: OnOff
+    clip: Literal["auto", "on", "off"]
+    tracks: Literal["auto", "off"]
+    person: int | None
+    fps: float | None
+    format: str
+    skeleton: str | None
+    image_size: tuple[int, int] | None
+    confidence_scale: Literal["probability", "peak", "percent", "logit", "sum"] | None
+    min_confidence: float | None
+    keep_unseen: bool
+    precision: Literal["full", "half"]
+    resume: bool
+    shard: str
+    workers: int
+
+    def asks_for_parts(self) -> str: ...
+    def check_stream(self, out: Path | None) -> tuple[int, int]: ...
+    def as_told(self, keypoints: Keypoints2D) -> Keypoints2D: ...
+
+
 def part_files(out: Path | None) -> list[Path]:
     """What is written beside a Parquet file until it is complete."""
     if out is None or out.suffix.lower() != ".parquet":
@@ -77,7 +107,7 @@ def part_files(out: Path | None) -> list[Path]:
     return list(part_paths(out))
 
 
-def why_not_in_parts(command: Lift, lifter: Lifter, sources: Sources) -> str:
+def why_not_in_parts(command: _Command, lifter: Lifter, sources: Sources) -> str:
     """Why a result is not made in parts, in words; empty where it can be."""
     from ..keypoints.parts import can_be_parts
 
@@ -91,7 +121,9 @@ def why_not_in_parts(command: Lift, lifter: Lifter, sources: Sources) -> str:
     if command.clip == "on" or (command.clip == "auto" and lifter.reader.clips is not None):
         return "clips are lifted as a whole; add --clip off"
     if not can_be_parts(list(sources.keypoints)):
-        return "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list or an OpenPose folder"
+        return (
+            "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list or an OpenPose folder"
+        )
     return ""
 
 
@@ -111,18 +143,18 @@ def poses_bar(console: Console) -> Iterator[Progress]:
         yield shown
 
 
-def lift_stream(command: Lift, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
+def lift_stream(command: _Command, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
     """Lift a file in parts, and say what is to be said; False where it has to be read whole after all.
 
     Raises:
         InputError: as `poseterior.lifting.stream.lift_to_file`.
     """
     from ..files.errors import InputError
+    from ..geometry.skeletons import get_skeleton
     from ..keypoints.detections import Options, size_pair
     from ..keypoints.judging import NotInParts
     from ..keypoints.parts import KeypointParts
     from ..lifting.stream import How, fingerprint, lift_to_file, prepared
-    from ..geometry.skeletons import get_skeleton
 
     assert command.out is not None
     out, shard = command.out, command.check_stream(command.out)

@@ -1,4 +1,4 @@
-"""Arrays larger than memory: on the disk, in files without a name, of which the system keeps what is being looked at."""
+"""Arrays larger than memory: on the disk, where the system reads what is being looked at."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["GrowingArray", "is_mapped", "let_go", "map_array"]
 
 
 def map_array(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], offset: int = 0) -> Array:
-    """What stands in a file as an array that is read when it is looked at. What is written to it stays in memory."""
+    """What stands in a file as an array that is read when it is looked at, and cannot be written to."""
     if 0 in shape:
         return np.empty(shape, dtype)
-    return np.memmap(file, dtype, "c", offset, shape)
+    return np.memmap(file, dtype, "r", offset, shape)
 
 
 def is_mapped(array: Array) -> bool:
@@ -31,11 +31,7 @@ def is_mapped(array: Array) -> bool:
 
 
 def let_go(array: Array) -> None:
-    """Give back the memory that looking at a mapped array has taken, but for what was written to it.
-
-    Pages that nobody has written to are read again when they are looked at again. An array whose owner has written to
-    it keeps what was written only if it does not let go: nobody writes to what a result holds.
-    """
+    """Give back the memory that looking at a mapped array has taken: it is read again when it is looked at again."""
     base: Any = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
@@ -53,7 +49,7 @@ class GrowingArray:
 
     def __init__(self, dtype: np.dtype[Any], row: tuple[int, ...]) -> None:
         self.dtype, self.row = dtype, row
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115: open as long as the array is there
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the array is)
         self.rows = 0
 
     def add(self, rows: Array) -> None:

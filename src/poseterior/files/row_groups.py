@@ -135,7 +135,7 @@ class GrowingParquet:
         self._about: list[bytes] = []
         self.rows = 0
         try:
-            self._log: IO[bytes] = open(self._log_path, "a+b")  # noqa: SIM115: open as long as the file grows
+            self._log: IO[bytes] = open(self._log_path, "a+b")  # noqa: SIM115 (open as long as it grows)
             self._lock()
             begun = self._read_log(run) if resume else []
             self._file: IO[bytes] = open(self._part, "r+b" if begun else "w+b")  # noqa: SIM115
@@ -165,7 +165,9 @@ class GrowingParquet:
             fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._log.close()
-            raise InputError(f"{self.path}: another process is writing it; wait for it, or choose another name") from None
+            raise InputError(
+                f"{self.path}: another process is writing it; wait for it, or choose another name"
+            ) from None
 
     def _read_log(self, run: dict[str, Any]) -> list[dict[str, Any]]:
         """What the log says of complete groups; nothing where nothing was begun."""

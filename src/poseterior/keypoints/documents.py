@@ -26,8 +26,8 @@ from .tables import read_csv_table, read_parquet_table
 from .trc import TRC_MAGIC, read_trc
 
 __all__ = [
-    "KINDS", "LINES", "SUFFIXES", "ArrayFile", "TextFile", "UnknownContent", "first_entry", "innermost", "is_own_parquet",
-    "json_lines", "kind_of", "read_document", "without_copies",
+    "KINDS", "LINES", "SUFFIXES", "ArrayFile", "TextFile", "UnknownContent", "first_entry", "innermost",
+    "is_own_parquet", "json_lines", "kind_of", "read_document", "without_copies",
 ]  # fmt: skip
 
 _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
@@ -65,7 +65,21 @@ _MAGIC = (
 #: Kind of a file that begins like none of these; all others are JSON.
 _KIND_OF_SUFFIX = {".txt": "text", ".csv": "table", ".tsv": "table", ".tab": "table"}
 #: Extensions of keypoint files.
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".npy", ".npz", ".txt", ".xml", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".trc")
+SUFFIXES = (
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".npy",
+    ".npz",
+    ".txt",
+    ".xml",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".h5",
+    ".hdf5",
+    ".trc",
+)
 #: Those of them that hold a JSON document a line.
 LINES = (".jsonl", ".ndjson")
 #: Programs write the same poses under one name as both.

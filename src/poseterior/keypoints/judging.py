@@ -18,7 +18,6 @@ from ..files.checks import Array
 from .cleaning import NORMALISED, Group, measured_places
 from .detections import Detections, Options
 from .keypoints import Keypoints2D, PoseId
-from .scores import JUDGED
 from .tracks import ClipTracker, people_in
 
 __all__ = ["CleanParts", "LinkParts", "NotInParts", "only"]

@@ -28,7 +28,6 @@ from .detections import Detections, Options
 from .documents import LINES, SUFFIXES, ArrayFile, is_own_parquet, json_lines, kind_of, read_document, without_copies
 from .file_clips import file_clips
 from .formats import AUTO, detect_format, formats
-
 from .joint_names import candidates
 from .judging import CleanParts, LinkParts, NotInParts, only
 from .keypoints import Keypoints2D
@@ -180,7 +179,7 @@ class KeypointParts:
         (clip,) = clips
         if self.format not in (AUTO, clip.format):
             raise NotInParts("a folder of another format")
-        known = formats()[clip.format]
+        known = formats()[str(clip.format)]
         assert known.read_frames is not None
         options = replace(self.options, file=str(clip.folder))
         for start in range(0, len(files), PART):

@@ -23,9 +23,7 @@ _PER_POSE = (
 
 def spooled_dtype(joints: int) -> np.dtype[Any]:
     """One pose: all that `Keypoints2D` holds of it, and the number of its file, its frame and its person."""
-    fields = [
-        (name, kind, tuple(joints if size == "j" else size for size in shape)) for name, kind, shape in _PER_POSE
-    ]
+    fields = [(name, kind, tuple(joints if size == "j" else size for size in shape)) for name, kind, shape in _PER_POSE]
     return np.dtype([*fields, ("file", "i4"), ("frame", "i8"), ("person", "i8")])
 
 

@@ -24,7 +24,17 @@ from ..files.errors import InputError
 from ..files.numbered import is_sequence, usual_step
 from .keypoints import Keypoints2D, PoseId, person_size
 
-__all__ = ["ClipTracker", "Tracks", "assign", "clip_summary", "clip_words", "linked", "moves_on", "of_person", "people_in"]
+__all__ = [
+    "ClipTracker",
+    "Tracks",
+    "assign",
+    "clip_summary",
+    "clip_words",
+    "linked",
+    "moves_on",
+    "of_person",
+    "people_in",
+]
 
 Array = NDArray[np.float64]
 
@@ -236,9 +246,7 @@ class ClipTracker:
         self._taken = set() if taken is None else taken
         self._free = 0
 
-    def __call__(
-        self, people: _People, frames: Int[NDArray[np.int64], "rows"], places: Sequence[int]
-    ) -> list[int]:
+    def __call__(self, people: _People, frames: Int[NDArray[np.int64], "rows"], places: Sequence[int]) -> list[int]:
         """The number of each person; rows in order of the frames, none of which is cut.
 
         Args:

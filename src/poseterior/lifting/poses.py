@@ -187,7 +187,8 @@ def lift(
         the picture leaves them open; its rotations have one body per clip.
 
     Raises:
-        InputError: no poses, fewer samples than none (than one, of a lifter with rotations), more than fit in memory, a seed or a level out of range.
+        InputError: no poses, fewer samples than none (than one, of a lifter with rotations), more than fit in memory,
+            a seed or a level out of range.
     """
     check_lifter(lifter)
     used = check_keypoints(keypoints).as_skeleton(lifter.skeleton).flatten()

@@ -135,7 +135,7 @@ def _factor(lifter: Lifter, spool: Spool, poses: int, device: str) -> Tensor | N
         clip[start:stop] = [numbers.setdefault(pair, len(numbers)) for pair in pairs]
     order = np.argsort(clip, kind="stable")
     ends = np.cumsum(np.bincount(clip, minlength=len(numbers)))
-    return factors_of(logs, (torch.from_numpy(rows) for rows in np.split(order, ends[:-1])))
+    return factors_of(logs, (rows.tolist() for rows in np.split(order, ends[:-1])))
 
 
 def fingerprint(lifter: Lifter, ready: Prepared, how: How, **more: Any) -> dict[str, Any]:

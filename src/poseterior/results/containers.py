@@ -152,8 +152,8 @@ def _mapped_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -
         file.seek(info.header_offset)
         local = file.read(30)
         # a member's name and its extra field stand between its header and its content
-        start = info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-        return map_array(file, dtype, shape, start + header)
+        before = sum(int.from_bytes(local[at : at + 2], "little") for at in (26, 28))
+        return map_array(file, dtype, shape, info.header_offset + 30 + before + header)
 
 
 def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> None:

@@ -475,8 +475,12 @@ class LiftResult(Provenance):
         if self.samples.shape[1] < 2:
             tall = heights(torch.from_numpy(self.mean[None]), self.tree).draws[0].numpy()
             return np.stack([tall, np.full_like(tall, np.nan), np.full_like(tall, np.nan)], -1)
-        measured = heights(torch.from_numpy(self.samples).movedim(1, 0), self.tree)
-        return torch.stack([measured.mean, *measured.interval(level)], -1).numpy()
+        found = np.empty((len(self), 3), np.float32)
+        for start in range(0, len(self), _CHECKED):
+            rows = slice(start, start + _CHECKED)
+            measured = heights(torch.from_numpy(np.array(self.samples[rows])).movedim(1, 0), self.tree)
+            found[rows] = torch.stack([measured.mean, *measured.interval(level)], -1).numpy()
+        return found
 
     # -- what can be made of it ----------------------------------------------------------------------------
 
