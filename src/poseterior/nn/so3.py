@@ -14,12 +14,15 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..noise import Noise, as_noise
+from ..registry import lazy_module
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "MAXIMUM_CENTRE",
