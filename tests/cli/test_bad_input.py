@@ -222,7 +222,7 @@ def test_blank_and_hollow_json(refused, tmp_path):
 def test_missing_file_and_empty_folder(refused, tmp_path):
     assert refused(tmp_path / "none.json") == "no such file"
     (tmp_path / "folder").mkdir()
-    expected = ".json, .npy, .npz, .txt, .xml, .csv, .tsv, .parquet, .h5, .hdf5, .trc"
+    expected = ".json, .jsonl, .ndjson, .npy, .npz, .txt, .xml, .csv, .tsv, .parquet, .h5, .hdf5, .trc"
     assert refused(tmp_path / "folder") == f"no keypoint file in this folder; expected {expected}"
 
 
