@@ -10,6 +10,7 @@ on both. Prints the median of the runs in seconds, and the ratio; the bare inter
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -24,7 +25,19 @@ COMMANDS = {
     "import poseterior": ["-c", "import poseterior"],
     "poseterior --help": ["-m", "poseterior", "--help"],
     "poseterior lift --help": ["-m", "poseterior", "lift", "--help"],
+    "poseterior lifters": ["-m", "poseterior", "lifters"],
+    "poseterior formats": ["-m", "poseterior", "formats"],
+    "import torch": ["-c", "import torch"],
+    "lift one frame": ["-m", "poseterior", "lift", "ONE.json", "--out", "ONE.npz"],
 }
+#: Keypoints of one person in one frame, px.
+ONE = {
+    "skeleton": "h36m17", "image_size": [640, 480],
+    "keypoints": [
+        [320, 240], [300, 240], [298, 310], [296, 380], [340, 240], [342, 310], [344, 380], [320, 200], [320, 160],
+        [320, 135], [320, 115], [345, 165], [352, 205], [355, 240], [295, 165], [288, 205], [285, 240],
+    ],
+}  # fmt: skip
 
 
 def seconds(source: Path, arguments: list[str]) -> float:
@@ -45,9 +58,13 @@ def main() -> None:
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "-q", "--detach", str(before), options.before], check=True)
         try:
+            one = Path(folder) / "one.json"
+            one.write_text(json.dumps(ONE))
+            places = {"ONE.json": str(one), "ONE.npz": str(one.with_suffix(".npz"))}
             print(f"median of {options.repeats} runs in seconds; before: {options.before}")
             print(f"{'':24} {'now':>7} {'before':>7} {'ratio':>7}")
-            for name, arguments in COMMANDS.items():
+            for name, words in COMMANDS.items():
+                arguments = [places.get(word, word) for word in words]
                 trees = (ROOT / "src", before / "src")
                 runs = [[seconds(tree, arguments) for tree in trees] for _ in range(options.repeats + 1)][1:]
                 now, then = (statistics.median(column) for column in zip(*runs, strict=True))

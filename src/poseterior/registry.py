@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from .files.checks import quote
 from .files.errors import InputError
 
-__all__ = ["Registry", "lazy_room"]
+__all__ = ["Registry", "lazy_module", "lazy_room"]
 
 _T = TypeVar("_T")
 
@@ -44,10 +46,45 @@ class Registry(Generic[_T]):
                 importlib.import_module(f"{package}.{module.name}")
         return tuple(sorted(self._entries))
 
+    def _find(self, name: str) -> None:
+        """Import the module that registers this name, told from its text: all of them take seconds to import."""
+        mark = re.compile(rf'^@register\w*\("{re.escape(name)}"\)', re.MULTILINE)
+        for package in self.packages:
+            root = importlib.import_module(package).__path__[0]
+            for path in sorted(Path(root).rglob("*.py")):
+                if mark.search(path.read_text(encoding="utf-8")):
+                    parts = path.relative_to(root).with_suffix("").parts
+                    importlib.import_module(".".join((package, *(part for part in parts if part != "__init__"))))
+                    if name in self._entries:
+                        return
+
     def __getitem__(self, name: str) -> type[_T]:
-        if name not in self.names():
+        if name not in self._entries:
+            self._find(name)
+        if name not in self._entries and name not in self.names():
             raise InputError(f"unknown {self.kind} {quote(name)}; known: {', '.join(self.names())}")
         return self._entries[name]
+
+
+class _LazyModule:
+    """Stands for a module until something of it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(importlib.import_module(self._name), name)
+        setattr(self, name, value)
+        return value
+
+
+def lazy_module(name: str) -> Any:
+    """A module that is imported when something of it is first used: what takes long to import, and is needed seldom.
+
+    >>> lazy_module("math").sqrt(4)
+    2.0
+    """
+    return _LazyModule(name)
 
 
 def lazy_room(room: str, modules: Sequence[str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

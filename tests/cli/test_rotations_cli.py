@@ -20,11 +20,11 @@ from conftest import made_up_store
 from poseterior.cli import main
 from poseterior.data.mocap.amass import read_amass
 from poseterior.data.mocap.bvh import read_bvh
+from poseterior.files import lifter_folders
 from poseterior.files.errors import InputError
 from poseterior.geometry.body import H36M_POINTS, body_points, rest_offsets
 from poseterior.geometry.skeletons import SKELETONS, canonical_joint_name
 from poseterior.keypoints.points3d import Points3D, read_points
-from poseterior.lifters import saved
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.lifting.prior import sample_prior
 from poseterior.results.poses import load_result
@@ -46,9 +46,9 @@ def weights(tmp_path_factory) -> Path:
 def shipped(weights, tmp_path, monkeypatch) -> None:
     """As if the tiny lifter shipped under the name that the commands take by default."""
     folder = tmp_path / "shipped"
-    shutil.copytree(saved._WEIGHTS / "mdn", folder / "mdn")
+    shutil.copytree(lifter_folders._WEIGHTS / "mdn", folder / "mdn")
     shutil.copytree(weights, folder / "rotations")
-    monkeypatch.setattr(saved, "_WEIGHTS", folder)
+    monkeypatch.setattr(lifter_folders, "_WEIGHTS", folder)
 
 
 @pytest.fixture

@@ -363,3 +363,12 @@ def test_a_folder_of_results_does_not_replace_photographs(tmp_path, capsys):
     assert main([*words, str(tmp_path / "same")]) == 2
     assert "is the folder of the photographs, whose files it would replace" in capsys.readouterr().err
     assert (photos / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["x.parquet.part", "x.parquet.part.log"])
+def test_what_a_result_is_called_until_it_is_complete_is_no_input(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("{}")
+    assert main(["lift", name, "--out", "x.parquet"]) == 2
+    assert f"{name}: is the input {name}, which it would replace" in capsys.readouterr().err
+    assert Path(name).read_text() == "{}"

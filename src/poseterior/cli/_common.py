@@ -83,20 +83,24 @@ def _measure_words(measured: list[float], level: float) -> str:
     return f"{mean:.2f} m ({100 * level:g} %: {low:.2f} to {high:.2f} m)"
 
 
-def summary_table(result: LiftResult, poses: int = 3) -> Any:
-    """A rich group: for the first poses, mean position and radius of each joint's region; hidden joints are marked."""
+def summary_table(result: LiftResult, poses: int = 3, total: int | None = None) -> Any:
+    """A rich group: for the first poses, mean position and radius of each joint's region; hidden joints are marked.
+
+    ``total`` is how many poses there are, where the result is the first few of them.
+    """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     from ..files.checks import counted
 
-    radius = 1000 * result.region_radius
+    total = len(result) if total is None else total
+    radius = 1000 * result.region_radius[:poses]
     tall = result[:poses].heights(result.level) if result.skeleton == "h36m17" else None
     heading = result.region_label("radius, mm").replace(" (", "\n(")
     parts: list[Any] = [
         Text(
-            f"{counted(len(result.mean), 'pose')} x {counted(result.samples.shape[1], 'sample')}, "
+            f"{counted(total, 'pose')} x {counted(result.samples.shape[1], 'sample')}, "
             f"lifter {result.lifter}, {len(result.joint_names)} joints ({result.skeleton}); "
             f"{result.units} from the {result.origin}, axes {result.axes}",
         )
@@ -125,8 +129,8 @@ def summary_table(result: LiftResult, poses: int = 3) -> Any:
                 style=None if seen else "yellow",
             )
         parts += [Text(title, style="bold", no_wrap=True, overflow="ellipsis"), table]
-    if len(result.mean) > poses:
-        parts.append(Text(f"... and {len(result.mean) - poses} more poses"))
+    if total > poses:
+        parts.append(Text(f"... and {total - poses} more poses"))
     for name, text in result.notes.items():
         parts.append(Text(f"{name}: {text}"))
     return Group(*parts)

@@ -12,6 +12,7 @@ from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar, bar_when_needed
+from ._streaming import StreamOptions, lift_stream, part_files, why_not_in_parts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ _DRAWN = 12
 
 
 @dataclass
-class Lift(SeeingOptions, ReadingOptions):
+class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     """Lift photographs, films, keypoint files or what a webcam sees to 3D poses with error bars.
 
     People in photographs and films are found by a detector, whose model is fetched once: poseterior detectors fetch
@@ -52,7 +53,7 @@ class Lift(SeeingOptions, ReadingOptions):
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
     samples: int = 200
-    """Hypotheses per pose."""
+    """Hypotheses per pose; 0 keeps the summary alone: mean, covariance, regions."""
     tracks: Literal["auto", "off"] = "auto"
     """Who is who in a clip without track ids: auto links people from frame to frame; off takes their order in the
     file."""
@@ -117,6 +118,7 @@ class Lift(SeeingOptions, ReadingOptions):
         from rich.console import Console
 
         from ..detect.sources import sorted_out
+        from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
 
@@ -142,7 +144,8 @@ class Lift(SeeingOptions, ReadingOptions):
             "--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture,
             "--video": self.video, "--keypoints": self.keypoints,
         }  # fmt: skip
-        check_outputs(outputs, inputs)
+        check_outputs({**outputs, "--out (until it is complete)": part_files(self.out)}, inputs)
+        self.check_stream(self.out)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
         check_rig(self.rig, self._motions())
@@ -157,7 +160,12 @@ class Lift(SeeingOptions, ReadingOptions):
             check_video(self.video, self.fps or ASSUMED_FPS)
         lifter = load(self.lifter, evidence=self.evidence == "on")
         console = Console()
-        keypoints = self._as_told(self._found(sources, console))
+        why_whole = why_not_in_parts(self, lifter, sources)
+        if why_whole and (asked := self.asks_for_parts()):
+            raise InputError(f"{asked}: {why_whole}")
+        if not why_whole and lift_stream(self, lifter, sources.keypoints[0], check_device(self.device), console):
+            return
+        keypoints = self.as_told(self._found(sources, console))
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
@@ -167,8 +175,9 @@ class Lift(SeeingOptions, ReadingOptions):
         if self.out is not None and self.out not in self._motions():
             check_outputs({"--out": result.files(self.out)}, inputs)
             for path in result.save(
-                self.out, samples=True if self.json_samples else None, fps=fps, max_gap=self.max_gap
-            ):
+                self.out, samples=True if self.json_samples else None, half=self.precision == "half", fps=fps,
+                max_gap=self.max_gap,
+            ):  # fmt: skip
                 console.print(f"wrote {path}", highlight=False, soft_wrap=True)
         if rotations is not None:
             for path in self._motions():
@@ -262,7 +271,7 @@ class Lift(SeeingOptions, ReadingOptions):
         detector, device = self.load(), check_device(self.device)
         lift_live(
             detector, lifter, camera_frames(camera), self.out, level=self.level, seconds=self.end, device=device,
-            told=self._as_told,
+            told=self.as_told,
         )  # fmt: skip
 
     def _check_camera(self) -> None:
@@ -278,7 +287,7 @@ class Lift(SeeingOptions, ReadingOptions):
         if self.focal is not None and self.camera is not None:
             raise InputError("--focal and --camera: give one of the two")
 
-    def _as_told(self, keypoints: Keypoints2D) -> Keypoints2D:
+    def as_told(self, keypoints: Keypoints2D) -> Keypoints2D:
         """The keypoints with the camera, the height and the frame rate of the options, which results keep."""
         import numpy as np
 
@@ -341,7 +350,7 @@ class Lift(SeeingOptions, ReadingOptions):
             for task in shown.track(tasks, description=f"lifting {folder.name}"):
                 try:
                     photo = None if task.photo is None else read_photo(task.photo)
-                    seen = self._as_told(task.keypoints)
+                    seen = self.as_told(task.keypoints)
                     parts = parts_of(lifter, seen, self.clip if task.clip else "off", self.fps)
                     result = lift_parts(
                         lifter, seen, parts, self.samples, self.seed, device, self.level, self.fps, self.max_gap

@@ -13,7 +13,7 @@ class Lifters:
         from rich.console import Console
         from rich.table import Table
 
-        from ..lifters import list_shipped, read_card
+        from ..files.lifter_folders import list_shipped, read_card
 
         table = Table(title="Shipped lifters", title_justify="left", show_lines=True)
         for column in ("name", "what it is", "trained on", "measured", "licence of the weights", "size"):

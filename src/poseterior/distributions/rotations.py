@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -22,8 +21,12 @@ from ..geometry.skeletons import SKELETONS, Skeleton
 from ..nn.body_evidence import BodyEvidence
 from ..nn.rotation_networks import RotationNetwork
 from ..noise import Noise, SharedNoise, as_noise, mixed
+from ..registry import lazy_module
 from .base import SampledPoseDistribution
 from .seeded import SeededDistribution
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "ArticulatedPoseDistribution",

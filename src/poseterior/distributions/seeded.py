@@ -7,6 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar, final
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -184,9 +185,9 @@ class SeededDistribution(Distribution):
         before = len(value.shape) - len(self.event_shape)
         try:
             if value.shape[max(before, 0) :] != self.event_shape:
-                raise RuntimeError
-            batch = torch.broadcast_shapes(value.shape[:before], self.batch_shape)
-        except RuntimeError:
+                raise ValueError
+            batch = np.broadcast_shapes(value.shape[:before], self.batch_shape)  # torch's loads all of sympy
+        except ValueError:
             expected = ", ".join(["*samples", *map(str, self.batch_shape + self.event_shape)])
             raise InputError(
                 f"value has shape {tuple(value.shape)}; expected ({expected}) of {self.skeleton.name}"

@@ -55,7 +55,7 @@ def open_parquet(path: str | os.PathLike[str]) -> pq.ParquetFile:
     if not path.exists():
         raise InputError("no such file")
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # which would keep what was read as long as the file is open
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"not a readable Parquet file ({reason(error)})") from None
     try:

@@ -25,11 +25,11 @@ from ..files.errors import InputError
 from ..files.reading import reading
 from .depths import IK
 from .detections import Detections, Options
-from .keypoints import MINIMUM_CONFIDENCE
+from .keypoints import MINIMUM_CONFIDENCE, PoseId
 from .placeholders import KINDS, find_halfway, find_marks, find_outside, find_repeated
 from .scores import JUDGED, SCALE_RULES, confidence_of, judge_scale
 
-__all__ = ["SMALLEST_PERSON", "clean"]
+__all__ = ["NORMALISED", "SMALLEST_PERSON", "Group", "clean", "measured_places", "normalisation_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ SMALLEST_PERSON = 8.0
 
 #: Coordinates are normalised if half of the joints are within this of 0, and nine tenths within twice this: 1 is the
 #: edge of the picture, people who are partly outside reach farther.
-_NORMALISED = 2.0
+NORMALISED = 2.0
 #: Of a picture normalised to -1 to 1 the middle is 0: this part of the coordinates is below 0 along one axis, or that
 #: along both, or some far below. Of one normalised to 0 to 1 little is, of people who are partly outside.
 _BELOW_ONE, _BELOW_BOTH, _FAR_BELOW = 0.4, 0.2, -0.35
@@ -76,13 +76,13 @@ def clean(found: Iterable[tuple[str, Detections]], options: Options) -> list[tup
         paths = list(dict.fromkeys(listed[number][0] for number in numbers))
         name = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         with reading(paths[0][:200]):
-            parts = _Group(name, [listed[number][1] for number in numbers], options).cleaned()
+            parts = Group(name, [listed[number][1] for number in numbers], options).cleaned()
         cleaned.update(zip(numbers, parts, strict=True))
     return [(path, cleaned.get(number, detections)) for number, (path, detections) in enumerate(listed)]
 
 
 @dataclass
-class _Group:
+class Group:
     """Detections that are judged together: those of one file, clip, or folder of pictures."""
 
     name: str
@@ -92,7 +92,7 @@ class _Group:
     def cleaned(self) -> list[Detections]:
         parts = [self._sized(part.body()) for part in self.parts]
         kinds = [_merge(find_marks(part.xy), find_repeated(part.xy, part.skeleton.joints)) for part in parts]
-        normalised = _normalisation(parts, kinds)
+        normalised = self.normalisation(parts, kinds)
         if normalised is not None:
             parts = [self._in_pixels(part, normalised) for part in parts]
             self._say_normalised(parts, normalised)
@@ -111,6 +111,16 @@ class _Group:
 
     def warn(self, message: str, *arguments: object) -> None:
         _LOG.warning("%s: " + message, self.name, *arguments)
+
+    # -- what is judged of all of them, and may be judged elsewhere -----------------------------------------
+
+    def normalisation(self, parts: Sequence[Detections], kinds: Sequence[Array]) -> str | None:
+        """How the coordinates are normalised, see `normalisation_of`."""
+        return normalisation_of(parts, kinds)
+
+    def scale(self, scores: Sequence[Array]) -> str:
+        """The scale of the scores, see `judge_scale`."""
+        return judge_scale(np.concatenate(scores))
 
     def _sized(self, part: Detections) -> Detections:
         """With the caller's picture size where the file has none."""
@@ -182,13 +192,17 @@ class _Group:
                     visible=None if part.visible is None else part.visible & ~gone,
                 )
             )
+        self.say_placeholders(counts, people)
+        return result
+
+    def say_placeholders(self, counts: Counter[str], people: int) -> None:
+        """Say how many joints of how many people are no measurements, by what they are."""
         if counts:
             total = counts.total()
             each = ", ".join(f"{count} {where}" for where, count in counts.most_common())
             what = "joint is no measurement" if total == 1 else "joints are no measurements"
             whose = "1 person" if people == 1 else f"{people} people"
             self.warn("%d %s (%s), of %s: taken as missing", total, what, each, whose)
-        return result
 
     # -- scores ------------------------------------------------------------------------------------------
 
@@ -197,7 +211,7 @@ class _Group:
         scale = told or next((part.scores for part in parts if part.scores != JUDGED), None)
         if scale is None:
             known = [part.confidence[np.isfinite(part.xy).all(-1)] for part in parts if part.confidence is not None]
-            scale = judge_scale(np.concatenate(known)) if known else "probability"
+            scale = self.scale(known) if known else "probability"
             if scale in SCALE_RULES:
                 self._say_scale(scale, np.concatenate(known))
         return [self._scaled(part, scale) for part in parts]
@@ -245,27 +259,36 @@ class _Group:
                 small += [(float(s), part, int(r)) for s, r in zip(size, rows, strict=True) if s < SMALLEST_PERSON]
         if small:
             size, part, row = min(small, key=lambda item: item[0])
-            where = part.ids[row]
-            self.warn(
-                "%s smaller than %g px (frame %d, person %d: %.2g px): are the coordinates in pixels of the picture?",
-                "1 person is" if len(small) == 1 else f"{len(small)} people are",
-                SMALLEST_PERSON, where.frame, where.person, size,
-            )  # fmt: skip
+            self.say_small(len(small), size, part.ids[row])
+
+    def say_small(self, people: int, size: float, where: PoseId) -> None:
+        """Say that people are small, the smallest of this size (px) and place."""
+        self.warn(
+            "%s smaller than %g px (frame %d, person %d: %.2g px): are the coordinates in pixels of the picture?",
+            "1 person is" if people == 1 else f"{people} people are",
+            SMALLEST_PERSON, where.frame, where.person, size,
+        )  # fmt: skip
 
     def _without_nobody(self, parts: list[Detections]) -> list[Detections]:
         kept: list[Array] = [np.asarray(_is_seen(part).any(-1)) for part in parts]
         total = sum(map(len, kept))
         nobody = [part.ids[row].frame for part, rows in zip(parts, kept, strict=True) for row in np.flatnonzero(~rows)]
         if not nobody:
+            self.say_nobody([], 0, total)
             return parts
-        frames = sorted(set(nobody))
+        self.say_nobody(sorted(set(nobody)), len(nobody), total)
+        return [part if rows.all() else part.take(rows) for part, rows in zip(parts, kept, strict=True)]
+
+    def say_nobody(self, frames: Sequence[int], people: int, total: int) -> None:
+        """Say that some of all people are left out, in these frames."""
+        if not people:
+            return
         listed = ", ".join(map(str, frames[:5])) + (", ..." if len(frames) > 5 else "")
         self.warn(
             "%d of %d people have no visible joint and are left out (%s %s); --keep-unseen keeps them "
             "(keep_unseen=True in Python)",
-            len(nobody), total, "frame" if len(frames) == 1 else "frames", listed,
+            people, total, "frame" if len(frames) == 1 else "frames", listed,
         )  # fmt: skip
-        return [part if rows.all() else part.take(rows) for part, rows in zip(parts, kept, strict=True)]
 
 
 # -- arrays ----------------------------------------------------------------------------------------------
@@ -312,14 +335,21 @@ def _refuse_negative(part: Detections, scores: Array) -> None:
         raise InputError(part.located(message))
 
 
-def _normalisation(parts: Sequence[Detections], kinds: Sequence[Array]) -> str | None:
+def measured_places(parts: Sequence[Detections], kinds: Sequence[Array]) -> Array:
+    """``(joints, 2)`` places of the joints that are no placeholders, of all people."""
+    return np.concatenate(
+        [part.xy[np.isfinite(part.xy).all(-1) & (kind == 0)] for part, kind in zip(parts, kinds, strict=True)]
+    )
+
+
+def normalisation_of(parts: Sequence[Detections], kinds: Sequence[Array]) -> str | None:
     """How the coordinates are normalised: None (they are pixels), "unit", "signed" or "signed by axes"."""
     known = [np.isfinite(part.xy).all(-1) & (kind == 0) for part, kind in zip(parts, kinds, strict=True)]
-    places = np.concatenate([part.xy[rows] for part, rows in zip(parts, known, strict=True)])
+    places = measured_places(parts, kinds)
     if not len(places) or not np.ptp(places, 0).any():  # one point has no range
         return None
     half, most = np.quantile(np.abs(places).max(-1), [0.5, 0.9])
-    if half > _NORMALISED or most > 2 * _NORMALISED:
+    if half > NORMALISED or most > 2 * NORMALISED:
         return None
     told = next((part.normalised for part in parts if part.normalised is not None), None)
     if told is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from .tables import read_csv_table, read_parquet_table
 from .trc import TRC_MAGIC, read_trc
 
 __all__ = [
-    "KINDS", "SUFFIXES", "ArrayFile", "TextFile", "UnknownContent", "first_entry", "innermost", "is_own_parquet",
-    "kind_of", "read_document", "without_copies",
+    "KINDS", "LINES", "SUFFIXES", "ArrayFile", "TextFile", "UnknownContent", "first_entry", "innermost",
+    "is_own_parquet", "json_lines", "kind_of", "read_document", "without_copies",
 ]  # fmt: skip
 
 _RESULT = "is a result of poseterior, not keypoints; open it with `poseterior view`"
@@ -65,7 +65,23 @@ _MAGIC = (
 #: Kind of a file that begins like none of these; all others are JSON.
 _KIND_OF_SUFFIX = {".txt": "text", ".csv": "table", ".tsv": "table", ".tab": "table"}
 #: Extensions of keypoint files.
-SUFFIXES = (".json", ".npy", ".npz", ".txt", ".xml", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".trc")
+SUFFIXES = (
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".npy",
+    ".npz",
+    ".txt",
+    ".xml",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".h5",
+    ".hdf5",
+    ".trc",
+)
+#: Those of them that hold a JSON document a line.
+LINES = (".jsonl", ".ndjson")
 #: Programs write the same poses under one name as both.
 _COPIES = ((".h5", ".csv"), (".parquet", ".csv"))
 
@@ -175,6 +191,9 @@ def read_document(path: Path) -> Any:
     if kind == "arrays":
         data: Any = ArrayFile(path)
         schema: Any = data.schema
+    elif path.suffix.lower() in LINES:
+        data = list(json_lines(path))
+        schema = data[0].get("schema") if data and isinstance(data[0], dict) else None
     else:
         data = open_long_json(path)
         if data is None:
@@ -211,6 +230,25 @@ def without_copies(paths: list[Path]) -> list[Path]:
         for path in paths
         if not any(path.suffix.lower() == copy and (path.stem, first) in there for first, copy in _COPIES)
     ]
+
+
+def json_lines(path: Path) -> Iterator[Any]:
+    """What each line of a file says, one after the other; lines of nothing are left out.
+
+    Raises:
+        InputError: a line that is not JSON; names it.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            line = line.removeprefix(b"\xef\xbb\xbf").strip()
+            if not line:
+                continue
+            try:
+                yield load_json(line)
+            except InputError:
+                raise
+            except (ValueError, RecursionError):
+                raise InputError(f"line {number}: not valid JSON; expected an object a line") from None
 
 
 # -- what formats are recognised by ------------------------------------------------------------------------

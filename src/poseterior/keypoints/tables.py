@@ -135,20 +135,24 @@ def read_csv_table(path: Path, content: bytes) -> CsvTable:
 
 
 class ParquetTable(Table):
-    """A Parquet file; columns of anything but numbers and texts are there by name only."""
+    """A Parquet file, or some rows of it; columns of anything but numbers and texts are there by name only.
+
+    Attributes:
+        rows: the `pyarrow.Table`.
+    """
 
     def __init__(self, path: Path, table: Any) -> None:
-        self.path, self._table = path, table
+        self.path, self.rows = path, table
         self.names = tuple(str(name) for name in table.column_names)
         self.head = [self.names]
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self.rows.num_rows)
 
     def texts(self, column: int, start: int = 0) -> list[str]:
         import pyarrow as pa
 
-        values = self._table.column(column)
+        values = self.rows.column(column)
         plain = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
         if pa.types.is_nested(plain) or pa.types.is_binary(plain):
             raise InputError(
@@ -159,7 +163,7 @@ class ParquetTable(Table):
     def numbers(self, column: int, start: int = 0) -> Array:
         import pyarrow as pa
 
-        values = self._table.column(column)
+        values = self.rows.column(column)
         if (
             pa.types.is_dictionary(values.type)
             or pa.types.is_string(values.type)

@@ -11,7 +11,7 @@ one and a half times a person's size a track ends.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,7 +24,17 @@ from ..files.errors import InputError
 from ..files.numbered import is_sequence, usual_step
 from .keypoints import Keypoints2D, PoseId, person_size
 
-__all__ = ["Tracks", "assign", "clip_summary", "linked", "moves_on", "of_person"]
+__all__ = [
+    "ClipTracker",
+    "Tracks",
+    "assign",
+    "clip_summary",
+    "clip_words",
+    "linked",
+    "moves_on",
+    "of_person",
+    "people_in",
+]
 
 Array = NDArray[np.float64]
 
@@ -111,7 +121,8 @@ class _People:
         return np.where(weight, self.xy, 0.0).sum(-2) / np.maximum(weight.sum(-2), 1)
 
 
-def _people(keypoints: Keypoints2D) -> _People:
+def people_in(keypoints: Keypoints2D) -> _People:
+    """What is known of where people are, for who follows them."""
     covariance = keypoints.covariance.detach().cpu().double().numpy()
     size = person_size(keypoints.xy, keypoints.visible).detach().cpu().double().numpy()
     return _People(
@@ -219,31 +230,52 @@ class _Tracker:
         self.number = np.concatenate([self.number, numbers])
 
 
+class ClipTracker:
+    """Numbers of the people of a clip, whose frames come in order, a few or all at a time.
+
+    Who is new gets the number of the place in the frame, if nobody has had it, else the next free one.
+
+    Args:
+        unit: by how much the frames' numbers mostly rise.
+        taken: numbers that are not given.
+    """
+
+    def __init__(self, unit: int, taken: set[int] | None = None) -> None:
+        self.unit = unit
+        self._tracker = _Tracker(unit)
+        self._taken = set() if taken is None else taken
+        self._free = 0
+
+    def __call__(self, people: _People, frames: Int[NDArray[np.int64], "rows"], places: Sequence[int]) -> list[int]:
+        """The number of each person; rows in order of the frames, none of which is cut.
+
+        Args:
+            people: of `people_in`.
+            frames: number of each one's frame.
+            places: of each person in the frame.
+        """
+        starts = np.flatnonzero(np.diff(frames, prepend=frames[0] - 1))
+        numbers: list[int] = []
+
+        def name(index: int) -> int:
+            number = places[start + index]
+            if number in self._taken:
+                while self._free in self._taken:
+                    self._free += 1
+                number = self._free
+            self._taken.add(number)
+            return number
+
+        for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
+            numbers += self._tracker.follow(int(frames[start]), people[start:end], name)
+        return numbers
+
+
 def _linked_clip(
     people: _People, frames: Int[NDArray[np.int64], "rows"], places: Sequence[int], taken: set[int]
 ) -> list[int]:
-    """Numbers of the people of a clip, whose rows are in order of the frames; ``taken`` are not given.
-
-    Who is new gets the number of the place in the frame, if nobody has had it, else the next free one.
-    """
-    starts = np.flatnonzero(np.diff(frames, prepend=frames[0] - 1))
-    tracker = _Tracker(usual_step(frames.tolist()))
-    free = 0
-    numbers: list[int] = []
-
-    def name(index: int) -> int:
-        nonlocal free
-        number = places[start + index]
-        if number in taken:
-            while free in taken:
-                free += 1
-            number = free
-        taken.add(number)
-        return number
-
-    for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
-        numbers += tracker.follow(int(frames[start]), people[start:end], name)
-    return numbers
+    """Numbers of the people of a clip, whose rows are in order of the frames; ``taken`` are not given."""
+    return ClipTracker(usual_step(frames.tolist()), taken)(people, frames, places)
 
 
 class Tracks:
@@ -273,7 +305,7 @@ class Tracks:
             frame: its number, above that of the frame before.
             keypoints: the people in it, batch shape ``(people,)``, always in the same skeleton.
         """
-        return self._tracker.follow(frame, _people(keypoints), self._name)
+        return self._tracker.follow(frame, people_in(keypoints), self._name)
 
     def _name(self, place: int) -> int:
         self._next += 1
@@ -282,7 +314,7 @@ class Tracks:
 
 def moves_on(keypoints: Keypoints2D) -> bool:
     """Whether most frames show somebody whom the frame before showed: what a clip does and photographs do not."""
-    people = _people(keypoints)
+    people = people_in(keypoints)
     frames = np.array([identity.frame for identity in keypoints.ids])
     order = np.argsort(frames, kind="stable")
     numbers = np.asarray(_linked_clip(people[order], frames[order], [0] * len(order), set()))
@@ -318,7 +350,7 @@ def linked(
     if link:
         shape = {part.skeleton for part in parts}
         whole = Keypoints2D.cat([part if len(shape) == 1 else part.as_skeleton("h36m17") for part in parts])
-        people = _people(whole)
+        people = people_in(whole)
         for rows in clips:
             _name_clip(ids, flags, people, rows)
     order = _in_time(ids, clips)
@@ -400,15 +432,17 @@ def clip_summary(keypoints: Keypoints2D) -> list[str]:
     for rows in _clips(ids):
         frames = sorted({ids[row].frame for row in rows})
         tracks = Counter(ids[row].person for row in rows)
-        name = ids[rows[0]].file
-        line = f"{name}: {len(frames)} frames ({frames[0]} to {frames[-1]}), "
-        if len(tracks) == 1:
-            line += "1 person"
-        else:
-            longest, count = tracks.most_common(1)[0]
-            line += f"{len(tracks)} people; the longest track is person {longest}, of {count} frames"
-        lines.append(line)
+        lines.append(clip_words(ids[rows[0]].file, len(frames), frames[0], frames[-1], tracks))
     return lines
+
+
+def clip_words(name: str, frames: int, first: int, last: int, tracks: Mapping[int, int]) -> str:
+    """What is said of a clip: its number of frames, the first and last of them, and frames by person."""
+    line = f"{name}: {frames} frames ({first} to {last}), "
+    if len(tracks) == 1:
+        return line + "1 person"
+    longest, count = Counter(tracks).most_common(1)[0]
+    return line + f"{len(tracks)} people; the longest track is person {longest}, of {count} frames"
 
 
 def of_person(keypoints: Keypoints2D, person: int) -> Keypoints2D:

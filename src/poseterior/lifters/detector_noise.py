@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from ..distributions.evidence import noise_evidence
 from ..keypoints import Keypoints2D
 from .base import Lifter
 
-__all__ = ["FEWEST", "noise_factors", "noise_words"]
+__all__ = ["FEWEST", "factors_of", "noise_factors", "noise_logs", "noise_words", "tells_noise"]
 
 #: Frames of one person below which nothing is said.
 FEWEST = 8
@@ -20,7 +21,6 @@ _NEAR = 0.4
 _CHUNK = 256
 
 
-@torch.no_grad()
 def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
     """By what the reported standard deviations of each pose's keypoints should be multiplied, one number per clip.
 
@@ -35,20 +35,35 @@ def noise_factors(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
         ``(poses,)``: exactly 1 for clips of fewer than `FEWEST` frames, where the factor is near 1, of lifters
         without evidence, and of those whose residuals do not tell (`Evidence.tells_noise`).
     """
-    factor = torch.ones(len(keypoints))
-    lifter = lifter.reader.to(keypoints.device)
-    if lifter.evidence is None or not lifter.evidence.tells_noise or len(keypoints) < FEWEST:
-        return factor
-    logs = torch.cat(
-        [
-            noise_evidence(lifter.distribution(part).rough_mean, part, lifter.evidence).cpu()
-            for part in (keypoints[slice(start, start + _CHUNK)] for start in range(0, len(keypoints), _CHUNK))
-        ]
-    )
+    if not tells_noise(lifter) or len(keypoints) < FEWEST:
+        lifter.reader.to(keypoints.device)
+        return torch.ones(len(keypoints))
     rows: dict[tuple[str, int], list[int]] = {}
     for row, identity in enumerate(keypoints.ids):
         rows.setdefault((identity.file, identity.person), []).append(row)
-    for clip in rows.values():
+    return factors_of(noise_logs(lifter, keypoints), rows.values())
+
+
+def tells_noise(lifter: Lifter) -> bool:
+    """Whether the residuals of this lifter tell how wrong standard deviations are."""
+    evidence = lifter.reader.evidence
+    return evidence is not None and evidence.tells_noise
+
+
+@torch.no_grad()
+def noise_logs(lifter: Lifter, keypoints: Keypoints2D) -> Tensor:
+    """What each pose says of it, ``(poses,)``: the logarithm of a factor, NaN where it says nothing."""
+    lifter = lifter.reader.to(keypoints.device)
+    evidence = lifter.evidence
+    assert evidence is not None
+    parts = (keypoints[slice(start, start + _CHUNK)] for start in range(0, len(keypoints), _CHUNK))
+    return torch.cat([noise_evidence(lifter.distribution(part).rough_mean, part, evidence).cpu() for part in parts])
+
+
+def factors_of(logs: Tensor, clips: Iterable[Sequence[int]]) -> Tensor:
+    """The factor of each pose, of what all poses of its clip say; ``clips`` are rows of one person in one file."""
+    factor = torch.ones(len(logs))
+    for clip in clips:
         known = logs[clip][logs[clip].isfinite()]
         if len(known) >= FEWEST and abs(middle := float(known.median())) > _NEAR:
             factor[clip] = math.exp(middle)

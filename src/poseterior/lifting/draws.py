@@ -17,6 +17,7 @@ from ..distributions.drawn import Drawn
 from ..distributions.regions import Region, check_level
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
 from ..files.errors import InputError
+from ..files.memory import memory_limit
 from ..geometry.body import log_group_ratios
 from ..keypoints import Keypoints2D
 from ..lifters import ArticulatedLifter, Lifter, Model
@@ -24,10 +25,14 @@ from ..metrics.rotations import chordal_mean, geodesic_angle
 from ..results.rotations import Array, quaternions
 
 __all__ = [
+    "CHUNK",
     "Draws",
     "Placed",
     "RotationDraws",
+    "bytes_needed",
     "check_draws",
+    "check_lift",
+    "check_memory",
     "chunks",
     "draw",
     "lifter_name",
@@ -35,8 +40,8 @@ __all__ = [
     "summarise",
 ]
 
-#: Bytes of samples that one result may hold.
-_MEMORY = 16e9
+#: Poses at a time: more take memory and no less time. How many changes no answer but for the rounding of products.
+CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -113,13 +118,54 @@ def rotation_lifter(lifter: Lifter) -> ArticulatedLifter:
     return lifter
 
 
-def check_draws(samples: int, seed: int, chunk: int = 1) -> None:
-    """Raises `InputError` for fewer than one sample or pose at a time, or a seed out of range."""
+def check_memory(lifter: Lifter, poses: int, samples: int) -> None:
+    """Refuse a result that this machine has no memory for, before any work is done.
+
+    Raises:
+        InputError: says how much it takes, and what takes less.
+    """
+    wanted, there = bytes_needed(lifter, poses, samples), memory_limit()
+    if wanted > there:
+        raise InputError(
+            f"samples: {samples} samples of {poses} poses take {wanted / 1e9:,.0f} GB of memory, of {there / 1e9:,.0f} "
+            "GB that there are; ask for fewer (0 keeps the summary), or write frame by frame, which takes no more for "
+            "more poses: poseterior lift FILE --clip off --out poses.parquet"
+        )
+
+
+def check_draws(samples: int, seed: int, chunk: int = 1, fewest: int = 1) -> None:
+    """Raises `InputError` for fewer than the fewest samples, less than a pose at a time, or a seed out of range."""
     if not 0 <= seed < 2**62:
         raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
-    for name, value in (("samples", samples), ("chunk", chunk)):
-        if value < 1:
-            raise InputError(f"{name}: expected at least 1, got {value}")
+    for name, value, least in (("samples", samples, fewest), ("chunk", chunk, 1)):
+        if value < least:
+            raise InputError(f"{name}: expected at least {least}, got {value}")
+
+
+def check_lift(lifter: Lifter, samples: int, seed: int, chunk: int, level: float) -> None:
+    """Refuse what no `draw` takes, before any work is done.
+
+    Raises:
+        InputError: no samples of a lifter with rotations, whose summary they are; and as `check_draws`, `check_level`.
+    """
+    turns = isinstance(lifter, ArticulatedLifter)
+    if turns and samples == 0:
+        raise InputError("samples: rotations are told by their samples alone; expected at least 1, got 0")
+    check_draws(samples, seed, chunk, fewest=int(turns))
+    check_level(level)
+
+
+def bytes_needed(lifter: Lifter, poses: int, samples: int) -> int:
+    """What `poseterior.lift` holds at its fullest, bytes: the draws, the result that they are joined to, and its file.
+
+    Samples, their densities and pelvises, once as they were drawn and once as they are joined; a field of the result
+    while it is checked; rotations where there are some; and of each pose its keypoints, regions and covariances.
+    """
+    joints = len(lifter.skeleton)
+    each = 4 * (3 * joints + 1)
+    turned = 4 * (4 * 22 + 1) if isinstance(lifter, ArticulatedLifter) else 0
+    summary = 4 * joints * (3 + 9 + 3 + 2 + 2 + 4) + 512
+    return poses * (samples * (2 * (each + turned) + 4 * 3 * joints) + 3 * summary)
 
 
 def chunks(poses: int, size: int) -> Iterator[slice]:
@@ -133,7 +179,7 @@ def draw(
     keypoints: Keypoints2D,
     samples: int = 200,
     seed: int = 0,
-    chunk: int = 256,
+    chunk: int = CHUNK,
     device: torch.device | str = "cpu",
     level: float = 0.9,
     mode: bool = False,
@@ -148,16 +194,10 @@ def draw(
     Raises:
         InputError: as `poseterior.lift`.
     """
-    check_draws(samples, seed, chunk)
-    check_level(level)
+    check_lift(lifter, samples, seed, chunk, level)
     if len(keypoints) == 0:
         raise InputError("no poses to lift")
-    each = 4 * 3 * len(lifter.skeleton) + (4 * 4 * 22 if isinstance(lifter, ArticulatedLifter) else 0)
-    if (wanted := each * len(keypoints) * samples) > _MEMORY:
-        raise InputError(
-            f"samples: {samples} samples of {len(keypoints)} poses take {wanted / 1e9:,.0f} GB; "
-            "ask for fewer, or lift the files one by one"
-        )
+    check_memory(lifter, len(keypoints), samples)
     lifter = lifter.to(device).eval()
     for rows in chunks(len(keypoints), chunk):
         posterior = lifter(keypoints[rows].to(device))
@@ -168,6 +208,11 @@ def draw(
 
 
 def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: float) -> Draws:
+    if not samples:
+        none = posterior.mean.new_empty(0, *posterior.mean.shape).cpu()
+        return Draws(
+            none, posterior.mean.cpu(), posterior.covariance.cpu(), none[..., 0, 0], _region(posterior, level)
+        )  # fmt: skip
     if posterior.has_density:
         poses, density = posterior.sample_and_log_prob((samples,), seed=seed)
     else:

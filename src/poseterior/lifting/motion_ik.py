@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -13,9 +12,13 @@ from ..geometry.skeletons import SKELETONS
 from ..lifters import ArticulatedLifter
 from ..metrics.rotations import chordal_mean, geodesic_angle
 from ..noise import mixed
+from ..registry import lazy_module
 from ..results.rotations import quaternions
 from .draws import RotationDraws
 from .steady import steady_turns, usual_turns
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = ["MOTIONS", "rotations_of_motions"]
 

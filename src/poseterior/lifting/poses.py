@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,38 +20,71 @@ from ..results.poses import LiftResult
 from ..results.provenance import rates_in_words
 from .arguments import check_keypoints, check_lifter
 from .bodies import rotations_of
-from .draws import Draws, Placed, draw, lifter_name
+from .draws import CHUNK, Draws, Placed, draw, lifter_name
 from .ik import shipped_solution
 
-__all__ = [
-    "lift",
-    "load_result",
-    "result_of",
-]
+__all__ = ["Known", "lift", "load_result", "result_of", "settings_of"]
 
 
-def _settings(keypoints: Keypoints2D) -> dict[str, str]:
-    """What was known and what was assumed, in words."""
-    count = len(keypoints)
-    intrinsics = int(keypoints.intrinsics.isfinite().all(-1).sum())
-    sized = int((keypoints.image_size.isfinite().all(-1) & ~keypoints.intrinsics.isfinite().all(-1)).sum())
-    tall = int(keypoints.height.isfinite().sum())
-    parts = []
-    if intrinsics:
-        parts.append(f"intrinsics given for {intrinsics} of {counted(count, 'pose')}")
-    if sized:
-        parts.append(
-            f"field of view of {ASSUMED_FIELD_OF_VIEW:g} degrees assumed across the longer image side for "
-            f"{counted(sized, 'pose')}"
+@dataclass(frozen=True)
+class Known:
+    """Of how many poses it is known what tells places and sizes, to be added up.
+
+    Attributes:
+        poses: all of them.
+        intrinsics: with a known camera.
+        sized: with a picture of known size, but no known camera.
+        tall: with a height.
+    """
+
+    poses: int = 0
+    intrinsics: int = 0
+    sized: int = 0
+    tall: int = 0
+
+    @classmethod
+    def of(cls, keypoints: Keypoints2D) -> Known:
+        intrinsics = keypoints.intrinsics.isfinite().all(-1)
+        sized = keypoints.image_size.isfinite().all(-1) & ~intrinsics
+        return cls(len(keypoints), int(intrinsics.sum()), int(sized.sum()), int(keypoints.height.isfinite().sum()))
+
+    def __add__(self, other: Known) -> Known:
+        return Known(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def words(self) -> dict[str, str]:
+        """What was known and what was assumed."""
+        count = self.poses
+        unknown = count - self.intrinsics - self.sized
+        parts = []
+        if self.intrinsics:
+            parts.append(f"intrinsics given for {self.intrinsics} of {counted(count, 'pose')}")
+        if self.sized:
+            parts.append(
+                f"field of view of {ASSUMED_FIELD_OF_VIEW:g} degrees assumed across the longer image side for "
+                f"{counted(self.sized, 'pose')}"
+            )
+        if unknown:
+            parts.append(f"neither camera nor image size known for {counted(unknown, 'pose')}: taken as distant")
+        scale = (
+            f"height given for {self.tall} of {counted(count, 'pose')}"
+            if self.tall
+            else "height unknown: part of the uncertainty"
         )
-    if count - intrinsics - sized:
-        parts.append(
-            f"neither camera nor image size known for {counted(count - intrinsics - sized, 'pose')}: taken as distant"
-        )
-    scale = (
-        f"height given for {tall} of {counted(count, 'pose')}" if tall else "height unknown: part of the uncertainty"
-    )
-    return {"camera": "; ".join(parts), "scale": scale}
+        return {"camera": "; ".join(parts), "scale": scale}
+
+
+def settings_of(lifter: Lifter, known: Known, rates: Mapping[str, float], files: Sequence[str]) -> dict[str, str]:
+    """What results say of how they were made.
+
+    Args:
+        lifter: that makes them.
+        known: of their keypoints.
+        rates: file -> frames per second, of those that told.
+        files: of the poses; each may stand there once or often.
+    """
+    evidence = lifter.reader.evidence
+    exact = {} if evidence is None else {"evidence": f"keypoints given to {1000 * evidence.coarseness:.1f} mm"}
+    return known.words() | rates_in_words(rates, files) | exact
 
 
 def _angle_calibration(lifter: Lifter) -> str:
@@ -76,8 +110,13 @@ def _places(draws: list[Draws]) -> dict[str, Any]:
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
-def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: int) -> LiftResult:
-    """`draw`'s output on these keypoints as a result, with the rotations where the draws have them."""
+def result_of(
+    lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: int, settings: dict[str, str] | None = None
+) -> LiftResult:
+    """`draw`'s output on these keypoints as a result, with the rotations where the draws have them.
+
+    ``settings`` is what is said of it; by default `settings_of` these keypoints.
+    """
     hidden = ~keypoints.visible.cpu().numpy()
     xy, spread = keypoints.xy.cpu().numpy().copy(), keypoints.covariance.cpu().numpy().copy()
     xy[hidden], spread[hidden] = np.nan, np.nan
@@ -105,9 +144,9 @@ def result_of(lifter: Lifter, keypoints: Keypoints2D, draws: list[Draws], seed: 
         skeleton=lifter.skeleton.name,
         lifter=lifter_name(lifter),
         seed=seed,
-        settings=_settings(keypoints)
-        | rates_in_words(keypoints.rates, [i.file for i in keypoints.ids])
-        | _evidence_words(lifter),
+        settings=settings_of(lifter, Known.of(keypoints), keypoints.rates, [i.file for i in keypoints.ids])
+        if settings is None
+        else settings,
         angle_calibration=_angle_calibration(lifter),
         solver=shipped_solution,
         **_places(draws),
@@ -121,7 +160,7 @@ def lift(
     keypoints: Keypoints2D,
     samples: int = 200,
     seed: int = 0,
-    chunk: int = 256,
+    chunk: int = CHUNK,
     device: torch.device | str = "cpu",
     level: float = 0.9,
     mode: bool = False,
@@ -131,7 +170,7 @@ def lift(
     Args:
         lifter: from `poseterior.load`; moved to ``device`` and put into evaluation mode.
         keypoints: any skeleton, any batch shape (flattened to poses).
-        samples: hypotheses per pose.
+        samples: hypotheses per pose; 0 keeps the summary alone: means, covariances and regions, as of any number.
         seed: of the samples; the same seed gives the same result on the same machine.
         chunk: poses at a time; how many changes no answer.
         device: where to run.
@@ -148,7 +187,8 @@ def lift(
         the picture leaves them open; its rotations have one body per clip.
 
     Raises:
-        InputError: no poses, fewer than one sample, more samples than fit in memory, a seed or a level out of range.
+        InputError: no poses, fewer samples than none (than one, of a lifter with rotations), more than fit in memory,
+            a seed or a level out of range.
     """
     check_lifter(lifter)
     used = check_keypoints(keypoints).as_skeleton(lifter.skeleton).flatten()
@@ -157,12 +197,6 @@ def lift(
     result = result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
     said = noise_words(factor)
     return replace(result, settings=result.settings | {"noise": said}) if said else result
-
-
-def _evidence_words(lifter: Lifter) -> dict[str, str]:
-    """How exactly the keypoints were given; nothing for a lifter without evidence."""
-    evidence = lifter.reader.evidence
-    return {} if evidence is None else {"evidence": f"keypoints given to {1000 * evidence.coarseness:.1f} mm"}
 
 
 def load_result(path: str | os.PathLike[str]) -> LiftResult:

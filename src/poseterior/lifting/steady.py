@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -20,6 +19,10 @@ from torch import Tensor
 from ..geometry.body import SMPL25, body_points
 from ..geometry.skeletons import SKELETONS
 from ..metrics.rotations import geodesic_angle
+from ..registry import lazy_module
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = ["steady_turns", "usual_turns"]
 

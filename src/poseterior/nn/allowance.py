@@ -24,6 +24,11 @@ class _Counted(TorchDispatchMode):
         super().__init__()
         self.numbers, self.tensors, self.refusal = numbers, tensors, refusal
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Who builds a network compiles nothing: torch need not load its compiler, which takes as long as all else.
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         size = _asked_for(func, args)
         self.numbers -= size

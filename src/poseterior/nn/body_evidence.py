@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,7 +17,11 @@ from ..geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_
 from ..geometry.kinematics import bones_to_pose
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view
+from ..registry import lazy_module
 from .encoders import TYPICAL_SIZE, evidence_features, evidence_width
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "FLAT_WIDTH",

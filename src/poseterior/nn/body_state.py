@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS
+from ..registry import lazy_module
 from .body_evidence import BodyEvidence
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "SIGHT_WIDTH",

@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -29,12 +28,16 @@ from torch import Tensor, nn
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS
 from ..noise import Noise, as_noise
+from ..registry import lazy_module
 from .body_evidence import FLAT_WIDTH, SOLID_WIDTH, BodyEvidence, as_six
 from .body_state import SIGHT_WIDTH, BodyState, nearest_rotation, procrustes, targets_of
 from .dense import times
 from .encoders import ResidualMLP
 from .joint_densities import AngularCentralGaussians, JointDensity, JointFlow
 from .so3 import haar_quaternions, rotation_matrix
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "BODY_JOINTS",

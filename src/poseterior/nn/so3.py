@@ -19,7 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..noise import Noise, as_noise
+from ..registry import lazy_module
 from .dense import times
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "MAXIMUM_CENTRE",

@@ -21,12 +21,16 @@ import numpy as np
 from ..files.checks import quote, reason
 from ..files.errors import InputError
 from ..files.extras import need
-from ..files.npz import check_entry, load_entry, open_npz, read_header
+from ..files.mapped import GrowingArray, map_array
+from ..files.npz import FREE_BYTES, check_entry, load_entry, open_npz, read_header
 from ..files.reading import reader
 from ..files.texts import parse_json, read_json
 from ..files.writing import atomic_write
 
-__all__ = ["NOT_OURS", "SUFFIXES", "read_fields", "write_fields"]
+__all__ = [
+    "GROUP_ROWS", "NOT_OURS", "SUFFIXES", "group_rows", "npz_members", "parquet_table", "read_fields", "row_bytes",
+    "write_fields",
+]  # fmt: skip
 
 Fields = Mapping[str, Any]
 
@@ -84,16 +88,21 @@ def _row(values: np.ndarray) -> int:
 # -- npz -----------------------------------------------------------------------------------------------
 
 
-def _save_npz(fields: Fields, file: IO[bytes]) -> None:
+def npz_members(fields: Fields) -> dict[str, np.ndarray]:
+    """Name of each member of the archive -> what it holds."""
     arrays, constants = _split(fields)
     constants["seed"] = np.asarray([] if constants["seed"] is None else [constants["seed"]], np.int64)
     constants["settings"] = np.asarray(list(constants["settings"].items()), np.str_).reshape(-1, 2)
     arrays = {_NPZ_NAMES.get(name, name): value for name, value in arrays.items()}
+    return {name: np.asarray(value) for name, value in (arrays | constants).items()}
+
+
+def _save_npz(fields: Fields, file: IO[bytes]) -> None:
     # Not compressed: float noise shrinks by a tenth and takes a hundred times as long.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, value in (arrays | constants).items():
+        for name, value in npz_members(fields).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
+                np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 #: What npz calls a field that numpy.savez takes for its own argument.
@@ -104,13 +113,15 @@ _KINDS = "biufU"
 
 def _load_npz(path: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    large = path.stat().st_size > LARGE
     try:
         with open_npz(path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 name = {stored: field for field, stored in _NPZ_NAMES.items()}.get(name, name)
                 _check_size(archive, info, name if name.isidentifier() else quote(name))
-                fields[name] = load_entry(archive, info, _KINDS)
+                mapped = _mapped_entry(path, archive, info) if large else None
+                fields[name] = load_entry(archive, info, _KINDS) if mapped is None else mapped
     except InputError as error:
         text = str(error)
         raise InputError(text.replace("npz: not a readable archive", "not an npz file, or truncated")) from None
@@ -126,6 +137,23 @@ def _load_npz(path: Path) -> dict[str, Any]:
             raise InputError(f"settings: expected an (n, 2) array of strings, got shape {pairs.shape}")
         fields["settings"] = dict(pairs.tolist())
     return fields
+
+
+def _mapped_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray | None:
+    """A large array where it stands in the file; None of what has to be unpacked, or is not as a result has it."""
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size <= FREE_BYTES:
+        return None
+    with archive.open(info) as member:
+        shape, dtype = read_header(member, info.filename)
+        header = member.tell()
+    if dtype.kind not in "biufU" or not dtype.isnative or dtype == np.float16:
+        return None
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        local = file.read(30)
+        # a member's name and its extra field stand between its header and its content
+        before = sum(int.from_bytes(local[at : at + 2], "little") for at in (26, 28))
+        return map_array(file, dtype, shape, info.header_offset + 30 + before + header)
 
 
 def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> None:
@@ -146,10 +174,25 @@ def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> N
 # -- Parquet -------------------------------------------------------------------------------------------
 
 
-def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+#: Rows of a row group, and the bytes of one row beyond which there are fewer: what is made, packed and read at once.
+GROUP_ROWS, _FEWER_ROWS, _LARGE_ROW = 1024, 256, 16_384
+
+
+def group_rows(row_bytes: int) -> int:
+    """Rows of each row group of a Parquet file whose rows take so many bytes."""
+    return GROUP_ROWS if row_bytes <= _LARGE_ROW else _FEWER_ROWS
+
+
+def row_bytes(fields: Fields) -> int:
+    """Bytes that one pose takes."""
+    arrays, _ = _split(fields)
+    return sum(_row(values) * values.dtype.itemsize for name, values in arrays.items() if name != "file")
+
+
+def parquet_table(fields: Fields) -> tuple[Any, dict[str, Any]]:
+    """Arrays and constants as a `pyarrow.Table`, and the options that it is written with."""
     need("parquet", "pyarrow", "writing Parquet", " (or write .npz or .json)")
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     arrays, constants = _split(fields)
     columns: dict[str, Any] = {"file": pa.array(arrays.pop("file").tolist(), pa.string())}
@@ -163,16 +206,20 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
             shapes[name] = list(values.shape[1:])
     about = json.dumps(constants | {"shapes": shapes}, ensure_ascii=False)
     table = pa.table(columns).replace_schema_metadata({"poseterior": about})
-    floats = [f"{name}.list.element" for name in shapes if arrays[name].dtype == np.float32]
-    pq.write_table(
-        table, file, compression="zstd", use_dictionary=["file"], use_byte_stream_split=floats,
-        row_group_size=1024,
-    )  # fmt: skip
+    floats = [f"{name}.list.element" for name in shapes if arrays[name].dtype in (np.float32, np.float16)]
+    return table, {"compression": "zstd", "use_dictionary": ["file"], "use_byte_stream_split": floats}
+
+
+def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
+    table, options = parquet_table(fields)
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, file, row_group_size=group_rows(row_bytes(fields)), **options)
 
 
 def _load_parquet(path: Path) -> dict[str, Any]:
     need("parquet", "pyarrow", "reading Parquet")
-    from ..files.parquet import METADATA_LOST, numbers_of, open_parquet, texts_of
+    from ..files.parquet import METADATA_LOST, open_parquet
 
     with open_parquet(path) as file:
         # in the schema as pyarrow writes them, or in the footer only (polars, DuckDB)
@@ -186,24 +233,61 @@ def _load_parquet(path: Path) -> dict[str, Any]:
                 else NOT_OURS.format(reason)
             )
         fields = _about(metadata[b"poseterior"])
+        shapes = fields.pop("shapes", None)
+        if not isinstance(shapes, dict):
+            raise InputError("damaged schema metadata (no 'shapes')")
+        names = file.schema_arrow.names
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
+        if 4 * file.metadata.num_rows * sum(math.prod(_shape(shapes[n], n)) for n in names if n in shapes) > LARGE:
+            return fields | _mapped_columns(file, shapes)
         table = file.read()
-    shapes = fields.pop("shapes", None)
-    if not isinstance(shapes, dict):
-        raise InputError("damaged schema metadata (no 'shapes')")
-    for name in table.column_names:
-        if table.column_names.count(name) > 1:
-            raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
-        column = table[name]
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise InputError(f"{name}: has empty cells, the first in row {row}; drop such rows, or lift again")
-        if name == "file":
-            fields[name] = np.asarray(texts_of(column, name), np.str_)
-        elif name in shapes:
-            fields[name] = numbers_of(column, name, _shape(shapes[name], name), "biuf")
-        else:
-            fields[name] = numbers_of(column, name, (), "biuf")
-    return fields
+    return fields | {name: _column(table[name], name, shapes) for name in names}
+
+
+#: Bytes of arrays beyond which they are not brought to memory, but to the disk, and looked at there.
+LARGE = 512 << 20
+
+
+def _column(column: Any, name: str, shapes: Mapping[str, Any], before: int = 0) -> np.ndarray:
+    """A column of a Parquet file as an array; ``before`` is the number of rows above its first."""
+    from ..files.parquet import numbers_of, texts_of
+
+    if column.null_count:
+        row = before + column.is_null().to_pylist().index(True)
+        raise InputError(f"{name}: has empty cells, the first in row {row}; drop such rows, or lift again")
+    if name == "file":
+        return np.asarray(texts_of(column, name), np.str_)
+    return numbers_of(column, name, _shape(shapes[name], name) if name in shapes else (), "biuf")
+
+
+def _mapped_columns(file: Any, shapes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The columns of a Parquet file as mapped arrays: a row group at a time is unpacked to the disk."""
+    grown: dict[str, GrowingArray] = {}
+    files: dict[str, int] = {}
+    rows = 0
+    for number in range(file.num_row_groups):
+        table = file.read_row_group(number, use_threads=False)
+        for name in table.column_names:
+            values = _column(table[name], name, shapes, rows)
+            if name == "file":
+                values = np.array([files.setdefault(one, len(files)) for one in values.tolist()], np.int32)
+            if name not in grown:
+                # samples that are kept in two bytes a number have four in a result
+                kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype
+                grown[name] = GrowingArray(kind, values.shape[1:])
+            grown[name].add(values)
+        rows += len(table)
+    found = {name: array.finish() for name, array in grown.items()}
+    if "file" in found:
+        names, named = np.asarray(list(files), np.str_), None
+        for start in range(0, rows, GROUP_ROWS):
+            some = names[found["file"][start : start + GROUP_ROWS]]
+            named = named or GrowingArray(names.dtype, ())
+            named.add(some)
+        found["file"] = names[:0] if named is None else named.finish()
+    return found
 
 
 def _about(raw: bytes) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 
 from ..data.mocap.bvh import END_SITES, continuous_angles
 from ..files.writing import atomic_write
+from ..registry import lazy_module
 from .provenance import Array
 from .rigs import Placed
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = ["write_rig_bvh"]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from ..files.errors import InputError
 from ..files.writing import check_writable
 from ..geometry.body import SMPL25, body_points
 from ..geometry.skeletons import SKELETONS
+from ..registry import lazy_module
 from .animation import Animation, numbered_paths, save_animation
 from .ground import upright_axes
 from .hypotheses import CHOICES, settled, smoothest
@@ -43,6 +43,9 @@ from .times import ASSUMED_FPS
 
 if TYPE_CHECKING:
     from .angles import Angles
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "MOTION_SUFFIXES",

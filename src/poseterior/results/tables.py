@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ..files.writing import atomic_write
 from .lifted import Lifted
-from .provenance import Provenance
+from .provenance import Array, Provenance
 from .times import clip_numbers, seconds
 
-__all__ = ["COLUMNS", "write_csv"]
+__all__ = ["COLUMNS", "csv_lines", "write_csv"]
 
 #: Of the table; lengths in metres, camera axes (x right, y down, z forward).
 COLUMNS = (
@@ -36,12 +37,18 @@ def write_csv(result: Lifted, about: Provenance, path: Path, fps: float) -> None
         fps: frames per second, for the times.
     """
     clip = clip_numbers(about)
+    lines = csv_lines(result, about, fps, clip, np.lexsort((about.frame, clip)))
+    with atomic_write(path) as file:
+        file.write((",".join(COLUMNS) + "\n" + lines).encode())
+
+
+def csv_lines(result: Lifted, about: Provenance, fps: float, clip: Array, rows: Iterable[int]) -> str:
+    """The lines of some poses; arguments as of `write_csv`, and the clip of every pose, and the rows of these."""
     absolute = result.mean + result.root[:, None]
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
     calibrated = str(bool(result.calibrated)).lower()
-    for row in np.lexsort((about.frame, clip)):
+    for row in rows:
         time = f"{seconds(about.frame[row], fps):.6g}"
         who = (clip[row], about.file[row], about.frame[row], time, about.person[row])
         for joint, name in enumerate(result.joint_names):
@@ -49,8 +56,7 @@ def write_csv(result: Lifted, about: Provenance, path: Path, fps: float) -> None
             seen = str(bool(result.visible[row, joint])).lower()
             places = map(_cell, (*result.keypoints[row, joint], *absolute[row, joint]))
             table.writerow((*who, name, *numbers, result.level, calibrated, seen, *places))
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+    return text.getvalue()
 
 
 def _cell(value: float) -> str:

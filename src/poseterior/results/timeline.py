@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
 from ..files.numbered import usual_step
+from ..registry import lazy_module
+
+#: Imported when it is first used: it loads the whole of PyTorch's compiler.
+roma = lazy_module("roma")
 
 __all__ = [
     "MAX_GAP",

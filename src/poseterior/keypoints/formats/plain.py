@@ -55,10 +55,14 @@ def read(data: Any, options: Options) -> list[Detections]:
     file, else into h36m17. A joint that the file does not list, or lists as null, is synthesised from those that are
     there where the skeleton map can do so. Points of hands and face are not used, and said.
     """
+    return read_entries(data, options)[0]
+
+
+def read_entries(data: Any, options: Options, frame: int = 0) -> tuple[list[Detections], int]:
+    """`read`, of entries before which there were so many frames; and how many there are after them."""
     entries = data if isinstance(data, list) else [data]
     lists = {tuple(e["joints"]): None for e in entries if isinstance(e, dict) and _is_names(e.get("joints"))}
     found: list[Detections] = []
-    frame = 0
     for i, entry in enumerate(entries):
         what = f"entry {i}" if isinstance(data, list) else "file"
         if is_nobody(entry):  # but a frame
@@ -76,7 +80,7 @@ def read(data: Any, options: Options) -> list[Detections]:
     for detections in joined:
         if detections.confidence is not None and options.confidence_scale is None:
             refuse_depths(detections.xy, detections.confidence)
-    return joined
+    return joined, frame
 
 
 def _shape(detections: Detections) -> Any:

@@ -22,7 +22,7 @@ from ...results.provenance import SINGLE, clips_of
 from ...results.roots import root_of_samples, roots
 from ...results.times import ASSUMED_FPS
 from ..arguments import check_keypoints, check_lifter
-from ..draws import Draws, check_draws, draw
+from ..draws import Draws, check_draws, check_memory, draw
 from ..poses import lift
 from .lift import MAX_GAP, lift_clip
 from .posterior import ClipPosterior
@@ -230,6 +230,7 @@ def lift_parts(
     if not any(part.whole for part in parts):
         return lift(lifter, keypoints, samples, seed, device=device, level=level, mode=mode)
     check_draws(samples, seed)
+    check_memory(lifter.reader, len(keypoints), samples)
     own_lifter, lifter = lifter, lifter.reader
     everything = keypoints.as_skeleton(lifter.skeleton).flatten()
     used: list[Keypoints2D] = []

@@ -1,0 +1,229 @@
+"""`poseterior lift` of more poses than memory holds: its options, and when they are lifted so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ._common import OnOff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..detect.sources import Sources
+    from ..keypoints import Keypoints2D
+    from ..lifters import Lifter
+
+__all__ = ["StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
+
+#: Outputs besides the result, and what else needs all poses at once.
+_WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
+#: Extensions of the files that grow: `poseterior.results.growing.GROWING`, without importing it.
+_GROWING = (".parquet", ".npz", ".csv")
+
+
+@dataclass(kw_only=True)
+class StreamOptions:
+    """How very many poses are lifted: frame by frame, to a file that grows."""
+
+    precision: Literal["full", "half"] = "full"
+    """Of the samples in .parquet and .npz: half keeps two bytes a number (0.25 mm within 1 m of the pelvis, 0.5 mm
+    within 2 m); means and regions stay exact."""
+    resume: bool = False
+    """Go on with a .parquet whose run was killed: with --clip off, or a lifter of single frames."""
+    shard: str = ""
+    """Lift the i-th of n parts alone, e.g. 2/8: for several machines, to a .parquet each, which joined are the
+    whole."""
+    workers: int = 1
+    """Processes that lift, for .parquet written frame by frame; the answers are the same."""
+
+    def asks_for_parts(self) -> str:
+        """The option that only files that grow have; empty where none is given."""
+        return "--resume" if self.resume else "--shard" if self.shard else "--workers" if self.workers != 1 else ""
+
+    def check_stream(self, out: Path | None) -> tuple[int, int]:
+        """The shard, 1 of 1 where none is asked for; refuse what no file could be written with.
+
+        Raises:
+            InputError: names the option.
+        """
+        from ..files.errors import InputError
+
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard or "1/1")
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise InputError(f"--shard {self.shard}: expected i/n with i from 1 to n, e.g. 2/8")
+        if self.workers < 1:
+            raise InputError(f"--workers: expected at least 1, got {self.workers}")
+        suffix = "" if out is None else out.suffix.lower()
+        if (asked := self.asks_for_parts()) and suffix != ".parquet":
+            raise InputError(f"{asked}: is for a result that grows; add --out poses.parquet")
+        if self.precision == "half" and suffix not in (".parquet", ".npz"):
+            raise InputError("--precision half: is for the samples of a .parquet or .npz; add --out poses.parquet")
+        return int(found[1]), int(found[2])
+
+
+class _Command(Protocol):
+    """What is used of `poseterior lift`'s options."""
+
+    out: Path | None
+    lifter: str
+    samples: int
+    seed: int
+    level: float
+    evidence: OnOff
+    clip: Literal["auto", "on", "off"]
+    tracks: Literal["auto", "off"]
+    person: int | None
+    fps: float | None
+    format: str
+    skeleton: str | None
+    image_size: tuple[int, int] | None
+    confidence_scale: Literal["probability", "peak", "percent", "logit", "sum"] | None
+    min_confidence: float | None
+    keep_unseen: bool
+    precision: Literal["full", "half"]
+    resume: bool
+    shard: str
+    workers: int
+
+    def asks_for_parts(self) -> str: ...
+    def check_stream(self, out: Path | None) -> tuple[int, int]: ...
+    def as_told(self, keypoints: Keypoints2D) -> Keypoints2D: ...
+
+
+def part_files(out: Path | None) -> list[Path]:
+    """What is written beside a Parquet file until it is complete."""
+    if out is None or out.suffix.lower() != ".parquet":
+        return []
+    from ..files.row_groups import part_paths
+
+    return list(part_paths(out))
+
+
+def why_not_in_parts(command: _Command, lifter: Lifter, sources: Sources) -> str:
+    """Why a result is not made in parts, in words; empty where it can be."""
+    from ..keypoints.parts import can_be_parts
+
+    if command.out is None or command.out.suffix.lower() not in _GROWING or command.out.name.endswith(".coco.json"):
+        return f"only {', '.join(_GROWING)} grow"
+    for option in _WHOLE:
+        if getattr(command, option):
+            return f"--{option.replace('_', '-')} needs all poses at once"
+    if sources.seen or not sources.keypoints:
+        return "people in photographs and films are found first: write them with --keypoints"
+    if command.clip == "on" or (command.clip == "auto" and lifter.reader.clips is not None):
+        return "clips are lifted as a whole; add --clip off"
+    if not can_be_parts(list(sources.keypoints)):
+        return (
+            "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list or an OpenPose folder"
+        )
+    return ""
+
+
+@contextmanager
+def poses_bar(console: Console) -> Iterator[Progress]:
+    """A bar with poses a second and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} poses/s")
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=16), MofNCompleteColumn())
+    with Progress(*columns, Speed(), TimeRemainingColumn(), console=console) as shown:
+        yield shown
+
+
+def lift_stream(command: _Command, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
+    """Lift a file in parts, and say what is to be said; False where it has to be read whole after all.
+
+    Raises:
+        InputError: as `poseterior.lifting.stream.lift_to_file`.
+    """
+    from ..files.errors import InputError
+    from ..geometry.skeletons import get_skeleton
+    from ..keypoints.detections import Options, size_pair
+    from ..keypoints.judging import NotInParts
+    from ..keypoints.parts import KeypointParts
+    from ..lifting.stream import How, fingerprint, lift_to_file, prepared
+
+    assert command.out is not None
+    out, shard = command.out, command.check_stream(command.out)
+    options = Options(
+        str(path),
+        None if command.skeleton is None else get_skeleton(command.skeleton),
+        None if command.image_size is None else size_pair(list(command.image_size), "image_size"),
+        command.confidence_scale, command.min_confidence, command.keep_unseen,
+    )  # fmt: skip
+    read = KeypointParts(path, options, command.format, command.tracks == "auto", command.person)
+    how = How(command.samples, command.seed, device, command.level, command.precision == "half")
+    with poses_bar(console) as shown:
+        reading = shown.add_task(f"reading {path.name}", total=None)
+        parts = (command.as_told(part) for part in read)
+        seen: Callable[[int], object] = lambda poses: shown.update(reading, completed=poses)  # noqa: E731
+        try:
+            with prepared(lifter, parts, out, device, seen) as ready:
+                shown.update(reading, total=ready.poses, completed=ready.poses)
+                clip, fps = _clip_line(read, path), command.fps or ready.spool.rates.get(str(path))
+                if out.suffix.lower() == ".csv" and len(read.links.tracks) > 1:
+                    return False  # whose rows are in order of the people
+                lifting = shown.add_task("lifting", total=None)
+                if clip:
+                    console.print(clip, highlight=False, soft_wrap=True, markup=False)
+                begun: list[int] = []
+
+                def done(poses: int, total: int) -> None:
+                    if not begun and poses:
+                        console.print(f"goes on after {poses} of {total} poses", highlight=False, soft_wrap=True)
+                    begun.append(poses)
+                    shown.update(lifting, completed=poses, total=total)
+
+                make = _maker(
+                    out, fps, how.half, command.resume, lambda: fingerprint(lifter, ready, how, shard=command.shard)
+                )
+                about = lift_to_file(
+                    lifter, ready, how, make, shard=shard, workers=command.workers,
+                    source=(command.lifter, command.evidence == "on"), done=done,
+                )  # fmt: skip
+        except NotInParts as reason:
+            if asked := command.asks_for_parts():
+                raise InputError(f"{asked}: {path} has to be read whole: {reason}") from None
+            return False
+        total = begun and shown.tasks[lifting].total
+    from ._common import summary_table
+
+    console.print(summary_table(about, total=int(total or len(about))))
+    console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+    return True
+
+
+def _maker(
+    out: Path, fps: float | None, half: bool, resume: bool, run: Callable[[], dict[str, Any]]
+) -> Callable[[], Any]:
+    """Opens the file that grows."""
+    from ..results.growing import GrowingCsv, GrowingNpz, GrowingResult
+    from ..results.times import ASSUMED_FPS
+
+    if out.suffix.lower() == ".parquet":
+        return lambda: GrowingResult(out, run(), resume, half)
+    return lambda: GrowingNpz(out, half) if out.suffix.lower() == ".npz" else GrowingCsv(out, fps or ASSUMED_FPS)
+
+
+def _clip_line(read: Any, path: Path) -> str:
+    """What `poseterior.keypoints.tracks.clip_summary` says of a clip; nothing of a single frame."""
+    from ..keypoints.tracks import clip_words
+
+    links = read.links
+    if links.frames < 2:
+        return ""
+    tracks = links.tracks if read.person is None else {read.person: links.tracks[read.person]}
+    return clip_words(str(path), links.frames, links.first, links.last, tracks)

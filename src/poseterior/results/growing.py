@@ -1,0 +1,166 @@
+"""Result files that are written as they are made: row groups of Parquet, members of npz, rows of CSV.
+
+Each is what `LiftResult.save` writes of the whole, to the byte. Nothing has the
+name that is wanted before it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from ..files.row_groups import Group, GrowingParquet, group_of
+from ..files.writing import atomic_write, discard_folder, temporary_folder
+from .containers import npz_members, parquet_table
+from .poses import LiftResult
+from .tables import COLUMNS, csv_lines
+
+__all__ = ["GROWING", "Growing", "GrowingCsv", "GrowingNpz", "GrowingResult", "packed"]
+
+#: Extensions of the files that grow.
+GROWING = (".parquet", ".npz", ".csv")
+
+
+def packed(result: LiftResult, half: bool = False) -> Group:
+    """Some poses as a row group: what any process may make. ``half`` as for `LiftResult.save`."""
+    table, options = parquet_table(result.fields(half=half))
+    return group_of(table, **options)
+
+
+class Growing(Protocol):
+    """A result file that takes its poses in order, some at a time."""
+
+    @property
+    def rows(self) -> int:
+        """Poses that are in it."""
+
+    def add(self, result: LiftResult) -> None:
+        """The next poses."""
+
+    def finish(self, about: LiftResult) -> None:
+        """There are no more: the file gets its name. ``about`` has the constants of the whole, and any poses."""
+
+    def close(self) -> None:
+        """Give up, or be done."""
+
+
+class GrowingResult:
+    """Parquet. A process that is killed can be gone on from: see `poseterior.files.row_groups`.
+
+    Args:
+        path: ``.parquet``.
+        run, resume: as for `GrowingParquet`.
+        half: as for `LiftResult.save`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any], resume: bool = False, half: bool = False):
+        self._file, self._half = GrowingParquet(path, run, resume), half
+
+    @property
+    def rows(self) -> int:
+        return self._file.rows
+
+    def add(self, result: LiftResult) -> None:
+        self.add_packed(packed(result, self._half))
+
+    def add_packed(self, group: Group) -> None:
+        """The next poses, as `packed` made them."""
+        self._file.add(group)
+
+    def finish(self, about: LiftResult) -> None:
+        table, options = parquet_table(about[:0].fields(half=self._half))
+        self._file.finish(table, **options)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class GrowingNpz:
+    """npz, whose members hold a field of all poses each: a file for each field while it grows.
+
+    Args:
+        path: ``.npz``.
+        half: as for `LiftResult.save`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], half: bool = False) -> None:
+        self.path, self._half = Path(path), half
+        self._folder = temporary_folder(self.path)
+        self._fields: dict[str, IO[bytes]] = {}
+        self._names: dict[str, int] = {}
+        self.rows = 0
+
+    def add(self, result: LiftResult) -> None:
+        fields = result.fields(half=self._half)
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                if name not in self._fields:
+                    self._fields[name] = (self._folder / name).open("w+b")
+                if name == "file":  # whose longest name sets the width of all
+                    value = np.array([self._names.setdefault(one, len(self._names)) for one in value.tolist()])
+                value.tofile(self._fields[name])
+        self.rows += len(result)
+
+    def finish(self, about: LiftResult) -> None:
+        fields = about[:0].fields(half=self._half) | {"file": np.array(list(self._names), np.str_)}
+        stored = npz_members(fields)
+        by_member = {"file_name" if name == "file" else name: stream for name, stream in self._fields.items()}
+        with atomic_write(self.path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, value in stored.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    stream = by_member.get(name)
+                    if stream is None:
+                        np.lib.format.write_array(member, value, allow_pickle=False)
+                        continue
+                    header = np.lib.format.header_data_from_array_1_0(value) | {
+                        "shape": (self.rows, *value.shape[1:]), "fortran_order": False,
+                    }  # fmt: skip
+                    np.lib.format.write_array_header_1_0(member, header)
+                    stream.seek(0)
+                    if name == "file_name":
+                        while content := stream.read(1 << 20):
+                            member.write(value[np.frombuffer(content, np.int64)].tobytes())
+                    else:
+                        shutil.copyfileobj(stream, member, 1 << 20)
+        self.close()
+
+    def close(self) -> None:
+        for stream in self._fields.values():
+            stream.close()
+        discard_folder(self._folder)
+
+
+class GrowingCsv:
+    """The table of `poseterior.results.tables` of one clip, whose rows stand in the order of its poses.
+
+    Args:
+        path: ``.csv``.
+        fps: frames per second, for the times.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
+        self.path, self._fps = Path(path), fps
+        self._folder = temporary_folder(self.path)
+        self._text = (self._folder / "rows").open("w+b")
+        self._text.write((",".join(COLUMNS) + "\n").encode())
+        self.rows = 0
+
+    def add(self, result: LiftResult) -> None:
+        poses = range(len(result))
+        self._text.write(csv_lines(result, result, self._fps, np.ones(len(result), np.int64), poses).encode())
+        self.rows += len(result)
+
+    def finish(self, about: LiftResult) -> None:
+        self._text.seek(0)
+        with atomic_write(self.path) as file:
+            shutil.copyfileobj(self._text, file, 1 << 20)
+        self.close()
+
+    def close(self) -> None:
+        self._text.close()
+        discard_folder(self._folder)
