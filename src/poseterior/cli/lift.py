@@ -320,7 +320,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..lifters import load
         from ..lifting.clips import lift_parts, parts_of
         from ..results.times import ASSUMED_FPS
-        from ..view.film import check_video, save_film, save_photo_figure
+        from ..view.film import check_video, save_film
+        from ..view.photograph import save_photo_figure
         from ..view.photos import read_photo
         from ..view.sheets import contact_sheet
         from ._common import check_device, check_level
@@ -467,7 +468,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     def _draw(
         self, result: LiftResult, rotations: RotationResult | None, path: Path, sources: Sources, console: Console
     ) -> None:
-        from ..view.film import save_photo_figure
+        from ..view.photograph import save_photo_figure
         from ..view.sheets import contact_sheet
 
         if rotations is not None:
