@@ -17,7 +17,7 @@ from ..results.poses import LiftResult
 from .backdrop import Backdrop
 from .body import Body
 from .drawing import pose_signs
-from .page import MARGIN, Page
+from .page import MARGIN, Page, shortened
 from .palette import LIGHT, PEOPLE
 from .panels import Stage, flat_box, panel_title, picture_ground, show_keypoints
 from .photos import Photos, film_of, read_photo
@@ -129,7 +129,7 @@ class FilmPage:
         title = ", ".join(Path(file).name or "poses" for file in files)
         note = (
             f"lifter {result.lifter}; " if result.lifter else ""
-        ) + f"{result.units}, relative to the {result.origin}"
+        ) + f"{result.units}, relative to the {result.origin}; ring on the floor: 1 m"
         if len(tracks) > len(shown):
             note += f"; {len(shown)} of {len(tracks)} people"
         probe = Timeline(Figure().subplots(), result, shown, frames, fps)
@@ -150,16 +150,17 @@ class FilmPage:
         for picture, (left, top, wide, high) in zip(self.pictures, flats, strict=True):
             axes = page.axes(MARGIN + left, top, wide, high)
             title = "in the picture" if len(files) == 1 else Path(picture.tracks[0].file).name
-            panel_title(axes, title, wide)
+            panel_title(axes, shortened(title, wide, 10), wide)
             picture.draw_on(axes, round(size[1] * dpi))
         self.stages: list[tuple[Track, Stage]] = []
         for track, (colour, _), (left, top, wide, high) in zip(shown, PEOPLE, solids, strict=False):
             axes = page.axes(MARGIN + left, top, wide, high)
-            panel_title(axes, "in 3D" if len(shown) == 1 else track.label, wide)
+            name = "in 3D" if len(shown) == 1 else track.label if len(files) > 1 else track.label.split(" · ", 1)[-1]
+            panel_title(axes, shortened(name, wide, 10, "bold"), wide)
             if len(shown) > 1:
                 axes.set_title(axes.get_title(loc="left"), fontsize=10, loc="left", color=colour, fontweight="bold")
-            width = 3.4 if len(shown) < 3 else 2.6
-            stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, camera=False)
+            width, words = (3.4, True) if len(shown) < 3 and wide > 2 else (2.4, False)
+            stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, words=words, camera=False)
             for artist in (stage.spokes, stage.shadow, *stage.body.artists):
                 artist.set_animated(True)
             for artist in stage.body.artists:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MARGIN", "Page", "Sign", "literal_text", "side_signs", "text_width", "wrapped"]
+__all__ = ["MARGIN", "Page", "Sign", "literal_text", "shortened", "side_signs", "text_width", "wrapped"]
 
 #: Inches around everything, and between the parts of a page.
 MARGIN, _GAP = 0.22, 0.14
@@ -89,6 +89,25 @@ def _break(word: str, width: float, size: float, weight: str) -> int:
     fits = next((end for end in range(len(word), 1, -1) if text_width(word[:end], size, weight) <= width), 1)
     mark = max(word.rfind(sign, 0, fits) for sign in "/_-.:·") + 1
     return mark if mark > fits / 2 else fits
+
+
+def shortened(text: str, width: float, size: float, weight: str = "normal") -> str:
+    """The text in one line no wider than ``width`` inches, with dots for what has no room in its middle.
+
+    >>> shortened("person 1", 2.0, 10)
+    'person 1'
+    """
+    room = 0.97 * width
+    if text_width(text, size, weight) <= room:
+        return text
+    fits = next(
+        (n for n in range(len(text) - 1, 0, -1) if text_width(_without_middle(text, n), size, weight) <= room), 1
+    )
+    return _without_middle(text, fits)
+
+
+def _without_middle(text: str, letters: int) -> str:
+    return text[: letters // 2] + "…" + text[len(text) - (letters - letters // 2) :]
 
 
 # -- a legend ----------------------------------------------------------------------------------------------
@@ -196,11 +215,12 @@ class Page:
         self._write(text, MARGIN, self.header + top, size, colour, **options)
 
     def _write(self, text: str, left: float, top: float, size: float, colour: str, **options: Any) -> None:
-        if text:
-            baseline = top + 0.95 * size / 72
+        # line by line: matplotlib puts the last line of several on the baseline
+        for number, line in enumerate(text.split("\n") if text else ()):
+            baseline = top + (0.95 + _LEADING * number) * size / 72
             self._figure.text(
-                left / self.width, 1 - baseline / self.height, literal_text(text), fontsize=size, color=colour,
-                va="baseline", linespacing=_LEADING * 0.9, **options,
+                left / self.width, 1 - baseline / self.height, literal_text(line), fontsize=size, color=colour,
+                va="baseline", **options,
             )  # fmt: skip
 
     def _sign(self, sign: Sign, left: float, middle: float) -> None:

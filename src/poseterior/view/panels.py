@@ -37,6 +37,8 @@ _RINGS, _CAMERA_MARK = (0.25, 0.5), 0.6
 _NEARLY_ALL = 0.99
 #: How far the box of a picture reaches beyond the joints that are seen, in sizes of their box, to show others.
 _BEYOND = 0.75
+#: The smallest box: px where there is no picture, else a share of its longer side.
+_LEAST, _LEAST_SHARE = 20.0, 0.06
 #: Opacity of ellipses in a picture whose half axis is this share of it, or less; of larger ones, at least.
 _OPAQUE, _SMALL, _PALEST = 0.26, 0.04, 0.02
 
@@ -67,6 +69,9 @@ def flat_box(
     low, high = keypoint_box(seen if visible.any() else points, shape, margin)
     if shape is not None and (high - low).prod() > whole * shape[0] * shape[1]:
         low, high = np.minimum(low, 0.0), np.maximum(high, [shape[1], shape[0]])
+    least = _LEAST if shape is None else _LEAST_SHARE * max(shape[:2])
+    lacking = np.maximum(least - (high - low), 0.0)
+    low, high = low - lacking / 2, high + lacking / 2
     if visible.any():
         size = float((high - low).max())
         unseen = np.where(visible[..., None], np.nan, points).reshape(-1, 2)
@@ -137,7 +142,9 @@ def picture_ground(axes: Axes, box: tuple[Array, Array], photo: NDArray[np.uint8
     axes.set_xlabel("x, right (px)")
     axes.set_ylabel("y, down (px)")
     tidy_axes(axes)
-    axes.locator_params(nbins=5)
+    place, page = axes.get_position(), axes.figure.get_size_inches()
+    for way, inches, room in (("x", place.width * page[0], 0.7), ("y", place.height * page[1], 0.5)):
+        axes.locator_params(axis=way, nbins=int(np.clip(inches / room, 2, 6)), integer=True)
 
 
 # -- the stage ---------------------------------------------------------------------------------------------

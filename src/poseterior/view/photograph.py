@@ -42,11 +42,11 @@ _WORDS, _NAMES, _TITLE = 0.62, 1.05, 0.30
 AZIMUTH = 30.0
 #: From so many people of one photograph on there is one picture of all, and a card a person.
 _CROWD = 4
-_CARD, _CARDS = (2.15, 2.5), 4
+_CARD, _CARD_TITLE, _OVERVIEW = (2.15, 2.5), 0.48, 7.0
 
 
 def photo_figure(
-    result: LiftResult, max_poses: int = 4, *, photos: Photos = None, hypotheses: int = 40, width: float = 16.0
+    result: LiftResult, max_poses: int = 4, *, photos: Photos = None, hypotheses: int = 40, width: float = 17.0
 ) -> Figure:
     """Picture of a lifted photograph.
 
@@ -93,7 +93,7 @@ def save_photo_figure(
     *,
     photos: Photos = None,
     hypotheses: int = 40,
-    width: float = 16.0,
+    width: float = 17.0,
     dpi: int = 110,
 ) -> None:
     """Write `photo_figure` as a ``.png`` that appears only when it is complete.
@@ -120,18 +120,9 @@ def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> 
         flat_box(points[row], result.visible[row], None if shot is None else shot.shape)
         for row, shot in enumerate(shots)
     ]
-    wide, high = _WIDEST, _HIGH
-    sizes = [_inside((high_ - low_).tolist(), wide, high) for low_, high_ in boxes]
-    # a narrow page has smaller panels, so that the person stands beside the photograph
-    needed = _WORDS + max(size[0] for size in sizes) + _BETWEEN + _STAGE[0]
-    if needed > width - 2 * MARGIN:
-        share = max((width - 2 * MARGIN - _WORDS - _BETWEEN) / (needed - _WORDS - _BETWEEN), _SMALLEST)
-        high = share * _HIGH
-        sizes = [(share * size[0], share * size[1]) for size in sizes]
-    # columns are as wide in all rows, so that they stand below each other
-    column = max(size[0] for size in sizes)
-    stage = float(np.clip(column, *(high / _HIGH * end for end in _STAGE)))
-    panels = [_WORDS + column, stage, _WORDS + _SIDE, _NAMES + _BARS]
+    sizes, stage, high, (side, bars) = _sizes([(top - low).tolist() for low, top in boxes], width - 2 * MARGIN)
+    column = max(size[0] for size in sizes)  # as wide in all rows, so that panels stand below each other
+    panels = [_WORDS + column, stage, _WORDS + side, _NAMES + bars]
     lines = _flow(panels, width - 2 * MARGIN)
     inner = max(x + panel for (_, x), panel in zip(lines, panels, strict=True))
     page = Page(inner + 2 * MARGIN, _heading(result, 0) if alone else title, note, pose_signs(result, hypotheses))
@@ -158,14 +149,45 @@ def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> 
         solid = page.axes(left[1], tops[1], stage, high)
         Stage(solid, result, np.asarray([row]), hypotheses, high / stage).show(row, AZIMUTH)
         panel_title(solid, f"in 3D, from {AZIMUTH:g}° to the right", stage)
-        side = page.axes(left[2] + _WORDS, tops[2], _SIDE, high)
-        draw_view(side, result, row, VIEWS[1], hypotheses, fill=high / _SIDE)
-        side.set_ylabel("y, down (m)")
-        panel_title(side, "from the side", _SIDE)
-        bars = page.axes(left[3] + _NAMES, tops[3], _BARS, high)
-        draw_radii(bars, result, row, radii[row], limit)
-        panel_title(bars, "radius of each joint's region", _BARS)
+        across = page.axes(left[2] + _WORDS, tops[2], side, high)
+        draw_view(across, result, row, VIEWS[1], hypotheses, fill=high / side)
+        across.set_ylabel("y, down (m)")
+        panel_title(across, "from the side", side)
+        lengths = page.axes(left[3] + _NAMES, tops[3], bars, high)
+        draw_radii(lengths, result, row, radii[row], limit)
+        panel_title(lengths, "radius of each joint's region", bars)
     return figure
+
+
+def _sizes(
+    shapes: Sequence[Sequence[float]], room: float
+) -> tuple[list[tuple[float, float]], float, float, tuple[float, float]]:
+    """How large panels are, inches: photographs, the stage's width, the height of all, the widths of the last two.
+
+    Args:
+        shapes: width and height of the photographs' boxes, in any unit.
+        room: width of the page inside its margins.
+    """
+
+    def photographs(wide: float, high: float) -> tuple[list[tuple[float, float]], float]:
+        sizes = [_inside(shape, wide, high) for shape in shapes]
+        return sizes, float(np.clip(max(size[0] for size in sizes), *(high / _HIGH * end for end in _STAGE)))
+
+    high, last = _HIGH, (_SIDE, _BARS)
+    sizes, stage = photographs(_WIDEST, high)
+    fixed = 2 * _WORDS + _NAMES + _SIDE + _BARS + 3 * _BETWEEN
+    column = max(size[0] for size in sizes)
+    if fixed + column + stage > room >= fixed + 2 * _STAGE[0] * 0.9:
+        sizes, stage = photographs((room - fixed) / 2, high)  # a little smaller, all are side by side
+        return sizes, min(stage, (room - fixed) / 2), high, last
+    if fixed + column + stage > room:
+        pair = (room - _WORDS - _BETWEEN) / (column + stage)
+        if pair < 1:  # a narrow page has smaller panels, so that the person stands beside the photograph
+            share = max(pair, _SMALLEST)
+            sizes, stage, high = [(share * w, share * h) for w, h in sizes], share * stage, max(share, 0.8) * _HIGH
+        share = float(np.clip((room - _WORDS - _NAMES - _WORDS - _BETWEEN) / (_SIDE + _BARS), _SMALLEST, 1.0))
+        last = (share * _SIDE, share * _BARS)
+    return sizes, stage, high, last
 
 
 def _heading(result: LiftResult, index: int) -> str:
@@ -200,7 +222,7 @@ def _flow(widths: Sequence[float], room: float) -> list[tuple[int, float]]:
     """Line and left end of panels that go side by side while there is room."""
     placed, line, x = [], 0, 0.0
     for width in widths:
-        if x and x + width > room:
+        if x and x + width > room + 1e-6:
             line, x = line + 1, 0.0
         placed.append((line, x))
         x += width + _BETWEEN
@@ -212,17 +234,23 @@ def _flow(widths: Sequence[float], room: float) -> list[tuple[int, float]]:
 
 def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int, width: float) -> Figure:
     title, note = title_of(result)
-    page = Page(width, title, note, pose_signs(result, hypotheses))
-    inner = width - 2 * MARGIN
     points, covariance = in_picture(result, np.arange(len(result)))
     low, high = flat_box(points, result.visible, None if photo is None else photo.shape)
-    beside = inner > 11
-    columns = max(min(int((0.52 * inner if beside else inner) / _CARD[0]), _CARDS * (1 if beside else 3)), 1)
-    card = (0.52 * inner if beside else inner) / columns
+    wide, tall = (high - low).tolist()
+    room = width - 2 * MARGIN
+    beside = tall > 0.9 * wide and room > 9
+    most = max(int((room / 2 if beside else room) / _CARD[0]), 1)
+    columns = -(-len(result) // -(-len(result) // most))
+    card = _CARD[0] if most > 2 or beside else room / most
     lines = -(-len(result) // columns)
-    cards_high = lines * (_CARD[1] + 0.45)
-    room = ((0.48 * inner if beside else inner) - _WORDS - _BETWEEN, max(cards_high - _WORDS - _TITLE, 4.0))
-    flat_width, flat_height = _inside((high - low).tolist(), *room)
+    cards_high = lines * (_CARD[1] + _CARD_TITLE)
+    if beside:
+        flat_width, flat_height = _inside((wide, tall), room / 2 - _WORDS - _BETWEEN, max(cards_high - _WORDS, 5.0))
+        inner = _WORDS + flat_width + _BETWEEN + columns * card
+    else:
+        inner = max(columns * card, min(room, _OVERVIEW))
+        flat_width, flat_height = _inside((wide, tall), inner - _WORDS, _OVERVIEW)
+    page = Page(inner + 2 * MARGIN, title, note, pose_signs(result, hypotheses))
     flat_high = flat_height + _TITLE + _WORDS
     figure = page.figure(max(flat_high, cards_high) if beside else flat_high + cards_high)
     flat = page.axes(MARGIN + _WORDS, _TITLE, flat_width, flat_height)
@@ -232,10 +260,10 @@ def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int,
         body = Body(flat, result.tree, 1.8)
         show_keypoints(body, points[row], covariance[row], result.visible[row], result.level)
         _number(flat, str(result.person[row]), points[row], low, high)
-    left, top = (MARGIN + 0.48 * inner, 0.0) if beside else (MARGIN, flat_high)
+    left, top = (MARGIN + _WORDS + flat_width + _BETWEEN, 0.0) if beside else (MARGIN, flat_high)
     for row in range(len(result)):
-        x, y = left + card * (row % columns), top + (_CARD[1] + 0.45) * (row // columns)
-        solid = page.axes(x, y + 0.4, card - 0.1, _CARD[1])
+        x, y = left + card * (row % columns), top + (_CARD[1] + _CARD_TITLE) * (row // columns)
+        solid = page.axes(x, y + _CARD_TITLE, card - 0.1, _CARD[1])
         Stage(solid, result, np.asarray([row]), hypotheses, _CARD[1] / (card - 0.1), 2.4, words=False).show(
             row, AZIMUTH
         )
