@@ -159,7 +159,7 @@ class FilmPage:
             panel_title(axes, shortened(name, wide, 10, "bold"), wide)
             if len(shown) > 1:
                 axes.set_title(axes.get_title(loc="left"), fontsize=10, loc="left", color=colour, fontweight="bold")
-            width, words = (3.4, True) if len(shown) < 3 and wide > 2 else (2.4, False)
+            width, words = float(np.clip(0.95 * min(wide, high), 1.8, 3.4)), min(wide, high) > 2.4
             stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, words=words, camera=False)
             for artist in (stage.spokes, stage.shadow, *stage.body.artists):
                 artist.set_animated(True)

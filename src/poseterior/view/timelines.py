@@ -105,7 +105,7 @@ class Timeline:
         if self.unseen:
             said.append(Sign("share of joints not seen", "strip", LIGHT.ink))
         if self.bridged:
-            said.append(Sign("nobody seen: bridged", "span"))
+            said.append(Sign("not seen: bridged" if len(self.means) == 1 else "somebody not seen: bridged", "span"))
         return said
 
     def draw(self, place: int) -> None:
