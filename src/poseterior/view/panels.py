@@ -51,7 +51,7 @@ def flat_box(
     visible: Bool[NDArray[np.bool_], "*batch joints"],
     shape: tuple[int, ...] | None,
     margin: float = 0.12,
-    whole: float = 0.35,
+    whole: float = 0.2,
 ) -> tuple[Array, Array]:
     """The part of a picture to be shown: around what is seen, and around joints that are not, where they are near.
 
@@ -78,8 +78,8 @@ def flat_box(
         unseen = unseen[np.isfinite(unseen).all(-1)]
         if len(unseen):
             away = 0.08 * size
-            low = np.maximum(np.minimum(low, np.quantile(unseen, 0.02, 0) - away), low - _BEYOND * size)
-            high = np.minimum(np.maximum(high, np.quantile(unseen, 0.98, 0) + away), high + _BEYOND * size)
+            low = np.maximum(np.minimum(low, np.quantile(unseen, 0.02, 0, method="lower") - away), low - _BEYOND * size)
+            high = np.minimum(np.maximum(high, np.quantile(unseen, 0.98, 0, method="higher") + away), high + _BEYOND * size)
     return low, high
 
 
