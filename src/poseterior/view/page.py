@@ -128,7 +128,7 @@ class Sign:
     text: str
     kind: Literal["bone", "thin", "region", "seen", "unseen", "line", "span", "strip"]
     colour: str = LIGHT.soft
-    dash: str = "solid"
+    dash: Any = "solid"
 
 
 def side_signs(*sides: str) -> list[Sign]:
@@ -241,16 +241,17 @@ class Page:
                        markeredgecolor=mixed(sign.colour, LIGHT.paper, 0.5), **at)
             )  # fmt: skip
         elif sign.kind in ("span", "strip"):
-            high, looks = (0.12, {"facecolor": LIGHT.grid, "hatch": "/////"})
+            high = 0.05 if sign.kind == "strip" else 0.12
+            looks: dict[str, Any] = {"facecolor": LIGHT.grid, "hatch": "/////"}
             if sign.kind == "strip":
-                high, looks = 0.05, {"facecolor": sign.colour, "alpha": 0.4}
+                looks = {"facecolor": mixed(sign.colour, LIGHT.paper, 0.4)}
             corner, wide = (ends[0], y - high / 2 / self.height), ends[1] - ends[0]
             figure.add_artist(
                 Rectangle(corner, wide, high / self.height, edgecolor=LIGHT.line, linewidth=0, **looks, **at)
             )
         else:
             hollow = sign.kind == "unseen"
-            dash = (0, (2.2, 1.4)) if hollow else "solid"
+            dash: Any = (0, (2.2, 1.4)) if hollow else "solid"
             figure.add_artist(Line2D(ends, [y, y], color=sign.colour, linewidth=2.0, linestyle=dash, **at))
             figure.add_artist(
                 Line2D(centre, [y], marker="o", markersize=6, linestyle="", markeredgecolor=sign.colour,

@@ -79,7 +79,9 @@ def flat_box(
         if len(unseen):
             away = 0.08 * size
             low = np.maximum(np.minimum(low, np.quantile(unseen, 0.02, 0, method="lower") - away), low - _BEYOND * size)
-            high = np.minimum(np.maximum(high, np.quantile(unseen, 0.98, 0, method="higher") + away), high + _BEYOND * size)
+            high = np.minimum(
+                np.maximum(high, np.quantile(unseen, 0.98, 0, method="higher") + away), high + _BEYOND * size
+            )
     return low, high
 
 
@@ -142,9 +144,9 @@ def picture_ground(axes: Axes, box: tuple[Array, Array], photo: NDArray[np.uint8
     axes.set_xlabel("x, right (px)")
     axes.set_ylabel("y, down (px)")
     tidy_axes(axes)
-    place, page = axes.get_position(), axes.figure.get_size_inches()
-    for way, inches, room in (("x", place.width * page[0], 0.7), ("y", place.height * page[1], 0.5)):
-        axes.locator_params(axis=way, nbins=int(np.clip(inches / room, 2, 6)), integer=True)
+    place, page = axes.get_position(), axes.figure.get_size_inches()  # type: ignore[union-attr]
+    axes.locator_params(axis="x", nbins=int(np.clip(place.width * page[0] / 0.7, 2, 6)), integer=True)
+    axes.locator_params(axis="y", nbins=int(np.clip(place.height * page[1] / 0.5, 2, 6)), integer=True)
 
 
 # -- the stage ---------------------------------------------------------------------------------------------

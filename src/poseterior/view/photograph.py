@@ -171,7 +171,7 @@ def _sizes(
 
     def photographs(wide: float, high: float) -> tuple[list[tuple[float, float]], float]:
         sizes = [_inside(shape, wide, high) for shape in shapes]
-        return sizes, float(np.clip(max(size[0] for size in sizes), *(high / _HIGH * end for end in _STAGE)))
+        return sizes, min(max(max(size[0] for size in sizes), high / _HIGH * _STAGE[0]), high / _HIGH * _STAGE[1])
 
     high, last = _HIGH, (_SIDE, _BARS)
     sizes, stage = photographs(_WIDEST, high)

@@ -28,11 +28,11 @@ def camera_of_pose(
     either, around the keypoints. NaN where there is nothing to go by.
     """
     known = result.intrinsics[index].astype(np.float64)
-    told = np.isfinite(known).all(-1)
+    told = np.asarray(np.isfinite(known).all(-1))
     size = result.image_size[index].astype(np.float64)
     assumed = assumed_intrinsics(torch.from_numpy(np.array(size))).numpy()
     points = np.where(result.visible[index][..., None], result.keypoints[index].astype(np.float64), np.nan)
-    seen = np.isfinite(points).all(-1).any(-1)
+    seen = np.asarray(np.isfinite(points).all(-1).any(-1))
     low = np.where(np.isfinite(points), points, np.inf).min(-2)
     high = np.where(np.isfinite(points), points, -np.inf).max(-2)
     low, high = np.where(seen[..., None], low, 0.0), np.where(seen[..., None], high, 1.0)
@@ -49,7 +49,7 @@ def projected(
     result: LiftResult,
     index: int,
     camera: Float[Array, "4"],
-) -> Float[NDArray[np.float64], "n joints 2"]:
+) -> Float[Array, "n joints 2"]:
     """Poses relative to the root, each put where it fits the keypoints of a pose best, as the camera sees them: px.
 
     NaN for joints at or behind the camera, and where fewer than two joints are seen.
@@ -101,7 +101,7 @@ def _ellipse(away: Float[Array, "n rows joints 2"], level: float) -> Float[Array
 
     It has the shape of those that are inside: few that fly off do not stretch it.
     """
-    usable = np.isfinite(away).all(-1)
+    usable: NDArray[np.bool_] = np.asarray(np.isfinite(away).all(-1))
     away = np.where(usable[..., None], away, 0.0)
 
     def spread(inside: NDArray[np.bool_]) -> Array:

@@ -77,8 +77,8 @@ class Timeline:
                     (start - 0.5) / fps, (end - 0.5) / fps, facecolor=LIGHT.grid, edgecolor=LIGHT.line, hatch="/////",
                     linewidth=0, zorder=0,
                 )  # fmt: skip
-        end, high = max(float(times[-1]), 1 / fps), 1.12 * top or 1.0
-        edges = (-0.5 / fps, end + 0.5 / fps)
+        last, high = max(float(times[-1]), 1 / fps), 1.12 * top or 1.0
+        edges = (-0.5 / fps, last + 0.5 / fps)
         shares = np.stack([share for *_, share in found])
         there = np.isfinite(shares)
         share = np.where(there, shares, 0.0).sum(0) / np.maximum(there.sum(0), 1)

@@ -33,7 +33,7 @@ def _mask(text: str, pixels: float) -> NDArray[np.float32]:
     width, height = int(np.ceil(font.getlength(text))) + 2, int(np.ceil(1.3 * pixels))
     picture = Image.new("L", (max(width, 1), height))
     ImageDraw.Draw(picture).text((1, 0), text, font=font, fill=255)
-    return np.asarray(picture, np.float32) / 255
+    return (np.asarray(picture, np.float32) / 255).astype(np.float32)
 
 
 def put_words(
