@@ -172,7 +172,7 @@ def hypotheses_figure(
     count = min(count, result.samples.shape[1])
     photo = read_photo(photos, str(result.file[pose]))
     points, covariance = (values[0] for values in in_picture(result, np.asarray([pose])))
-    thin = np.empty((0, len(result.joint_names), 2))
+    thin: np.ndarray = np.empty((0, len(result.joint_names), 2))
     if camera is not None:
         shown = projected(np.concatenate([result.mean[pose, None], result.samples[pose, :count]]), result, pose, camera)
         points, thin = np.where(result.visible[pose][:, None], points, shown[0]), shown[1:]
