@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["AZIMUTH", "photo_figure", "save_photo_figure"]
 
 #: Inches: the height of a row's panels, the widest photograph, the narrowest and the widest stage.
-_HIGH, _WIDEST, _STAGE = 4.3, 5.6, (3.7, 5.0)
+_HIGH, _WIDEST, _STAGE = 4.3, 5.6, (3.7, 5.6)
 _SIDE, _BARS, _BETWEEN = 2.9, 2.6, 0.3
 #: A narrow page shrinks photograph and stage to this share of their size.
 _SMALLEST = 0.6
@@ -155,6 +155,7 @@ def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> 
         panel_title(across, "from the side", side)
         lengths = page.axes(left[3] + _NAMES, tops[3], bars, high)
         draw_radii(lengths, result, row, radii[row], limit)
+        lengths.set_xlabel(wrapped(lengths.get_xlabel(), bars, 9))
         panel_title(lengths, "radius of each joint's region", bars)
     return figure
 
