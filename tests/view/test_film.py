@@ -18,7 +18,7 @@ from poseterior.view import ffmpeg, film
 from poseterior.view.ffmpeg import check_ffmpeg
 from poseterior.view.film import check_video, save_film
 from poseterior.view.film_page import FilmPage
-from poseterior.view.scene import tracks_of
+from poseterior.view.tracks import tracks_of
 
 JOINTS = get_skeleton("h36m17").joints
 

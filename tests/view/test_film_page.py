@@ -18,8 +18,8 @@ from poseterior.results.bridging import bridged
 from poseterior.results.poses import LiftResult
 from poseterior.view.film import save_film
 from poseterior.view.film_page import FilmPage, grid_of, panels_of
-from poseterior.view.scene import tracks_of
 from poseterior.view.timelines import course
+from poseterior.view.tracks import tracks_of
 from poseterior.view.words import put_words
 
 

@@ -16,8 +16,8 @@ from poseterior.geometry.cameras import fit_root
 from poseterior.geometry.skeletons import get_skeleton
 from poseterior.results.poses import LiftResult
 from poseterior.view.evaluation import best_of_figure, save_evaluation_figures, spread_figure
-from poseterior.view.photos import read_photo
 from poseterior.view.palette import LIGHT
+from poseterior.view.photos import read_photo
 from poseterior.view.plots import hypotheses_figure, save_hypotheses
 
 SKELETON = get_skeleton("h36m17")

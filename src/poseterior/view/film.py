@@ -22,7 +22,7 @@ from .drawing import Array
 from .ffmpeg import check_ffmpeg, encode
 from .film_page import FilmPage
 from .photos import Photos, check_photos
-from .scene import tracks_of
+from .tracks import tracks_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress

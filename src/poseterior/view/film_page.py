@@ -22,8 +22,8 @@ from .palette import LIGHT, PEOPLE
 from .panels import Stage, flat_box, panel_title, picture_ground, show_keypoints
 from .photos import Photos, film_of, read_photo
 from .projecting import in_picture
-from .scene import Track
 from .timelines import Timeline
+from .tracks import Track
 from .words import put_words
 
 if TYPE_CHECKING:

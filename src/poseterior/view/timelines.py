@@ -13,7 +13,7 @@ from ..results.poses import LiftResult
 from .drawing import Array, tidy_axes
 from .page import Sign
 from .palette import LIGHT, PEOPLE, rgb
-from .scene import Track
+from .tracks import Track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
