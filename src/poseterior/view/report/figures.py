@@ -423,9 +423,9 @@ def _finish(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_ylabel(literal_text(y_label))
     axes.grid(color=_GRID, linewidth=0.8)
     tidy_axes(axes)
-    axes.tick_params(labelsize=9.5)
-    axes.xaxis.label.set_fontsize(10)
-    axes.yaxis.label.set_fontsize(10)
+    axes.tick_params(labelsize=9.5, labelcolor=_INK)
+    axes.xaxis.label.set(fontsize=10, color=_INK)
+    axes.yaxis.label.set(fontsize=10, color=_INK)
 
 
 def _scale(axes: Axes, values: Mapping[str, Sequence[float]], signed: bool) -> None:
