@@ -1,9 +1,10 @@
 """The pictures of README.md and docs/, drawn anew.
 
-    python benchmarks/pictures.py                            # docs/demo.png, docs/many.png
+    python benchmarks/pictures.py                            # docs/photograph.png, docs/demo.png, docs/many.png
     python benchmarks/pictures.py --store stores/cmu-test    # and docs/motion.png: a clip lifted from one noisy camera
 
-The clip is made and lifted by `benchmarks/make_clip.py` and `poseterior lift`, as a user would.
+The photograph is lifted by `poseterior lift` as a user would, and needs the detector's model once: `poseterior
+detectors fetch blazepose`. The clip is made by `benchmarks/make_clip.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import poseterior as pp
 from poseterior.cli import main as poseterior
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-#: The examples that the first picture shows: half a body, and two whole ones.
+#: The examples that the picture of the demonstration shows: half a body, and two whole ones.
 SHOWN = [0, 2, 4]
 
 
@@ -30,7 +31,15 @@ def small(path: Path) -> None:
     with Image.open(path) as image:
         palette = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     palette.save(path, optimize=True)
-    print(f"wrote {path}")
+    print(f"wrote {path}, {path.stat().st_size / 1000:.0f} kB")
+
+
+def photograph() -> None:
+    """A photograph of NASA, in the public domain, which ships with the package."""
+    with resources.as_file(resources.files("poseterior") / "examples" / "astronaut.jpg") as photo:
+        if poseterior(["lift", str(photo), "--picture", str(DOCS / "photograph.png")]):
+            raise SystemExit("the photograph could not be lifted: poseterior detectors fetch blazepose")
+    small(DOCS / "photograph.png")
 
 
 def examples() -> None:
@@ -56,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", help="pose store of CMU's test clips, for the clip")
     options = parser.parse_args()
+    photograph()
     examples()
     if options.store:
         motion(options.store)

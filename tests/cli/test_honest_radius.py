@@ -18,7 +18,7 @@ from poseterior.lifters import list_shipped
 from poseterior.results.hypotheses import CHOICES
 from poseterior.results.poses import LiftResult
 from poseterior.view import summary_figure
-from poseterior.view.film import photo_figure
+from poseterior.view.photograph import photo_figure
 from poseterior.view.server import radius_table
 
 
@@ -80,8 +80,9 @@ def test_printed_drawn_and_written_radii_are_the_regions(
         drawn = figure.axes[columns - 1 :: columns]
         assert [axes.get_xlabel() for axes in drawn] == [label] * 2
         assert [shown(axes) for axes in drawn] == [expected[0], expected[-1]]
-        words = [entry.get_text() for legend in figure.legends for entry in legend.get_texts()]
-        assert f"circles: {100 * level:g} % radius (calibrated); on the keypoints: 1 sigma" in words
+        words = [text.get_text() for text in figure.texts]
+        assert f"shaded in 3D: {100 * level:g} % radius (calibrated)" in words
+        assert f"shaded in the picture: {100 * level:g} % ellipses" in words
 
     lines = radius_table(result, 1).splitlines()
     assert label in lines[0]

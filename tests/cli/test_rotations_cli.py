@@ -13,6 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.figure import Figure
 from PIL import Image
 
 import poseterior as pp
@@ -107,8 +110,9 @@ def test_ik_writes_motion_page_and_picture(capsys, weights, walk, tmp_path):
     assert [part.strip() for part in rows["left_foot"][1:]] == ["fixed", ""]
     assert rows["left_wrist"][0].strip() == "-"
     assert rows["left_wrist"][2].strip() == "nothing"
-    assert rows["right_elbow"][2].strip() == "swing, not twist"
-    assert rows["right_shoulder"][2].strip() == "all"
+    # the lifter has learned nothing: what the keypoints could tell is not told
+    assert rows["right_elbow"][2].strip() == "little"
+    assert "not told by the keypoints (90 % intervals): direction of pelvis (±" in text
     assert float(rows["right_elbow"][0]) > 0
     assert "nats above uniform" in text
     assert "body: lengths of the visible bones" in text
@@ -406,6 +410,37 @@ def test_lift_refuses_motion_options(capsys, person, options, message):
     assert refused(capsys, "lift", person, *options) == message
 
 
+def rows_of(text: str) -> dict[str, list[str]]:
+    return {line.split("│")[1].strip(): line.split("│")[2:5] for line in text.splitlines() if line.startswith("│")}
+
+
+def test_ik_says_what_the_keypoints_do_not_tell(capsys, tmp_path, monkeypatch):
+    """Top of the head and nose could tell how it turns; known to 15 cm they do not, and the rotation is wide."""
+    monkeypatch.setenv("COLUMNS", "160")
+    poses = sample_prior(pp.load("rotations"), 4, seed=3)
+    clip = poses.points(poses.mean[:, None])[:, 0].numpy()[:, list(H36M_POINTS)]
+    np.save(tmp_path / "a.npy", clip)
+    told = {}
+    for sigma in (1, 150):
+        code, text, _ = run(
+            capsys, "ik", tmp_path / "a.npy", "--skeleton", "h36m17", "--axes", "y-up", "--handedness", "right",
+            "--samples", 24, "--sigma", sigma,
+        )  # fmt: skip
+        assert code == 0
+        rows = rows_of(text)
+        wide = [name for name, row in rows.items() if row[1].strip() not in ("", "fixed") and float(row[1]) > 60]
+        for name in wide:
+            assert rows[name][2].strip() != "all", name
+        told[sigma] = rows["head"][2].strip(), "not told by the keypoints (90 % intervals): " in text, text
+    assert told[150][0] in ("little", "not its turn", "not its tilt")
+    assert told[150][1]
+    assert " of head (±" in told[150][2]
+    # what they do tell is not named, however exact the rest
+    assert rows_of(told[1][2])["left_hip"][2].strip() == "all"
+    assert rows_of(told[1][2])["left_elbow"][2].strip() == "swing, not twist"
+    assert " of left_hip (±" not in told[1][2]
+
+
 # -- contact sheets --------------------------------------------------------------------------------------
 
 
@@ -417,7 +452,7 @@ def test_contact_sheets_draw_as_many_figures_as_asked(tmp_path):
         picture = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
         sizes[frames] = picture.shape
         assert (picture < 200).mean() > 1e-3
-    assert sizes[12][0] > 1.8 * sizes[6][0]
+    assert sizes[12][0] - sizes[6][0] > 0.6 * sizes[6][0]
     assert sizes[6][1] > sizes[1][1]
 
 
@@ -426,6 +461,47 @@ def test_camera_axes_are_turned_upright(tmp_path):
     contact_sheet(clip, "h36m17", tmp_path / "a.png")
     contact_sheet(clip * [1, -1, -1], "h36m17", tmp_path / "b.png", axes="camera")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_contact_sheets_show_uncertainty_and_cut_no_word(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    mean = rng.normal(0, 0.4, (8, 17, 3))
+    mean[:, 0] = 0
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: (drawn.append(self), file.write(b"x")))
+    radius = np.full((8, 17), 0.2)
+    visible = np.ones((8, 17), bool)
+    visible[:, 3] = False
+    title = "a long name of a clip " * 9
+    contact_sheet(
+        mean, "h36m17", tmp_path / "a.png", 4, "camera", title=title, note="lifter mdn", regions=(mean, radius),
+        hypotheses=mean[:, None] + 0.05 * rng.normal(size=(8, 5, 17, 3)), region_label="90 % radius (calibrated)",
+        visible=visible,
+    )  # fmt: skip
+    (figure,) = drawn
+    assert len(figure.axes) == 4
+    for axes in figure.axes:
+        outlines = next(a for a in axes.collections if isinstance(a, PolyCollection))
+        balls = np.stack([path.vertices for path in outlines.get_paths()])
+        np.testing.assert_allclose(np.ptp(balls, axis=1) / 2, 0.2, rtol=0.01)
+        joints = next(a for a in axes.collections if isinstance(a, PathCollection))
+        np.testing.assert_allclose(joints.get_facecolor()[3], 1.0)
+        low, high = axes.get_xlim(), axes.get_ylim()
+        assert low[0] <= balls[..., 0].min()
+        assert balls[..., 0].max() <= low[1]
+        assert high[0] <= balls[..., 1].min()
+        assert balls[..., 1].max() <= high[1]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [text for text in figure.texts if text.get_text()]
+    assert {"mean", "5 hypotheses", "shaded: 90 % radius (calibrated)", "not seen in the picture"} <= {
+        text.get_text() for text in texts
+    }
+    for text in texts:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert box.y1 <= figure.bbox.height
 
 
 def test_bad_contact_sheets(tmp_path):

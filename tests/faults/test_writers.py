@@ -228,7 +228,7 @@ def test_killed_in_the_middle_of_a_write(writer):
         if path.name in ENCODED:
             from poseterior.view import film
 
-            film._Film.picture = lambda *_: injection.die()  # type: ignore[assignment, method-assign]
+            film.FilmPage.picture = lambda *_: injection.die()  # type: ignore[assignment, method-assign]
         else:
             injection.die_above(size // 2)
         write(path, 2)

@@ -1,4 +1,4 @@
-"""Films and pictures of photographs: what is on them, that they move, and that no half file is left."""
+"""Films: that they move, that their time is right, and that no half file is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from poseterior.geometry.skeletons import get_skeleton
 from poseterior.results.poses import LiftResult
 from poseterior.view import ffmpeg, film
 from poseterior.view.ffmpeg import check_ffmpeg
-from poseterior.view.film import check_video, eye, photo_figure, save_film, save_photo_figure
+from poseterior.view.film import check_video, save_film
+from poseterior.view.film_page import FilmPage
+from poseterior.view.tracks import tracks_of
 
 JOINTS = get_skeleton("h36m17").joints
 
@@ -53,92 +55,6 @@ def frames_of(path: Path) -> list[np.ndarray]:
             image.seek(number)
             found.append(np.asarray(image.convert("RGB")).astype(int))
     return found
-
-
-# -- geometry ----------------------------------------------------------------------------------------------
-
-
-def test_the_eye_looks_as_the_camera_does_at_zero():
-    assert np.allclose(eye(0, 0), np.diag([1.0, -1.0, -1.0]))
-
-
-@pytest.mark.parametrize(("azimuth", "elevation"), [(45, 10), (90, 0), (200, -30)])
-def test_the_eye_is_a_rotation(azimuth, elevation):
-    view = eye(azimuth, elevation)
-    assert np.allclose(view @ view.T, np.eye(3))
-    assert np.isclose(np.linalg.det(view), 1.0)
-
-
-def test_from_the_right_depth_runs_to_the_right():
-    right, up, near = eye(90, 0) @ [0.0, 0.0, 1.0]
-    assert np.allclose([right, up, near], [1, 0, 0])
-    assert np.allclose(eye(90, 0) @ [1.0, 0.0, 0.0], [0, 0, 1])
-    assert (eye(30, 20) @ [0.0, -1.0, 0.0])[1] > 0  # the head stays up
-
-
-def test_the_photograph_has_the_scale_of_the_pose():
-    mean = np.random.default_rng(0).normal(size=(9, 2))
-    scale, pelvis = film._metres_a_pixel(mean / 0.005 + [320, 240], mean)
-    assert np.isclose(scale, 0.005)
-    assert np.allclose(pelvis, [320, 240])
-    scale, _ = film._metres_a_pixel(np.asarray([[100.0, 100.0]]), np.zeros((1, 2)))
-    assert np.isfinite(scale)
-    assert scale > 0
-
-
-# -- photographs -------------------------------------------------------------------------------------------
-
-
-def colours(path: Path) -> set[tuple[int, int, int]]:
-    with Image.open(path) as image:
-        return {tuple(c) for c in np.asarray(image.convert("RGB")).reshape(-1, 3)[::3].tolist()}
-
-
-def test_the_photograph_stands_behind_the_person(tmp_path):
-    """A green photograph is seen twice: flat, and as a plane narrowed by the cosine of 45 degrees."""
-    result = clip(1)
-    photo = np.zeros((480, 640, 3), np.uint8)
-    photo[..., 1] = 200
-    figure = photo_figure(result, photos=photo)
-    flat, behind = figure.axes[:2]
-    assert [len(axes.images) for axes in figure.axes] == [1, 1, 0, 0]
-    assert flat.images[0].get_array().shape == (480, 640, 3)
-    matrix = (behind.images[0].get_transform() - behind.transData).get_matrix()
-    along, down = matrix[:2, 0], matrix[:2, 1]
-    assert np.isclose(along[0] / -down[1], np.cos(np.pi / 4) / np.cos(np.radians(10)))
-    assert along[0] > 0  # not mirrored
-    assert down[1] < 0  # nor upside down
-    save_photo_figure(result, tmp_path / "a.png", photos=photo)
-    assert any(g > 150 and r < 60 and b < 60 for r, g, b in colours(tmp_path / "a.png"))
-    save_photo_figure(result, tmp_path / "b.png")
-    assert not any(g > 150 and r < 60 and b < 60 for r, g, b in colours(tmp_path / "b.png"))
-
-
-def test_a_row_a_person_and_no_more_than_asked():
-    assert len(photo_figure(clip(1, people=3)).axes) == 3 * 4
-    assert len(photo_figure(clip(1, people=9)).axes) == 4 * 4
-
-
-def test_nobody_seen_and_no_samples_are_drawn(tmp_path):
-    blind = clip(1, samples=0)
-    blind = replace(blind, visible=np.zeros((1, 17), bool), keypoints=np.full((1, 17, 2), np.nan))
-    save_photo_figure(blind, tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_keypoints_outside_the_photograph_are_drawn(tmp_path):
-    result = clip(1)
-    result = replace(result, keypoints=result.keypoints - 2000)
-    save_photo_figure(result, tmp_path / "a.png", photos=np.zeros((48, 64, 3), np.uint8))
-
-
-def test_refused_pictures(tmp_path):
-    with pytest.raises(InputError, match=r"the result has no poses; nothing to draw"):
-        photo_figure(clip(1)[[]])
-    with pytest.raises(InputError, match=r"max_poses: expected a whole number from 1, got 0"):
-        photo_figure(clip(1), 0)
-    with pytest.raises(InputError, match=r"a\.jpg: unknown extension; the picture of a photograph is a \.png"):
-        save_photo_figure(clip(1), tmp_path / "a.jpg")
 
 
 # -- films -------------------------------------------------------------------------------------------------
@@ -182,7 +98,7 @@ def test_mp4(tmp_path):
 def test_the_eye_turns_and_can_stand_still(tmp_path):
     result, names = clip(4), ("mean", "samples", "keypoints", "region_center", "region_radius")
     still = replace(result, **{name: np.repeat(getattr(result, name)[:1], 4, 0) for name in names})
-    half = np.s_[60:370, 400:]  # the stage, without the line of time
+    half = np.s_[95:235, 400:]  # the stage, without the line of time
     for turn, moves in ((0.0, False), (60.0, True)):
         save_film(still, tmp_path / "a.gif", fps=10, turn=turn)
         first, *_, last = frames_of(tmp_path / "a.gif")
@@ -194,8 +110,8 @@ def test_a_person_who_leaves_is_not_drawn(tmp_path):
     result = result[~((result.person == 1) & (result.frame >= 2))]
     save_film(result, tmp_path / "a.gif", fps=10, turn=0.0)
     frames = frames_of(tmp_path / "a.gif")
-    right = np.s_[50:370, 420:]
-    # saturated blue or red: the spokes and the camera's mark are grey
+    right = np.s_[90:265, 600:]  # the stage of the second person
+    # saturated blue or vermillion: the spokes and the camera's mark are grey
     coloured = [(np.ptp(frame[right], axis=-1) > 100).sum() for frame in frames]
     assert min(coloured[:2]) > 200
     assert max(coloured[2:]) == 0
@@ -204,11 +120,12 @@ def test_a_person_who_leaves_is_not_drawn(tmp_path):
 @pytest.mark.parametrize(("calibrated", "word"), [(False, "uncalibrated"), (True, "calibrated")])
 def test_the_film_says_what_its_balls_are(calibrated, word):
     result = replace(clip(2), calibrated=calibrated, level=0.8)
-    made = film._Film(result, film.tracks_of(result), 50, None, 2, [0, 1], 10.0)
+    made = FilmPage(result, tracks_of(result), (12.8, 7.2), 50, None, 2, [0, 1], 10.0)
     texts = [text.get_text() for text in made.figure.texts]
-    assert f"lifter test: mean (thick), hypotheses (thin); 80 % balls ({word})" in texts
+    assert f"shaded in 3D: 80 % radius ({word})" in texts
+    assert {"mean", "2 hypotheses", "person's left", "person's right"} <= set(texts)
     made.picture(1, 0.1, 30.0)
-    balls = np.stack([path.vertices for path in made.people[0].body.outlines.get_paths()])
+    balls = np.stack([path.vertices for path in made.stages[0][1].body.outlines.get_paths()])
     width = np.ptp(balls, axis=1) / 2
     np.testing.assert_allclose(width, np.repeat(result.region_radius[1][:, None], 2, 1), rtol=0.01)
 
@@ -267,7 +184,7 @@ def test_a_long_gif_is_refused_at_once(tmp_path):
 def test_an_interrupted_film_leaves_nothing(tmp_path, monkeypatch, suffix, error):
     if suffix == ".mp4":
         pytest.importorskip("imageio_ffmpeg")
-    draw, calls = film._Film.picture, []
+    draw, calls = FilmPage.picture, []
 
     def stop(self, *arguments):
         calls.append(arguments)
@@ -275,7 +192,7 @@ def test_an_interrupted_film_leaves_nothing(tmp_path, monkeypatch, suffix, error
             raise error
         return draw(self, *arguments)
 
-    monkeypatch.setattr(film._Film, "picture", stop)
+    monkeypatch.setattr(FilmPage, "picture", stop)
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
         save_film(clip(6), tmp_path / f"a{suffix}", fps=10)
     assert len(calls) == 3
@@ -351,7 +268,7 @@ def test_gaps_of_a_film_are_bridged(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path / 'a.gif'}: 1 gap in time: 1 bridged (frames 2 to 3)"
     ]
-    coloured = [(np.ptp(frame[50:370, 420:], axis=-1) > 100).sum() for frame in frames_of(tmp_path / "a.gif")]
+    coloured = [(np.ptp(frame[90:265, 420:], axis=-1) > 100).sum() for frame in frames_of(tmp_path / "a.gif")]
     assert min(coloured) > 200
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
 from poseterior.files.errors import InputError
@@ -15,13 +16,13 @@ from poseterior.geometry.cameras import fit_root
 from poseterior.geometry.skeletons import get_skeleton
 from poseterior.results.poses import LiftResult
 from poseterior.view.evaluation import best_of_figure, save_evaluation_figures, spread_figure
+from poseterior.view.palette import LIGHT
 from poseterior.view.photos import read_photo
 from poseterior.view.plots import hypotheses_figure, save_hypotheses
 
 SKELETON = get_skeleton("h36m17")
 CAMERA = (900.0, 950.0, 320.0, 240.0)
 ROOT = np.asarray([0.3, -0.2, 4.0])
-MEAN, HYPOTHESES = "#0072b2", "#e69f00"
 
 
 def lifted(samples: int = 6, poses: int = 2) -> LiftResult:
@@ -107,40 +108,60 @@ def test_root_needs_two_keypoints() -> None:
 # -- overlay -----------------------------------------------------------------------------------------------
 
 
-def coloured(axes: Any, colour: str) -> list[Any]:
-    return [line for line in axes.lines if to_hex(line.get_color()) == colour]
+def body_of(axes: Any) -> tuple[Any, Any, Any]:
+    """Hypotheses, bones of the mean, joints: the last artists of a panel."""
+    lines = [artist for artist in axes.collections if isinstance(artist, LineCollection)]
+    return lines[-2], lines[-1], next(a for a in axes.collections if isinstance(a, PathCollection))
 
 
 def test_overlay_shows_the_mean_first() -> None:
     result = lifted()
     flat, solid = hypotheses_figure(result, 1, 5, intrinsics=CAMERA).axes
-    # 16 joints have 15 bones, 17 have 16; one mean and five hypotheses
-    assert (len(coloured(flat, MEAN)), len(coloured(flat, HYPOTHESES))) == (15, 75)
-    assert (len(coloured(solid, MEAN)), len(coloured(solid, HYPOTHESES))) == (16, 80)
-    assert (solid.elev, solid.azim) == (6, -78)
-    assert min(line.get_zorder() for line in coloured(flat, MEAN)) > max(
-        line.get_zorder() for line in coloured(flat, HYPOTHESES)
-    )
-    # the mean is the true pose: it lies on the keypoints
-    ends = np.concatenate([line.get_xydata() for line in coloured(flat, MEAN)])
-    points = np.delete(result.keypoints[1], SKELETON.index("neck_nose"), 0)
-    assert np.linalg.norm(ends[:, None] - points, axis=-1).min(1).max() < 0.05
-    assert flat.get_title() == "seen by the camera"
+    for axes in (flat, solid):
+        thin, mean, joints = body_of(axes)
+        # 17 joints have 16 bones; each of the mean's has a rim below
+        assert (len(thin.get_segments()), len(mean.get_segments())) == (5 * 16, 2 * 16)
+        assert thin.get_zorder() < mean.get_zorder() < joints.get_zorder()
+        assert thin.get_alpha() < 0.5
+        assert max(thin.get_linewidth()) < min(mean.get_linewidth())
+        sides = {to_hex(colour) for colour in thin.get_edgecolor()}
+        assert sides == {LIGHT.side(side).lower() for side in ("left", "right", "middle")}
+    # the mean's joints are the keypoints
+    np.testing.assert_allclose(body_of(flat)[2].get_offsets(), result.keypoints[1], atol=1e-3)
+    # the first hypothesis is the true pose: it lies on them
+    ends = np.concatenate(body_of(flat)[0].get_segments()[:16])
+    assert np.linalg.norm(ends[:, None] - result.keypoints[1], axis=-1).min(1).max() < 0.05
+    assert flat.get_title(loc="left") == "seen by the camera"
     assert flat.get_ylim()[0] > flat.get_ylim()[1]
-    # y points down in 3D too
-    assert solid.get_zlim()[0] > solid.get_zlim()[1]
+    # as large as the picture
+    assert solid.bbox.height >= 0.99 * flat.bbox.height
+    assert solid.bbox.width >= 0.8 * flat.bbox.width
+
+
+def test_unseen_joints_of_an_overlay_are_hollow_where_the_camera_sees_the_mean() -> None:
+    result = lifted()
+    visible = result.visible.copy()
+    visible[1, 16] = False
+    points = np.where(visible[..., None], result.keypoints, np.nan)
+    flat, _ = hypotheses_figure(replace(result, visible=visible, keypoints=points), 1, 5, intrinsics=CAMERA).axes
+    _, bones, joints = body_of(flat)
+    np.testing.assert_allclose(joints.get_offsets()[16], result.keypoints[1, 16], atol=0.05)
+    np.testing.assert_allclose(joints.get_facecolor()[16], 1.0)
+    assert joints.get_facecolor()[15][:3].min() < 0.9
+    dashed = [pattern is not None for _, pattern in bones.get_linestyle()]
+    assert sum(dashed) == 1
 
 
 def test_camera_is_assumed_from_the_image_size_and_otherwise_not_used() -> None:
     result = lifted()
     flat = hypotheses_figure(result).axes[0]
-    assert flat.get_title() == "seen by a camera of 55 degrees (assumed)"
-    assert len(coloured(flat, MEAN)) == 15
+    assert flat.get_title(loc="left").replace("\n", " ") == "seen by a camera of 55 degrees (assumed)"
+    assert len(body_of(flat)[0].get_segments()) == 16 * 6
     unknown = replace(result, image_size=np.full((2, 2), np.nan))
     flat, solid = hypotheses_figure(unknown).axes
-    assert flat.get_title() == "keypoints (camera not known: no hypotheses here)"
-    assert coloured(flat, MEAN) == []
-    assert len(coloured(solid, MEAN)) == 16
+    assert flat.get_title(loc="left").replace("\n", " ") == "keypoints (camera not known: no hypotheses here)"
+    assert len(body_of(flat)[0].get_segments()) == 0
+    assert len(body_of(solid)[0].get_segments()) == 16 * 6
     blind = replace(result, visible=np.zeros((2, 17), bool), keypoints=np.full((2, 17, 2), np.nan))
     assert len(hypotheses_figure(blind).axes) == 2
 
@@ -150,8 +171,8 @@ def test_overlay_over_a_photo_is_a_picture(tmp_path: Path) -> None:
     save_hypotheses(lifted(), tmp_path / "overlay.png", photos=photo, intrinsics=CAMERA, dpi=40)
     pixels = read_photo(tmp_path / "overlay.png")
     assert pixels is not None
-    assert pixels.shape[1] == 440
-    red, green, blue = np.moveaxis(pixels[:, :220].astype(int), -1, 0)
+    assert pixels.shape[1] >= 360
+    red, green, blue = np.moveaxis(pixels[:, : pixels.shape[1] // 2].astype(int), -1, 0)
     assert ((blue - red > 60) & (blue - green > 20)).sum() > 30
     assert ((red - blue > 60) & (red - green > 20)).sum() > 30
 

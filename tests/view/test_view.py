@@ -116,7 +116,7 @@ def test_summary_shows_evidence_hypotheses_and_radii(tmp_path: Path) -> None:
     names = [label.get_text() for label in first[4].get_yticklabels()]
     assert names == [name.replace("_", " ") for name in result.joint_names if name != "pelvis"]
     # evenly spaced poses: the first, the middle and the last
-    titles = [axes.get_title() for axes in figure.axes[::5]]
+    titles = [axes.get_title(loc="left") for axes in figure.axes[::5]]
     assert [title.split("\n")[1].split(",")[0] for title in titles] == ["frame 0", "frame 3", "frame 6"]
 
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..results.poses import LiftResult
     from ..results.provenance import Provenance
     from ..results.rotations import RotationResult
 
 
-__all__ = ["How", "check_motion", "check_rig", "frame_rate", "write_motion", "write_picture"]
+__all__ = ["How", "check_motion", "check_rig", "frame_rate", "write_motion", "write_picture", "write_sheet"]
 
 #: `poseterior.results.hypotheses.CHOICES`, without importing it.
 How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
+#: Hypotheses behind each figure of a sheet, and figures.
+_FAINT, _FIGURES = 20, 12
 
 
 def check_motion(fps: float | None, how: str | None, count: int, samples: int, max_gap: float = 0.5) -> None:
@@ -80,14 +83,39 @@ def write_motion(
         console.print("in Blender: File > Import > Motion Capture, scale 0.01, forward -Z, up Y", highlight=False)
 
 
-def write_picture(rotations: RotationResult, path: Path, how: str | None, console: Console, frames: int = 12) -> None:
+def write_picture(
+    rotations: RotationResult, path: Path, how: str | None, console: Console, frames: int = _FIGURES
+) -> None:
     """Write a contact sheet of the first hypothesis that a motion would show."""
     from ..geometry.body import SMPL25
-    from ..view.sheets import contact_sheet
+    from ..view.sheets import contact_sheet, picked_frames
 
-    clips = rotations.clips()
-    chosen = rotations.choose(how or ("path" if len(clips) < len(rotations) else "mean"))
+    how = how or ("path" if len(rotations.clips()) < len(rotations) else "mean")
+    chosen = rotations.choose(how)
     points = rotations.points(chosen)[:, 0].numpy()
-    labels = [str(number) for number in rotations.frame]
-    contact_sheet(points, SMPL25, path, frames, rotations.axes, labels, f"{rotations.lifter}: left blue, right red")
+    rows = picked_frames(len(rotations), frames)
+    shown = rotations[rows]
+    contact_sheet(
+        points[rows], SMPL25, path, frames, rotations.axes, [str(number) for number in shown.frame],
+        ", ".join(dict.fromkeys(Path(file).name for file in rotations.file.tolist())), 
+        note=f"lifter {rotations.lifter}", drawn="mean" if how == "mean" else f"pose (--how {how})",
+        hypotheses=shown.points(shown.rotations[:, :_FAINT]).numpy() if rotations.rotations.shape[1] > 1 else None,
+    )  # fmt: skip
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def write_sheet(result: LiftResult, path: Path) -> None:
+    """Write a contact sheet of mean poses with their hypotheses and regions."""
+    from ..view.drawing import title_of
+    from ..view.sheets import contact_sheet, picked_frames
+
+    rows = picked_frames(len(result), _FIGURES)
+    shown = result[rows]
+    title, _ = title_of(result)
+    note = (f"lifter {result.lifter}, " if result.lifter else "") + f"{len(rows)} of {len(result)} poses"
+    contact_sheet(
+        shown.mean, result.tree, path, _FIGURES, "camera", [str(frame) for frame in shown.frame], title, note=note,
+        hypotheses=shown.samples[:, :_FAINT] if shown.samples.shape[1] else None,
+        regions=(shown.region_center, shown.region_radius), region_label=result.region_label("radius"),
+        visible=shown.visible,
+    )  # fmt: skip

@@ -10,9 +10,13 @@ import tyro
 
 if TYPE_CHECKING:
     from ..geometry.skeletons import Skeleton
+    from ..metrics.untold import Untold
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
+
+#: Frames of a clip by which what is not told is judged, at most.
+_JUDGED = 300
 
 
 @dataclass
@@ -160,17 +164,39 @@ def _table(rotations: RotationResult, points: Any, seen: Any, skeleton: Skeleton
     table.add_column("rotation ± (degrees)", justify="right")
     table.add_column("keypoints tell of it")
     words = {"full": "all", "swing": "swing, not twist", "none": "nothing"}
+    open_ways = _untold(rotations)
     for number, joint in enumerate(SMPL25.joints):
         error = f"{1000 * errors[joint]:.1f}" if joint in errors else "-"
         if number >= len(levels):
             if joint in errors:
                 table.add_row(joint, error, "", "")
         elif joint in rotations.modelled:
-            table.add_row(joint, error, f"{spread[number]:.1f}", words[levels[number]])
+            table.add_row(joint, error, f"{spread[number]:.1f}", _told(words[levels[number]], open_ways.get(joint)))
         else:
             table.add_row(joint, error, "fixed", "")
     table.caption = "keypoint: of the mean pose, mean over the frames; ±: root mean square angle of the samples"
     return table
+
+
+def _untold(rotations: RotationResult) -> dict[str, Untold]:
+    """What the samples leave open, of the joints that the lifter models."""
+    import numpy as np
+    import roma
+    import torch
+
+    from ..metrics.untold import untold
+
+    rows = np.unique(np.linspace(0, len(rotations) - 1, min(len(rotations), _JUDGED)).round().astype(int))
+    matrices = roma.unitquat_to_rotmat(torch.from_numpy(rotations.rotations[rows]))
+    names = zip(rotations.joint_names, untold(matrices), strict=True)
+    return {name: what for name, what in names if what is not None and name in rotations.modelled}
+
+
+def _told(could: str, left_open: Untold | None) -> str:
+    """What keypoints tell of a rotation: what they could if they were exact, less what the samples leave open."""
+    if left_open is None or could == "nothing" or (could == "swing, not twist" and left_open.way == "turn"):
+        return could
+    return "little" if left_open.way == "direction" or could != "all" else f"not its {left_open.way}"
 
 
 def _lines(rotations: RotationResult) -> list[str]:
@@ -182,6 +208,9 @@ def _lines(rotations: RotationResult) -> list[str]:
     if len(density):
         low, middle, high = np.quantile(density, [0.0, 0.5, 1.0])
         lines = [f"log-density of a frame's samples: {middle:.1f} nats above uniform ({low:.1f} to {high:.1f})"]
+    left_open = [f"{what.way} of {name} (±{np.degrees(what.half):.0f}°)" for name, what in _untold(rotations).items()]
+    if left_open:
+        lines.append(f"not told by the keypoints (90 % intervals): {', '.join(left_open)}")
     return lines + [f"{name}: {text}" for name, text in rotations.notes.items()]
 
 

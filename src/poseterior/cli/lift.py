@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ._common import OnOff
-from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
+from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar, bar_when_needed
 from ._streaming import StreamOptions, lift_stream, part_files, why_not_in_parts
@@ -320,9 +320,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..lifters import load
         from ..lifting.clips import lift_parts, parts_of
         from ..results.times import ASSUMED_FPS
-        from ..view.film import check_video, save_film, save_photo_figure
+        from ..view.film import check_video, save_film
+        from ..view.photograph import save_photo_figure
         from ..view.photos import read_photo
-        from ..view.sheets import contact_sheet
         from ._common import check_device, check_level
 
         film = self._check_folder(folder, out)
@@ -362,8 +362,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 result.save(out / f"{task.name}.parquet")
                 picture = out / f"{task.name}.png"
                 if task.clip and task.photo is None:
-                    labels = [str(frame) for frame in result.frame]
-                    contact_sheet(result.mean, result.tree, picture, axes="camera", labels=labels, title=task.name)
+                    write_sheet(result, picture)
                 else:
                     save_photo_figure(result, picture, photos=photo)
                 if task.clip and film is not None:
@@ -467,8 +466,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     def _draw(
         self, result: LiftResult, rotations: RotationResult | None, path: Path, sources: Sources, console: Console
     ) -> None:
-        from ..view.film import save_photo_figure
-        from ..view.sheets import contact_sheet
+        from ..view.photograph import save_photo_figure
 
         if rotations is not None:
             write_picture(rotations, path, self.how, console)
@@ -477,7 +475,5 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             save_photo_figure(result, path, max_poses=_DRAWN, photos=self._photos(sources))
             console.print(f"wrote {path}", highlight=False, soft_wrap=True)
             return
-        labels = [str(frame) for frame in result.frame]
-        title = f"mean poses of {result.lifter}: left blue, right red"
-        contact_sheet(result.mean, result.tree, path, axes="camera", labels=labels, title=title)
+        write_sheet(result, path)
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)

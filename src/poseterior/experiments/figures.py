@@ -23,6 +23,7 @@ from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..view.drawing import literal_text, new_figure, tidy_axes
 from ..view.evaluation import evaluation_folder
+from ..view.palette import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 #: Told apart by colour-blind people and in grey (Okabe & Ito 2008): colour, marker.
-_METHODS = {"supervised": ("#0072B2", "o"), "relative": ("#D55E00", "s"), "mixture": ("#009E73", "D")}
+_METHODS = {"supervised": (SERIES[0], "o"), "relative": (SERIES[1], "s"), "mixture": (SERIES[2], "D")}
 _BASELINE = "0.45"
 #: Percentiles of the published cumulative curve: quartiles, and one and two standard deviations of a Gaussian.
 _PERCENTILES = (25.0, 50.0, 68.3, 95.4)

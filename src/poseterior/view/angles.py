@@ -15,7 +15,8 @@ from ..results.angles import Angles
 from ..results.animation import numbered_paths
 from ..results.timeline import timeline
 from ..results.times import ASSUMED_FPS, check_fps, seconds
-from .drawing import COLOURS, literal_text, picture_suffix, side_handles, tidy_axes
+from .drawing import COLOURS, literal_text, picture_suffix, side_handles, tidy_axes, wrapped
+from .palette import LIGHT, REGION_FACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def _panels(angles: Angles) -> list[str]:
 
 
 def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
-    """A panel for each angle, left (blue) and right (red) in one; the band is the interval.
+    """A panel for each angle, left (blue) and right (vermillion) in one; the band is the interval.
 
     Lines end where nobody was seen for longer than `poseterior.results.timeline.MAX_GAP`.
 
@@ -68,7 +69,7 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
                 _draw(panel, angles, name, order, place, parts)
         panel.set_title(title.replace("_", " "), fontsize=10, loc="left")
         tidy_axes(panel)
-        panel.grid(True, axis="y", color="0.92")
+        panel.grid(True, axis="y", color=LIGHT.grid)
         panel.margins(x=0.01 if one_clip else 0.06)
         if not one_clip:
             panel.xaxis.get_major_locator().set_params(integer=True)
@@ -82,7 +83,9 @@ def angles_figure(angles: Angles, fps: float | None = None) -> Figure:
     figure.legend(handles=side_handles("left", "right", "middle"), loc="outside lower center", ncols=3, frameon=False)
     lifter = f"lifter {angles.lifter}, " if angles.lifter else ""
     poses = f"{len(angles)} pose{'s' * (len(angles) != 1)}"
-    figure.suptitle(literal_text(f"{lifter}{poses}; median and {angles.label('interval')}"), fontsize=12)
+    title = f"{lifter}{poses}; median and {angles.label('interval')}"
+    title = wrapped(title, 4.6 * _COLUMNS - 0.4, 13, "bold")
+    figure.suptitle(literal_text(title), fontsize=13, fontweight="bold", color=LIGHT.ink, x=0.015, ha="left")
     return figure
 
 
@@ -108,7 +111,12 @@ def _draw(axes: Axes, angles: Angles, name: str, order: np.ndarray, place: np.nd
     shift = smooth - middle
     for part in parts:
         axes.fill_between(
-            place[part], (lower + shift)[part], (upper + shift)[part], color=colour, alpha=0.18, linewidth=0
+            place[part],
+            (lower + shift)[part],
+            (upper + shift)[part],
+            color=colour,
+            alpha=REGION_FACE * 1.4,
+            linewidth=0,
         )
         marker = "." if part.stop - part.start == 1 else ""
         axes.plot(place[part], smooth[part], color=colour, linewidth=1.4, marker=marker)

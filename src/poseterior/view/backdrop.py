@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..files.films import FilmFrames
-from .drawing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,33 +16,40 @@ __all__ = ["Backdrop"]
 
 
 class Backdrop:
-    """The part of a film's frames that some axes show, not finer than it is drawn.
+    """The part of a film's frames that some axes show, put straight into the canvas.
 
     Args:
         frames: of the film, in its own pixels, which are the axes' units.
-        axes: to draw on, flat; their limits are to be set after this.
-        low, high: ``(2,)`` px, the corners of the part.
+        axes: to draw on, flat, with their final place and limits.
+        height: of the canvas, px.
     """
 
-    #: Pixels of the longer side, at most.
-    _FINEST = 800
+    def __init__(self, frames: FilmFrames, axes: Axes, height: int) -> None:
+        self.frames = frames
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        self.low, self.high = np.asarray([left, top]), np.asarray([right, bottom])
+        self.transform, self.height = axes.transData, height
 
-    def __init__(self, frames: FilmFrames, axes: Axes, low: Array, high: Array) -> None:
-        self.frames, self.axes = frames, axes
-        self.left, self.top = np.maximum(np.floor(low), 0).astype(int).tolist()
-        self.right, self.bottom = np.maximum(np.ceil(high), 0).astype(int).tolist()
-        self.step = max(int(max(self.right - self.left, self.bottom - self.top) // self._FINEST), 1)
-        self.image = axes.imshow(
-            np.zeros((1, 1, 3), np.uint8), extent=(0, 1, 1, 0), interpolation="bilinear", animated=True, zorder=0
-        )
+    def show(self, number: int, canvas: NDArray[np.uint8]) -> None:
+        """Draw the frame of that number; nothing where the film has none.
 
-    def show(self, number: int) -> None:
-        """Draw the frame of that number; nothing where the film has none."""
+        Args:
+            number: of the frame.
+            canvas: ``(height, width, 4)``, changed in place.
+        """
+        from PIL import Image
+
         picture = self.frames.at(number)
-        part = None if picture is None else picture[self.top : self.bottom, self.left : self.right]
-        if part is None or not part.size:
+        if picture is None:
             return
-        height, width = part.shape[:2]
-        self.image.set_data(part[:: self.step, :: self.step])
-        self.image.set_extent((self.left, self.left + width, self.top + height, self.top))
-        self.axes.draw_artist(self.image)
+        low = np.clip(np.floor(self.low), 0, picture.shape[1::-1]).astype(int)
+        high = np.clip(np.ceil(self.high), 0, picture.shape[1::-1]).astype(int)
+        shown_low, shown_high = np.maximum(low, self.low), np.minimum(high, self.high)
+        ends = self.transform.transform([shown_low, shown_high])
+        (x1, x2), (y1, y2) = np.round(ends[:, 0]).astype(int), np.round(self.height - ends[:, 1]).astype(int)
+        if (high <= low).any() or x2 <= x1 or y2 <= y1:
+            return
+        part = Image.fromarray(picture[low[1] : high[1], low[0] : high[0]])
+        box = (*(shown_low - low).tolist(), *(shown_high - low).tolist())
+        fitted = part.resize((x2 - x1, y2 - y1), Image.Resampling.BILINEAR, box=box, reducing_gap=1.5)
+        canvas[y1:y2, x1:x2, :3] = np.asarray(fitted)

@@ -1,10 +1,11 @@
-"""What pictures share: the colours of the body's sides, outlines of uncertainty, tidy axes.
+"""What pictures share: the colours of the body's sides, outlines of uncertainty, tidy axes, legends.
 
 matplotlib is imported when something is drawn, not with this module.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
+from .page import Sign, literal_text, side_signs, text_width, wrapped
+from .palette import LIGHT, rgb
 
 if TYPE_CHECKING:
     import os
@@ -27,24 +30,28 @@ __all__ = [
     "SIDE_COLOURS",
     "circles",
     "ellipses",
-    "explain",
     "literal_text",
+    "name_of",
     "new_figure",
     "picture_suffix",
+    "pose_signs",
+    "reach_of",
     "side_handles",
+    "text_width",
     "tidy_axes",
+    "title_of",
+    "wrapped",
 ]
 
 Array = NDArray[np.floating]
 
-#: RGB 0-255; the person's own left is blue, right is red.
+_SIDES = ("left", "right", "middle")
+#: RGB 0 to 1; the person's own left is blue, right is vermillion (`poseterior.view.palette`).
+COLOURS: dict[str, tuple[float, float, float]] = {side: rgb(LIGHT.side(side)) for side in _SIDES}
+#: The same, 0 to 255.
 SIDE_COLOURS: dict[str, tuple[int, int, int]] = {
-    "left": (31, 105, 214),
-    "right": (214, 45, 48),
-    "middle": (95, 99, 108),
+    side: (round(255 * red), round(255 * green), round(255 * blue)) for side, (red, green, blue) in COLOURS.items()
 }
-#: The same, 0 to 1.
-COLOURS = {side: (r / 255, g / 255, b / 255) for side, (r, g, b) in SIDE_COLOURS.items()}
 
 _AROUND = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 _CIRCLE = np.stack([np.cos(_AROUND), np.sin(_AROUND)], 1)
@@ -55,12 +62,23 @@ def circles(centre: Float[Array, "joints 2"], radius: Float[Array, "joints"]) ->
     return centre[:, None] + radius[:, None, None] * _CIRCLE
 
 
-def ellipses(points: Float[Array, "joints 2"], covariance: Float[Array, "joints 2 2"]) -> Float[Array, "joints 48 2"]:
-    """Outlines of one standard deviation; a joint without a covariance has a point."""
+def ellipses(
+    points: Float[Array, "joints 2"], covariance: Float[Array, "joints 2 2"], sigmas: float = 1.0
+) -> Float[Array, "joints 48 2"]:
+    """Outlines at so many standard deviations; a joint without a covariance has a point."""
     finite = np.isfinite(covariance).all(axis=(1, 2), keepdims=True)
     variances, vectors = np.linalg.eigh(np.where(finite, covariance, 0.0).astype(np.float64))
     axes = vectors * np.sqrt(np.clip(variances, 0.0, None))[:, None, :]
-    return points[:, None] + _CIRCLE @ axes.swapaxes(-1, -2)
+    return points[:, None] + sigmas * _CIRCLE @ axes.swapaxes(-1, -2)
+
+
+def reach_of(level: float) -> float:
+    """Standard deviations at which an ellipse holds that share of a normal distribution of the plane.
+
+    >>> round(reach_of(0.9), 3)
+    2.146
+    """
+    return math.sqrt(-2.0 * math.log1p(-level))
 
 
 def new_figure(size: tuple[float, float]) -> tuple[Figure, Any]:
@@ -75,25 +93,41 @@ def side_handles(*sides: str) -> list[Any]:
     """Entries of a legend for the sides' colours."""
     from matplotlib.lines import Line2D
 
-    labels = {"left": "person's left", "right": "person's right", "middle": "middle"}
-    return [Line2D([], [], color=COLOURS[side], linewidth=2.5, label=labels[side]) for side in sides]
+    return [Line2D([], [], color=sign.colour, linewidth=2.5, label=sign.text) for sign in side_signs(*sides)]
 
 
-def explain(figure: Figure, result: LiftResult, hypotheses: int) -> None:
-    """Legend and title of a figure of poses: colours, what is thin and thick, what is round."""
-    from matplotlib.lines import Line2D
+def pose_signs(result: LiftResult, hypotheses: int, *, flat: bool = True) -> list[Sign]:
+    """The legend of a picture of poses.
 
-    thin = f"{hypotheses} hypotheses (thin), mean (thick)" if hypotheses else "mean"
-    handles = [*side_handles("left", "right", "middle"), Line2D([], [], color="0.5", linewidth=0.8, label=thin)]
-    rounds = f"circles: {result.region_label('radius')}; on the keypoints: 1 sigma"
-    handles.append(
-        Line2D([], [], marker="o", linestyle="", markersize=9, markerfacecolor="0.9", markeredgecolor="0.5",
-               label=rounds)
-    )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
+    Args:
+        result: whose regions are drawn.
+        hypotheses: how many are drawn, per pose.
+        flat: ellipses of keypoints are drawn as well.
+    """
+    hypotheses = min(hypotheses, result.samples.shape[1])
+    signs = [*side_signs(*_SIDES), Sign("mean", "bone", LIGHT.ink)]
+    if hypotheses:
+        signs.append(Sign(f"{hypotheses} hypotheses" if hypotheses > 1 else "1 hypothesis", "thin"))
+    signs.append(Sign(f"shaded{' in 3D' * flat}: {result.region_label('radius')}", "region"))
+    if flat:
+        signs.append(Sign(f"shaded in the picture: {100 * result.level:g} % ellipses", "region"))
+    if not result.visible.all():
+        signs.append(Sign("not seen in the picture", "unseen"))
+    return signs
+
+
+def name_of(result: LiftResult, index: int) -> str:
+    """The last part of the name of a pose's file."""
+    return Path(str(result.file[index])).name or "pose"
+
+
+def title_of(result: LiftResult) -> tuple[str, str]:
+    """Title and note of a picture of poses: what was lifted, by which lifter, in which units."""
+    names = list(dict.fromkeys(name_of(result, index) for index in range(len(result))))
+    title = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     poses = f"{len(result)} pose{'s' * (len(result) != 1)}"
     lifter = f"lifter {result.lifter}, " if result.lifter else ""
-    figure.suptitle(literal_text(f"{lifter}{poses}; {result.units}, relative to the {result.origin}"), fontsize=12)
+    return title, f"{lifter}{poses}; {result.units}, relative to the {result.origin}"
 
 
 def picture_suffix(path: str | os.PathLike[str]) -> str:
@@ -108,18 +142,13 @@ def picture_suffix(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
-def literal_text(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")
-
-
 def tidy_axes(axes: Axes) -> None:
     """Small pale ticks, no frame on top and on the right."""
-    axes.tick_params(labelsize=8, color="0.6")
-    axes.xaxis.label.set_fontsize(9)
-    axes.yaxis.label.set_fontsize(9)
+    axes.tick_params(labelsize=8, color=LIGHT.line, labelcolor=LIGHT.soft)
+    axes.xaxis.label.set(fontsize=9, color=LIGHT.soft)
+    axes.yaxis.label.set(fontsize=9, color=LIGHT.soft)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color("0.7")
+        axes.spines[side].set_color(LIGHT.line)

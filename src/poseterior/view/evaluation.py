@@ -11,7 +11,8 @@ import numpy as np
 
 from ..files.errors import InputError
 from ..files.writing import atomic_write
-from .drawing import literal_text, new_figure, tidy_axes
+from .drawing import literal_text, new_figure, tidy_axes, wrapped
+from .palette import LIGHT, SERIES
 from .scale_figure import scale_figure
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ __all__ = [
     "spread_figure",
 ]
 
-#: Told apart by colour-blind people and in grey (Okabe & Ito 2008); none is a colour of a body side.
-_PROTOCOLS = {"P1": ("MPJPE", "#0072B2", "o"), "P2": ("P-MPJPE", "#D55E00", "s")}
-_AXES = {"x": ("x, right", "#56B4E9"), "y": ("y, down", "#009E73"), "z": ("z, away from the camera", "#7A4B94")}
+#: Also told apart by markers.
+_PROTOCOLS = {"P1": ("MPJPE", SERIES[0], "o"), "P2": ("P-MPJPE", SERIES[1], "s")}
+_AXES = {"x": ("x, right", SERIES[5]), "y": ("y, down", SERIES[2]), "z": ("z, away from the camera", LIGHT.accent)}
 _DPI = 150
+#: Inches of a title: the narrowest figure less the words of its vertical axis.
+_TITLE_WIDTH = 5.2
 
 
 def best_of_figure(result: Mapping[str, Any]) -> Figure:
@@ -163,4 +166,5 @@ def _part(result: Mapping[str, Any], name: str) -> Any:
 
 def _title(result: Mapping[str, Any], what: str) -> str:
     poses = f"{result['poses']} of {result['subset']['of']}" if "subset" in result else result["poses"]
-    return literal_text(f"{what}\n{result['protocol']}, {poses} poses, {result['samples']} hypotheses")
+    title = f"{what}\n{result['protocol']}, {poses} poses, {result['samples']} hypotheses"
+    return literal_text(wrapped(title, _TITLE_WIDTH, 11))

@@ -7,40 +7,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..files.errors import InputError
 from ..files.writing import atomic_write
-from ..geometry.skeletons import Skeleton
 from ..results.poses import LiftResult
-from .drawing import COLOURS, circles, ellipses, explain, literal_text, picture_suffix, tidy_axes
-from .photos import Photos, check_photos, keypoint_box, read_photo
+from .body import Body
+from .drawing import (
+    COLOURS,
+    circles,
+    literal_text,
+    name_of,
+    picture_suffix,
+    pose_signs,
+    tidy_axes,
+    title_of,
+    wrapped,
+)
+from .page import MARGIN, Page
+from .palette import LIGHT
+from .panels import Stage, flat_box, flat_panel, panel_title
+from .photos import Photos, check_photos, read_photo
+from .projecting import camera_of_pose, in_picture, projected
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from mpl_toolkits.mplot3d import Axes3D
 
 __all__ = ["hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
 
-#: The three projections: title, column of each plot axis in the pose, sign of the vertical axis, axis labels.
+#: The three projections: title, column of each plot axis in the pose, axis labels.
 VIEWS = (
     ("from the camera", (0, 1), "x, right (m)", "y, down (m)"),
     ("from the side", (2, 1), "z, away from the camera (m)", ""),
     ("from above", (0, 2), "x, right (m)", "z, away from the camera (m)"),
 )
+#: What comes towards the eye in each: column of the pose, sign.
+_NEAR = {(0, 1): (2, -1.0), (2, 1): (0, 1.0), (0, 2): (1, -1.0)}
 
-#: The mean and the hypotheses: blue and orange, which everybody can tell apart (Okabe and Ito 2008). The view of the
-#: 3D axes is the published one (Wehrbein et al. 2021).
-_MEAN, _HYPOTHESES = "#0072b2", "#e69f00"
-_ELEVATION, _AZIMUTH = 6, -78
-#: The 2D skeleton of 16 joints lacks this one; what hangs on it hangs on its parent.
-_NOT_IN_2D = "neck_nose"
-#: Joints nearer to the camera than this (m) have no picture.
-_NEAREST = 0.1
+#: The eye of the overlay's stage: degrees to the right of the camera.
+_AZIMUTH = 30.0
+#: Inches: columns of a summary's row and its height; an overlay's panels.
+_SUMMARY, _ROW = 17.0, 3.9
+_PANEL, _WIDEST = 4.9, 6.0
 
 
 def summary_figure(
@@ -52,10 +63,11 @@ def summary_figure(
 ) -> Figure:
     """Picture of some poses: one row each with the 2D evidence, three views of the hypotheses, the radii.
 
-    Columns: the 2D keypoints as used with their 1-sigma ellipses (px); hypotheses, mean and the ball of each joint's
-    region seen from the camera, from the side and from above (m); for each joint but the origin the radius of that
-    ball, `LiftResult.region_radius` (mm). The label says which level it is, and whether it is calibrated. The person's
-    left is blue, right is red.
+    Columns: the 2D keypoints as used (px), with ellipses that hold a normal distribution of the keypoint's covariance
+    at the regions' level; hypotheses, mean and the ball of each joint's region seen from the camera, from the side and
+    from above (m); for each joint but the origin the radius of that ball, `LiftResult.region_radius` (mm). The label
+    says which level it is, and whether it is calibrated. The person's left is blue, right is vermillion; joints that
+    are not seen are hollow, in the picture where the hypotheses are seen.
 
     Args:
         result: what to draw.
@@ -69,7 +81,6 @@ def summary_figure(
     Raises:
         InputError: no poses, or a photo that cannot be read.
     """
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     if not len(result):
@@ -79,8 +90,10 @@ def summary_figure(
     check_photos(photos, result.file.tolist())
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
     radii = 1000 * result.region_radius[chosen]
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(17.0, 3.9 * len(chosen) + 0.9), layout=layout)
+    title, note = title_of(result[chosen])
+    page = Page(_SUMMARY, title, note, pose_signs(result[chosen], hypotheses))
+    figure = page.figure(_ROW * len(chosen))
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, rect=page.rectangle))
     axes = figure.subplots(len(chosen), 5, squeeze=False, gridspec_kw={"width_ratios": [1.0, 1.0, 1.0, 1.0, 1.15]})
     limit = 1.12 * float(radii.max(initial=1.0))
     for row, index in enumerate(chosen):
@@ -88,8 +101,9 @@ def summary_figure(
         draw_keypoints(axes[row, 0], result, int(index), photo)
         for column, view in enumerate(VIEWS, start=1):
             draw_view(axes[row, column], result, int(index), view, hypotheses)
+            axes[row, column].set_title(view[0], fontsize=10, loc="left")
         draw_radii(axes[row, 4], result, int(index), radii[row], limit)
-    explain(figure, result, min(hypotheses, result.samples.shape[1]))
+        axes[row, 4].set_title("radius of each joint's region", fontsize=10, loc="left")
     return figure
 
 
@@ -125,11 +139,12 @@ def hypotheses_figure(
     photos: Photos = None,
     intrinsics: Sequence[float] | None = None,
 ) -> Figure:
-    """Hypotheses of one pose laid over each other (orange), and their mean (blue, on top).
+    """Hypotheses of one pose laid over each other, faint, and their mean, on top.
 
-    After the published overlay, which puts some one hypothesis forward. Left, in 2D, a skeleton of 16 joints: they are
-    seen by the camera, each put where it fits the keypoints best (`fit_root`), over the photograph and the keypoints
-    (black). Right, in 3D, all joints, in metres.
+    Left, in 2D, they are seen by the camera, each put where it fits the keypoints best (`fit_root`), over the
+    photograph; the mean's joints are the keypoints, with what holds where they may be, and where they are not seen they
+    are hollow and where the mean has them. Right, as large, in 3D, with the balls of the regions. The person's left is
+    blue, right is vermillion.
 
     Args:
         result: what to draw; the first ``count`` of its samples are the hypotheses.
@@ -146,9 +161,6 @@ def hypotheses_figure(
     Raises:
         InputError: no such pose, a result without samples, intrinsics that are not, a photo that cannot be read.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     if not 0 <= pose < len(result):
         raise InputError(f"pose: expected 0 to below {len(result)} (the number of poses), got {pose}")
     if count < 1:
@@ -156,16 +168,28 @@ def hypotheses_figure(
     if not result.samples.shape[1]:
         raise InputError("the result has no samples; keep them when lifting (.npz or .parquet)")
     check_photos(photos, result.file.tolist())
-    samples = result.samples[pose, :count].astype(np.float64)
-    camera, known = _camera(result, pose, intrinsics)
-    figure = Figure(figsize=(11.0, 5.6), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
-    flat = figure.add_subplot(1, 2, 1)
-    shown = np.concatenate([result.mean[pose][None].astype(np.float64), samples])
-    _draw_hypotheses_2d(flat, result, pose, shown, camera, read_photo(photos, str(result.file[pose])))
-    flat.set_title(known, fontsize=10)
-    solid = figure.add_subplot(1, 2, 2, projection="3d")
-    _draw_hypotheses_3d(solid, result, shown)
-    _explain_hypotheses(figure, result, pose, len(samples))
+    camera, seen_by = _camera(result, pose, intrinsics)
+    count = min(count, result.samples.shape[1])
+    photo = read_photo(photos, str(result.file[pose]))
+    points, covariance = (values[0] for values in in_picture(result, np.asarray([pose])))
+    thin: np.ndarray = np.empty((0, len(result.joint_names), 2))
+    if camera is not None:
+        shown = projected(np.concatenate([result.mean[pose, None], result.samples[pose, :count]]), result, pose, camera)
+        points, thin = np.where(result.visible[pose][:, None], points, shown[0]), shown[1:]
+    low, high = flat_box(points, result.visible[pose], None if photo is None else photo.shape)
+    scale = min(_WIDEST / (high - low)[0], _PANEL / (high - low)[1])
+    width, height = ((high - low) * scale).tolist()
+    wide = float(np.clip(width, 0.85 * _PANEL, _WIDEST))
+    text = f"{name_of(result, pose)}, frame {result.frame[pose]}, person {result.person[pose]}"
+    note = f"lifter {result.lifter}; " * bool(result.lifter) + f"{result.units}, relative to the {result.origin}"
+    page = Page(2 * MARGIN + 0.9 + width + wide, text, note, pose_signs(result[[pose]], count))
+    figure = page.figure(_PANEL + 1.05)
+    flat = page.axes(MARGIN + 0.6, 0.45 + (_PANEL - height) / 2, width, height)
+    flat_panel(flat, result, pose, points, covariance, (low, high), photo, thin)
+    panel_title(flat, seen_by, width)
+    solid = page.axes(MARGIN + 0.9 + width, 0.45, wide, _PANEL)
+    Stage(solid, result, np.asarray([pose]), count, _PANEL / wide).show(pose, _AZIMUTH)
+    panel_title(solid, f"in 3D, from {_AZIMUTH:g}° to the right", wide)
     return figure
 
 
@@ -183,7 +207,7 @@ def save_hypotheses(
 
     Args:
         path: ``.png``, ``.pdf`` or ``.svg``.
-        dpi: dots an inch of a PNG; the figure is 11 inches wide.
+        dpi: dots an inch of a PNG; the figure is as wide as its two panels, 9 inches or more.
 
     Raises:
         InputError: as `hypotheses_figure`; another extension; a path that cannot be written to.
@@ -196,177 +220,94 @@ def save_hypotheses(
 
 def _camera(result: LiftResult, pose: int, intrinsics: Sequence[float] | None) -> tuple[np.ndarray | None, str]:
     """The camera to project by (None: not known), and what to say about it."""
-    import torch
-
-    from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW, assumed_intrinsics
+    from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 
     if intrinsics is not None:
         camera = np.asarray(intrinsics, np.float64)
         if camera.shape != (4,) or not np.isfinite(camera).all() or (camera[:2] <= 0).any():
             raise InputError(f"intrinsics: expected (fx, fy, cx, cy) in px with fx, fy above 0, got {intrinsics!r}")
         return camera, "seen by the camera"
-    if np.isfinite(result.intrinsics[pose]).all():
-        return result.intrinsics[pose].astype(np.float64), "seen by the camera"
-    camera = assumed_intrinsics(torch.tensor(result.image_size[pose], dtype=torch.float64)).numpy()
-    if not np.isfinite(camera).all():
+    camera, known = camera_of_pose(result, pose)
+    if known:
+        return camera, "seen by the camera"
+    if not np.isfinite(result.image_size[pose]).all():
         return None, "keypoints (camera not known: no hypotheses here)"
     return camera, f"seen by a camera of {ASSUMED_FIELD_OF_VIEW:g} degrees (assumed)"
 
 
-def _bones_2d(skeleton: Skeleton) -> list[tuple[int, int]]:
-    """(child, parent) of each bone of the 2D skeleton."""
-    bones = []
-    for child, parent in skeleton.bones:
-        if skeleton.joints[child] != _NOT_IN_2D:
-            bones.append((child, skeleton.parents[parent] if skeleton.joints[parent] == _NOT_IN_2D else parent))
-    return bones
-
-
-def _draw_hypotheses_2d(
-    axes: Axes, result: LiftResult, pose: int, samples: np.ndarray, camera: np.ndarray | None, photo: np.ndarray | None
-) -> None:
-    points, visible = result.keypoints[pose].astype(np.float64), result.visible[pose]
-    shown = visible & np.asarray([name != _NOT_IN_2D for name in result.joint_names])
-    box = [points[visible]]
-    if photo is not None:
-        height, width = photo.shape[:2]
-        axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
-    if camera is not None:
-        from ..geometry.cameras import fit_root
-
-        roots = fit_root(samples, points, result.keypoint_covariance[pose], visible, camera.tolist())
-        placed = samples + roots[:, None]
-        # a joint at or behind the camera has no picture; NaN also where no root could be found
-        placed = np.where(placed[..., 2:] > _NEAREST, placed, np.nan)
-        seen = placed[..., :2] / placed[..., 2:] * camera[:2] + camera[2:]
-        _draw_sticks(axes, seen, _bones_2d(result.tree))
-        box.append(seen.reshape(-1, 2))
-    for bone in _bones_2d(result.tree):
-        if shown[list(bone)].all():
-            axes.plot(*points[list(bone)].T, color="black", linewidth=0.9, alpha=0.7, zorder=3)
-    axes.scatter(points[shown, 0], points[shown, 1], s=22, c="black", edgecolors="white", linewidths=0.8, zorder=6)
-    low, high = keypoint_box(np.concatenate(box), None if photo is None else photo.shape[:2], margin=0.12)
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(high[1], low[1])
-    axes.set_aspect("equal", adjustable="box")
-    axes.set_xlabel("x, right (px)")
-    axes.set_ylabel("y, down (px)")
-    tidy_axes(axes)
-
-
-def _draw_hypotheses_3d(axes: Axes3D, result: LiftResult, samples: np.ndarray) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    # the plot's vertical axis is its third, and points up
-    turned = samples[..., [0, 2, 1]]
-    _draw_sticks(axes, turned, list(result.tree.bones))
-    low, high = turned.reshape(-1, 3).min(0), turned.reshape(-1, 3).max(0)
-    centre, half = (low + high) / 2, 0.54 * float((high - low).max())
-    axes.set_xlim(centre[0] - half, centre[0] + half)
-    axes.set_ylim(centre[1] - half, centre[1] + half)
-    axes.set_zlim(centre[2] + half, centre[2] - half)
-    axes.set_box_aspect((1, 1, 1), zoom=1.2)
-    axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
-    axes.set_xlabel("x, right (m)", fontsize=9)
-    # at this angle the depth axis is seen almost end on: few ticks, or they print over each other
-    for axis, ticks in ((axes.xaxis, 5), (axes.yaxis, 2), (axes.zaxis, 6)):
-        axis.set_major_locator(MaxNLocator(ticks))
-    axes.set_ylabel("z, away (m)", fontsize=9, labelpad=4)
-    axes.set_zlabel("y, down (m)", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.set_title("in 3D", fontsize=10)
-
-
-def _draw_sticks(axes: Axes | Axes3D, hypotheses: np.ndarray, bones: list[tuple[int, int]]) -> None:
-    """Stick figures ``(n, joints, 2 or 3)``, the first on top: the mean."""
-    for number in reversed(range(len(hypotheses))):
-        first = number == 0
-        for child, parent in bones:
-            segment = hypotheses[number, [parent, child]]
-            axes.plot(
-                *segment.T, color=_MEAN if first else _HYPOTHESES, linewidth=2.2 if first else 1.2,
-                alpha=1.0 if first else 0.6, solid_capstyle="round", zorder=5 if first else 4,
-            )  # fmt: skip
-
-
-def _explain_hypotheses(figure: Figure, result: LiftResult, pose: int, count: int) -> None:
-    from matplotlib.lines import Line2D
-
-    others = "1 hypothesis" if count == 1 else f"{count} hypotheses"
-    handles = [
-        Line2D([], [], color=_MEAN, linewidth=2.2, label="mean"),
-        Line2D([], [], color=_HYPOTHESES, linewidth=1.2, label=others),
-    ]
-    handles.append(Line2D([], [], marker="o", linewidth=0.9, color="black", markersize=5, label="keypoints"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
-    name = Path(str(result.file[pose])).name or "pose"
-    text = f"{name}, frame {result.frame[pose]}, person {result.person[pose]}"
-    figure.suptitle(literal_text(text + (f"; lifter {result.lifter}" if result.lifter else "")), fontsize=12)
-
-
 def draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray | None) -> None:
-    points, visible = result.keypoints[index], result.visible[index]
-    low, high = keypoint_box(points[visible], None if photo is None else photo.shape[:2], margin=0.18)
-    if photo is not None:
-        height, width = photo.shape[:2]
-        axes.imshow(photo, extent=(0, width, height, 0), interpolation="bilinear")
-    shown = np.where(visible[:, None], points, np.nan)
-    _draw_skeleton(axes, shown, result, width=2.2, outline=photo is not None)
-    _draw_outlines(axes, ellipses(shown, result.keypoint_covariance[index])[visible], _colours(result)[visible])
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(high[1], low[1])
+    """A pose in the picture, as wide or high as the axes have room; its file, frame and person are the title."""
+    points, covariance = (values[0] for values in in_picture(result, np.asarray([index])))
+    visible = result.visible[index]
+    box = flat_box(points, visible, None if photo is None else photo.shape, margin=0.18)
+    flat_panel(axes, result, index, points, covariance, box, photo, width=2.2)
     axes.set_aspect("equal", adjustable="box")
-    axes.set_xlabel("x, right (px)")
-    axes.set_ylabel("y, down (px)")
-    name = Path(str(result.file[index])).name or "pose"
-    name = name if len(name) <= 28 else f"…{name[-27:]}"
+    name = wrapped(name_of(result, index), 2.4, 10, "bold")
     title = f"{name}\nframe {result.frame[index]}, person {result.person[index]}"
-    axes.set_title(literal_text(title), fontsize=10, fontweight="bold")
+    axes.set_title(literal_text(title), fontsize=10, fontweight="bold", loc="left")
     hidden = [n.replace("_", " ") for n, v in zip(result.joint_names, visible, strict=True) if not v]
     if hidden:
         text = ", ".join(hidden[:5]) + (f" and {len(hidden) - 5} more" if len(hidden) > 5 else "")
-        axes.set_xlabel("x, right (px)\n" + _wrap(f"missing: {text}"))
-    tidy_axes(axes)
+        axes.set_xlabel("x, right (px)\n" + wrapped(f"missing: {text}", 2.4, 9))
 
 
 def draw_view(
-    axes: Axes, result: LiftResult, index: int, view: tuple[str, tuple[int, int], str, str], hypotheses: int
-) -> None:
-    from matplotlib.collections import LineCollection
+    axes: Axes, result: LiftResult, index: int, view: tuple[str, tuple[int, int], str, str], hypotheses: int,
+    fill: float | None = None,
+) -> None:  # fmt: skip
+    """A pose in a parallel projection along an axis, metres.
 
-    title, columns, x_label, y_label = view
+    Args:
+        axes: to draw on.
+        result, index: the pose.
+        view: one of `VIEWS`.
+        hypotheses: samples drawn.
+        fill: height over width of the axes, which are filled; None makes them square.
+    """
+    _, columns, x_label, y_label = view
     picked = list(columns)
-    samples = result.samples[index, :hypotheses][..., picked]
-    mean = result.mean[index][:, picked]
-    centre, radius = result.region_center[index], result.region_radius[index][:, None]
-    bones = np.asarray(result.tree.bones, int).reshape(-1, 2)
-    sides = result.tree.sides
-    if len(samples) and len(bones):
-        segments = samples[:, bones].reshape(-1, 2, 2)
-        colours = [COLOURS[sides[child]] for child, _ in bones] * len(samples)
-        alpha = float(np.clip(8.0 / len(samples), 0.15, 0.5))
-        axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=0.7, alpha=alpha, zorder=1))
-    _draw_outlines(axes, circles(centre[:, picked], radius[:, 0]), _colours(result), zorder=0.5, alpha=0.06)
-    _draw_skeleton(axes, mean, result, width=2.2)
+    samples, mean = result.samples[index, :hypotheses], result.mean[index]
+    centre, radius = result.region_center[index], result.region_radius[index]
+    near, sign = _NEAR[columns]
+    body = Body(axes, result.tree, 2.6)
+    body.show(
+        mean[:, picked], circles(centre[:, picked], radius), result.visible[index], samples[..., picked],
+        sign * mean[:, near],
+    )  # fmt: skip
     # one extent for all three views, so that the eye can compare them
-    drawn = result.samples[index, :hypotheses].reshape(-1, 3)
-    cloud = np.concatenate([drawn, result.mean[index], centre - radius, centre + radius])
-    low, high = cloud.min(0), cloud.max(0)
-    half = 0.54 * float((high - low).max())
+    low, high = _extent(mean, samples, centre, radius)
+    size = high - low
+    half = np.full(2, 0.54 * float(size.max()))
+    if fill is not None:
+        half = 0.54 * size[picked]
+        half = np.maximum(half, [half[1] / fill, half[0] * fill])
     middle = ((low + high) / 2)[picked]
-    axes.set_xlim(middle[0] - half, middle[0] + half)
+    axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
     # y points down; z points away, which from above is up
-    up = columns[1] != 1
-    axes.set_ylim(middle[1] - half if up else middle[1] + half, middle[1] + half if up else middle[1] - half)
+    up = 1 if columns[1] != 1 else -1
+    axes.set_ylim(middle[1] - up * half[1], middle[1] + up * half[1])
     axes.set_aspect("equal", adjustable="box")
-    axes.set_title(title, fontsize=10)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.grid(color="0.92", linewidth=0.8)
+    axes.grid(color=LIGHT.grid, linewidth=0.8)
     tidy_axes(axes)
+    axes.locator_params(nbins=6)
+
+
+def _extent(
+    mean: np.ndarray, samples: np.ndarray, centre: np.ndarray, radius: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two corners, metres, that hold the mean, its regions and nearly all hypotheses."""
+    cloud = np.concatenate([mean, centre - radius[:, None], centre + radius[:, None]])
+    low, high = cloud.min(0), cloud.max(0)
+    if samples.size:
+        drawn = samples.reshape(-1, 3)
+        low, high = np.minimum(low, np.quantile(drawn, 0.01, 0)), np.maximum(high, np.quantile(drawn, 0.99, 0))
+    return low, high
 
 
 def draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, limit: float) -> None:
+    """A bar a joint: the radius of its region, mm; hollow for joints that are not seen."""
     # the origin is where it is by definition: its bar would say nothing
     joints = [j for j, name in enumerate(result.joint_names) if name != result.origin]
     for place, joint in enumerate(joints):
@@ -374,56 +315,26 @@ def draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, li
         colour = COLOURS[result.tree.sides[joint]]
         visible = bool(result.visible[index, joint])
         axes.barh(
-            place, radius, height=0.72, color=colour if visible else "white", edgecolor=colour,
+            place, radius, height=0.7, color=colour if visible else "white", edgecolor=colour,
             hatch="" if visible else "/////", linewidth=0.8,
         )  # fmt: skip
         text = f"{radius:.0f}" + ("" if visible else "  missing")
-        inside = radius > 0.75 * limit and visible
+        inside = radius > 0.72 * limit and visible
+        framed = (
+            {"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1.0}
+            if radius > 0.6 * limit and not visible
+            else None
+        )
         axes.text(
-            radius - 0.01 * limit if inside else radius + 0.01 * limit, place, text, va="center",
-            ha="right" if inside else "left", fontsize=7.5, color="white" if inside else "0.2",
+            radius - 0.015 * limit if inside or framed else radius + 0.015 * limit, place, text, va="center",
+            ha="right" if inside or framed else "left", fontsize=7.5, color=LIGHT.paper if inside else LIGHT.ink,
+            bbox=framed,
         )  # fmt: skip
     names = [result.joint_names[joint].replace("_", " ") for joint in joints]
     axes.set_yticks(range(len(joints)), names, fontsize=8)
     axes.set_ylim(len(joints) - 0.4, -0.6)
-    axes.set_xlim(0, 1.12 * limit)
+    axes.set_xlim(0, limit)
     axes.set_xlabel(result.region_label("radius, mm"))
-    axes.set_title("uncertainty per joint", fontsize=10)
     tidy_axes(axes)
     axes.tick_params(axis="y", length=0)
-
-
-def _draw_skeleton(axes: Axes, points: np.ndarray, result: LiftResult, width: float, outline: bool = False) -> None:
-    from matplotlib.patheffects import Normal, Stroke
-
-    # a white rim keeps red on red cloth legible
-    effects = [Stroke(linewidth=width + 2.0, foreground="white"), Normal()] if outline else []
-    skeleton = result.tree
-    for child, parent in skeleton.bones:
-        segment = points[[parent, child]]
-        colour = COLOURS[skeleton.sides[child]]
-        axes.plot(*segment.T, color=colour, linewidth=width, solid_capstyle="round", zorder=4, path_effects=effects)
-    colours = [COLOURS[side] for side in skeleton.sides]
-    axes.scatter(points[:, 0], points[:, 1], s=16, c=colours, edgecolors="white", linewidths=0.6, zorder=5)
-
-
-def _colours(result: LiftResult) -> np.ndarray:
-    return np.asarray([COLOURS[side] for side in result.tree.sides])
-
-
-def _draw_outlines(
-    axes: Axes, outlines: np.ndarray, colours: np.ndarray, zorder: float = 3.0, alpha: float = 0.13
-) -> None:
-    """Closed outlines ``(n, corners, 2)``, faintly filled."""
-    from matplotlib.collections import PolyCollection
-
-    edges, faces = (np.insert(colours, 3, share, axis=1) for share in (5 * alpha, alpha))
-    axes.add_collection(
-        PolyCollection(list(outlines), edgecolors=edges, facecolors=faces, linewidths=0.8, zorder=zorder), autolim=False
-    )
-
-
-def _wrap(text: str, width: int = 38) -> str:
-    import textwrap
-
-    return textwrap.fill(text, width)
+    axes.locator_params(axis="x", nbins=5)

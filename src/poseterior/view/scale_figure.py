@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.errors import InputError
-from .drawing import literal_text, new_figure, tidy_axes
+from .drawing import literal_text, new_figure, tidy_axes, wrapped
+from .palette import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["scale_figure"]
 
-_POINTS, _LINE = "#0072B2", "#D55E00"
+_POINTS, _LINE = SERIES[0], SERIES[1]
 #: Free space around the points on the log axes, as a factor; and the factor that the axes span at least.
 _MARGIN, _NARROWEST = 1.04, 1.3
 
@@ -72,7 +73,7 @@ def scale_figure(predicted: Sequence[float], true: Sequence[float], label: str) 
     axes.set_ylabel("predicted body size (m)")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     axes.set_title(
-        f"{literal_text(label)}\n{_correlation(x, y)}, spread of the log ratio {log_ratio.std():.3f}",
+        f"{literal_text(wrapped(label, 4.7, 11))}\n{_correlation(x, y)}, spread of the log ratio {log_ratio.std():.3f}",
         fontsize=11, loc="left",
     )  # fmt: skip
     tidy_axes(axes)

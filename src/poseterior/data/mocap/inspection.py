@@ -40,7 +40,8 @@ BONES: dict[str, tuple[str, str]] = {
 #: Poses in the picture: more are too small to see, and take long to draw.
 MOST_POSES = 60
 
-_COLOURS = {"left": "tab:blue", "right": "tab:red", "middle": "dimgrey"}
+#: `poseterior.view.palette`, which this room may not import.
+_COLOURS = {"left": "#0072B2", "right": "#D55E00", "middle": "#4A5568"}
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _picture(store: PoseStore, summary: StoreSummary, poses: int, seed: int) -> 
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
         axes.spines[:].set_color("0.85")
         axes.set_title(f"{_short(row['clip'], letters)}\nframe {row['frame']}", fontsize=8)
-    figure.suptitle(f"{store.path.name}: random poses\nthe person's left blue, right red", fontsize=9)
+    figure.suptitle(f"{store.path.name}: random poses\nthe person's left blue, right vermillion", fontsize=9)
     return figure
 
 

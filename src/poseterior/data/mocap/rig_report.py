@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 _SMPL = SKELETONS["smpl22"]
-_COLOURS = {"left": "tab:blue", "right": "tab:red", "middle": "dimgrey"}
+#: `poseterior.view.palette`, which this room may not import.
+_COLOURS = {"left": "#0072B2", "right": "#D55E00", "middle": "#4A5568"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def rig_report(file: str | Path, rig: str | Path | None = None) -> RigReport:
 
 
 def rig_picture(report: RigReport) -> Figure:
-    """The skeleton at rest (or in its first frame), grey; the joints recognised named, left blue, right red."""
+    """The skeleton at rest (or in its first frame), grey; the joints recognised named, left blue, right
+    vermillion."""
     from matplotlib.figure import Figure
 
     guess, motion = report.guess, report.motion

@@ -18,6 +18,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from ..drawing import literal_text, new_figure, tidy_axes
+from ..palette import LIGHT, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ Measure = Callable[[Unit], float | None]
 
 #: Told apart by colour-blind people and in grey (Okabe & Ito 2008), without the yellow that white swallows; the page
 #: has a lighter shade of each for dark screens.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PALETTE = SERIES
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _DASHES = ("solid", "dashed", "dotted")
 #: What is drawn in these colours takes those of the page, which knows whether the screen is dark.
@@ -55,6 +56,7 @@ _INK, _SOFT, _AXIS, _GRID, _BAND, _PAPER = "#000000", "#777777", "#b3b3b3", "#eb
 _PAGE_COLOURS = {
     _INK: "currentColor", _SOFT: "var(--soft)", "#999999": "var(--axis)", _AXIS: "var(--axis)", _GRID: "var(--grid)",
     _BAND: "var(--band)", _PAPER: "var(--panel)",
+    LIGHT.soft.lower(): "var(--soft)", LIGHT.line.lower(): "var(--axis)", LIGHT.grid.lower(): "var(--grid)",
     **{colour.lower(): f"var(--c{index})" for index, colour in enumerate(PALETTE)},
 }  # fmt: skip
 
@@ -421,9 +423,9 @@ def _finish(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_ylabel(literal_text(y_label))
     axes.grid(color=_GRID, linewidth=0.8)
     tidy_axes(axes)
-    axes.tick_params(labelsize=9.5)
-    axes.xaxis.label.set_fontsize(10)
-    axes.yaxis.label.set_fontsize(10)
+    axes.tick_params(labelsize=9.5, labelcolor=_INK)
+    axes.xaxis.label.set(fontsize=10, color=_INK)
+    axes.yaxis.label.set(fontsize=10, color=_INK)
 
 
 def _scale(axes: Axes, values: Mapping[str, Sequence[float]], signed: bool) -> None:
