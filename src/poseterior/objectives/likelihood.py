@@ -36,6 +36,8 @@ class Likelihood(Objective):
     Joints that the data source lacks are marginalised out exactly, where the distribution can (mixtures).
     """
 
+    needs = {"concentration": (lambda c: c.dirichlet != 0, "dirichlet above 0")}
+
     def __init__(self, per_dimension: bool = True, dirichlet: float = 0.0, concentration: float = 2.0) -> None:
         super().__init__()
         self.per_dimension = per_dimension

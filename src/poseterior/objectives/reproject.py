@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.simulation.clips import KeypointPairs
+from ..data.simulation.simulator import SimulatorConfig
 from ..distributions.base import PoseDistribution
 from ..files.errors import InputError
 from ..files.settings import number
@@ -234,6 +236,16 @@ class ReprojectSettings(ObjectiveSettings):
             raise InputError(f"{self.section}: scale_every: expected 0, or above 1: 1 leaves the lifter no step, got 1")
 
 
+def _rival(c: ReprojectSettings) -> bool:
+    return bool(c.realism) and c.judge != "flow"
+
+
+_RIVAL = (_rival, "realism above 0 and judge: lsgan or wgan")
+_BOUNDS = (lambda c: c.views == "bounds", "views: bounds")
+_SCALE = (lambda c: c.scale_every > 0, "scale_every above 0")
+_REAL = (lambda c: c.realism > 0, "realism above 0")
+
+
 @register_objective("reproject")
 class Reproject(Objective):
     """Self-consistency under rotation of what is seen in 2D.
@@ -243,6 +255,23 @@ class Reproject(Objective):
     """
 
     keypoints_only = True
+    needs = {
+        "likelihood": (lambda c: c.consistency_3d > 0, "consistency_3d above 0"),
+        "judge": _REAL,
+        "judge_width": _RIVAL,
+        "judge_blocks": _RIVAL,
+        "judge_every": _RIVAL,
+        "judge_learning_rate": _REAL,
+        "flow_steps": (lambda c: c.realism > 0 and c.judge == "flow", "realism above 0 and judge: flow"),
+        "azimuth": _BOUNDS,
+        "elevation": _BOUNDS,
+        "roll": _BOUNDS,
+        "motion": (lambda c: c.temporal > 0, "temporal above 0"),
+        "hidden": (lambda c: c.hide > 0, "hide above 0"),
+        "hide": (lambda c: c.hidden > 0, "hidden above 0"),
+        "scale_prior": _SCALE,
+        "scale_lengths": _SCALE,
+    }  # fmt: skip
     steps: Tensor
     chances: Tensor
     size_mean: Tensor
@@ -438,6 +467,19 @@ class Reproject(Objective):
             return {"critic": critic.update(partial(least_squares_loss, critic, real, fake))}
         # The penalty is in units in which 2D poses are of size one.
         return {"critic": critic.update(partial(critic_loss, critic, real, fake, unit=NOMINAL_SPREAD))}
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """2D poses have no size in metres."""
+        return (*super().unseen(lifter, simulator), "height_known")
+
+    def check_lifter(self, lifter: Model, given: Mapping[str, Any]) -> None:
+        if "image" in given and isinstance(lifter, RayLifter):
+            raise InputError(
+                f"objective 'reproject': image: has no effect here: lifter {lifter.name!r} lifts along the rays of the "
+                "2D pose; drop it"
+            )
+        if self.settings.scale_every and not (isinstance(lifter, RayLifter) and lifter.scaler is not None):
+            raise InputError("objective 'reproject': scale_every: the lifter has no scale head: set lifter.scale")
 
     def _rays(self, model: Model) -> RayLifter | DrawnRays:
         """The lifter itself if it lifts 2D poses along rays, else `DrawnRays` of it."""

@@ -28,17 +28,18 @@ from ..data.simulation.clips import ClipSimulator, StoredKeypoints
 from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..files.errors import InputError
-from ..files.settings import whole
+from ..files.settings import check_settings, whole
 from ..files.writing import atomic_write, check_outputs, make_folder
 from ..lifters import Model, load_model, model_class
 from ..lifters.base import build_model
 from ..objectives import Objective, make_objective
-from .batches import Batches, Draw, StoredObservations, split_observations
+from .batches import Batches, Draw, HidingJoints, StoredObservations, split_observations
 from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
 from .logs import LossTable, quiet_log_threads, write_failure
 from .module import LiftingModule, batch_generator
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
+from .unused import changed_from, refuse_unseen
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
 
@@ -129,8 +130,9 @@ def _simulated(recipe: Recipe, mocap: Mocap, simulator: type[Simulator], config:
     return simulator(mocap, config)
 
 
-def _stored(observations: Observations, keypoints_only: bool) -> Draw:
-    return StoredKeypoints(observations) if keypoints_only else StoredObservations(observations)
+def _stored(recipe: Recipe, observations: Observations, keypoints_only: bool) -> Draw:
+    draw: Draw = StoredKeypoints(observations) if keypoints_only else StoredObservations(observations)
+    return HidingJoints(draw, recipe.simulator) if recipe.hides else draw
 
 
 def _from_stores(recipe: Recipe, simulator: type[Simulator]) -> _TrainingData:
@@ -163,12 +165,13 @@ def _from_observations(recipe: Recipe, keypoints_only: bool) -> _TrainingData:
         generator = batch_generator(recipe.schedule.seed, 40_000_000)
         stored = label_observations(stored, recipe.labels, generator)
         apart = None if apart is None else label_observations(apart, recipe.labels, generator)
-    held = None if apart is None else _stored(apart, keypoints_only)
+    held = None if apart is None else _stored(recipe, apart, keypoints_only)
     if recipe.views:
         generator = batch_generator(recipe.schedule.seed, 50_000_000)
         stored = stored[torch.randperm(len(stored.pose), generator=generator)[: recipe.views]]
     card = {"clips": len(files), "frames": len(data), "sources": [data.protocol]}
-    return _TrainingData(_stored(stored, keypoints_only), held, held, card, "not stated by the data")
+    natural = None if recipe.calibrate is None else held
+    return _TrainingData(_stored(recipe, stored, keypoints_only), held, natural, card, "not stated by the data")
 
 
 def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
@@ -183,8 +186,13 @@ def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _T
     return data
 
 
-def build_lifter(settings: dict[str, Any]) -> Model:
-    """The untrained lifter (or prior) of a recipe's ``lifter`` section; ``init: NAME|FOLDER`` starts from weights."""
+def build_lifter(settings: dict[str, Any], given: frozenset[str] = frozenset()) -> Model:
+    """The untrained lifter (or prior) of a recipe's ``lifter`` section; ``init: NAME|FOLDER`` starts from weights.
+
+    Args:
+        settings: the section.
+        given: names that the user set (``lifter.width``): refused where the weights to start from say otherwise.
+    """
     values = dict(settings)
     start = values.pop("init", None)
     cls = model_class(values.pop("method"))
@@ -194,6 +202,8 @@ def build_lifter(settings: dict[str, Any]) -> Model:
     model = cls.started_from(loaded)
     if model is None:
         raise InputError(f"lifter.init: {start} holds a {loaded.name!r} lifter, the recipe names {cls.name!r}")
+    check_settings("lifter", values, [f.name for f in dataclasses.fields(model.config)], f" for {cls.name!r}")
+    changed_from(given, values, model.config, str(start))
     model.requires_grad_(True).train()
     model.recalibration = model.evidence = None  # they were of the weights as they are before training
     return model
@@ -243,6 +253,10 @@ def _check_same_run(recipe: Recipe, folder: Path) -> None:
         raise InputError(f"{path}: not a recipe; start anew in another folder") from None
     # Runs begun before a setting existed had what is now its default.
     defaults = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)}
+    if recipe.observations is not None:  # runs of earlier versions name a simulator that did nothing
+        kept = ("simulator.missing", "simulator.scattered") if recipe.hides else ()
+        stored = {n: v for n, v in stored.items() if not n.startswith("simulator") or n.startswith(kept)}
+        asked = {n: v for n, v in asked.items() if n != "simulator"}
     stored = defaults | {"data.views": 0, "data.labels": None, "labels": None} | stored
     asked = defaults | asked  # a recipe leaves out what was not asked for
     if stored.get("lifter.network") == "ours":  # as 0.1 wrote it
@@ -332,8 +346,12 @@ def train(
         check_outputs({"--out": [options.out / name for name in _WRITTEN]}, inputs)
     checkpoint = _resumed(recipe, options, process)
     L.seed_everything(recipe.schedule.seed, verbose=False)
-    lifter = build_lifter(recipe.lifter)
+    lifter = build_lifter(recipe.lifter, recipe.given)
     objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
+    for (_, objective), settings in zip(objectives, recipe.objectives, strict=True):
+        objective.check_lifter(lifter, settings)
+    unseen = set.intersection(*(set(objective.unseen(lifter, recipe.simulator)) for _, objective in objectives))
+    refuse_unseen(recipe.given, unseen, " and ".join(f"objective {o.name!r}" for _, o in objectives))
     data = _training_data(recipe, _simulator_for(recipe, [objective for _, objective in objectives]))
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")

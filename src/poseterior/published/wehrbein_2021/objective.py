@@ -211,6 +211,13 @@ class Samples(Objective):
         settings: fields of `SamplesSettings`.
     """
 
+    needs = {
+        "hypotheses": (lambda c: c.mean_of_best > 0 or c.covariance > 0, "mean_of_best or covariance above 0"),
+        "best": (lambda c: c.mean_of_best > 0, "mean_of_best above 0"),
+        "critic_steps": (lambda c: c.adversarial > 0, "adversarial above 0"),
+        "critic_learning_rate": (lambda c: c.adversarial > 0, "adversarial above 0"),
+    }
+
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = c = SamplesSettings.from_dict(settings)
