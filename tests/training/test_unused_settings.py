@@ -205,7 +205,6 @@ def test_recipes_of_runs_say_what_they_did_and_are_read_again(stored, tmp_path):
         (["simulator.missing={count: [1, 2], none: 1}"], "give count, or weights of patterns (none), not both"),
         (["simulator.tilt=[60, 70]"], "simulator.tilt: has no effect here: it needs simulator.tilted above 0; drop it"),
         (["labels={noise: flip}"], "labels.noise: has no effect here: it needs labels.flip above 0; drop it"),
-        (["data.validation=0", "schedule.validate_every=5"], "schedule.validate_every: has no effect here: nothing is"),
         (["data.observations=f", "data.labels=l", "labels.pairs=3"], "labels.pairs: has no effect: data.labels=l holds"),
         (["data.observations=f", "simulator.noise=[1, 2]"], "simulator.noise: has no effect on data.observations, which"),
     ],
@@ -315,6 +314,15 @@ def test_every_setting_of_the_schedule_reaches_the_run():
     text = inspect.getsource(module) + inspect.getsource(run) + inspect.getsource(Batches) + inspect.getsource(Schedule.last.fget).replace("self.", "schedule.")
     for field in dataclasses.fields(Schedule):
         assert f"schedule.{field.name}" in text, field.name
+
+
+def test_nothing_is_validated_where_nothing_is_held_out(store, tmp_path):
+    from poseterior.training import train
+
+    changes = [f"data={store}", "data.validation=0", "schedule.validate_every=5", "calibrate=null"]
+    with pytest.raises(InputError, match=r"schedule\.validate_every: has no effect here: nothing is held out"):
+        train("mdn", tmp_path / "run", changes=changes, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_settings_are_refused_in_every_section():

@@ -123,7 +123,7 @@ class Evaluate:
     """
 
     weights: tyro.conf.Positional[str]
-    """A shipped lifter or a folder with trained weights."""
+    """A shipped lifter, a folder with trained weights, or the folder of a run."""
     data: Path
     """Observations (`poseterior data simulate` or `poseterior data import` makes some), or a pose store."""
     protocol: str | None = None
@@ -152,6 +152,8 @@ class Evaluate:
     """Write everything, per action and per joint too, as JSON."""
     figures: Path | None = None
     """Folder for pictures: best-of-N curve, spread of the hypotheses, predicted against true size (made if need be)."""
+    checkpoint: str | None = None
+    """Of the folder of a run: a step that it keeps, best (by validation) or last."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
@@ -164,9 +166,10 @@ class Evaluate:
         from ..files.writing import atomic_write, check_outputs
         from ..lifters import load
         from ..view.evaluation import evaluation_files, evaluation_folder, save_evaluation_figures
-        from ._common import check_device, check_extension, lifter_folder
+        from ._common import check_device, check_extension, lifter_folder, weights_of
         from .bench import novelty_sentences
 
+        self.weights = weights_of(self.weights, self.checkpoint)
         check_extension(self.out, "--out", (".json",))
         figures = None if self.figures is None else evaluation_files(self.figures)
         inputs = [self.data, self.subset, self.novelty, self.labels, lifter_folder(self.weights)]

@@ -51,7 +51,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
     """Photographs, films, keypoint files, folders of these; or webcam:0."""
     lifter: str = "mdn"
-    """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
+    """A shipped lifter (see `poseterior lifters`), a folder with trained weights, or the folder of a run."""
+    checkpoint: str | None = None
+    """Of the folder of a run: a step that it keeps, best (by validation) or last."""
     samples: int = 200
     """Hypotheses per pose; 0 keeps the summary alone: mean, covariance, regions."""
     tracks: Literal["auto", "off"] = "auto"
@@ -120,9 +122,10 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..detect.sources import sorted_out
         from ..files.errors import InputError
         from ..files.writing import check_outputs
-        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
+        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
 
         self.check_seeing()
+        self.lifter = weights_of(self.lifter, self.checkpoint)
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
             self._run_folder(self.files[0], self.out)
             return

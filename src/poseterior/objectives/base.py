@@ -71,8 +71,17 @@ class Objective(nn.Module):
         trains = f"method {kind.name!r}, not {model.name!r}" if kind.name else f"lifters; {model.name!r} is a prior"
         raise InputError(f"objective {self.name!r} trains {trains}")
 
-    def prepare(self, draw: Callable[[int, torch.Generator], Any], lifter: Model, seed: int) -> None:
-        """Called once before the first step of a run, with the function that draws observations (default: nothing)."""
+    def prepare(
+        self,
+        draw: Callable[[int, torch.Generator], Any],
+        lifter: Model,
+        seed: int,
+        report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ) -> None:
+        """Called once before the first step of a run, with the function that draws observations (default: nothing).
+
+        What takes long says so by ``report(what, done, total)``.
+        """
 
     def update_auxiliary(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Train the objective's own networks; called before `forward` in each training step (default: nothing).

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -407,7 +407,13 @@ class Reproject(Objective):
         return (score - 1.0).square().mean() if self.settings.judge == "lsgan" else -score.mean()
 
     @torch.no_grad()
-    def prepare(self, draw: Any, lifter: Model, seed: int) -> None:
+    def prepare(
+        self,
+        draw: Any,
+        lifter: Model,
+        seed: int,
+        report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ) -> None:
         """Measure the prior of sizes, and train the flow of real 2D poses, before the first step."""
         generator = torch.Generator().manual_seed(seed)
         pairs = _pairs(draw(4096, generator))
@@ -420,10 +426,20 @@ class Reproject(Objective):
         self.size_mean.copy_(torch.cat(sizes).mean())
         self.size_std.copy_((0.5 * (sizes[0] - sizes[1]).square().mean()).sqrt().clamp(min=1e-3))
         if self.critic is not None and isinstance(self.critic.network, ImageFlow):
-            self._train_flow(self.critic.network, draw, rays, generator)
+            self._train_flow(self.critic.network, draw, rays, generator, report)
 
     @torch.enable_grad()
-    def _train_flow(self, flow: ImageFlow, draw: Any, rays: RayLifter | DrawnRays, generator: torch.Generator) -> None:
+    def _train_flow(
+        self,
+        flow: ImageFlow,
+        draw: Any,
+        rays: RayLifter | DrawnRays,
+        generator: torch.Generator,
+        report: Callable[[str, int, int], None],
+    ) -> None:
+        what, steps = "fitting the judge of 2D poses", self.settings.flow_steps
+        report(what, 0, steps)
+
         def real() -> Tensor:
             image, visible = rays.image_of(_pairs(draw(256, generator)).keypoints)
             return image[visible.all(-1)]
@@ -433,7 +449,7 @@ class Reproject(Objective):
         flow.requires_grad_(True)
         optimizer = torch.optim.Adam(flow.parameters(), lr=10.0 * self.settings.judge_learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.flow_steps)
-        for _ in range(self.settings.flow_steps):
+        for step in range(steps):
             with torch.no_grad():
                 image = real()
             loss = -flow(image).mean()
@@ -442,6 +458,7 @@ class Reproject(Objective):
             nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
             optimizer.step()
             schedule.step()
+            report(what, step + 1, steps)
         optimizer.zero_grad()
         flow.requires_grad_(False)
 

@@ -40,7 +40,7 @@ __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
 #: Characters of a recipe, parts (names, numbers, lists ...) of it, and how deep they may be within each other.
 _LONGEST, _MOST_PARTS, _DEEPEST = 10**6, 100_000, 20
 #: Largest values of a schedule: what a machine can hold, and a life is long enough for.
-_MOST = dict.fromkeys(("steps", "until", "warmup", "log_every", "save_every", "validate_every"), 10**9) | {
+_MOST = dict.fromkeys(("steps", "until", "warmup", "log_every", "save_every", "keep_every", "validate_every"), 10**9) | {
     "batch": 2**20
 }
 
@@ -62,7 +62,8 @@ class Schedule(Settings):
         until: step after which the run ends, on the learning rates of the whole schedule; 0 goes to its end.
         seed: of initialisation and data.
         log_every: steps between logged losses.
-        save_every: steps between checkpoints.
+        save_every: steps between checkpoints, from which a run goes on.
+        keep_every: steps between weights that are kept, to be evaluated; 0: a tenth of the run.
         validate_every: steps between validations (0: never).
     """
 
@@ -82,12 +83,18 @@ class Schedule(Settings):
     seed: int = 0
     log_every: int = 50
     save_every: int = 500
+    keep_every: int = 0
     validate_every: int = 1000
 
     @property
     def last(self) -> int:
         """The step after which the run ends."""
         return min(self.until or self.steps, self.steps)
+
+    @property
+    def kept(self) -> int:
+        """Steps between weights that are kept."""
+        return self.keep_every or max(1, self.steps // 10)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -163,13 +170,25 @@ class Recipe:
         names = ("stores", "fps", "validation", "observations", "views")
         values["data"] = {key: values.pop(key) for key in names} | {"labels": values.pop("label_file")}
         values["data"]["stores"] = list(self.stores)
-        if not self.schedule.until:
-            del values["schedule"]["until"]
+        for option in ("until", "keep_every"):
+            if not getattr(self.schedule, option):
+                del values["schedule"][option]
         values["simulator"] = self.simulator.as_dict()
         values["calibrate"] = None if self.calibrate is None else self.calibrate.as_dict()
         if self.observations is not None:
             values["simulator"] = _hiding(values["simulator"]) if self.hides else {}
             values["calibrate"] = None if self.calibrate is None else {}
+        return values
+
+    def for_card(self) -> dict[str, Any]:
+        """`as_dict` without paths of this machine: files and folders by their names only."""
+        values = self.as_dict()
+        values["data"]["stores"] = [Path(store).name for store in self.stores]
+        for name in ("observations", "labels"):
+            if values["data"][name] is not None:
+                values["data"][name] = Path(values["data"][name]).name
+        if "init" in values["lifter"]:
+            values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
         return values
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -37,8 +38,12 @@ from .batches import Batches, Draw, HidingJoints, StoredObservations, split_obse
 from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
 from .logs import LossTable, quiet_log_threads, write_failure
 from .module import LiftingModule, batch_generator
+from .interrupts import Interrupted, StopsBetweenSteps
+from .keeping import KeptWeights
+from .phases import Phases
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
+from .steps import BEST, WEIGHTS, WRITTEN, finished
 from .unused import changed_from, refuse_unseen
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
@@ -221,8 +226,6 @@ def _commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
-#: What a run writes into its folder.
-_WRITTEN = ("recipe.yaml", "losses.csv", "checkpoints", "tensorboard", "weights")
 #: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
 _FREE_TO_CHANGE = (
     "data.stores",
@@ -231,6 +234,7 @@ _FREE_TO_CHANGE = (
     "calibrate",
     "schedule.log_every",
     "schedule.save_every",
+    "schedule.keep_every",
 )
 
 
@@ -343,44 +347,88 @@ def train(
     accelerator, process = _accelerator(options.device), _process(options.devices)
     if not options.resume:
         inputs = [*recipe.stores, recipe.observations, recipe.label_file, recipe.lifter.get("init")]
-        check_outputs({"--out": [options.out / name for name in _WRITTEN]}, inputs)
+        check_outputs({"--out": [options.out / name for name in WRITTEN]}, inputs)
+    if options.resume and process == 0 and (done := finished(options.out, recipe.for_card())) is not None:
+        return done
     checkpoint = _resumed(recipe, options, process)
+    phases = Phases(options.progress and process == 0)
     L.seed_everything(recipe.schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter, recipe.given)
     objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
-    for (_, objective), settings in zip(objectives, recipe.objectives, strict=True):
-        objective.check_lifter(lifter, settings)
-    unseen = set.intersection(*(set(objective.unseen(lifter, recipe.simulator)) for _, objective in objectives))
-    refuse_unseen(recipe.given, unseen, " and ".join(f"objective {o.name!r}" for _, o in objectives))
+    _check_seen(recipe, lifter, [objective for _, objective in objectives])
+    phases.say(f"reading {', '.join([*recipe.stores, *filter(None, [recipe.observations])]) or 'the data'}")
     data = _training_data(recipe, _simulator_for(recipe, [objective for _, objective in objectives]))
+    if data.held is None and "schedule.validate_every" in recipe.given and recipe.schedule.validate_every:
+        raise InputError(
+            "schedule.validate_every: has no effect here: nothing is held out; set data.validation above 0 (of more "
+            "than one clip), or drop it"
+        )
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:
+        phases.say("measuring what inputs and outputs are divided by, on 20,000 poses")
         lifter.fit_constants(data.training(20_000, batch_generator(recipe.schedule.seed, 10_000_000)))
     module = LiftingModule(lifter, objectives, recipe.schedule)
     start = 0 if checkpoint is None else read_step(checkpoint)
     if checkpoint is None:
-        for _, objective in objectives:
-            objective.prepare(data.training, lifter, recipe.schedule.seed)
+        with phases.counted() as report:
+            for _, objective in objectives:
+                objective.prepare(data.training, lifter, recipe.schedule.seed, report)
+    else:
+        phases.say(f"going on at step {start} from {checkpoint}")
     if process == 0:
         make_folder(options.out)
         with atomic_write(options.out / "recipe.yaml") as file:
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
     begun, commit = time.time(), _commit()
     validation = _validation(recipe.schedule, data)
-    trainer = _trainer(recipe.schedule, options, accelerator, validates=validation is not None)
+    def card(step: int) -> dict[str, Any]:
+        return _card(recipe, data, commit, time.time() - begun, start, step)
+
+    keeping = KeptWeights(options.out, recipe.schedule.kept, card)
+    trainer = _trainer(recipe.schedule, options, accelerator, validation is not None, keeping)
     batches = DataLoader(
-        Batches(data.training, recipe.schedule, start, process), batch_size=None, num_workers=options.workers
+        Batches(data.training, recipe.schedule, start, process),
+        batch_size=None,
+        num_workers=options.workers,
+        worker_init_fn=_leave_interrupts_to_the_run if options.workers else None,
     )
-    _fit(trainer, module, batches, validation, checkpoint, options.out)
-    weights = options.out / "weights"
+    _fit(trainer, module, batches, validation, checkpoint, options.out, keeping)
+    weights = options.out / WEIGHTS
     if trainer.is_global_zero:
         averaged = module.averaged.cpu().eval()
         if recipe.calibrate is not None:
-            assert data.natural is not None
-            averaged.calibrate(data.natural(8192, batch_generator(recipe.schedule.seed, 30_000_000)))
-        averaged.save_pretrained(weights, _card(recipe, data, commit, time.time() - begun, start))
+            phases.say("fitting error bars on held-out clips")
+            _calibrate_best(options.out / BEST, recipe, data)
+            averaged.calibrate(_natural(recipe, data))
+        averaged.save_pretrained(weights, card(trainer.global_step))
     return weights
+
+
+def _natural(recipe: Recipe, data: _TrainingData) -> Any:
+    assert data.natural is not None
+    return data.natural(8192, batch_generator(recipe.schedule.seed, 30_000_000))
+
+
+def _calibrate_best(folder: Path, recipe: Recipe, data: _TrainingData) -> None:
+    """Fit what is left to fit of the weights of the best validation, too."""
+    if (folder / "config.json").is_file():
+        best = load_model(folder)
+        best.calibrate(_natural(recipe, data))
+        best.save_pretrained(folder)
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the run itself ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _check_seen(recipe: Recipe, lifter: Model, objectives: list[Objective]) -> None:
+    """Refuse settings that have no effect on this lifter by these objectives."""
+    for objective, settings in zip(objectives, recipe.objectives, strict=True):
+        objective.check_lifter(lifter, settings)
+    unseen = set.intersection(*(set(objective.unseen(lifter, recipe.simulator)) for objective in objectives))
+    refuse_unseen(recipe.given, unseen, " and ".join(f"objective {o.name!r}" for o in objectives))
 
 
 def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | None:
@@ -419,7 +467,9 @@ def _validation(schedule: Schedule, data: _TrainingData) -> DataLoader[Any] | No
     return DataLoader([fixed], batch_size=None)  # type: ignore[arg-type]
 
 
-def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, validates: bool) -> L.Trainer:
+def _trainer(
+    schedule: Schedule, options: TrainingOptions, accelerator: str, validates: bool, keeping: KeptWeights
+) -> L.Trainer:
     checkpoints = ModelCheckpoint(
         dirpath=options.out / "checkpoints",
         every_n_train_steps=schedule.save_every,
@@ -428,7 +478,7 @@ def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, val
         filename="step",
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [checkpoints, LossTable(options.out / "losses.csv", schedule.log_every)]
+    callbacks: list[Callback] = [checkpoints, LossTable(options.out / "losses.csv", schedule.log_every), keeping]
     if options.progress:
         callbacks.append(StepProgress(schedule.last, schedule.batch))
     return L.Trainer(
@@ -460,10 +510,13 @@ def _fit(
     validation: DataLoader[Any] | None,
     checkpoint: Path | None,
     out: Path,
+    keeping: KeptWeights,
 ) -> None:
-    """Run the steps; an interruption leaves as `KeyboardInterrupt`, a full disk as `InputError`."""
+    """Run the steps; an interruption leaves as `Interrupted`, or `KeyboardInterrupt`, a full disk as `InputError`."""
+    stops = StopsBetweenSteps(out / "checkpoints" / "last.ckpt", keeping)
+    trainer.callbacks.append(stops)  # type: ignore[attr-defined]
     try:
-        with quiet_log_threads():
+        with quiet_log_threads(), stops:
             trainer.fit(
                 module,
                 train_dataloaders=batches,
@@ -473,7 +526,7 @@ def _fit(
             )
     except SystemExit as stop:
         # Lightning leaves on Ctrl-C and SIGTERM by itself, the latter with an exit code that says success.
-        raise KeyboardInterrupt from stop
+        raise (KeyboardInterrupt() if stops.step is None else Interrupted(stops.step)) from stop
     except Exception as error:
         failure = write_failure(error)
         if failure is None:
@@ -486,17 +539,20 @@ def _fit(
         raise KeyboardInterrupt
 
 
-def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int) -> dict[str, Any]:
+def _card(
+    recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int, step: int
+) -> dict[str, Any]:
     """What the weights' card says of the run that made them."""
     return {
         "name": recipe.name,
         "version": __version__,
         "commit": commit,
-        "recipe": _without_paths(recipe),
+        "recipe": recipe.for_card(),
         "data": data.card,
         "licence of the data": data.licences,
         "licence": "see the licence of the data",
         "training": {
+            "step": step,
             "seconds": round(seconds, 1),
             "resumed_at_step": start,
             "torch": torch.__version__,
@@ -504,15 +560,3 @@ def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, star
         },
         "metrics": {},
     }
-
-
-def _without_paths(recipe: Recipe) -> dict[str, Any]:
-    """The recipe for a card: folders by their names only."""
-    values = recipe.as_dict()
-    values["data"]["stores"] = [Path(store).name for store in recipe.stores]
-    for name in ("observations", "labels"):
-        if values["data"][name] is not None:
-            values["data"][name] = Path(values["data"][name]).name
-    if "init" in values["lifter"]:
-        values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
-    return values

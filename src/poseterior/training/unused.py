@@ -96,10 +96,6 @@ def refuse_unused(recipe: Recipe, by_changes: frozenset[str]) -> None:
     ):
         if config is not None:
             refuse_without_effect(_of(section, asked), config, needs, f"{section}.")
-    if "schedule.validate_every" in asked and recipe.schedule.validate_every and recipe.validation == 0:
-        raise InputError(
-            "schedule.validate_every: has no effect here: nothing is held out; set data.validation above 0, or drop it"
-        )
 
 
 def _of(section: str, asked: Iterable[str]) -> list[str]:
