@@ -1,7 +1,5 @@
 """`--hypotheses kernels`: a mixture's own means instead of draws."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -29,7 +27,7 @@ def test_kernels_are_the_means_of_the_mixture_likeliest_first():
 
 @pytest.mark.parametrize("name", ["flow", "supervised", "rotations"])
 def test_what_is_no_mixture_is_refused(name):
-    with pytest.raises(InputError, match="--hypotheses kernels: lifter .* is no mixture and has no kernels"):
+    with pytest.raises(InputError, match=r"--hypotheses kernels: lifter .* is no mixture and has no kernels"):
         KernelLifter(pp.load(name))
 
 
@@ -43,5 +41,10 @@ def test_the_commands_take_them(tmp_path, capsys, standing):
     assert load_result(out).samples.shape[1] == 8
     assert main([*command, "--hypotheses", "kernels", "--samples", "5"]) == 2
     assert "--samples: does not go with --hypotheses kernels" in capsys.readouterr().err
-    assert main(["lift", str(tmp_path / "seen.npz"), "--skeleton", "h36m17", "--lifter", "flow", "--hypotheses", "kernels"]) == 2
+    assert (
+        main(
+            ["lift", str(tmp_path / "seen.npz"), "--skeleton", "h36m17", "--lifter", "flow", "--hypotheses", "kernels"]
+        )
+        == 2
+    )
     assert "is no mixture and has no kernels" in capsys.readouterr().err

@@ -56,15 +56,27 @@ def test_experiments_on_observations_with_table_2_and_figure_5(stored, tmp_path,
     folder, _, _ = stored
     tiny = relative.ExperimentSize(views=60, test_views=20, width=16, steps=3, batch=8)
     monkeypatch.setattr(relative, "SIZES", {"quick": tiny, "full": tiny})
-    command = ["experiments", "relative", "--data", str(folder / "train.parquet"), "--quick", "--out", str(tmp_path / "x")]
-    assert main([*command, "--labels", str(folder / "labels.parquet"), "--groups", "joints", "crowd"]) == 0, capsys.readouterr()
+    command = [
+        "experiments",
+        "relative",
+        "--data",
+        str(folder / "train.parquet"),
+        "--quick",
+        "--out",
+        str(tmp_path / "x"),
+    ]
+    assert main([*command, "--labels", str(folder / "labels.parquet"), "--groups", "joints", "crowd"]) == 0, (
+        capsys.readouterr()
+    )
     printed = capsys.readouterr().out
     assert "P-MPJPE" in printed
     assert "mm without depth" in printed
     assert "labels with a known answer" in printed
     results = json.loads((tmp_path / "x" / "results.json").read_text())
     joints = {name for name, row in results["runs"].items() if row["group"] == "joints"}
-    assert joints == {f"{m}-{j}-{s}" for m in ("supervised", "relative") for j in (16, 17) for s in ("exact", "detected")}
+    assert joints == {
+        f"{m}-{j}-{s}" for m in ("supervised", "relative") for j in (16, 17) for s in ("exact", "detected")
+    }
     hidden = load_observations(tmp_path / "x" / "train-without-neck_nose.parquet").observations.keypoints.visible
     neck = SKELETONS["h36m17"].index("neck_nose")
     assert not hidden[:, neck].any()

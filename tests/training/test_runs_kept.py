@@ -92,7 +92,7 @@ def test_checkpoints_of_what_is_no_run_are_refused(made, store, tmp_path):
     with pytest.raises(InputError, match="flow is no folder of a run"):
         run_weights("flow", "best")
     run(store, tmp_path / "blind", "steps=2", "schedule.validate_every=0")
-    with pytest.raises(InputError, match="best: .* has none: it has not validated yet"):
+    with pytest.raises(InputError, match=r"best: .* has none: it has not validated yet"):
         run_weights(str(tmp_path / "blind"), "best")
 
 
@@ -101,13 +101,31 @@ def test_commands_take_a_run_and_its_steps(made, store, tmp_path, capsys):
     printed = []
     for options in ([], ["--checkpoint", "4"], ["--checkpoint", "best"]):
         out = tmp_path / "numbers.json"
-        command = ["evaluate", str(made), "--data", str(tmp_path / "seen.parquet"), "--samples", "8", "--mode-poses", "0"]
+        command = [
+            "evaluate",
+            str(made),
+            "--data",
+            str(tmp_path / "seen.parquet"),
+            "--samples",
+            "8",
+            "--mode-poses",
+            "0",
+        ]
         assert main([*command, "--out", str(out), *options]) == 0, capsys.readouterr().err
         printed.append(json.loads(out.read_text())["scores"]["energy score"])
     assert len(set(printed)) == 3
     assert main(["evaluate", "mdn", "--data", str(tmp_path / "seen.parquet"), "--checkpoint", "4"]) == 2
     assert "mdn is no folder of a run" in capsys.readouterr().err
-    bench = ["bench", str(made), "--observations", str(tmp_path / "seen.parquet"), "--checkpoint", "8", "--samples", "20"]
+    bench = [
+        "bench",
+        str(made),
+        "--observations",
+        str(tmp_path / "seen.parquet"),
+        "--checkpoint",
+        "8",
+        "--samples",
+        "20",
+    ]
     assert main([*bench, "--mode-poses", "0", "--out", str(tmp_path / "bench")]) == 0, capsys.readouterr().err
 
 
@@ -119,7 +137,9 @@ def test_resuming_keeps_the_best_so_far(store, tmp_path):
     card.write_text(json.dumps(told))
     with pytest.raises(InputError, match=r"schedule\.until"):
         run(store, tmp_path / "run", "steps=12", "data.validation=0.3", resume=True)
-    (tmp_path / "run" / "recipe.yaml").write_text((tmp_path / "run" / "recipe.yaml").read_text().replace("  until: 8\n", ""))
+    (tmp_path / "run" / "recipe.yaml").write_text(
+        (tmp_path / "run" / "recipe.yaml").read_text().replace("  until: 8\n", "")
+    )
     run(store, tmp_path / "run", "steps=12", "data.validation=0.3", resume=True)
     assert json.loads(card.read_text())["training"]["step"] == 5
 
@@ -206,7 +226,13 @@ def test_every_phase_is_a_line_and_the_judge_counts(store, tmp_path, capsys):
     changes += ["objectives=[{name: reproject, judge: flow, flow_steps: 40}]"]
     train("unsupervised", tmp_path / "run", changes=changes, device="cpu")
     printed = capsys.readouterr().out
-    for line in (f"reading {store}", "measuring what inputs", "fitting the judge of 2D poses: 0 of 40", "40 of 40", "step 2/2 loss"):
+    for line in (
+        f"reading {store}",
+        "measuring what inputs",
+        "fitting the judge of 2D poses: 0 of 40",
+        "40 of 40",
+        "step 2/2 loss",
+    ):
         assert line in printed
 
 
@@ -214,16 +240,19 @@ def test_every_phase_is_a_line_and_the_judge_counts(store, tmp_path, capsys):
 def test_the_bar_keeps_steps_loss_and_time_on_narrow_terminals(width):
     class Trainer:
         is_global_zero, world_size, global_step = True, 1, 1234
-        callback_metrics = {name: torch.tensor(-123.456) for name in ("consistency_3d", "consistency_2d", "realism", "hidden", "lengths", "symmetry", "validation")}
 
     text = io.StringIO()
     console = Console(file=text, width=width, force_terminal=True, color_system=None)
     progress = StepProgress(100_000, 256, console)
     trainer = Trainer()
+    names = ("consistency_3d", "consistency_2d", "realism", "hidden", "lengths", "symmetry", "validation")
+    trainer.callback_metrics = dict.fromkeys(names, torch.tensor(-123.456))
     progress.on_train_start(trainer, None)
     progress.on_train_batch_end(trainer, None, {"loss": torch.tensor(-123.456)}, None, 0)
     progress._stop()
-    line = next(line for line in reversed(text.getvalue().replace("\r", "\n").splitlines()) if "step" in line and "loss" in line)
+    line = next(
+        line for line in reversed(text.getvalue().replace("\r", "\n").splitlines()) if "step" in line and "loss" in line
+    )
     line = line.rpartition("\x1b[2K")[2]
     assert "1234/100000" in line.replace(" ", "")
     assert "loss -123.456" in line

@@ -9,11 +9,10 @@ import torch
 from conftest import made_up_mocap, made_up_store
 from poseterior.data.labels.simulated import LabelConfig, LabelledSimulator
 from poseterior.data.observations import save_observations
-from poseterior.data.simulation.bodies import BodySimulator
-from poseterior.data.simulation.clips import ClipSimulator
 from poseterior.data.simulation.protocols import Protocol, simulate
 from poseterior.data.simulation.simulator import Simulator, SimulatorConfig
 from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS
 from poseterior.objectives import make_objective
 from poseterior.training.batches import Batches
 from poseterior.training.module import batch_generator
@@ -101,6 +100,19 @@ def loss_of(recipe, mocap) -> float:
     return sum(float(v) for o in objectives for v in o.eval()(lifter, batch).values())
 
 
+REFUSED = "refused"
+
+
+def refused_or(call, setting: str):
+    """What it returns; `REFUSED` where it refuses, and names the setting."""
+    try:
+        return call()
+    except InputError as error:
+        message = str(error)
+    assert setting in message
+    return REFUSED
+
+
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_setting_of_the_simulator_changes_what_is_learnt_or_is_refused(name, mocap):
     recipe_name, changes = name.partition(" ")[0], RECIPES[name]
@@ -112,11 +124,7 @@ def test_every_setting_of_the_simulator_changes_what_is_learnt_or_is_refused(nam
         if value is None:
             value = not usual.simulator.noise_added
         change = f"simulator.{setting}={value}"
-        try:
-            after = loss_of(read_recipe(recipe_name, [*changes, change]), mocap)
-        except InputError as error:
-            assert f"simulator.{setting}" in str(error)
-            continue
+        after = refused_or(lambda change=change: loss_of(read_recipe(recipe_name, [*changes, change]), mocap), setting)
         if after == before:
             ignored.append(setting)
     assert not ignored
@@ -146,10 +154,9 @@ def test_every_setting_changes_a_run_on_stored_observations_or_is_refused(stored
     changes |= {"data.fps": 10, "data.views": 20, "data.validation": 0.5, "calibrate": "null"}
     refused = set()
     for name, value in changes.items():
-        try:
-            after = batches_of(read_recipe("mdn", [*base, f"{name}={value}"]))
-        except InputError as error:
-            assert name in str(error)
+        change = f"{name}={value}"
+        after = refused_or(lambda change=change: batches_of(read_recipe("mdn", [*base, change])), name)
+        if after == REFUSED:
             refused.add(name)
         else:
             assert not same(before, after), name
@@ -161,10 +168,8 @@ def test_every_setting_changes_a_run_on_stored_observations_or_is_refused(stored
 @pytest.mark.parametrize("count", [(1, 2), (0, 0), (2, 2), (8, 8), (0, 3)])
 def test_exactly_so_many_joints_of_the_limbs_are_missing(stored, store, count):
     low, high = count
-    limbs = [j for j, name in enumerate(
-        "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax neck_nose head_top "
-        "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist".split()
-    ) if name.endswith(("knee", "ankle", "elbow", "wrist"))]  # fmt: skip
+    names = SKELETONS["h36m17"].joints
+    limbs = [j for j, name in enumerate(names) if name.endswith(("knee", "ankle", "elbow", "wrist"))]
     sources = [f"data.observations={stored}"], [f"data={store}", "simulator.truncate=0"]
     for source in sources:
         recipe = read_recipe("mdn", [*source, f"simulator.missing.count=[{low}, {high}]", "data.validation=0.2"])
@@ -199,14 +204,14 @@ def test_recipes_of_runs_say_what_they_did_and_are_read_again(stored, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["simulator.missing.count=[2, 1]"], "simulator.missing.count: expected [fewest, most], whole numbers from 0 to"),
+        (["simulator.missing.count=[2, 1]"], "simulator.missing.count: expected [fewest, most], whole numbers from"),
         (["simulator.missing.count=2"], "simulator.missing.count: expected [fewest, most], whole numbers from 0 to 8"),
         (["simulator.missing.count=[1, 9]"], "simulator.missing.count: expected [fewest, most], whole numbers from 0"),
         (["simulator.missing={count: [1, 2], none: 1}"], "give count, or weights of patterns (none), not both"),
         (["simulator.tilt=[60, 70]"], "simulator.tilt: has no effect here: it needs simulator.tilted above 0; drop it"),
         (["labels={noise: flip}"], "labels.noise: has no effect here: it needs labels.flip above 0; drop it"),
-        (["data.observations=f", "data.labels=l", "labels.pairs=3"], "labels.pairs: has no effect: data.labels=l holds"),
-        (["data.observations=f", "simulator.noise=[1, 2]"], "simulator.noise: has no effect on data.observations, which"),
+        (["data.observations=f", "data.labels=l", "labels.pairs=3"], "labels.pairs: has no effect: data.labels=l"),
+        (["data.observations=f", "simulator.noise=[1, 2]"], "simulator.noise: has no effect on data.observations"),
     ],
 )  # fmt: skip
 def test_refusals_name_the_setting_and_the_remedy(changes, message):
@@ -247,12 +252,10 @@ def test_every_setting_of_labels_changes_the_labels_or_is_refused(mocap):
     values = {"pairs": 3, "tolerance": 0.2, "noise": "crowd", "flip": 0.4, "frame": "level"}
     assert set(values) == {f.name for f in dataclasses.fields(LabelConfig)}
     for name, value in [*values.items(), ("noise", "flip")]:
-        try:
-            after = loss_of(read_recipe("relative", [*base, f"labels.{name}={value}"]), mocap)
-        except InputError as error:
-            assert f"labels.{name}" in str(error)
-        else:
-            assert after != before, name
+        change = f"labels.{name}={value}"
+        assert (
+            refused_or(lambda change=change: loss_of(read_recipe("relative", [*base, change]), mocap), name) != before
+        )
 
 
 def other_value(field: dataclasses.Field, value):
@@ -284,7 +287,9 @@ def test_every_setting_of_an_objective_changes_its_loss_or_is_refused(name, moca
     small = RECIPES[name][:1] if RECIPES[name] else ()
 
     def asked(**more):
-        settings = ", ".join(f"{k}: {v}".lower() if isinstance(v, bool) else f"{k}: {v}" for k, v in (base | more).items())
+        settings = ", ".join(
+            f"{k}: {v}".lower() if isinstance(v, bool) else f"{k}: {v}" for k, v in (base | more).items()
+        )
         recipe = read_recipe(name, [*small, f"objectives=[{{{settings}}}]"])
         lifter = build_lifter(recipe.lifter)
         objective = make_objective(base["name"], {k: v for k, v in recipe.objectives[0].items() if k != "name"})
@@ -295,11 +300,8 @@ def test_every_setting_of_an_objective_changes_its_loss_or_is_refused(name, moca
     before = asked()
     ignored = []
     for field in dataclasses.fields(settings):
-        try:
-            after = asked(**{field.name: other_value(field, getattr(settings, field.name))})
-        except InputError as error:
-            assert field.name in str(error), error
-            continue
+        value = other_value(field, getattr(settings, field.name))
+        after = refused_or(lambda name=field.name, value=value: asked(**{name: value}), field.name)
         if after == before and field.name not in LATER:
             ignored.append(field.name)
     assert not ignored
@@ -311,7 +313,12 @@ def test_every_setting_of_the_schedule_reaches_the_run():
 
     from poseterior.training import module, run
 
-    text = inspect.getsource(module) + inspect.getsource(run) + inspect.getsource(Batches) + inspect.getsource(Schedule.last.fget).replace("self.", "schedule.")
+    text = (
+        inspect.getsource(module)
+        + inspect.getsource(run)
+        + inspect.getsource(Batches)
+        + inspect.getsource(Schedule.last.fget).replace("self.", "schedule.")
+    )
     for field in dataclasses.fields(Schedule):
         assert f"schedule.{field.name}" in text, field.name
 

@@ -61,8 +61,8 @@ class Experiments:
     def run(self) -> None:
         from rich.console import Console
 
-        from ..experiments.figures import save_relative_figures
         from ..experiments.crowd import crowd_finding
+        from ..experiments.figures import save_relative_figures
         from ..experiments.relative import WRITTEN, against_flat_depth, run_relative
         from ..files.writing import check_outputs
         from ._common import quiet_lightning

@@ -157,8 +157,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         check_level(self.level)
         check_rig(self.rig, self._motions())
         self._check_camera()
-        from ..keypoints.tracks import clip_summary
         from ..evaluation.kernels import with_hypotheses
+        from ..keypoints.tracks import clip_summary
         from ..lifters import load
         from ..results.times import ASSUMED_FPS
 

@@ -31,7 +31,8 @@ class KernelLifter(Lifter):
         kernels = getattr(lifter.config, "kernels", None)
         if not isinstance(kernels, int):
             raise InputError(
-                f"--hypotheses kernels: lifter {lifter.name!r} is no mixture and has no kernels; use --hypotheses samples"
+                f"--hypotheses kernels: lifter {lifter.name!r} is no mixture and has no kernels; "
+                "use --hypotheses samples"
             )
         self.kernels = kernels
 

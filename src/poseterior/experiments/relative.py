@@ -293,11 +293,13 @@ def _on_crowd(run: RelativeRun, recipe: Recipe, crowd: DepthLabels, out: Path, s
 def _observations(
     store: Path, test: Path | None, size: ExperimentSize, seed: int
 ) -> tuple[ObservationSet, ObservationSet]:
-    """Pictures to learn from and to measure on: those of files of observations, or of stores by the recipe's cameras."""
+    """Pictures to learn from and to measure on: stored ones, or of stores by the recipe's cameras."""
     if store.is_file():
         stored = load_observations(store)
         training, held = _split(stored, 0.25, seed) if test is None else (stored, load_observations(test))
-        return spread_poses(training, min(size.views, len(training))), spread_poses(held, min(size.test_views, len(held)))
+        return spread_poses(training, min(size.views, len(training))), spread_poses(
+            held, min(size.test_views, len(held))
+        )
     if test is not None and test.is_file():
         raise InputError("--test: --data is a pose store, so this must be one; give observations for both, or stores")
     simulator = read_recipe("relative-published").simulator
@@ -394,7 +396,9 @@ def run_relative(
         if group not in GROUPS:
             raise InputError(f"groups: unknown group {group!r}; known: {', '.join(GROUPS)}")
     if labels is not None and not Path(store).is_file():
-        raise InputError("--labels: labels are of pictures: give their observations as --data FILE.parquet, not a store")
+        raise InputError(
+            "--labels: labels are of pictures: give their observations as --data FILE.parquet, not a store"
+        )
     if labels is None:
         groups = [group for group in groups if group != "crowd"]
     crowd = None if labels is None else load_labels(labels)

@@ -15,9 +15,11 @@ from ..files.settings import Settings
 from ..lifters import Model
 from ..registry import Registry
 
-__all__ = ["Objective", "ObjectiveSettings", "make_objective", "objective_names", "register_objective"]
+__all__ = ["Needs", "Objective", "ObjectiveSettings", "make_objective", "objective_names", "register_objective"]
 
 _M = TypeVar("_M", bound=Model)
+#: By setting, when it has an effect beside the others, and what that takes, in words.
+Needs = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 
 class ObjectiveSettings(Settings):
@@ -43,7 +45,7 @@ class Objective(nn.Module):
     #: Whether observations must be `poseterior.data.simulation.clips.KeypointPairs`: 2D and nothing else.
     keypoints_only: ClassVar[bool] = False
     #: By setting, when it has an effect beside the others, and what that takes, in words; see `make_objective`.
-    needs: ClassVar[Mapping[str, tuple[Callable[[Any], bool], str]]] = {}
+    needs: ClassVar[Needs] = {}
 
     def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
         """Settings of the simulator that change nothing of what is learnt (default: what the lifter does not read)."""

@@ -30,7 +30,7 @@ from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view, image_offsets
 from ..lifters import Lifter, Model
 from ..metrics.depth_order import mixture_order_log_probability
-from .base import Objective, ObjectiveSettings, register_objective
+from .base import Needs, Objective, ObjectiveSettings, register_objective
 
 __all__ = [
     "TEMPLATES",
@@ -361,7 +361,7 @@ class DepthOrder(Objective):
     """
 
     needs_labels = True
-    needs = {
+    needs: ClassVar[Needs] = {
         "order": (lambda c: c.rank > 0, "rank above 0"),
         "normaliser": (lambda c: c.rank > 0 and c.order == "ranking", "rank above 0 and order: ranking"),
         "tolerance": (lambda c: c.rank > 0 and c.order == "likelihood", "rank above 0 and order: likelihood"),
@@ -381,7 +381,8 @@ class DepthOrder(Objective):
     def check_lifter(self, lifter: Model, given: Mapping[str, Any]) -> None:
         if "samples" in given and getattr(lifter.config, "spread", "") == "none":
             raise InputError(
-                f"objective 'depth_order': samples: has no effect here: lifter {lifter.name!r} returns one pose; drop it"
+                f"objective 'depth_order': samples: has no effect here: lifter {lifter.name!r} returns one pose; "
+                "drop it"
             )
         if "root" in given and not lifter.places_root:
             raise InputError(

@@ -41,7 +41,7 @@ from ..keypoints.rays import (
 )
 from ..lifters import Lifter, Model
 from ..lifters.rays import LiftedRays, RayLifter
-from .base import Objective, ObjectiveSettings, register_objective
+from .base import Needs, Objective, ObjectiveSettings, register_objective
 from .critics import Critic, critic_loss, least_squares_loss
 from .depth_order import smooth_norm
 from .image_prior import ImageCritic, ImageFlow
@@ -255,7 +255,7 @@ class Reproject(Objective):
     """
 
     keypoints_only = True
-    needs = {
+    needs: ClassVar[Needs] = {
         "likelihood": (lambda c: c.consistency_3d > 0, "consistency_3d above 0"),
         "judge": _REAL,
         "judge_width": _RIVAL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..data.observations import Observations
 from ..data.simulation.bodies import BodyObservations
 from ..data.simulation.point_noise import lifted_errors
+from ..data.simulation.simulator import SimulatorConfig
 from ..files.errors import InputError
 from ..files.settings import is_number, number
 from ..geometry.body import (
@@ -30,8 +32,7 @@ from ..geometry.body import (
 from ..lifters import Model
 from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
-from ..data.simulation.simulator import SimulatorConfig
-from .base import Objective, register_objective
+from .base import Needs, Objective, register_objective
 
 __all__ = ["BODIES", "TASKS", "UNSEEN_ROTATIONS", "RotationLikelihood", "hide_points", "observe_points"]
 
@@ -148,7 +149,7 @@ class RotationLikelihood(Objective):
     """
 
     needs_rotations = True
-    needs = {
+    needs: ClassVar[Needs] = {
         **dict.fromkeys(("noise", "exact", "lifted", "estimated"), (lambda c: c.share[1] > 0, "tasks: ik above 0")),
         "lengths": (lambda c: c.share[2] > 0, "tasks: lift above 0"),
     }

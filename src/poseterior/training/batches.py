@@ -51,7 +51,9 @@ class HidingJoints:
 
     def __call__(self, n: int, generator: torch.Generator) -> Observations | KeypointPairs:
         drawn = self.draw(n, generator)
-        names = [f.name for f in dataclasses.fields(KeypointPairs)] if isinstance(drawn, KeypointPairs) else ["keypoints"]
+        names = (
+            [f.name for f in dataclasses.fields(KeypointPairs)] if isinstance(drawn, KeypointPairs) else ["keypoints"]
+        )
         return dataclasses.replace(drawn, **{name: self._hidden(getattr(drawn, name), generator) for name in names})
 
     def _hidden(self, keypoints: Keypoints2D, generator: torch.Generator) -> Keypoints2D:

@@ -60,7 +60,12 @@ class StepProgress(Callback):
         self._shown = self._start[0] if not self.console.is_terminal else 0.0
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
-        columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=_BAR), TimeRemainingColumn(compact=True))
+        columns = (
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=_BAR),
+            TimeRemainingColumn(compact=True),
+        )
         self.bar = Progress(*columns, TextColumn("{task.fields[terms]}", markup=False), console=self.console)
         self.task = self.bar.add_task("", total=self.steps, completed=trainer.global_step, terms="")
         self.bar.start()

@@ -40,9 +40,9 @@ __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
 #: Characters of a recipe, parts (names, numbers, lists ...) of it, and how deep they may be within each other.
 _LONGEST, _MOST_PARTS, _DEEPEST = 10**6, 100_000, 20
 #: Largest values of a schedule: what a machine can hold, and a life is long enough for.
-_MOST = dict.fromkeys(("steps", "until", "warmup", "log_every", "save_every", "keep_every", "validate_every"), 10**9) | {
-    "batch": 2**20
-}
+_MOST = dict.fromkeys(
+    ("steps", "until", "warmup", "log_every", "save_every", "keep_every", "validate_every"), 10**9
+) | {"batch": 2**20}
 
 
 @dataclasses.dataclass(frozen=True)

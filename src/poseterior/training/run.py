@@ -36,10 +36,10 @@ from ..lifters.base import build_model
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, HidingJoints, StoredObservations, split_observations
 from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
-from .logs import LossTable, quiet_log_threads, write_failure
-from .module import LiftingModule, batch_generator
 from .interrupts import Interrupted, StopsBetweenSteps
 from .keeping import KeptWeights
+from .logs import LossTable, quiet_log_threads, write_failure
+from .module import LiftingModule, batch_generator
 from .phases import Phases
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
@@ -382,6 +382,7 @@ def train(
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
     begun, commit = time.time(), _commit()
     validation = _validation(recipe.schedule, data)
+
     def card(step: int) -> dict[str, Any]:
         return _card(recipe, data, commit, time.time() - begun, start, step)
 
@@ -539,9 +540,7 @@ def _fit(
         raise KeyboardInterrupt
 
 
-def _card(
-    recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int, step: int
-) -> dict[str, Any]:
+def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int, step: int) -> dict[str, Any]:
     """What the weights' card says of the run that made them."""
     return {
         "name": recipe.name,

@@ -235,9 +235,7 @@ class SimulatorConfig:
         check_missing(self.missing)
         knowledge = self.camera_knowledge
         if min(knowledge) < 0 or not sum(knowledge) > 0:
-            raise InputError(
-                f"simulator.camera_knowledge: expected weights from 0 with a sum above 0, got {knowledge}"
-            )
+            raise InputError(f"simulator.camera_knowledge: expected weights from 0 with a sum above 0, got {knowledge}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SimulatorConfig:
