@@ -9,16 +9,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..data.labels.simulated import LabelConfig
 from ..data.simulation.simulator import SimulatorConfig
 from ..files.errors import InputError
 
-if TYPE_CHECKING:
-    from .recipes import Recipe
-
 __all__ = ["changed_from", "refuse_unseen", "refuse_unused", "refuse_without_effect"]
+
+
+class Asked(Protocol):
+    """What is looked at of a recipe, see `poseterior.training.recipes.Recipe`."""
+
+    @property
+    def given(self) -> frozenset[str]: ...
+    @property
+    def hides(self) -> bool: ...
+    @property
+    def observations(self) -> str | None: ...
+    @property
+    def label_file(self) -> str | None: ...
+    @property
+    def labels(self) -> LabelConfig | None: ...
+    @property
+    def simulator(self) -> SimulatorConfig: ...
+    @property
+    def calibrate(self) -> SimulatorConfig | None: ...
+    @property
+    def fps(self) -> float: ...
+
 
 #: When a setting has an effect, and what that takes, in words.
 Needs = Mapping[str, tuple[Callable[[Any], bool], str]]
@@ -75,7 +94,7 @@ def refuse_without_effect(asked: Iterable[str], settings: Any, needs: Needs, sec
             raise InputError(f"{section}{name}: has no effect here: it needs {words}; drop it")
 
 
-def refuse_unused(recipe: Recipe, by_changes: frozenset[str]) -> None:
+def refuse_unused(recipe: Asked, by_changes: frozenset[str]) -> None:
     """Refuse what the user set in a recipe and what would not change the run.
 
     Args:
@@ -103,7 +122,7 @@ def _of(section: str, asked: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.split(".")[1] for name in asked if name.startswith(f"{section}.")))
 
 
-def _usual(recipe: Recipe, name: str) -> bool:
+def _usual(recipe: Asked, name: str) -> bool:
     """Whether a setting has its default."""
     section, _, key = name.partition(".")
     defaults: dict[str, Any] = {"simulator": SimulatorConfig(), "calibrate": SimulatorConfig(), "labels": LabelConfig()}
@@ -114,7 +133,7 @@ def _usual(recipe: Recipe, name: str) -> bool:
     return name == "data.fps" and recipe.fps == 30.0
 
 
-def _refuse_beside_observations(recipe: Recipe, name: str) -> None:
+def _refuse_beside_observations(recipe: Asked, name: str) -> None:
     """Refuse what is about simulating where observations are stored."""
     section, _, key = name.partition(".")
     remedy = "drop it, or simulate from stores (data=STORE)"
