@@ -43,6 +43,7 @@ from .module import LiftingModule, batch_generator
 from .phases import Phases
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
+from .resuming import check_same_run
 from .steps import BEST, WEIGHTS, WRITTEN, finished
 from .unused import changed_from, refuse_unseen
 
@@ -226,53 +227,6 @@ def _commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
-#: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
-_FREE_TO_CHANGE = (
-    "data.stores",
-    "data.observations",
-    "data.labels",
-    "calibrate",
-    "schedule.log_every",
-    "schedule.save_every",
-    "schedule.keep_every",
-)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
-
-
-def _check_same_run(recipe: Recipe, folder: Path) -> None:
-    """Refuse to resume a run under another recipe."""
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        raise InputError(f"{folder}: nothing to resume: it holds no run")
-    try:
-        stored, asked = _flat(yaml.safe_load(path.read_text())), _flat(yaml.safe_load(yaml.safe_dump(recipe.as_dict())))
-    except (yaml.YAMLError, AttributeError):
-        raise InputError(f"{path}: not a recipe; start anew in another folder") from None
-    # Runs begun before a setting existed had what is now its default.
-    defaults = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)}
-    if recipe.observations is not None:  # runs of earlier versions name a simulator that did nothing
-        kept = ("simulator.missing", "simulator.scattered") if recipe.hides else ()
-        stored = {n: v for n, v in stored.items() if not n.startswith("simulator") or n.startswith(kept)}
-        asked = {n: v for n, v in asked.items() if n != "simulator"}
-    stored = defaults | {"data.views": 0, "data.labels": None, "labels": None} | stored
-    asked = defaults | asked  # a recipe leaves out what was not asked for
-    if stored.get("lifter.network") == "ours":  # as 0.1 wrote it
-        del stored["lifter.network"]
-    for name in sorted(set(stored) | set(asked)):
-        if stored.get(name) != asked.get(name) and not name.startswith(_FREE_TO_CHANGE):
-            raise InputError(
-                f"{folder}: {name} was {stored.get(name)!r} and is {asked.get(name)!r} now: a resumed run keeps its "
-                "recipe; drop the change, or start anew in another folder"
-            )
-
-
 def _licences(stores: tuple[str, ...]) -> str:
     found = {PoseStore(store).metadata.get("licence", "") for store in stores}
     return "; ".join(sorted(text for text in found if text)) or "not stated by the data"
@@ -438,7 +392,7 @@ def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | N
         if process == 0 and (options.out / "recipe.yaml").exists():
             raise InputError(f"{options.out}: holds a run already; go on with --resume, or choose another --out")
         return None
-    _check_same_run(recipe, options.out)
+    check_same_run(recipe, options.out)
     # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
     return newest_checkpoint(options.out / "checkpoints", quiet=process != 0)
 
