@@ -177,7 +177,9 @@ def test_every_run_has_a_valid_recipe(tmp_path):
 
 
 def test_unknown_group_and_size(store, tmp_path):
-    with pytest.raises(InputError, match="unknown group 'all'; known: budget, labelnoise, ablation, noise2d"):
+    with pytest.raises(
+        InputError, match="unknown group 'all'; known: budget, labelnoise, ablation, noise2d, joints, crowd"
+    ):
         experiments.run_relative(store, tmp_path, groups=["all"])
     with pytest.raises(InputError, match="size: expected one of quick, full, got 'huge'"):
         experiments.run_relative(store, tmp_path, size="huge")

@@ -38,8 +38,10 @@ SINCE_0_1 = {
     "mdn-people",
     "relative-finish",
     "rotations-points",
+    "so3-published-reduced",
     "supervised-people",
     "unsupervised-posterior",
+    "unsupervised-scale-reduced",
 }  # fmt: skip
 
 

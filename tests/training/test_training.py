@@ -231,7 +231,7 @@ def test_run_that_ended_before_its_first_checkpoint_goes_on(store, tmp_path):
 
 
 def test_broken_checkpoint_is_refused(store, tmp_path):
-    run(store, tmp_path / "run", "steps=4")
+    shutil.rmtree(run(store, tmp_path / "run", "steps=4"))  # as it is before the end
     for name in ("last.ckpt", "step.ckpt"):
         (tmp_path / "run" / "checkpoints" / name).write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"last\.ckpt: not a readable checkpoint"):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OnOff", "camera_file", "check_device", "check_extension", "check_level", "lifter_folder", "quiet_lightning",
-    "summary_table",
+    "summary_table", "weights_of",
 ]  # fmt: skip
 
 OnOff = Literal["on", "off"]
@@ -40,6 +40,13 @@ def lifter_folder(lifter: str) -> Path | None:
     """The folder that a lifter is read from, None for a shipped one: an input, which no output may replace."""
     folder = Path(lifter)
     return folder if (folder / "config.json").is_file() else None
+
+
+def weights_of(lifter: str, checkpoint: str | None = None) -> str:
+    """A shipped lifter's name or a folder of weights: of a run's folder those of a step, see `run_weights`."""
+    from ..training.steps import run_weights
+
+    return run_weights(lifter, checkpoint)
 
 
 def check_device(device: str) -> str:

@@ -164,6 +164,8 @@ class Bench:
     """Seed of the samples."""
     evidence: OnOff = "on"
     """Give answers what the keypoints say exactly; off: as the network gives them, whose regions are not calibrated."""
+    checkpoint: str | None = None
+    """Of lifters that are folders of runs: a step that they keep, best (by validation) or last."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
@@ -176,11 +178,15 @@ class Bench:
         from ..evaluation.novelty import reference
         from ..evaluation.plan import entries, tasks
         from ..evaluation.run import Settings, run_benchmark
+        from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..lifting.clips import SMOOTHING
         from ..view.report.page import save_report
-        from ._common import check_device, lifter_folder
+        from ._common import check_device, lifter_folder, weights_of
 
+        if self.checkpoint is not None and not self.lifters:
+            raise InputError("--checkpoint: name the folders of runs to compare")
+        self.lifters = tuple(weights_of(lifter, self.checkpoint) for lifter in self.lifters)
         inputs = [
             self.data,
             self.cross,

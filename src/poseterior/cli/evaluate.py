@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -123,7 +123,7 @@ class Evaluate:
     """
 
     weights: tyro.conf.Positional[str]
-    """A shipped lifter or a folder with trained weights."""
+    """A shipped lifter, a folder with trained weights, or the folder of a run."""
     data: Path
     """Observations (`poseterior data simulate` or `poseterior data import` makes some), or a pose store."""
     protocol: str | None = None
@@ -152,6 +152,11 @@ class Evaluate:
     """Write everything, per action and per joint too, as JSON."""
     figures: Path | None = None
     """Folder for pictures: best-of-N curve, spread of the hypotheses, predicted against true size (made if need be)."""
+    hypotheses: Literal["samples", "kernels"] = "samples"
+    """Draws; or, of mixtures (mdn, relative), the means of their kernels as the network gives them, without evidence:
+    --samples is then their number. Densities and calibration are of these few poses, and mean little."""
+    checkpoint: str | None = None
+    """Of the folder of a run: a step that it keeps, best (by validation) or last."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
@@ -160,20 +165,27 @@ class Evaluate:
 
         from rich.console import Console
 
+        from ..evaluation.kernels import with_hypotheses
         from ..evaluation.measure import evaluate, observed
+        from ..files.errors import InputError
         from ..files.writing import atomic_write, check_outputs
         from ..lifters import load
         from ..view.evaluation import evaluation_files, evaluation_folder, save_evaluation_figures
-        from ._common import check_device, check_extension, lifter_folder
+        from ._common import check_device, check_extension, lifter_folder, weights_of
         from .bench import novelty_sentences
 
+        self.weights = weights_of(self.weights, self.checkpoint)
         check_extension(self.out, "--out", (".json",))
         figures = None if self.figures is None else evaluation_files(self.figures)
         inputs = [self.data, self.subset, self.novelty, self.labels, lifter_folder(self.weights)]
         check_outputs({"--out": self.out, "--figures": figures}, inputs)
         data, subset = self._selected(observed(self.data, self.protocol, self.poses))
         device = check_device(self.device)
-        lifter = load(self.weights, evidence=self.evidence == "on")
+        if self.hypotheses == "kernels" and self.samples != 200:
+            raise InputError("--samples: does not go with --hypotheses kernels, which are as many as the mixture has")
+        lifter, self.samples = with_hypotheses(
+            load(self.weights, evidence=self.evidence == "on"), self.hypotheses, self.samples
+        )
         if self._without_truth(data):
             self._run_without_truth(lifter, data, device)
             return

@@ -41,15 +41,18 @@ class Experiments:
     experiment: tyro.conf.Positional[Literal["relative"]]
     """Which experiments."""
     data: Path
-    """Pose store to learn from."""
+    """Pose store to learn from, or observations (`poseterior data import h36m`, `lsp` ...; .parquet)."""
     out: Path = Path("experiments/relative")
     """Folder of observations, runs, results.json and figures."""
     test: Path | None = None
-    """Pose store to measure on (default: a quarter of the clips of --data)."""
+    """Pose store, or observations, to measure on (default: a quarter of the clips of --data)."""
+    labels: Path | None = None
+    """A crowd's labels of the pictures in --data (`poseterior labels`): how often it is right by difference of depths
+    (figures 2 and 3), and what going on from them is worth (figure 5)."""
     quick: bool = False
     """Small networks and short runs: minutes instead of hours, to see that everything works."""
-    groups: tuple[str, ...] = ("budget", "labelnoise", "ablation", "noise2d")
-    """Which groups of runs: budget, labelnoise, ablation, noise2d."""
+    groups: tuple[str, ...] = ("budget", "labelnoise", "ablation", "noise2d", "joints", "crowd")
+    """Which groups of runs: budget, labelnoise, ablation, noise2d, joints (table 2), crowd (with --labels)."""
     seed: int = 0
     """Seed of cameras, labels and training."""
     device: str = "cpu"
@@ -58,24 +61,29 @@ class Experiments:
     def run(self) -> None:
         from rich.console import Console
 
+        from ..experiments.crowd import crowd_finding
         from ..experiments.figures import save_relative_figures
-        from ..experiments.relative import WRITTEN, run_relative
+        from ..experiments.relative import WRITTEN, against_flat_depth, run_relative
         from ..files.writing import check_outputs
         from ._common import quiet_lightning
 
-        check_outputs({"--out": [self.out / name for name in WRITTEN]}, [self.data, self.test])
+        check_outputs({"--out": [self.out / name for name in WRITTEN]}, [self.data, self.test, self.labels])
 
         quiet_lightning()
         results = run_relative(
             self.data,
             self.out,
             test=self.test,
+            labels=self.labels,
             size="quick" if self.quick else "full",
             groups=self.groups,
             seed=self.seed,
             device=self.device,
         )
         Console().print(_table(results))
+        print(against_flat_depth(results))
+        for line in crowd_finding(results["crowd"]) if "crowd" in results else ():
+            print(line)
         print(f"wrote {self.out / 'results.json'}")
         for path in save_relative_figures(results, self.out / "figures"):
             print(f"wrote {path}")

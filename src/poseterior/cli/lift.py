@@ -51,7 +51,12 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
     """Photographs, films, keypoint files, folders of these; or webcam:0."""
     lifter: str = "mdn"
-    """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
+    """A shipped lifter (see `poseterior lifters`), a folder with trained weights, or the folder of a run."""
+    hypotheses: Literal["samples", "kernels"] = "samples"
+    """Draws; or, of mixtures (mdn, relative), the means of their kernels, which the result holds as its samples, as the
+    network gives them; regions of so few poses are not calibrated."""
+    checkpoint: str | None = None
+    """Of the folder of a run: a step that it keeps, best (by validation) or last."""
     samples: int = 200
     """Hypotheses per pose; 0 keeps the summary alone: mean, covariance, regions."""
     tracks: Literal["auto", "off"] = "auto"
@@ -120,9 +125,11 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..detect.sources import sorted_out
         from ..files.errors import InputError
         from ..files.writing import check_outputs
-        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
+        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
 
         self.check_seeing()
+        self.lifter = weights_of(self.lifter, self.checkpoint)
+        self._check_hypotheses()
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
             self._run_folder(self.files[0], self.out)
             return
@@ -150,6 +157,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         check_level(self.level)
         check_rig(self.rig, self._motions())
         self._check_camera()
+        from ..evaluation.kernels import with_hypotheses
         from ..keypoints.tracks import clip_summary
         from ..lifters import load
         from ..results.times import ASSUMED_FPS
@@ -158,7 +166,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             from ..view.film import check_video
 
             check_video(self.video, self.fps or ASSUMED_FPS)
-        lifter = load(self.lifter, evidence=self.evidence == "on")
+        lifter, self.samples = with_hypotheses(
+            load(self.lifter, evidence=self.evidence == "on"), self.hypotheses, self.samples
+        )
         console = Console()
         why_whole = why_not_in_parts(self, lifter, sources)
         if why_whole and (asked := self.asks_for_parts()):
@@ -248,6 +258,18 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 )
         keypoints = [load_observations(path).observations.keypoints for path in stored]
         return keypoints, tuple(path for path in files if path not in stored)
+
+    def _check_hypotheses(self) -> None:
+        """Kernels are of one file, and as many as there are."""
+        from ..detect.sources import sorted_out
+        from ..files.errors import InputError
+
+        if self.hypotheses == "samples":
+            return
+        if any(file.is_dir() for file in self.files) or sorted_out(self.files).camera is not None:
+            raise InputError("--hypotheses kernels: does not go with a folder or a camera; lift file by file")
+        if self.samples != 200:
+            raise InputError("--samples: does not go with --hypotheses kernels, which are as many as the mixture has")
 
     def _photos(self, sources: Sources) -> Any:
         """The pictures and films behind the poses, by the names that results call them."""

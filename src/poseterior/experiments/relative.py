@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.labels.labels import DepthLabels, load_labels, save_labels
 from ..data.observations import Observations, ObservationSet, load_observations, save_observations
 from ..data.simulation.protocols import Protocol, simulate
 from ..evaluation.subsets import select_poses, spread_poses
@@ -27,19 +28,21 @@ from ..metrics import accuracy
 from ..metrics.depth_order import order_accuracy, order_accuracy_by_gap
 from ..training import train
 from ..training.recipes import Recipe, read_recipe
+from .crowd import crowd_by_gap
 
 __all__ = [
     "GROUPS",
     "SIZES",
     "ExperimentSize",
     "RelativeRun",
+    "against_flat_depth",
     "measure",
     "relative_runs",
     "run_relative",
 ]
 
 #: Groups of runs, in the order in which they are run.
-GROUPS = ("budget", "labelnoise", "ablation", "noise2d")
+GROUPS = ("budget", "labelnoise", "ablation", "noise2d", "joints", "crowd")
 _JOINTS = len(SKELETONS["h36m17"])
 
 
@@ -62,7 +65,7 @@ class ExperimentSize:
 
 
 SIZES = {
-    "quick": ExperimentSize(views=4000, test_views=500, width=256, steps=500, batch=64),
+    "quick": ExperimentSize(views=8000, test_views=500, width=256, steps=2000, batch=64),
     "full": ExperimentSize(views=24_096, test_views=2663, width=512, steps=7520, batch=128),
 }
 
@@ -82,6 +85,8 @@ class RelativeRun:
         noise: standard deviation in px added to the keypoints (training, test).
         flip: probability that a label is turned round, or "crowd".
         trained: name of the run whose weights are measured; its own where empty.
+        without: joints whose keypoints nobody gives, neither in training nor in the test.
+        crowd: share of the crowd's labels on which the relative run goes on.
     """
 
     name: str
@@ -94,6 +99,8 @@ class RelativeRun:
     noise: tuple[float, float] = (0.0, 0.0)
     flip: float | str | None = None
     trained: str = ""
+    without: tuple[str, ...] = ()
+    crowd: float = 0.0
 
 
 def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[RelativeRun]:
@@ -152,7 +159,28 @@ def relative_runs(noises: Sequence[float] = (5.0, 10.0, 15.0, 20.0)) -> list[Rel
             label = f"{variance:g} px²"
             runs.append(RelativeRun(test_only, "noise2d", method, label, noise=(0.0, sigma), trained=method))
             runs.append(RelativeRun(both, "noise2d", method, label, noise=(sigma, sigma)))
+    # Table 2: 17 joints and 16, which is what detectors lack; exact keypoints, and as a detector errs.
+    for method in ("supervised", "relative"):
+        for without, joints in (((), "17 joints"), (("neck_nose",), "16 joints")):
+            for sigma, seen in ((0.0, "exact"), (_DETECTED, "detected")):
+                name = f"{method}-{joints.partition(' ')[0]}-{seen}"
+                trained = method if not without and not sigma else ""
+                runs.append(
+                    RelativeRun(
+                        name, "joints", method, f"{joints}, {seen}", noise=(sigma, sigma), without=without,
+                        trained=trained,
+                    )
+                )  # fmt: skip
+    for share in _CROWD_SHARES:
+        label = f"crowd, {share:.0%} of the labels"
+        runs.append(RelativeRun(f"crowd-{share:g}", "crowd", "relative", label, crowd=share))
     return runs
+
+
+#: Standard deviation in px of a detector's errors, for table 2; pictures are 1000 px wide.
+_DETECTED = 10.0**0.5
+#: Shares of the crowd's labels on which the relative run goes on (figure 5).
+_CROWD_SHARES = (0.1, 0.5, 1.0)
 
 
 def _supervision_megabytes(run: RelativeRun, views: int) -> float:
@@ -198,6 +226,19 @@ def _baselines(observations: Observations, training: Observations) -> dict[str, 
     return {"flat depth": measure(flat, observations), "mean pose": measure(mean, observations)}
 
 
+def against_flat_depth(results: dict[str, Any]) -> str:
+    """Whether one bit a picture taught more than no depth at all, in a sentence: the point of the paper."""
+    flat, relative = results["baselines"]["flat depth"], results["runs"]["relative"]
+    gain = flat["P-MPJPE"] - relative["P-MPJPE"]
+    numbers = f"P-MPJPE {relative['P-MPJPE']:.1f} mm from one bit per view, {flat['P-MPJPE']:.1f} mm without depth"
+    if gain > 0:
+        return f"{numbers}: relative depth helps, as published"
+    return (
+        f"{numbers}: these runs are too small to show what the paper does, and say nothing against it; "
+        "run without --quick, or on more views"
+    )
+
+
 # -- running --------------------------------------------------------------------------------------------------
 
 
@@ -222,10 +263,45 @@ def _with_noise(data: ObservationSet, sigma: float, seed: int) -> ObservationSet
     return dataclasses.replace(data, observations=dataclasses.replace(data.observations, keypoints=moved))
 
 
+def _without(data: ObservationSet, joints: Sequence[str]) -> ObservationSet:
+    """The same without keypoints of some joints."""
+    if not joints:
+        return data
+    keypoints = data.observations.keypoints
+    visible = keypoints.visible.clone()
+    visible[:, [SKELETONS["h36m17"].index(joint) for joint in joints]] = False
+    seen = keypoints._replace(visible=visible)
+    return dataclasses.replace(data, observations=dataclasses.replace(data.observations, keypoints=seen))
+
+
+def _on_crowd(run: RelativeRun, recipe: Recipe, crowd: DepthLabels, out: Path, seed: int) -> Recipe:
+    """The recipe that goes on from the relative run on a share of the crowd's labels."""
+    path = out / f"labels-{run.crowd:g}.parquet"
+    if not path.is_file():
+        generator = torch.Generator().manual_seed(seed)
+        count = max(1, round(run.crowd * len(crowd)))
+        rows = torch.randperm(len(crowd), generator=generator)[:count].sort().values.numpy()
+        save_labels(crowd.select(rows), path)
+    # A tenth of the rate and of the steps: what is known already is not to be forgotten.
+    schedule = dataclasses.replace(
+        recipe.schedule, steps=max(1, recipe.schedule.steps // 5), learning_rate=0.1 * recipe.schedule.learning_rate
+    )
+    lifter = recipe.lifter | {"init": str(out / "runs" / "relative" / "weights")}
+    return dataclasses.replace(recipe, lifter=lifter, label_file=str(path), labels=None, views=0, schedule=schedule)
+
+
 def _observations(
     store: Path, test: Path | None, size: ExperimentSize, seed: int
 ) -> tuple[ObservationSet, ObservationSet]:
-    """Pictures to learn from and to measure on, by the recipe's cameras."""
+    """Pictures to learn from and to measure on: stored ones, or of stores by the recipe's cameras."""
+    if store.is_file():
+        stored = load_observations(store)
+        training, held = _split(stored, 0.25, seed) if test is None else (stored, load_observations(test))
+        return spread_poses(training, min(size.views, len(training))), spread_poses(
+            held, min(size.test_views, len(held))
+        )
+    if test is not None and test.is_file():
+        raise InputError("--test: --data is a pose store, so this must be one; give observations for both, or stores")
     simulator = read_recipe("relative-published").simulator
     protocol = Protocol("relative", "as a studio", "any", simulator, fps=30.0, seed=seed)
     if test is not None:
@@ -291,6 +367,7 @@ def run_relative(
     out: str | Path,
     *,
     test: str | Path | None = None,
+    labels: str | Path | None = None,
     size: str = "full",
     groups: Sequence[str] = GROUPS,
     seed: int = 0,
@@ -300,9 +377,10 @@ def run_relative(
     """Run the experiments, or go on with them, and return all results.
 
     Args:
-        store: pose store to learn from.
+        store: pose store to learn from, or a file of observations.
         out: folder for observations, runs, results and figures.
         test: pose store to measure on; None: a quarter of the clips of ``store`` is held out.
+        labels: label store of the training pictures, for the group "crowd".
         size: a name of `SIZES`.
         groups: which of `GROUPS` to run; the two main runs and the mixture are always run.
         seed: of cameras, labels and training.
@@ -317,8 +395,17 @@ def run_relative(
     for group in groups:
         if group not in GROUPS:
             raise InputError(f"groups: unknown group {group!r}; known: {', '.join(GROUPS)}")
+    if labels is not None and not Path(store).is_file():
+        raise InputError(
+            "--labels: labels are of pictures: give their observations as --data FILE.parquet, not a store"
+        )
+    if labels is None:
+        groups = [group for group in groups if group != "crowd"]
+    crowd = None if labels is None else load_labels(labels)
     out, chosen = Path(out), SIZES[size]
     settings = {"size": size, "seed": seed, **dataclasses.asdict(chosen), "test": test is not None}
+    settings |= {"observations": True} if Path(store).is_file() else {}
+    settings |= {"labels": Path(labels).name} if labels is not None else {}
     if (out / "experiment.json").exists():
         before = _read_json(out / "experiment.json")
         if before != settings:
@@ -332,12 +419,14 @@ def run_relative(
     training, held = load_observations(out / "train.parquet"), load_observations(out / "test.parquet")
     baselines = _baselines(held.observations, training.observations)
     results: dict[str, Any] = {"size": size, "views": len(training), "runs": {}, "baselines": baselines}
+    if crowd is not None:
+        results["crowd"] = crowd_by_gap(load_observations(out / "train.parquet").observations, crowd)
     main = {"supervised", "relative", "mixture"}
     runs = [run for run in relative_runs() if run.group in groups or run.name in main]
     for number, run in enumerate(runs, 1):
         path = out / "results" / f"{run.name}.json"
         if not path.is_file():
-            _write_json(path, _result(run, chosen, training, held, out, seed, device))
+            _write_json(path, _result(run, chosen, training, held, out, seed, device, crowd))
         results["runs"][run.name] = _read_json(path)
         row = results["runs"][run.name]
         report(f"{number}/{len(runs)} {run.name}: P-MPJPE {row['P-MPJPE']:.1f} mm, order {row['order accuracy']:.3f}")
@@ -353,16 +442,21 @@ def _result(
     out: Path,
     seed: int,
     device: str,
+    crowd: DepthLabels | None,
 ) -> dict[str, Any]:
     sigma_training, sigma_test = run.noise
     source = out / "train.parquet"
-    if sigma_training:
-        source = out / f"train-noise-{sigma_training**2:.4g}.parquet"
+    if sigma_training or run.without:
+        parts = [f"noise-{sigma_training**2:.4g}"] if sigma_training else []
+        source = out / f"train-{'-'.join([*parts, *(f'without-{joint}' for joint in run.without)])}.parquet"
         if not source.is_file():
-            save_observations(_with_noise(training, sigma_training, seed + 1), source)
+            save_observations(_without(_with_noise(training, sigma_training, seed + 1), run.without), source)
     recipe = _recipe(run, size, source, len(training), seed)
+    if run.crowd:
+        assert crowd is not None
+        recipe = _on_crowd(run, recipe, crowd, out, seed)
     weights = _trained(run, recipe, out / "runs" / (run.trained or run.name), device)
-    seen = _with_noise(held, sigma_test, seed + 2).observations
+    seen = _without(_with_noise(held, sigma_test, seed + 2), run.without).observations
     lifter = load(weights)
     with torch.no_grad():
         pose = torch.cat([lifter(part).mean for part in _chunks(seen)])

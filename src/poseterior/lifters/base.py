@@ -89,6 +89,10 @@ class Model(nn.Module):
 
     name: ClassVar[str] = ""
     config_class: ClassVar[type[LifterConfig]] = LifterConfig
+    #: what of keypoints is not read, besides their pixels: covariance, height, camera
+    unread: ClassVar[tuple[str, ...]] = ()
+    #: whether the network puts the root somewhere, from where poses are taken
+    places_root: ClassVar[bool] = False
     #: tensors that have inputs which they had not in earlier versions: see `poseterior.lifters.saved.read_tensors`
     grown: ClassVar[dict[str, tuple[int, int]]] = {}
 

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from ..data.observations import Observations
+from ..data.simulation.simulator import SimulatorConfig
 from ..files.errors import InputError
 from ..files.settings import Settings
 from ..lifters import Model
 from ..registry import Registry
 
-__all__ = ["Objective", "ObjectiveSettings", "make_objective", "objective_names", "register_objective"]
+__all__ = ["Needs", "Objective", "ObjectiveSettings", "make_objective", "objective_names", "register_objective"]
 
 _M = TypeVar("_M", bound=Model)
+#: By setting, when it has an effect beside the others, and what that takes, in words.
+Needs = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 
 class ObjectiveSettings(Settings):
@@ -41,6 +44,19 @@ class Objective(nn.Module):
     needs_labels: ClassVar[bool] = False
     #: Whether observations must be `poseterior.data.simulation.clips.KeypointPairs`: 2D and nothing else.
     keypoints_only: ClassVar[bool] = False
+    #: By setting, when it has an effect beside the others, and what that takes, in words; see `make_objective`.
+    needs: ClassVar[Needs] = {}
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """Settings of the simulator that change nothing of what is learnt (default: what the lifter does not read)."""
+        return unread_settings(lifter, simulator)
+
+    def check_lifter(self, lifter: Model, given: Mapping[str, Any]) -> None:
+        """Refuse settings that have no effect on this lifter (default: nothing).
+
+        Raises:
+            InputError: names the setting.
+        """
 
     def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Named scalar loss terms, already weighted: their sum is minimised over the lifter's parameters."""
@@ -57,8 +73,17 @@ class Objective(nn.Module):
         trains = f"method {kind.name!r}, not {model.name!r}" if kind.name else f"lifters; {model.name!r} is a prior"
         raise InputError(f"objective {self.name!r} trains {trains}")
 
-    def prepare(self, draw: Callable[[int, torch.Generator], Any], lifter: Model, seed: int) -> None:
-        """Called once before the first step of a run, with the function that draws observations (default: nothing)."""
+    def prepare(
+        self,
+        draw: Callable[[int, torch.Generator], Any],
+        lifter: Model,
+        seed: int,
+        report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ) -> None:
+        """Called once before the first step of a run, with the function that draws observations (default: nothing).
+
+        What takes long says so by ``report(what, done, total)``.
+        """
 
     def update_auxiliary(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         """Train the objective's own networks; called before `forward` in each training step (default: nothing).
@@ -81,14 +106,34 @@ def objective_names() -> tuple[str, ...]:
     return _OBJECTIVES.names()
 
 
+#: Settings of the simulator by what a lifter may not read of keypoints, see `poseterior.lifters.Model.unread`.
+_OF_UNREAD = {
+    "covariance": ("noise_joint", "noise_ratio", "noise", "noise_by_height"),
+    "height": ("height_known",),
+    "camera": ("camera_knowledge",),
+}
+
+
+def unread_settings(lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+    """Settings of the simulator that a lifter sees nothing of; what a detector reports matters where it is added."""
+    unread = [part for part in lifter.unread if part != "covariance" or not simulator.noise_added]
+    return tuple(name for part in unread for name in _OF_UNREAD[part])
+
+
 def make_objective(name: str, settings: Mapping[str, Any] | None = None) -> Objective:
     """The objective of that name with the settings of a recipe.
 
     Raises:
-        InputError: unknown name or setting.
+        InputError: unknown name or setting, or one that has no effect beside the others.
     """
     cls = _OBJECTIVES[name]
     try:
-        return cls(**(settings or {}))
+        objective = cls(**(settings or {}))
     except TypeError as error:
         raise InputError(f"objective {name!r}: {error}") from None
+    values = getattr(objective, "settings", objective)
+    for setting in settings or {}:
+        effect, words = cls.needs.get(setting, (None, ""))
+        if effect is not None and not effect(values):
+            raise InputError(f"objective {name!r}: {setting}: has no effect here: it needs {words}; drop it")
+    return objective

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..data.labels.simulated import LabelledObservations
 from ..data.observations import Observations
+from ..data.simulation.simulator import SimulatorConfig
 from ..distributions.base import PoseDistribution
 from ..distributions.mixture import MixturePoseDistribution
 from ..files.errors import InputError
@@ -29,7 +30,7 @@ from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view, image_offsets
 from ..lifters import Lifter, Model
 from ..metrics.depth_order import mixture_order_log_probability
-from .base import Objective, ObjectiveSettings, register_objective
+from .base import Needs, Objective, ObjectiveSettings, register_objective
 
 __all__ = [
     "TEMPLATES",
@@ -360,10 +361,42 @@ class DepthOrder(Objective):
     """
 
     needs_labels = True
+    needs: ClassVar[Needs] = {
+        "order": (lambda c: c.rank > 0, "rank above 0"),
+        "normaliser": (lambda c: c.rank > 0 and c.order == "ranking", "rank above 0 and order: ranking"),
+        "tolerance": (lambda c: c.rank > 0 and c.order == "likelihood", "rank above 0 and order: likelihood"),
+        "camera": (lambda c: c.reprojection > 0, "reprojection above 0"),
+        "plane": (lambda c: c.reprojection > 0 and c.camera != "none", "reprojection above 0 and a camera"),
+        "template": (lambda c: c.limbs > 0, "limbs above 0"),
+        "size": (lambda c: c.limbs > 0, "limbs above 0"),
+        "root": (lambda c: not c.posterior, "posterior: false"),
+        "limb_tolerance": (lambda c: c.posterior and c.limbs > 0, "posterior: true and limbs above 0"),
+        "reprojection": (lambda c: c.camera != "none", "a camera"),
+    }
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = DepthOrderSettings.from_dict(settings)
+
+    def check_lifter(self, lifter: Model, given: Mapping[str, Any]) -> None:
+        if "samples" in given and getattr(lifter.config, "spread", "") == "none":
+            raise InputError(
+                f"objective 'depth_order': samples: has no effect here: lifter {lifter.name!r} returns one pose; "
+                "drop it"
+            )
+        if "root" in given and not lifter.places_root:
+            raise InputError(
+                f"objective 'depth_order': root: has no effect here: poses of lifter {lifter.name!r} have their root "
+                "at the origin; drop it"
+            )
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """What the lifter does not read, but for heights of templates and what a camera or an energy is made of."""
+        c = self.settings
+        read = set(("noise", "noise_joint", "noise_ratio", "noise_by_height") if c.posterior else ())
+        read |= {"height_known"} if c.limbs and c.size == "height" else set()
+        read |= {"camera_knowledge"} if c.reprojection and (c.plane == "view" or c.camera == "perspective") else set()
+        return tuple(name for name in super().unseen(lifter, simulator) if name not in read)
 
     def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         lifter, c = self.expect(lifter, Lifter), self.settings

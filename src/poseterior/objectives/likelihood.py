@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,7 +13,7 @@ from ..distributions.mixture import MixturePoseDistribution
 from ..files.errors import InputError
 from ..files.settings import number
 from ..lifters import Lifter, Model
-from .base import Objective, register_objective
+from .base import Needs, Objective, register_objective
 
 __all__ = ["Likelihood", "dirichlet_penalty"]
 
@@ -35,6 +37,8 @@ class Likelihood(Objective):
 
     Joints that the data source lacks are marginalised out exactly, where the distribution can (mixtures).
     """
+
+    needs: ClassVar[Needs] = {"concentration": (lambda c: c.dirichlet != 0, "dirichlet above 0")}
 
     def __init__(self, per_dimension: bool = True, dirichlet: float = 0.0, concentration: float = 2.0) -> None:
         super().__init__()

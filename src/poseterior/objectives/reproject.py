@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.simulation.clips import KeypointPairs
+from ..data.simulation.simulator import SimulatorConfig
 from ..distributions.base import PoseDistribution
 from ..files.errors import InputError
 from ..files.settings import number
@@ -39,7 +41,7 @@ from ..keypoints.rays import (
 )
 from ..lifters import Lifter, Model
 from ..lifters.rays import LiftedRays, RayLifter
-from .base import Objective, ObjectiveSettings, register_objective
+from .base import Needs, Objective, ObjectiveSettings, register_objective
 from .critics import Critic, critic_loss, least_squares_loss
 from .depth_order import smooth_norm
 from .image_prior import ImageCritic, ImageFlow
@@ -234,6 +236,16 @@ class ReprojectSettings(ObjectiveSettings):
             raise InputError(f"{self.section}: scale_every: expected 0, or above 1: 1 leaves the lifter no step, got 1")
 
 
+def _rival(c: ReprojectSettings) -> bool:
+    return bool(c.realism) and c.judge != "flow"
+
+
+_RIVAL = (_rival, "realism above 0 and judge: lsgan or wgan")
+_BOUNDS = (lambda c: c.views == "bounds", "views: bounds")
+_SCALE = (lambda c: c.scale_every > 0, "scale_every above 0")
+_REAL = (lambda c: c.realism > 0, "realism above 0")
+
+
 @register_objective("reproject")
 class Reproject(Objective):
     """Self-consistency under rotation of what is seen in 2D.
@@ -243,6 +255,23 @@ class Reproject(Objective):
     """
 
     keypoints_only = True
+    needs: ClassVar[Needs] = {
+        "likelihood": (lambda c: c.consistency_3d > 0, "consistency_3d above 0"),
+        "judge": _REAL,
+        "judge_width": _RIVAL,
+        "judge_blocks": _RIVAL,
+        "judge_every": _RIVAL,
+        "judge_learning_rate": _REAL,
+        "flow_steps": (lambda c: c.realism > 0 and c.judge == "flow", "realism above 0 and judge: flow"),
+        "azimuth": _BOUNDS,
+        "elevation": _BOUNDS,
+        "roll": _BOUNDS,
+        "motion": (lambda c: c.temporal > 0, "temporal above 0"),
+        "hidden": (lambda c: c.hide > 0, "hide above 0"),
+        "hide": (lambda c: c.hidden > 0, "hidden above 0"),
+        "scale_prior": _SCALE,
+        "scale_lengths": _SCALE,
+    }  # fmt: skip
     steps: Tensor
     chances: Tensor
     size_mean: Tensor
@@ -378,7 +407,13 @@ class Reproject(Objective):
         return (score - 1.0).square().mean() if self.settings.judge == "lsgan" else -score.mean()
 
     @torch.no_grad()
-    def prepare(self, draw: Any, lifter: Model, seed: int) -> None:
+    def prepare(
+        self,
+        draw: Any,
+        lifter: Model,
+        seed: int,
+        report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ) -> None:
         """Measure the prior of sizes, and train the flow of real 2D poses, before the first step."""
         generator = torch.Generator().manual_seed(seed)
         pairs = _pairs(draw(4096, generator))
@@ -391,10 +426,20 @@ class Reproject(Objective):
         self.size_mean.copy_(torch.cat(sizes).mean())
         self.size_std.copy_((0.5 * (sizes[0] - sizes[1]).square().mean()).sqrt().clamp(min=1e-3))
         if self.critic is not None and isinstance(self.critic.network, ImageFlow):
-            self._train_flow(self.critic.network, draw, rays, generator)
+            self._train_flow(self.critic.network, draw, rays, generator, report)
 
     @torch.enable_grad()
-    def _train_flow(self, flow: ImageFlow, draw: Any, rays: RayLifter | DrawnRays, generator: torch.Generator) -> None:
+    def _train_flow(
+        self,
+        flow: ImageFlow,
+        draw: Any,
+        rays: RayLifter | DrawnRays,
+        generator: torch.Generator,
+        report: Callable[[str, int, int], None],
+    ) -> None:
+        what, steps = "fitting the judge of 2D poses", self.settings.flow_steps
+        report(what, 0, steps)
+
         def real() -> Tensor:
             image, visible = rays.image_of(_pairs(draw(256, generator)).keypoints)
             return image[visible.all(-1)]
@@ -404,7 +449,7 @@ class Reproject(Objective):
         flow.requires_grad_(True)
         optimizer = torch.optim.Adam(flow.parameters(), lr=10.0 * self.settings.judge_learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.flow_steps)
-        for _ in range(self.settings.flow_steps):
+        for step in range(steps):
             with torch.no_grad():
                 image = real()
             loss = -flow(image).mean()
@@ -413,6 +458,7 @@ class Reproject(Objective):
             nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
             optimizer.step()
             schedule.step()
+            report(what, step + 1, steps)
         optimizer.zero_grad()
         flow.requires_grad_(False)
 
@@ -438,6 +484,19 @@ class Reproject(Objective):
             return {"critic": critic.update(partial(least_squares_loss, critic, real, fake))}
         # The penalty is in units in which 2D poses are of size one.
         return {"critic": critic.update(partial(critic_loss, critic, real, fake, unit=NOMINAL_SPREAD))}
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """2D poses have no size in metres."""
+        return (*super().unseen(lifter, simulator), "height_known")
+
+    def check_lifter(self, lifter: Model, given: Mapping[str, Any]) -> None:
+        if "image" in given and isinstance(lifter, RayLifter):
+            raise InputError(
+                f"objective 'reproject': image: has no effect here: lifter {lifter.name!r} lifts along the rays of the "
+                "2D pose; drop it"
+            )
+        if self.settings.scale_every and not (isinstance(lifter, RayLifter) and lifter.scaler is not None):
+            raise InputError("objective 'reproject': scale_every: the lifter has no scale head: set lifter.scale")
 
     def _rays(self, model: Model) -> RayLifter | DrawnRays:
         """The lifter itself if it lifts 2D poses along rays, else `DrawnRays` of it."""

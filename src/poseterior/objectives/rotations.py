@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..data.observations import Observations
 from ..data.simulation.bodies import BodyObservations
 from ..data.simulation.point_noise import lifted_errors
+from ..data.simulation.simulator import SimulatorConfig
 from ..files.errors import InputError
 from ..files.settings import is_number, number
 from ..geometry.body import (
@@ -30,11 +32,24 @@ from ..geometry.body import (
 from ..lifters import Model
 from ..lifters.rotations import RotationLifter
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
-from .base import Objective, register_objective
+from .base import Needs, Objective, register_objective
 
-__all__ = ["TASKS", "RotationLikelihood", "hide_points", "observe_points"]
+__all__ = ["BODIES", "TASKS", "UNSEEN_ROTATIONS", "RotationLikelihood", "hide_points", "observe_points"]
 
 TASKS = ("prior", "ik", "lift")
+
+#: Settings of the simulator that do nothing for bodies of rotations, are about the detector, or about where people are.
+UNSEEN_BODIES = ("definition_spread", "own_size")
+DETECTOR = (
+    "noise", "noise_joint", "noise_ratio", "noise_by_height", "noise_added", "missing", "scattered", "truncate",
+    "camera_knowledge", "height_known", "image",
+)  # fmt: skip
+PLACE = ("distance", "field_of_view", "placement", "aspect")
+#: What does nothing where only rotations of joints in the pelvis' axes are seen; and where no body is seen either.
+UNSEEN_ROTATIONS = (
+    *UNSEEN_BODIES, *DETECTOR, *PLACE, "yaw", "pitch", "roll", "steep", "steep_pitch", "tilted", "tilt",
+)  # fmt: skip
+BODIES = ("own_body", "body_spread", "body_height", "bodies", "marker_sets")
 
 #: Points that vanish together.
 _TOGETHER = (*CHAINS.values(), ("neck", "head", "neck_nose", "head_top"))
@@ -134,6 +149,10 @@ class RotationLikelihood(Objective):
     """
 
     needs_rotations = True
+    needs: ClassVar[Needs] = {
+        **dict.fromkeys(("noise", "exact", "lifted", "estimated"), (lambda c: c.share[1] > 0, "tasks: ik above 0")),
+        "lengths": (lambda c: c.share[2] > 0, "tasks: lift above 0"),
+    }
 
     def __init__(
         self,
@@ -158,6 +177,14 @@ class RotationLikelihood(Objective):
         self.seen = dict.fromkeys(TASKS, 0.0)
         self.noise, self.exact, self.lengths = (float(noise[0]), float(noise[1])), exact, lengths
         self.lifted, self.estimated = lifted, estimated
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """Without 2D keypoints the detector, without a lifter's errors the place, without any keypoints bodies."""
+        _, ik, lift = self.share
+        unseen = [*UNSEEN_BODIES]
+        if lift == 0:
+            unseen += DETECTOR if ik > 0 and self.lifted > 0 else (*DETECTOR, *PLACE)
+        return (*unseen, *(BODIES if lift == ik == 0 else ()))
 
     def _observed(self, people: BodyObservations) -> BodyEvidence:
         """3D keypoints of some bodies."""

@@ -118,6 +118,7 @@ class PublishedMixtureLifter(Lifter):
         config: `PublishedMixtureConfig`; None for the published constants.
     """
 
+    unread = ("covariance", "height", "camera")
     config: PublishedMixtureConfig
     config_class = PublishedMixtureConfig
     input_mean: Tensor

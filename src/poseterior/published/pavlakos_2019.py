@@ -16,6 +16,7 @@ from torch.distributions import Normal, constraints, kl_divergence
 
 from ..data.observations import Observations
 from ..data.simulation.bodies import BodyObservations
+from ..data.simulation.simulator import SimulatorConfig
 from ..distributions.rotations import check_rotations
 from ..distributions.seeded import SeededDistribution
 from ..files.errors import InputError
@@ -25,6 +26,7 @@ from ..lifters.base import LifterConfig, Model, Prior, register
 from ..nn.rotation_networks import BODY_JOINTS
 from ..noise import Noise
 from ..objectives.base import Objective, register_objective
+from ..objectives.rotations import BODIES, UNSEEN_ROTATIONS
 
 __all__ = [
     "VaeConfig",
@@ -163,6 +165,10 @@ class VaeObjective(Objective):
     def __init__(self, kl: float = 0.005) -> None:
         super().__init__()
         self.kl = float(number(kl, "objective 'vae': kl", 0))
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """It sees rotations of joints, and nothing else."""
+        return (*UNSEEN_ROTATIONS, *BODIES)
 
     def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         vae = self.expect(lifter, VaePrior)

@@ -121,6 +121,8 @@ class PublishedRegressionLifter(SinglePoseLifter):
         config: `PublishedRegressionConfig`; None for the published constants.
     """
 
+    unread = ("covariance", "height", "camera")
+    places_root = True
     config: PublishedRegressionConfig
     config_class = PublishedRegressionConfig
     input_mean: Tensor

@@ -95,9 +95,10 @@ class PublishedUnsupervisedLifter(RayLifter):
     """2D keypoints to one 3D pose along the rays of a camera at a fixed distance.
 
     Args:
-        config: `PublishedUnsupervisedConfig`; None for the published constants, without a scale head.
+    config: `PublishedUnsupervisedConfig`; None for the published constants, without a scale head.
     """
 
+    unread = ("covariance", "camera")
     config: PublishedUnsupervisedConfig
     config_class = PublishedUnsupervisedConfig
 

@@ -5,6 +5,7 @@ Both are a function ``draw(n, generator) -> Observations``; a run sees nothing e
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,10 +14,14 @@ import torch
 from torch.utils.data import IterableDataset
 
 from ..data.observations import Observations, ObservationSet
+from ..data.simulation.clips import KeypointPairs
+from ..data.simulation.missing import hidden_joints
+from ..data.simulation.simulator import SimulatorConfig
+from ..keypoints import Keypoints2D
 from .module import batch_generator
 from .recipes import Schedule
 
-__all__ = ["Batches", "Draw", "StoredObservations", "split_observations"]
+__all__ = ["Batches", "Draw", "HidingJoints", "StoredObservations", "split_observations"]
 
 #: ``draw(n, generator)``: ``n`` observations (`Observations`, or `KeypointPairs`); a `Simulator` is one.
 Draw = Callable[[int, torch.Generator], Any]
@@ -31,6 +36,29 @@ class StoredObservations:
     def __call__(self, n: int, generator: torch.Generator) -> Observations:
         rows = torch.randint(len(self.observations.keypoints), (n,), generator=generator)
         return self.observations[rows]
+
+
+class HidingJoints:
+    """Draws what another function draws, with further joints hidden, anew each time.
+
+    Args:
+        draw: what is drawn from; `Observations` or `KeypointPairs`, in whose moments other joints are hidden.
+        config: ``missing`` and ``scattered`` say how many, see `poseterior.data.simulation.missing`.
+    """
+
+    def __init__(self, draw: Draw, config: SimulatorConfig) -> None:
+        self.draw, self.config = draw, config
+
+    def __call__(self, n: int, generator: torch.Generator) -> Observations | KeypointPairs:
+        drawn = self.draw(n, generator)
+        names = (
+            [f.name for f in dataclasses.fields(KeypointPairs)] if isinstance(drawn, KeypointPairs) else ["keypoints"]
+        )
+        return dataclasses.replace(drawn, **{name: self._hidden(getattr(drawn, name), generator) for name in names})
+
+    def _hidden(self, keypoints: Keypoints2D, generator: torch.Generator) -> Keypoints2D:
+        hidden = hidden_joints(self.config.missing, self.config.scattered, len(keypoints), generator)
+        return keypoints._replace(visible=keypoints.visible & ~hidden)
 
 
 def split_observations(data: ObservationSet, share: float, seed: int = 0) -> tuple[Observations, Observations | None]:

@@ -18,11 +18,13 @@ from typing import Any, ClassVar
 import yaml
 
 from ..data.labels.simulated import LabelConfig
+from ..data.simulation.missing import COUNT
 from ..data.simulation.simulator import SimulatorConfig
 from ..files.checks import cut, quote, reason
 from ..files.errors import InputError
 from ..files.reading import reading
 from ..files.settings import ABOVE_ZERO, Settings, check_settings, is_number, number, whole
+from .unused import refuse_unused
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,9 +40,9 @@ __all__ = ["Recipe", "Schedule", "read_recipe", "shipped_recipes"]
 #: Characters of a recipe, parts (names, numbers, lists ...) of it, and how deep they may be within each other.
 _LONGEST, _MOST_PARTS, _DEEPEST = 10**6, 100_000, 20
 #: Largest values of a schedule: what a machine can hold, and a life is long enough for.
-_MOST = dict.fromkeys(("steps", "until", "warmup", "log_every", "save_every", "validate_every"), 10**9) | {
-    "batch": 2**20
-}
+_MOST = dict.fromkeys(
+    ("steps", "until", "warmup", "log_every", "save_every", "keep_every", "validate_every"), 10**9
+) | {"batch": 2**20}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Schedule(Settings):
         until: step after which the run ends, on the learning rates of the whole schedule; 0 goes to its end.
         seed: of initialisation and data.
         log_every: steps between logged losses.
-        save_every: steps between checkpoints.
+        save_every: steps between checkpoints, from which a run goes on.
+        keep_every: steps between weights that are kept, to be evaluated; 0: a tenth of the run.
         validate_every: steps between validations (0: never).
     """
 
@@ -80,12 +83,18 @@ class Schedule(Settings):
     seed: int = 0
     log_every: int = 50
     save_every: int = 500
+    keep_every: int = 0
     validate_every: int = 1000
 
     @property
     def last(self) -> int:
         """The step after which the run ends."""
         return min(self.until or self.steps, self.steps)
+
+    @property
+    def kept(self) -> int:
+        """Steps between weights that are kept."""
+        return self.keep_every or max(1, self.steps // 10)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -119,8 +128,9 @@ class Recipe:
         stores: folders of pose stores.
         fps: frame rate to which clips are thinned.
         validation: share of the clips held out to watch the loss.
-        observations: file of stored observations to learn from instead of simulating from ``stores`` (then
-            ``fps`` and ``simulator`` do not matter, and ``calibrate`` is on held-out observations as they are).
+        observations: file of stored observations to learn from as they are, instead of simulating from ``stores``:
+            nothing of ``fps``, ``simulator`` and ``calibrate`` goes for them but ``simulator.missing``, where it was
+            asked for, see `hides`.
         views: learn from so many observations: simulated once, or a random choice of the stored ones. 0: from new
             ones in each step, or from all that are stored.
         label_file: label store (`poseterior.data.labels.labels`) of the images in ``observations``.
@@ -129,6 +139,8 @@ class Recipe:
         calibrate: changes to the simulator's ranges for the held-out observations on which `Lifter.calibrate`
             is called after the last step; None: it is not called.
         schedule: see `Schedule`.
+        given: what the user set, and no shipped recipe: ``"schedule.steps"``. None of it may go without effect, see
+            `poseterior.training.unused`.
     """
 
     name: str
@@ -144,18 +156,50 @@ class Recipe:
     simulator: SimulatorConfig
     calibrate: SimulatorConfig | None
     schedule: Schedule
+    given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+
+    @property
+    def hides(self) -> bool:
+        """Whether joints of stored observations are hidden, anew in every batch, by ``simulator.missing``."""
+        return self.observations is not None and any(_within(name, "simulator.missing") for name in self.given)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for YAML and cards."""
+        """Plain values, for YAML and cards; of the simulator only what observations are made or changed by."""
         values = dataclasses.asdict(self)
+        del values["given"]
         names = ("stores", "fps", "validation", "observations", "views")
         values["data"] = {key: values.pop(key) for key in names} | {"labels": values.pop("label_file")}
         values["data"]["stores"] = list(self.stores)
-        if not self.schedule.until:
-            del values["schedule"]["until"]
+        for option in ("until", "keep_every"):
+            if not getattr(self.schedule, option):
+                del values["schedule"][option]
         values["simulator"] = self.simulator.as_dict()
         values["calibrate"] = None if self.calibrate is None else self.calibrate.as_dict()
+        if self.observations is not None:
+            values["simulator"] = _hiding(values["simulator"]) if self.hides else {}
+            values["calibrate"] = None if self.calibrate is None else {}
         return values
+
+    def for_card(self) -> dict[str, Any]:
+        """`as_dict` without paths of this machine: files and folders by their names only."""
+        values = self.as_dict()
+        values["data"]["stores"] = [Path(store).name for store in self.stores]
+        for name in ("observations", "labels"):
+            if values["data"][name] is not None:
+                values["data"][name] = Path(values["data"][name]).name
+        if "init" in values["lifter"]:
+            values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
+        return values
+
+
+def _within(name: str, setting: str) -> bool:
+    """Whether a dotted name is of that setting, or of a part of it."""
+    return name == setting or name.startswith(f"{setting}.")
+
+
+def _hiding(simulator: dict[str, Any]) -> dict[str, Any]:
+    names = ("missing", "scattered") if simulator["missing"].get("scattered") else ("missing",)
+    return {name: simulator[name] for name in names}
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -243,20 +287,32 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         below = base.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and not (key == "lifter" and _other(below, value)):
+        anew = (key == "lifter" and _other(below, value)) or (key == "missing" and _counts(below, value))
+        if isinstance(value, dict) and isinstance(below, dict) and not anew:
             merged[key] = _merged(below, value)
         else:
             merged[key] = value
     return merged
 
 
-def _other(base: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+def _other(base: Any, own: Any) -> bool:
     """Whether a lifter is of another method than the one below it."""
+    if not isinstance(base, Mapping) or not isinstance(own, Mapping):
+        return False
     return own.get("method", base.get("method")) != base.get("method")
 
 
-def _inherited(name: str, beside: Path, children: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
-    """What a recipe says, with what it inherits.
+def _counts(base: Any, own: Any) -> bool:
+    """Whether one says how many joints are missing, and the other how likely patterns are."""
+    if not isinstance(base, Mapping) or not isinstance(own, Mapping):
+        return False
+    return bool(own) and (COUNT in own) != (COUNT in base)
+
+
+def _inherited(
+    name: str, beside: Path, children: tuple[tuple[str, str], ...] = ()
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """What a recipe says, with what it inherits; and the names of what is set by files that do not ship.
 
     Args:
         name: of a shipped recipe, or a path.
@@ -274,18 +330,27 @@ def _inherited(name: str, beside: Path, children: tuple[tuple[str, str], ...] = 
         circle = " -> ".join([*(child for _, child in children), name])
         raise InputError(f"{children[0][1]}: extends: the recipes extend each other in a circle: {circle}")
     values = _parsed(text, name)
+    shipped = not Path(key).is_absolute()
+    own: frozenset[str] = frozenset() if shipped else _names({k: v for k, v in values.items() if k != "extends"})
     if "extends" not in values:
-        return values
+        return values, own
     parent = values.pop("extends")
     if not isinstance(parent, str):
         raise InputError(f"{name}: extends: expected the name or the path of one recipe, got {quote(parent)}")
-    base = _inherited(parent, folder, (*children, (key, name)))
+    base, theirs = _inherited(parent, folder, (*children, (key, name)))
     base.pop("name", None)  # a recipe's own name is its file's
-    return _merged(base, values)
+    return _merged(base, values), own | theirs
 
 
-def _assign(values: dict[str, Any], assignment: str) -> None:
-    """Apply ``a.b=VALUE`` (VALUE in YAML) to nested dictionaries."""
+def _names(values: Any, prefix: str = "") -> frozenset[str]:
+    """Dotted names of all settings in nested mappings; an empty mapping and a list are settings."""
+    if not isinstance(values, dict) or not values:
+        return frozenset({prefix} if prefix else ())
+    return frozenset().union(*(_names(v, f"{prefix}.{key}" if prefix else str(key)) for key, v in values.items()))
+
+
+def _assign(values: dict[str, Any], assignment: str) -> frozenset[str]:
+    """Apply ``a.b=VALUE`` (VALUE in YAML) to nested dictionaries; returns the dotted names of what is set."""
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise InputError(f"{assignment!r}: expected key=value, for example schedule.steps=2000")
@@ -293,13 +358,17 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
         value = _loaded(text)
     except InputError as error:
         raise InputError(f"{quote(assignment)}: the value is {error!s}") from None
-    *path, last = {"data": "data.stores", "steps": "schedule.steps", "init": "lifter.init"}.get(key, key).split(".")
+    whole_key = {"data": "data.stores", "steps": "schedule.steps", "init": "lifter.init"}.get(key, key)
+    *path, last = whole_key.split(".")
     place: Any = values
     for part in path:
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
             raise InputError(f"{assignment!r}: {part!r} holds no further settings")
+    if path[-1:] == ["missing"] and _counts(place, {last: value}):
+        place.clear()
     place[last] = value
+    return _names(value, whole_key)
 
 
 # -- sections --------------------------------------------------------------------------------------------------
@@ -387,9 +456,10 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
 
 
 def _read(name: str, changes: Sequence[str]) -> Recipe:
-    values = _inherited(name, Path())
+    values, by_files = _inherited(name, Path())
+    by_changes: frozenset[str] = frozenset()
     for change in changes:
-        _assign(values, change)
+        by_changes |= _assign(values, change)
     sections = ("name", "lifter", "objectives", "data", "labels", "simulator", "calibrate", "schedule")
     for key in values:
         if key not in sections:
@@ -398,7 +468,7 @@ def _read(name: str, changes: Sequence[str]) -> Recipe:
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])
     schedule = _section(values, "schedule", [f.name for f in dataclasses.fields(Schedule)])
-    return Recipe(
+    recipe = Recipe(
         name=str(values.get("name", Path(name).stem)),
         lifter=_lifter_section(values, name),
         objectives=_objectives_section(values, name),
@@ -407,4 +477,7 @@ def _read(name: str, changes: Sequence[str]) -> Recipe:
         simulator=SimulatorConfig.from_dict(simulator),
         calibrate=None if values.get("calibrate") is None else SimulatorConfig.from_dict(simulator | changed),
         schedule=Schedule(**schedule),
+        given=(by_files | by_changes) & _names(values),
     )
+    refuse_unused(recipe, by_changes)
+    return recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -28,17 +29,23 @@ from ..data.simulation.clips import ClipSimulator, StoredKeypoints
 from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
 from ..files.errors import InputError
-from ..files.settings import whole
+from ..files.settings import check_settings, whole
 from ..files.writing import atomic_write, check_outputs, make_folder
 from ..lifters import Model, load_model, model_class
 from ..lifters.base import build_model
 from ..objectives import Objective, make_objective
-from .batches import Batches, Draw, StoredObservations, split_observations
+from .batches import Batches, Draw, HidingJoints, StoredObservations, split_observations
 from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
+from .interrupts import Interrupted, StopsBetweenSteps
+from .keeping import KeptWeights
 from .logs import LossTable, quiet_log_threads, write_failure
 from .module import LiftingModule, batch_generator
+from .phases import Phases
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
+from .resuming import check_same_run
+from .steps import BEST, WEIGHTS, WRITTEN, finished
+from .unused import changed_from, refuse_unseen
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
 
@@ -129,8 +136,9 @@ def _simulated(recipe: Recipe, mocap: Mocap, simulator: type[Simulator], config:
     return simulator(mocap, config)
 
 
-def _stored(observations: Observations, keypoints_only: bool) -> Draw:
-    return StoredKeypoints(observations) if keypoints_only else StoredObservations(observations)
+def _stored(recipe: Recipe, observations: Observations, keypoints_only: bool) -> Draw:
+    draw: Draw = StoredKeypoints(observations) if keypoints_only else StoredObservations(observations)
+    return HidingJoints(draw, recipe.simulator) if recipe.hides else draw
 
 
 def _from_stores(recipe: Recipe, simulator: type[Simulator]) -> _TrainingData:
@@ -163,12 +171,13 @@ def _from_observations(recipe: Recipe, keypoints_only: bool) -> _TrainingData:
         generator = batch_generator(recipe.schedule.seed, 40_000_000)
         stored = label_observations(stored, recipe.labels, generator)
         apart = None if apart is None else label_observations(apart, recipe.labels, generator)
-    held = None if apart is None else _stored(apart, keypoints_only)
+    held = None if apart is None else _stored(recipe, apart, keypoints_only)
     if recipe.views:
         generator = batch_generator(recipe.schedule.seed, 50_000_000)
         stored = stored[torch.randperm(len(stored.pose), generator=generator)[: recipe.views]]
     card = {"clips": len(files), "frames": len(data), "sources": [data.protocol]}
-    return _TrainingData(_stored(stored, keypoints_only), held, held, card, "not stated by the data")
+    natural = None if recipe.calibrate is None else held
+    return _TrainingData(_stored(recipe, stored, keypoints_only), held, natural, card, "not stated by the data")
 
 
 def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
@@ -183,8 +192,13 @@ def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _T
     return data
 
 
-def build_lifter(settings: dict[str, Any]) -> Model:
-    """The untrained lifter (or prior) of a recipe's ``lifter`` section; ``init: NAME|FOLDER`` starts from weights."""
+def build_lifter(settings: dict[str, Any], given: frozenset[str] = frozenset()) -> Model:
+    """The untrained lifter (or prior) of a recipe's ``lifter`` section; ``init: NAME|FOLDER`` starts from weights.
+
+    Args:
+        settings: the section.
+        given: names that the user set (``lifter.width``): refused where the weights to start from say otherwise.
+    """
     values = dict(settings)
     start = values.pop("init", None)
     cls = model_class(values.pop("method"))
@@ -194,6 +208,8 @@ def build_lifter(settings: dict[str, Any]) -> Model:
     model = cls.started_from(loaded)
     if model is None:
         raise InputError(f"lifter.init: {start} holds a {loaded.name!r} lifter, the recipe names {cls.name!r}")
+    check_settings("lifter", values, [f.name for f in dataclasses.fields(model.config)], f" for {cls.name!r}")
+    changed_from(given, values, model.config, str(start))
     model.requires_grad_(True).train()
     model.recalibration = model.evidence = None  # they were of the weights as they are before training
     return model
@@ -209,50 +225,6 @@ def _commit() -> str:
     except OSError:
         return "unknown"
     return answer.stdout.strip() or "unknown"
-
-
-#: What a run writes into its folder.
-_WRITTEN = ("recipe.yaml", "losses.csv", "checkpoints", "tensorboard", "weights")
-#: What a resumed run may change: where the data lie, how often things are written, what happens at the end.
-_FREE_TO_CHANGE = (
-    "data.stores",
-    "data.observations",
-    "data.labels",
-    "calibrate",
-    "schedule.log_every",
-    "schedule.save_every",
-)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
-
-
-def _check_same_run(recipe: Recipe, folder: Path) -> None:
-    """Refuse to resume a run under another recipe."""
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        raise InputError(f"{folder}: nothing to resume: it holds no run")
-    try:
-        stored, asked = _flat(yaml.safe_load(path.read_text())), _flat(yaml.safe_load(yaml.safe_dump(recipe.as_dict())))
-    except (yaml.YAMLError, AttributeError):
-        raise InputError(f"{path}: not a recipe; start anew in another folder") from None
-    # Runs begun before a setting existed had what is now its default.
-    defaults = {f"schedule.{f.name}": f.default for f in dataclasses.fields(Schedule)}
-    stored = defaults | {"data.views": 0, "data.labels": None, "labels": None} | stored
-    asked = defaults | asked  # a recipe leaves out what was not asked for
-    if stored.get("lifter.network") == "ours":  # as 0.1 wrote it
-        del stored["lifter.network"]
-    for name in sorted(set(stored) | set(asked)):
-        if stored.get(name) != asked.get(name) and not name.startswith(_FREE_TO_CHANGE):
-            raise InputError(
-                f"{folder}: {name} was {stored.get(name)!r} and is {asked.get(name)!r} now: a resumed run keeps its "
-                "recipe; drop the change, or start anew in another folder"
-            )
 
 
 def _licences(stores: tuple[str, ...]) -> str:
@@ -329,40 +301,89 @@ def train(
     accelerator, process = _accelerator(options.device), _process(options.devices)
     if not options.resume:
         inputs = [*recipe.stores, recipe.observations, recipe.label_file, recipe.lifter.get("init")]
-        check_outputs({"--out": [options.out / name for name in _WRITTEN]}, inputs)
+        check_outputs({"--out": [options.out / name for name in WRITTEN]}, inputs)
+    if options.resume and process == 0 and (done := finished(options.out, recipe.for_card())) is not None:
+        return done
     checkpoint = _resumed(recipe, options, process)
+    phases = Phases(options.progress and process == 0)
     L.seed_everything(recipe.schedule.seed, verbose=False)
-    lifter = build_lifter(recipe.lifter)
+    lifter = build_lifter(recipe.lifter, recipe.given)
     objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
+    _check_seen(recipe, lifter, [objective for _, objective in objectives])
+    phases.say(f"reading {', '.join([*recipe.stores, *filter(None, [recipe.observations])]) or 'the data'}")
     data = _training_data(recipe, _simulator_for(recipe, [objective for _, objective in objectives]))
+    if data.held is None and "schedule.validate_every" in recipe.given and recipe.schedule.validate_every:
+        raise InputError(
+            "schedule.validate_every: has no effect here: nothing is held out; set data.validation above 0 (of more "
+            "than one clip), or drop it"
+        )
     if lifter.skeleton.name != "h36m17":
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:
+        phases.say("measuring what inputs and outputs are divided by, on 20,000 poses")
         lifter.fit_constants(data.training(20_000, batch_generator(recipe.schedule.seed, 10_000_000)))
     module = LiftingModule(lifter, objectives, recipe.schedule)
     start = 0 if checkpoint is None else read_step(checkpoint)
     if checkpoint is None:
-        for _, objective in objectives:
-            objective.prepare(data.training, lifter, recipe.schedule.seed)
+        with phases.counted() as report:
+            for _, objective in objectives:
+                objective.prepare(data.training, lifter, recipe.schedule.seed, report)
+    else:
+        phases.say(f"going on at step {start} from {checkpoint}")
     if process == 0:
         make_folder(options.out)
         with atomic_write(options.out / "recipe.yaml") as file:
             file.write(yaml.safe_dump(recipe.as_dict(), sort_keys=False).encode())
     begun, commit = time.time(), _commit()
     validation = _validation(recipe.schedule, data)
-    trainer = _trainer(recipe.schedule, options, accelerator, validates=validation is not None)
+
+    def card(step: int) -> dict[str, Any]:
+        return _card(recipe, data, commit, time.time() - begun, start, step)
+
+    keeping = KeptWeights(options.out, recipe.schedule.kept, card)
+    trainer = _trainer(recipe.schedule, options, accelerator, validation is not None, keeping)
     batches = DataLoader(
-        Batches(data.training, recipe.schedule, start, process), batch_size=None, num_workers=options.workers
+        Batches(data.training, recipe.schedule, start, process),
+        batch_size=None,
+        num_workers=options.workers,
+        worker_init_fn=_leave_interrupts_to_the_run if options.workers else None,
     )
-    _fit(trainer, module, batches, validation, checkpoint, options.out)
-    weights = options.out / "weights"
+    _fit(trainer, module, batches, validation, checkpoint, options.out, keeping)
+    weights = options.out / WEIGHTS
     if trainer.is_global_zero:
         averaged = module.averaged.cpu().eval()
         if recipe.calibrate is not None:
-            assert data.natural is not None
-            averaged.calibrate(data.natural(8192, batch_generator(recipe.schedule.seed, 30_000_000)))
-        averaged.save_pretrained(weights, _card(recipe, data, commit, time.time() - begun, start))
+            phases.say("fitting error bars on held-out clips")
+            _calibrate_best(options.out / BEST, recipe, data)
+            averaged.calibrate(_natural(recipe, data))
+        averaged.save_pretrained(weights, card(trainer.global_step))
     return weights
+
+
+def _natural(recipe: Recipe, data: _TrainingData) -> Any:
+    assert data.natural is not None
+    return data.natural(8192, batch_generator(recipe.schedule.seed, 30_000_000))
+
+
+def _calibrate_best(folder: Path, recipe: Recipe, data: _TrainingData) -> None:
+    """Fit what is left to fit of the weights of the best validation, too."""
+    if (folder / "config.json").is_file():
+        best = load_model(folder)
+        best.calibrate(_natural(recipe, data))
+        best.save_pretrained(folder)
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the run itself ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _check_seen(recipe: Recipe, lifter: Model, objectives: list[Objective]) -> None:
+    """Refuse settings that have no effect on this lifter by these objectives."""
+    for objective, settings in zip(objectives, recipe.objectives, strict=True):
+        objective.check_lifter(lifter, settings)
+    unseen = set.intersection(*(set(objective.unseen(lifter, recipe.simulator)) for objective in objectives))
+    refuse_unseen(recipe.given, unseen, " and ".join(f"objective {o.name!r}" for o in objectives))
 
 
 def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | None:
@@ -371,7 +392,7 @@ def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | N
         if process == 0 and (options.out / "recipe.yaml").exists():
             raise InputError(f"{options.out}: holds a run already; go on with --resume, or choose another --out")
         return None
-    _check_same_run(recipe, options.out)
+    check_same_run(recipe, options.out)
     # A run that ended before its first checkpoint goes on from the start: its batches are the same by design.
     return newest_checkpoint(options.out / "checkpoints", quiet=process != 0)
 
@@ -401,7 +422,9 @@ def _validation(schedule: Schedule, data: _TrainingData) -> DataLoader[Any] | No
     return DataLoader([fixed], batch_size=None)  # type: ignore[arg-type]
 
 
-def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, validates: bool) -> L.Trainer:
+def _trainer(
+    schedule: Schedule, options: TrainingOptions, accelerator: str, validates: bool, keeping: KeptWeights
+) -> L.Trainer:
     checkpoints = ModelCheckpoint(
         dirpath=options.out / "checkpoints",
         every_n_train_steps=schedule.save_every,
@@ -410,7 +433,7 @@ def _trainer(schedule: Schedule, options: TrainingOptions, accelerator: str, val
         filename="step",
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [checkpoints, LossTable(options.out / "losses.csv", schedule.log_every)]
+    callbacks: list[Callback] = [checkpoints, LossTable(options.out / "losses.csv", schedule.log_every), keeping]
     if options.progress:
         callbacks.append(StepProgress(schedule.last, schedule.batch))
     return L.Trainer(
@@ -442,10 +465,13 @@ def _fit(
     validation: DataLoader[Any] | None,
     checkpoint: Path | None,
     out: Path,
+    keeping: KeptWeights,
 ) -> None:
-    """Run the steps; an interruption leaves as `KeyboardInterrupt`, a full disk as `InputError`."""
+    """Run the steps; an interruption leaves as `Interrupted`, or `KeyboardInterrupt`, a full disk as `InputError`."""
+    stops = StopsBetweenSteps(out / "checkpoints" / "last.ckpt", keeping)
+    trainer.callbacks.append(stops)  # type: ignore[attr-defined]
     try:
-        with quiet_log_threads():
+        with quiet_log_threads(), stops:
             trainer.fit(
                 module,
                 train_dataloaders=batches,
@@ -455,7 +481,7 @@ def _fit(
             )
     except SystemExit as stop:
         # Lightning leaves on Ctrl-C and SIGTERM by itself, the latter with an exit code that says success.
-        raise KeyboardInterrupt from stop
+        raise (KeyboardInterrupt() if stops.step is None else Interrupted(stops.step)) from stop
     except Exception as error:
         failure = write_failure(error)
         if failure is None:
@@ -468,17 +494,18 @@ def _fit(
         raise KeyboardInterrupt
 
 
-def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int) -> dict[str, Any]:
+def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, start: int, step: int) -> dict[str, Any]:
     """What the weights' card says of the run that made them."""
     return {
         "name": recipe.name,
         "version": __version__,
         "commit": commit,
-        "recipe": _without_paths(recipe),
+        "recipe": recipe.for_card(),
         "data": data.card,
         "licence of the data": data.licences,
         "licence": "see the licence of the data",
         "training": {
+            "step": step,
             "seconds": round(seconds, 1),
             "resumed_at_step": start,
             "torch": torch.__version__,
@@ -486,15 +513,3 @@ def _card(recipe: Recipe, data: _TrainingData, commit: str, seconds: float, star
         },
         "metrics": {},
     }
-
-
-def _without_paths(recipe: Recipe) -> dict[str, Any]:
-    """The recipe for a card: folders by their names only."""
-    values = recipe.as_dict()
-    values["data"]["stores"] = [Path(store).name for store in recipe.stores]
-    for name in ("observations", "labels"):
-        if values["data"][name] is not None:
-            values["data"][name] = Path(values["data"][name]).name
-    if "init" in values["lifter"]:
-        values["lifter"]["init"] = Path(str(values["lifter"]["init"])).name
-    return values

@@ -26,6 +26,7 @@ from ...geometry.skeletons import SKELETONS
 from ...keypoints import Keypoints2D
 from ..observations import Observations
 from ..store import Mocap
+from .missing import MISSING_PATTERNS, check_missing, hidden_joints
 from .motions import broad_rotations, tilts
 from .population import Bodies, draw_bodies, segment_factors
 
@@ -93,9 +94,6 @@ _NOMINAL_LENGTHS = torch.tensor(
 #: Metres, of the person at whom `SimulatorConfig.noise` is what it says where it goes by height.
 _NOISE_HEIGHT = 1.7
 
-#: Ways in which joints go missing.
-MISSING_PATTERNS = ("none", "scattered", "limb", "lower", "upper", "side", "few", "all")
-
 #: Where bodies that are not the recorded ones come from.
 BODIES = ("ranges", "population")
 
@@ -154,7 +152,8 @@ class SimulatorConfig:
             a share of what they see; where errors are in millimetres whoever is seen, the reported covariance gives
             away how large the person is, and a lifter learns to read it there.
         noise_added: False leaves the projections exact while the reported uncertainty stays.
-        missing: weight of each of `MISSING_PATTERNS`.
+        missing: weight of each of `MISSING_PATTERNS`; or ``count: [fewest, most]``: of every pose exactly so many
+            knees, ankles, elbows and wrists, every number as likely as another (Li & Lee 2019: ``[1, 2]``).
         scattered: (low, high) share of joints missing under the pattern "scattered".
         truncate: probability that joints outside the image are hidden.
         camera_knowledge: weights of knowing (nothing, the image size, the intrinsics).
@@ -182,7 +181,7 @@ class SimulatorConfig:
     noise_ratio: tuple[float, float] = (1.0, 3.0)
     noise_by_height: bool = False
     noise_added: bool = True
-    missing: Mapping[str, float] = field(
+    missing: Mapping[str, Any] = field(
         default_factory=lambda: {
             "none": 0.3, "scattered": 0.38, "limb": 0.12, "lower": 0.06, "upper": 0.03, "side": 0.03,
             "few": 0.05, "all": 0.03,
@@ -233,15 +232,10 @@ class SimulatorConfig:
                 raise InputError(f"simulator.{name}: expected 0 to 1, got {getattr(self, name)}")
         if self.bodies not in BODIES:
             raise InputError(f"simulator.bodies: expected one of {', '.join(BODIES)}, got {self.bodies!r}")
-        if not isinstance(self.missing, Mapping):
-            raise InputError(f"simulator.missing: expected pattern: weight pairs, got {self.missing!r}")
-        unknown = set(self.missing) - set(MISSING_PATTERNS)
-        if unknown:
-            raise InputError(f"simulator.missing: unknown pattern {sorted(unknown)}; known: {MISSING_PATTERNS}")
-        patterns = _numbers("missing", list(self.missing.values()), len(self.missing))
-        for name, weights in (("missing", patterns), ("camera_knowledge", self.camera_knowledge)):
-            if min(weights, default=0) < 0 or not sum(weights) > 0:
-                raise InputError(f"simulator.{name}: expected weights from 0 with a sum above 0, got {weights}")
+        check_missing(self.missing)
+        knowledge = self.camera_knowledge
+        if min(knowledge) < 0 or not sum(knowledge) > 0:
+            raise InputError(f"simulator.camera_knowledge: expected weights from 0 with a sum above 0, got {knowledge}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SimulatorConfig:
@@ -259,7 +253,8 @@ class SimulatorConfig:
         usual = {f.name: f.default for f in fields(self)}
         kept = {k: v for k, v in values.items() if k not in _OPTIONS or v != usual[k]}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
-        return plain | {"missing": dict(self.missing)}
+        missing = {k: list(v) if isinstance(v, tuple) else v for k, v in self.missing.items()}
+        return plain | {"missing": missing}
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -526,30 +521,7 @@ class Simulator:
 
     def _hidden(self, n: int, generator: Generator) -> Tensor:
         """Joints that the detector does not report, by `MISSING_PATTERNS`: ``(n, 17)``."""
-        joints = len(_BODY)
-        limbs = torch.zeros(4, joints, dtype=torch.bool)
-        for row, members in zip(limbs, _BODY.limbs.values(), strict=True):
-            row[list(members)] = True
-        is_leg = torch.tensor([any(w in name for w in ("knee", "ankle")) for name in _BODY.joints])
-        is_hip = torch.tensor([name.endswith(("hip", "pelvis")) for name in _BODY.joints])
-        share = _uniform(*self.config.scattered, (n, 1), generator)
-        order = torch.rand(n, joints, generator=generator)
-        side = torch.tensor([[s == "left" for s in _BODY.sides], [s == "right" for s in _BODY.sides]])
-        with_hips = torch.rand(n, 1, generator=generator) < 0.5
-        upper = torch.tensor([not (leg or hip) for leg, hip in zip(is_leg, is_hip, strict=True)])
-        masks = {
-            "none": torch.zeros(n, joints, dtype=torch.bool),
-            "scattered": order < share,
-            "limb": limbs[torch.randint(4, (n,), generator=generator)],
-            "lower": is_leg | (is_hip & with_hips),
-            "upper": upper.expand(n, joints),
-            "side": side[torch.randint(2, (n,), generator=generator)],
-            "few": order.argsort(-1).argsort(-1) >= 3,
-            "all": torch.ones(n, joints, dtype=torch.bool),
-        }
-        weights = torch.tensor([self.config.missing.get(name, 0.0) for name in MISSING_PATTERNS])
-        chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
-        return torch.stack([masks[name] for name in MISSING_PATTERNS])[chosen, torch.arange(n)]
+        return hidden_joints(self.config.missing, self.config.scattered, n, generator)
 
     # -- all of it -----------------------------------------------------------------------------------------
 

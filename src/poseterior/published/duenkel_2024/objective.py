@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...data.observations import Observations
 from ...data.simulation.bodies import BodyObservations
+from ...data.simulation.simulator import SimulatorConfig
 from ...files.errors import InputError
 from ...files.settings import choice
 from ...geometry.body import body_points
@@ -14,6 +15,7 @@ from ...geometry.skeletons import SKELETONS
 from ...lifters import Model
 from ...metrics.rotations import random_visibility
 from ...objectives.base import Objective, register_objective
+from ...objectives.rotations import BODIES, UNSEEN_ROTATIONS
 from .prior import PublishedRotationPrior
 
 __all__ = [
@@ -47,6 +49,11 @@ class PublishedRotationLikelihood(Objective):
     def __init__(self, mask: str = "none") -> None:
         super().__init__()
         self.mask = choice(mask, "objective 'rotations-published': mask", MASKS, quoted=False)
+
+    def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
+        """It sees neither camera nor detector, and of the pelvis no rotation; a prior sees no bodies either."""
+        keypoints = isinstance(lifter, PublishedRotationPrior) and lifter.config.task != "prior"
+        return UNSEEN_ROTATIONS if keypoints else (*UNSEEN_ROTATIONS, *BODIES)
 
     def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         prior = self.expect(lifter, PublishedRotationPrior)

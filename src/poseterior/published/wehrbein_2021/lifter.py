@@ -21,9 +21,10 @@ class PublishedFlowLifter(Lifter):
     """2D keypoints to the poses that the published flow draws for them.
 
     Args:
-        config: `PublishedFlowConfig`; None for the default.
+    config: `PublishedFlowConfig`; None for the default.
     """
 
+    unread = ("height", "camera")
     config: PublishedFlowConfig
     config_class = PublishedFlowConfig
 

@@ -21,7 +21,7 @@ from ...files.errors import InputError
 from ...files.settings import number
 from ...geometry.kinematics import kinematic_chain_space
 from ...lifters import Lifter, Model
-from ...objectives.base import Objective, ObjectiveSettings, register_objective
+from ...objectives.base import Needs, Objective, ObjectiveSettings, register_objective
 from ...objectives.critics import Critic, critic_loss
 from .condition import CONDITION_JOINTS
 from .network import POSE_JOINTS, PublishedFlowPoses, keypoint_condition, pose_to_vector, vector_to_pose
@@ -210,6 +210,13 @@ class Samples(Objective):
     Args:
         settings: fields of `SamplesSettings`.
     """
+
+    needs: ClassVar[Needs] = {
+        "hypotheses": (lambda c: c.mean_of_best > 0 or c.covariance > 0, "mean_of_best or covariance above 0"),
+        "best": (lambda c: c.mean_of_best > 0, "mean_of_best above 0"),
+        "critic_steps": (lambda c: c.adversarial > 0, "adversarial above 0"),
+        "critic_learning_rate": (lambda c: c.adversarial > 0, "adversarial above 0"),
+    }
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

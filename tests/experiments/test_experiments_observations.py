@@ -1,0 +1,99 @@
+"""The relative-depth experiments on stored observations, with a crowd's labels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from conftest import made_up_store
+from poseterior.cli import main
+from poseterior.data.labels.labels import DepthLabels, image_id, save_labels
+from poseterior.data.labels.simulated import CROWD_SLOPE
+from poseterior.data.observations import load_observations, save_observations
+from poseterior.data.simulation.protocols import simulate
+from poseterior.experiments import relative
+from poseterior.experiments.crowd import crowd_by_gap
+from poseterior.files.errors import InputError
+from poseterior.geometry.skeletons import SKELETONS
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Observations, and labels of a crowd that is as often right as the published one."""
+    folder = tmp_path_factory.mktemp("observed")
+    data = simulate(made_up_store(folder / "store"), "cmu-clean")
+    save_observations(data, folder / "train.parquet")
+    generator = np.random.default_rng(0)
+    rows = np.repeat(np.arange(len(data)), 40)
+    pairs = np.stack([generator.permutation(17)[:2] for _ in rows])
+    depth = data.observations.pose[..., 2].numpy()
+    gap = depth[rows, pairs[:, 0]] - depth[rows, pairs[:, 1]]
+    right = generator.random(len(rows)) < np.minimum(0.5 + CROWD_SLOPE * np.abs(gap), 1.0)
+    names = np.array([image_id(i) for i in data.observations.keypoints.ids])
+    joints = np.array(SKELETONS["h36m17"].joints)
+    labels = DepthLabels(
+        image=names[rows], joint_a=joints[pairs[:, 0]], joint_b=joints[pairs[:, 1]],
+        label=(np.where(right, 1, -1) * np.sign(gap)).astype(np.int8), confidence=np.ones(len(rows), np.float32),
+        annotator=np.full(len(rows), "x"), time=np.zeros(len(rows)), skeleton="h36m17",
+    )  # fmt: skip
+    save_labels(labels, folder / "labels.parquet")
+    return folder, data, labels
+
+
+def test_the_crowd_is_as_often_right_as_it_was_made(stored):
+    _, data, labels = stored
+    table = crowd_by_gap(data.observations, labels)
+    assert table["labels"] > 0.95 * len(labels)
+    assert sum(row["labels"] for row in table["by gap"]) == table["labels"]
+    for row in table["by gap"]:
+        assert row["accuracy"] == pytest.approx(row["published"], abs=4 * row["error"] + 0.01)
+    shares = [row["accuracy"] for row in table["by gap"] if row["labels"] > 200]
+    assert shares[-1] > shares[0] + 0.1
+    assert set(table["per joint"]) == set(SKELETONS["h36m17"].joints)
+
+
+def test_experiments_on_observations_with_table_2_and_figure_5(stored, tmp_path, capsys, monkeypatch):
+    folder, _, _ = stored
+    tiny = relative.ExperimentSize(views=60, test_views=20, width=16, steps=3, batch=8)
+    monkeypatch.setattr(relative, "SIZES", {"quick": tiny, "full": tiny})
+    command = [
+        "experiments",
+        "relative",
+        "--data",
+        str(folder / "train.parquet"),
+        "--quick",
+        "--out",
+        str(tmp_path / "x"),
+    ]
+    assert main([*command, "--labels", str(folder / "labels.parquet"), "--groups", "joints", "crowd"]) == 0, (
+        capsys.readouterr()
+    )
+    printed = capsys.readouterr().out
+    assert "P-MPJPE" in printed
+    assert "mm without depth" in printed
+    assert "labels with a known answer" in printed
+    results = json.loads((tmp_path / "x" / "results.json").read_text())
+    joints = {name for name, row in results["runs"].items() if row["group"] == "joints"}
+    assert joints == {
+        f"{m}-{j}-{s}" for m in ("supervised", "relative") for j in (16, 17) for s in ("exact", "detected")
+    }
+    hidden = load_observations(tmp_path / "x" / "train-without-neck_nose.parquet").observations.keypoints.visible
+    neck = SKELETONS["h36m17"].index("neck_nose")
+    assert not hidden[:, neck].any()
+    assert hidden[:, [j for j in range(17) if j != neck]].all()
+    assert {"crowd-0.1", "crowd-0.5", "crowd-1"} <= set(results["runs"])
+    assert "crowd" in results
+
+
+def test_what_does_not_go_together_is_refused(stored, tmp_path):
+    folder, _, _ = stored
+    with pytest.raises(InputError, match="--labels: labels are of pictures: give their observations"):
+        relative.run_relative(folder / "store", tmp_path / "x", labels=folder / "labels.parquet")
+    with pytest.raises(InputError, match="--test: --data is a pose store"):
+        relative.run_relative(folder / "store", tmp_path / "y", test=folder / "train.parquet")
+
+
+@pytest.mark.parametrize(("error", "words"), [(50.0, "relative depth helps"), (95.0, "too small to show")])
+def test_it_says_whether_relative_depth_helped(error, words):
+    results = {"baselines": {"flat depth": {"P-MPJPE": 90.0}}, "runs": {"relative": {"P-MPJPE": error}}}
+    assert words in relative.against_flat_depth(results)
