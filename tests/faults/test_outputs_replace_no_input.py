@@ -67,7 +67,7 @@ COMMANDS = {
         ("files", "calibration"),
     ),
     "detectors.List": Command("detectors list", {}, {}),
-    "detectors.Fetch": Command("detectors fetch blazepose", {"wheel": "--wheel {}"}, {}),
+    "detectors.Fetch": Command("detectors fetch blazepose", {"package": "--package {}"}, {}),
     "Ik": Command(
         "ik",
         {"file": "{}"} | _LIFTER,
@@ -175,7 +175,7 @@ COMMANDS = {
     "weights.Export": Command("weights export ronchi_2018 {weights}", {}, {"out": ("--out {}", "e/x.pth.tar")}),
     "Experiments": Command(
         "experiments relative",
-        {"data": "--data {}", "test": "--test {}"},
+        {"data": "--data {}", "test": "--test {}", "labels": "--labels {}"},
         {"out": ("--out {}", "e/results.json")},
         ("data",),
     ),

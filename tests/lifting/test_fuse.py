@@ -166,7 +166,11 @@ def test_one_view_is_the_lifters_own_answer(mdn, clips: list[ViewedClip]) -> Non
 
 def test_more_views_narrow_the_knee_and_hold_it(mdn) -> None:
     """Widths fall from one view to two to four; intervals of 90 % hold 85 to 95 %."""
-    clips = simulated_views(steady_mocap(), clips=24, frames=6, views=4, seed=5, noise=(6.0, 12.0))
+    clips = [
+        clip
+        for seed in (5, 6, 7)  # frames of a clip are alike: a share of 24 clips is not known to 0.05
+        for clip in simulated_views(steady_mocap(), clips=24, frames=6, views=4, seed=seed, noise=(6.0, 12.0))
+    ]
     widths, errors = [], []
     for names in (("cam1",), ("cam1", "cam2"), ("cam1", "cam2", "cam3", "cam4")):
         held, width, miss = [], [], []

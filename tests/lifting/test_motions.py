@@ -266,7 +266,8 @@ def test_other_lifters_lift_as_before():
     poses = posterior.sample((6,), seed=2)
     assert np.array_equal(result.samples, poses.transpose(0, 1).numpy())
     assert np.array_equal(result.mean, posterior.mean.numpy())
-    assert np.array_equal(result.log_prob, posterior.log_prob(poses).T.numpy())
+    # From the pass that drew them: rounding alone is between the two.
+    np.testing.assert_allclose(result.log_prob, posterior.log_prob(poses).T.numpy(), rtol=1e-5, atol=1e-4)
     parts = list(draw(mdn, keypoints.as_skeleton("h36m17"), 2))
     assert parts[0].rotations is None
     with pytest.raises(InputError, match="lifter 'mdn' has no rotations; use the lifter 'rotations'"):
