@@ -1,8 +1,8 @@
 """Keypoints of which some are simply wrong: a contaminated normal in place of a Gaussian (Tukey 1960).
 
 An error of a keypoint is Gaussian with the covariance R that is reported, but for a share of the keypoints, which are
-somewhere else on the person: ``(1 - share) N(0, R) + share N(0, R + B)`` with B round, `OUTLIER_SPREAD` of the person's
-size wide. Given what the other joints say of where a joint is seen, this tells how probably the keypoint is right; the
+somewhere else: ``(1 - share) N(0, R) + share t(0, R + B)`` with B round, `OUTLIER_SPREAD` of the person's size wide, and
+Student's t of two degrees of freedom, so that nothing is too far to be wrong. Given what the other joints say of where a joint is seen, this tells how probably the keypoint is right; the
 Gaussian that it counts as then has the mean precision of both.
 """
 
@@ -49,7 +49,7 @@ def inlier_log_odds(
     gap = xy.double() - middle
     near = _log_normal(xy.double() - places.double(), kernel).logsumexp(0) - math.log(len(places))
     right = torch.logaddexp(_log_normal(gap, own + spread), near) - math.log(2.0)
-    return right - _log_normal(gap, around + spread) + torch.log1p(-share) - share.log()
+    return right - _log_student(gap, around + spread) + torch.log1p(-share) - share.log()
 
 
 def moments_of(places: Float[Tensor, "draws *n 2"]) -> tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n 2 2"]]:
@@ -61,10 +61,22 @@ def moments_of(places: Float[Tensor, "draws *n 2"]) -> tuple[Float[Tensor, "*n 2
 
 def _log_normal(gap: Float[Tensor, "*n 2"], covariance: Float[Tensor, "*n 2 2"]) -> Float[Tensor, " *n"]:
     """Logarithm of a normal density, but for a constant."""
+    square, log_det = _squared(gap, covariance)
+    return -0.5 * (square + log_det)
+
+
+def _log_student(gap: Float[Tensor, "*n 2"], scale: Float[Tensor, "*n 2 2"]) -> Float[Tensor, " *n"]:
+    """That of Student's t of two degrees of freedom, in two dimensions: but for the same constant."""
+    square, log_det = _squared(gap, scale)
+    return -2.0 * torch.log1p(square / 2.0) - 0.5 * log_det
+
+
+def _squared(gap: Float[Tensor, "*n 2"], covariance: Float[Tensor, "*n 2 2"]) -> tuple[Tensor, Tensor]:
+    """Squared Mahalanobis distance, and the logarithm of the determinant."""
     a, b, c = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
     determinant = a * c - b * b
     x, y = gap.unbind(-1)
-    return -0.5 * ((c * x * x - 2.0 * b * x * y + a * y * y) / determinant + determinant.log())
+    return (c * x * x - 2.0 * b * x * y + a * y * y) / determinant, determinant.log()
 
 
 def widened(keypoints: Keypoints2D, right: Float[Tensor, "*batch joints"]) -> Keypoints2D:
@@ -78,4 +90,6 @@ def widened(keypoints: Keypoints2D, right: Float[Tensor, "*batch joints"]) -> Ke
     share = right.double()[..., None, None]
     mean = torch.linalg.inv(share * torch.linalg.inv(narrow) + (1.0 - share) * torch.linalg.inv(wide))
     changed = (right < 1.0)[..., None, None]
-    return keypoints._replace(covariance=torch.where(changed, mean.to(keypoints.covariance.dtype), keypoints.covariance))
+    return keypoints._replace(
+        covariance=torch.where(changed, mean.to(keypoints.covariance.dtype), keypoints.covariance)
+    )

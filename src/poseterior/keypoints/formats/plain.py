@@ -48,7 +48,8 @@ def read(data: Any, options: Options) -> list[Detections]:
     ``keypoints`` is one pose (joints, 2|3) or several frames (frames, joints, 2|3); null is a missing joint.
     Optional fields: ``image_size`` [width, height], ``focal`` px or ``intrinsics`` [fx, fy, cx, cy],
     ``height`` in metres, ``image`` (name of the photo, becomes the pose's file), ``covariance`` (standard
-    deviation in px, or 2x2 px², per joint), ``amplitude`` (of the heatmap's peak, per joint), ``frame``,
+    deviation in px, or 2x2 px², per joint), ``amplitude`` (of the heatmap's peak, per joint),
+    ``outliers`` (how often such a keypoint is simply wrong, 0 to 1, per joint), ``frame``,
     ``person``, ``fps`` (of the film that the frames are of); ``skeleton`` (a name) may stand instead of ``joints``.
 
     All poses are put into the skeleton asked for, else into the smallest named one that has all joints of the
@@ -84,7 +85,9 @@ def read_entries(data: Any, options: Options, frame: int = 0) -> tuple[list[Dete
 
 
 def _shape(detections: Detections) -> Any:
-    given = tuple(getattr(detections, name) is None for name in ("covariance", "intrinsics", "height", "amplitude", "outliers"))
+    given = tuple(
+        getattr(detections, name) is None for name in ("covariance", "intrinsics", "height", "amplitude", "outliers")
+    )
     return detections.skeleton, given, getattr(detections.covariance, "ndim", 0), detections.fps
 
 
