@@ -86,7 +86,9 @@ def main() -> None:
     parser.add_argument("--film", type=Path, default=None, help=f"wheel of {FILM}, else downloaded")
     parser.add_argument("--work", type=Path, default=None, help="folder that keeps what was made; else a temporary one")
     parser.add_argument("--detector", default="blazepose")
-    parser.add_argument("--law", type=Path, default=None, help="noise model whose law is kept: outliers alone are fitted")
+    parser.add_argument(
+        "--law", type=Path, default=None, help="noise model whose law is kept: only outliers are fitted"
+    )
     parser.add_argument("--out", type=Path, default=None, help="JSON of the noise model")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -68,5 +68,6 @@ def test_how_often_keypoints_are_wrong_is_kept(tmp_path: Path) -> None:
     kept = some("coco17", 17, [PoseId("walk.mp4", frame, 0) for frame in range(3)], outliers=np.linspace(0, 0.5, 17))
     write_keypoints(kept, tmp_path / "kp.json")
     found = read_keypoints(tmp_path / "kp.json")
-    assert found.outliers is not None and kept.outliers is not None
+    assert found.outliers is not None
+    assert kept.outliers is not None
     assert torch.equal(found.outliers, kept.outliers)

@@ -66,9 +66,7 @@ def test_people_who_fit_stay_as_they_are(lifter: pp.Lifter, people: Keypoints2D)
     assert (plain.mean - now.mean).norm(dim=-1).mean() < 0.002
 
 
-def test_a_wrong_wrist_is_found_and_drags_nothing(
-    lifter: pp.Lifter, people: Keypoints2D, wrong: Keypoints2D
-) -> None:
+def test_a_wrong_wrist_is_found_and_drags_nothing(lifter: pp.Lifter, people: Keypoints2D, wrong: Keypoints2D) -> None:
     right, as_told, heavy = lifter(people).mean, lifter(told(wrong, 0.0)), lifter(wrong)
     assert heavy.keypoints is not None
     wider = (heavy.keypoints.covariance / wrong.covariance)[..., 0, 0]
@@ -107,7 +105,7 @@ def test_hidden_joints_and_nobody_are_no_trouble(lifter: pp.Lifter) -> None:
 
 def test_shares_are_checked_and_carried_along() -> None:
     xy = 100 * torch.rand(3, 17, 2)
-    with pytest.raises(InputError, match="outliers.*from 0 to below 1"):
+    with pytest.raises(InputError, match=r"outliers.*from 0 to below 1"):
         Keypoints2D(xy, outliers=1.0)
     keypoints = Keypoints2D(xy, outliers=0.1, skeleton="coco17")
     assert keypoints.outliers is not None

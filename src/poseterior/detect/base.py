@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
 from ..keypoints import Keypoints2D
-
-if TYPE_CHECKING:
-    from .covariance import Evidence
+from .evidence import Array, Evidence
 
 __all__ = ["Array", "Detector", "Person", "checked_picture"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

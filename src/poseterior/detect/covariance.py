@@ -32,7 +32,7 @@ import numpy as np
 from ..files.checks import cut
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
-from .base import Array
+from .evidence import Array, Evidence
 
 __all__ = [
     "USUAL_SPREAD",
@@ -51,26 +51,6 @@ USUAL_SPREAD = 0.02
 _REACH = 6
 #: Heat of which nothing is left, of the peak.
 _FLOOR = 0.05
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a detector tells of the joints of one person (or of many: any leading dimensions).
-
-    Attributes:
-        covariance: ``(*batch, joints, 2, 2)`` of the heat around each, picture axes, the square's side is 1.
-        peak: ``(*batch, joints)`` the highest heat there, 0 to 1.
-        visibility: ``(*batch, joints)`` 0 to 1.
-        border: ``(*batch, joints)`` distance from the nearest edge that cuts the square, the square's side is 1; below
-            0 outside of the picture, infinite where no edge cuts the square.
-        side: ``(*batch,)`` of the square, px.
-    """
-
-    covariance: Array
-    peak: Array
-    visibility: Array
-    border: Array
-    side: Array
 
 
 @dataclass(frozen=True)

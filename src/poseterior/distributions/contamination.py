@@ -1,9 +1,10 @@
 """Keypoints of which some are simply wrong: a contaminated normal in place of a Gaussian (Tukey 1960).
 
 An error of a keypoint is Gaussian with the covariance R that is reported, but for a share of the keypoints, which are
-somewhere else: ``(1 - share) N(0, R) + share t(0, R + B)`` with B round, `OUTLIER_SPREAD` of the person's size wide, and
-Student's t of two degrees of freedom, so that nothing is too far to be wrong. Given what the other joints say of where a joint is seen, this tells how probably the keypoint is right; the
-Gaussian that it counts as then has the mean precision of both.
+somewhere else: ``(1 - share) N(0, R) + share t(0, R + B)`` with B round, `OUTLIER_SPREAD` of the person's size wide,
+and Student's t of two degrees of freedom, so that nothing is too far to be wrong. Given what the other joints say of
+where a joint is seen, this tells how probably the keypoint is right; the Gaussian that it counts as then has the mean
+precision of both.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ class Lifter(Model):
         keypoints = keypoints.as_skeleton(self.skeleton)
         posterior = self._answer(keypoints)
         if self.evidence is not None:
-            counted = keypoints_that_count(self, posterior, keypoints)
+            counted = keypoints_that_count(self._answer, posterior, keypoints)
             if counted is not keypoints:
                 keypoints, posterior = counted, self._answer(counted)
             posterior = given_evidence(posterior, keypoints, self.evidence)

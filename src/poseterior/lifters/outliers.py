@@ -12,7 +12,8 @@ Networks cost too much to ask for each joint of each pose. Who fits is not asked
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,9 +24,6 @@ from ..distributions.contamination import inlier_log_odds, moments_of, widened
 from ..geometry.cameras import project
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of, solve_root
-
-if TYPE_CHECKING:
-    from .base import Lifter
 
 __all__ = ["keypoints_that_count"]
 
@@ -41,6 +39,10 @@ _FEWEST, _MOST = 6, 4
 _CHUNK = 512
 
 
+#: A network: keypoints to its own answer.
+Answer = Callable[[Keypoints2D], PoseDistribution]
+
+
 class _Expected(NamedTuple):
     """Where the joints of draws are seen.
 
@@ -54,13 +56,13 @@ class _Expected(NamedTuple):
 
 
 @torch.no_grad()
-def keypoints_that_count(lifter: Lifter, posterior: PoseDistribution, keypoints: Keypoints2D) -> Keypoints2D:
+def keypoints_that_count(answer: Answer, posterior: PoseDistribution, keypoints: Keypoints2D) -> Keypoints2D:
     """The keypoints with the covariances of those that are probably wrong widened; the same object where none is.
 
     Args:
-        lifter: whose `distribution` is asked.
+        answer: of the network, which is asked again about parts of them.
         posterior: its answer to all of them.
-        keypoints: in the lifter's skeleton, of any batch shape.
+        keypoints: in its skeleton, of any batch shape.
     """
     if keypoints.outliers is None or not bool((keypoints.outliers > 0).any()):
         return keypoints
@@ -70,7 +72,7 @@ def keypoints_that_count(lifter: Lifter, posterior: PoseDistribution, keypoints:
     rows = asked.any(-1).nonzero().squeeze(-1)
     right = torch.ones(seen.visible.shape, dtype=torch.float64, device=seen.device)
     for part in rows.split(_CHUNK):
-        right[part] = _search(lifter, seen[part], asked[part])
+        right[part] = _search(answer, seen[part], asked[part])
     if bool((right == 1.0).all()):
         return keypoints
     return widened(keypoints, right.reshape(keypoints.visible.shape))
@@ -110,30 +112,30 @@ def _suspects(
     return worst & (square > _SUSPECT)
 
 
-def _search(lifter: Lifter, keypoints: Keypoints2D, asked: Bool[Tensor, "n joints"]) -> Float[Tensor, "n joints"]:
+def _search(answer: Answer, keypoints: Keypoints2D, asked: Bool[Tensor, "n joints"]) -> Float[Tensor, "n joints"]:
     """How probably each keypoint is right; 1 for those that are not asked about."""
     odds = torch.full(asked.shape, torch.inf, dtype=torch.float64, device=asked.device)
     wrong = torch.zeros_like(asked)
     rows = torch.arange(len(asked), device=asked.device)
     for _ in range(_MOST):
-        _ask(lifter, keypoints, wrong, asked, odds)
+        _ask(answer, keypoints, wrong, asked, odds)
         least, joint = torch.where(wrong, torch.inf, odds).min(-1)
         rows = rows[(least < 0)[rows]]
         if not len(rows):
             break
         wrong[rows, joint[rows]] = True
         kept = (keypoints.visible & ~keypoints.synthesised & ~wrong)[rows]
-        draws = _draws(lifter, keypoints[rows], kept)
+        draws = _draws(answer, keypoints[rows], kept)
         more = torch.zeros_like(asked)
         more[rows] = (asked[rows] | _suspects(draws, keypoints[rows], kept)) & ~wrong[rows]
         asked = more
     several = wrong.sum(-1, keepdim=True) > 1
-    _ask(lifter, keypoints, wrong, wrong & several, odds)
+    _ask(answer, keypoints, wrong, wrong & several, odds)
     return odds.sigmoid()
 
 
 def _ask(
-    lifter: Lifter,
+    answer: Answer,
     keypoints: Keypoints2D,
     wrong: Bool[Tensor, "n joints"],
     asked: Bool[Tensor, "n joints"],
@@ -143,18 +145,18 @@ def _ask(
     for count in (_DRAWS, _MANY):
         rows, joints = asked.nonzero(as_tuple=True)
         for row, joint in zip(rows.split(_CHUNK), joints.split(_CHUNK), strict=True):
-            odds[row, joint] = _log_odds(lifter, keypoints[row], ~wrong[row], joint, count)
+            odds[row, joint] = _log_odds(answer, keypoints[row], ~wrong[row], joint, count)
         asked = asked & (odds < _DOUBTFUL)
 
 
 def _log_odds(
-    lifter: Lifter, keypoints: Keypoints2D, right: Bool[Tensor, "n joints"], joint: Int[Tensor, " n"], count: int
+    answer: Answer, keypoints: Keypoints2D, right: Bool[Tensor, "n joints"], joint: Int[Tensor, " n"], count: int
 ) -> Float[Tensor, " n"]:
     """The log odds of one joint of each pose, from ``count`` draws of what the others say."""
     at = torch.arange(len(joint), device=joint.device)
     kept = keypoints.visible & ~keypoints.synthesised & right
     kept[at, joint] = False
-    expected = _expected(_draws(lifter, keypoints, kept, count), keypoints._replace(visible=kept), joint)
+    expected = _expected(_draws(answer, keypoints, kept, count), keypoints._replace(visible=kept), joint)
     own = keypoints.covariance[at, joint].double() + expected.blur
     assert keypoints.outliers is not None
     found = inlier_log_odds(
@@ -164,7 +166,7 @@ def _log_odds(
 
 
 def _draws(
-    lifter: Lifter, keypoints: Keypoints2D, kept: Bool[Tensor, "n joints"], count: int = _DRAWS
+    answer: Answer, keypoints: Keypoints2D, kept: Bool[Tensor, "n joints"], count: int = _DRAWS
 ) -> Float[Tensor, "draws n joints 3"]:
     """Poses of the network that is told these keypoints alone."""
-    return lifter._answer(keypoints._replace(visible=kept))._draws_for_summary(count)
+    return answer(keypoints._replace(visible=kept))._draws_for_summary(count)

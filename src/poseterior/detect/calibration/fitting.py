@@ -32,7 +32,10 @@ _OUTLIER = 6.0
 _SHARE, _BELOW = 0.955, 2.6
 #: Standard deviations of the prior: of a joint's log from all joints' mean, and of the law's other numbers; and how
 #: many residuals it counts as.
-_JOINT, _OTHER, _PRIOR = 0.5, 2.0, 10.0
+_JOINT, _OTHER, _PRIOR = 0.5, (2.0, 2.0, 2.0, 0.2), 10.0
+#: Means of the law's other numbers (heat, hidden, weak, border). Near a border detectors are wrong with confidence, and
+#: few data tell how much: where they do not, standard deviations are e times as large at it.
+_MEANS = (0.0, 0.0, 0.0, 1.0)
 #: What pixels cannot tell, and visibility below which a joint is not visible.
 _PICTURE_PX, _LEAST_VISIBLE = 0.5, 0.3
 #: Reaches of a border that are tried, of the square's side.
@@ -81,7 +84,8 @@ def _likeliest(found: Residuals, reach: float, skeleton: Skeleton, detector: str
         pull = torch.where(distance < _OUTLIER, distance**2 / 2, _OUTLIER * distance - _OUTLIER**2 / 2)
         total = (pull + torch.linalg.slogdet(covariance)[1] / 2).mean()
         joints, rest = numbers[: len(kinds)], numbers[len(kinds) :]
-        cost = ((joints - joints.mean()) / _JOINT).square().sum() / 2 + (rest / _OTHER).square().sum() / 2
+        cost = ((joints - joints.mean()) / _JOINT).square().sum() / 2
+        cost = cost + ((rest - torch.tensor(_MEANS)) / torch.tensor(_OTHER)).square().sum() / 2
         return total + cost / len(gap) * _PRIOR if prior else total
 
     def closure() -> Tensor:
