@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from poseterior.cli import main
-from poseterior.detect import Person
+from poseterior.detect import Person, load_detector
 from poseterior.detect.base import Array
 from poseterior.detect.calibration import calibrated_on_films, calibrated_on_pictures
 from poseterior.detect.calibration.calibrate import of_films, told
@@ -25,8 +25,9 @@ from poseterior.detect.detectors import NOISE_FILE, blazepose
 from poseterior.detect.noise import WithNoise, evidence_of
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import get_skeleton
-from poseterior.keypoints import Keypoints2D
+from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.keypoints.calibration import Camera
+from poseterior.keypoints.writing import write_keypoints
 
 COCO = get_skeleton("coco17")
 STANDING = np.array(
@@ -271,6 +272,26 @@ def test_the_shipped_model_says_how_often_joints_are_wrong() -> None:
     held = model.card["residuals"]["one person, held out"]
     assert 0.9 <= held["rms z"] <= 1.1
     assert held["below 2.6"] >= 0.95
+
+
+def test_the_command_fits_and_its_file_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, places = pictures(tmp_path, 30)
+    for path, keypoints in known:
+        write_keypoints(keypoints._replace(ids=[PoseId(path.name, 0, 0)]), path.with_suffix(".json"))
+    monkeypatch.setattr(blazepose, "load", lambda argument, models: Fake(places, 6.0))
+    data = ["--data", str(tmp_path)]
+    assert main(["detectors", "calibrate", "blazepose", *data, "--out", str(tmp_path / "model")]) == 0
+    said = capsys.readouterr().out
+    assert "held out: residuals 255" in said
+    assert "simply wrong: nose" in said
+    assert read_noise(tmp_path / "model" / NOISE_FILE).detector == "fake"
+    detector = load_detector("blazepose", noise=tmp_path / "model")
+    assert isinstance(detector, WithNoise)
+    gone = tmp_path / "none" / "noise.json"
+    assert main(["detectors", "calibrate", "blazepose", *data, "--out", str(gone)]) == 2
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

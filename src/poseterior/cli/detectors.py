@@ -82,10 +82,13 @@ class Calibrate:
 
         from ..detect import load_detector
         from ..detect.detectors import NOISE_FILE
-        from ..files.writing import atomic_write, check_outputs
+        from ..files.writing import atomic_write, check_outputs, check_writable, make_folder
 
         out = self.out if self.out.suffix.lower() == ".json" else self.out / NOISE_FILE
         check_outputs({"--out": out}, [*self.calibration, *self.model])
+        if out != self.out:
+            make_folder(self.out)
+        check_writable(out)
         console = Console()
         detector = load_detector(self.name, self.model)
         noise = self._of_films(detector, console) if self.calibration else self._of_pictures(detector, console)
