@@ -31,9 +31,10 @@ import torch
 from numpy.typing import NDArray
 
 import poseterior as pp
-from detector_residuals import Recorder, Saying
 from photographs import PEOPLE, collect, whom
 from poseterior.detect import Detector, Person, load_detector
+from poseterior.detect.detectors import blazepose
+from poseterior.detect.models import model_bytes
 from poseterior.files.images import read_image
 
 Array = NDArray[Any]
@@ -92,11 +93,25 @@ def of_mediapipe(python: str, photos: list[Path]) -> dict[str, Any]:
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
 
 
-def agreement(found: list[Saying], landmarks: list[list[float]]) -> Array:
+class Recorder(blazepose.BlazePose):
+    """The detector, which keeps all landmarks, visible or not."""
+
+    def __init__(self) -> None:
+        networks = blazepose.BlazeNetworks(*model_bytes(blazepose.SOURCE, blazepose.NAME))
+        super().__init__(networks, blazepose.noise_model())
+        self.landmarks: dict[Any, Array] = {}
+
+    def _person(self, seen: Any, picture: Array) -> Person:
+        person = super()._person(seen, picture)
+        self.landmarks[person.place] = seen.xy
+        return person
+
+
+def agreement(found: list[Array], landmarks: list[list[float]]) -> Array:
     """``(33,)`` distances of the nearest person's landmarks from MediaPipe's, of the person's size."""
     theirs = np.array(landmarks)
     size = np.sqrt(((theirs - theirs.mean(0)) ** 2).sum(-1).mean())
-    gaps = [np.linalg.norm(one.xy - theirs, axis=-1) / size for one in found]
+    gaps = [np.linalg.norm(one - theirs, axis=-1) / size for one in found]
     return min(gaps, key=lambda gap: float(np.median(gap)))
 
 
@@ -151,7 +166,7 @@ def main() -> None:
         right += good
         landmarks = theirs.get(str(photo))
         if landmarks is not None and people:
-            gaps.append(agreement(detector.sayings(people), landmarks))
+            gaps.append(agreement([detector.landmarks[person.place] for person in people], landmarks))
             said += f"; from MediaPipe {np.median(gaps[-1]):.4f}"
         numbers = f"{len(found) or '-':>6} {sum(found):>5} {others:>6}"
         print(f"{photo.name:18s} {numbers}  {'yes' if good else 'no ':5s} {first:7.0f} ms {next_one:8.0f} ms  {said}")

@@ -62,3 +62,12 @@ def test_another_extension(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"kp\.npz: keypoints are written as \.json"):
         write_keypoints(some("coco17", 17, [PoseId("a", 0, 0)]), tmp_path / "kp.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_how_often_keypoints_are_wrong_is_kept(tmp_path: Path) -> None:
+    kept = some("coco17", 17, [PoseId("walk.mp4", frame, 0) for frame in range(3)], outliers=np.linspace(0, 0.5, 17))
+    write_keypoints(kept, tmp_path / "kp.json")
+    found = read_keypoints(tmp_path / "kp.json")
+    assert found.outliers is not None
+    assert kept.outliers is not None
+    assert torch.equal(found.outliers, kept.outliers)

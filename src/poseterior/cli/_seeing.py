@@ -54,6 +54,9 @@ class SeeingOptions:
     """Of photographs, films and cameras: what finds people in them (`poseterior detectors` lists them)."""
     model: tuple[Path, ...] = ()
     """Files of the detector's model, where it was not fetched."""
+    noise_model: Path | None = None
+    """How wrong the detector's keypoints are, where you have fitted it: the file that `poseterior detectors calibrate`
+    wrote."""
     every: int = 1
     """Of films: look at every n-th frame."""
     start: float = 0.0
@@ -78,7 +81,7 @@ class SeeingOptions:
         """The detector that was asked for."""
         from ..detect import load_detector
 
-        return load_detector(self.detector, self.model)
+        return load_detector(self.detector, self.model, noise=self.noise_model)
 
     def look(self, paths: Sequence[Path], console: Console, every_one: bool = False) -> dict[Path, Keypoints2D]:
         """The people in each of some photographs and films; what is to be said is printed. Where nobody is, nothing is.

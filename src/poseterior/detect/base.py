@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
 from ..keypoints import Keypoints2D
+from .evidence import Array, Evidence
 
 __all__ = ["Array", "Detector", "Person", "checked_picture"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,15 @@ class Person:
         box: ``(x0, y0, x1, y1)`` around the visible keypoints, px.
         score: how sure the detector is that a person is there, 0 to 1.
         place: what a detector keeps to find this person in the next frame; nobody else reads it.
+        evidence: what it tells of each joint, of which a noise model makes covariances; None: what the keypoints say
+            (`poseterior.detect.noise.evidence_of`).
     """
 
     keypoints: Keypoints2D
     box: tuple[float, float, float, float]
     score: float
     place: Any = None
+    evidence: Evidence | None = None
 
 
 class Detector(Protocol):

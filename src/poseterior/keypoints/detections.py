@@ -84,7 +84,8 @@ class Detections:
         skeleton: joint order of the arrays.
         ids: where each pose comes from.
         xy: (poses, joints, 2) px, NaN where missing.
-        confidence, covariance, visible, image_size, intrinsics, height, amplitude: as in `Keypoints2D`; None: unknown.
+        confidence, covariance, visible, image_size, intrinsics, height, amplitude, outliers: as in `Keypoints2D`; None:
+            unknown.
         target: the skeleton to put them into afterwards, by joint name.
         sources: for error messages, the file of each pose where it is not that of the id.
         tracked: whether each ``person`` is a tracker's number, see `Person`; None: unknown of all.
@@ -106,6 +107,7 @@ class Detections:
     intrinsics: Array | None = None
     height: Array | None = None
     amplitude: Array | None = None
+    outliers: Array | None = None
     target: Skeleton | None = None
     sources: Sequence[str] | None = None
     tracked: Sequence[bool | None] | None = None
@@ -160,6 +162,7 @@ class Detections:
                 intrinsics=self.intrinsics,
                 height=self.height,
                 amplitude=self.amplitude,
+                outliers=self.outliers,
                 ids=self.ids,
             )
         except InputError as error:
@@ -173,7 +176,7 @@ class Detections:
         body = body_of(self.skeleton)
         if body == self.skeleton:
             return self
-        names = ("xy", "confidence", "covariance", "visible", "amplitude")
+        names = ("xy", "confidence", "covariance", "visible", "amplitude", "outliers")
         arrays = {name: getattr(self, name) for name in names}
         kept: dict[str, Any] = {name: a if a is None else a[:, : len(body)] for name, a in arrays.items()}
         return replace(self, skeleton=body, target=None if self.target is None else body_of(self.target), **kept)
@@ -200,7 +203,7 @@ def join(parts: Sequence[Detections]) -> list[Detections]:
     return [_joined(group) for group in groups.values()]
 
 
-_ARRAYS = ("confidence", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude")
+_ARRAYS = ("confidence", "covariance", "visible", "image_size", "intrinsics", "height", "amplitude", "outliers")
 
 
 def _joined(parts: Sequence[Detections]) -> Detections:

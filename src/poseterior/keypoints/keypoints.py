@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton, SkeletonMap, get_skeleton, skeleton_maps
+from ..geometry.skeletons import Skeleton, get_skeleton, skeleton_maps
 from ..noise import keys_of
+from .synthesis import combined, fill
 
 __all__ = [
     "FULL_CONFIDENCE_SPREAD",
@@ -108,6 +109,8 @@ class Keypoints2D:
         fits: ``(*batch, joints, 6)`` what a fit to the detector's heatmap (64 x 64 px) said, beside the detection:
             amplitude, mean x and y, sigma_x, theta, sigma_y as `published_condition` takes them. The published flow
             alone reads it; unknown where None or NaN.
+        outliers: ``(*batch, joints)`` how often such a keypoint is simply wrong, 0 to below 1, whatever its
+            covariance says; 0 where None or NaN. Lifters with evidence find out which are.
         ids: a `PoseId` for each pose, in row-major batch order.
         device: where to keep the tensors; by default where ``xy`` is.
 
@@ -115,6 +118,7 @@ class Keypoints2D:
         xy, covariance, visible: as above, where a joint is not visible replaced by 0 and the identity.
         amplitude: ``(*batch, joints)``, NaN where unknown or not visible.
         fits: ``(*batch, joints, 6)``, NaN where unknown or not visible; None where there are none.
+        outliers: ``(*batch, joints)``, 0 where unknown or not visible; None where there are none.
         synthesised: ``(*batch, joints)`` bool, joints that `as_skeleton` made of others.
         image_size, intrinsics, height: ``(*batch, 2)``, ``(*batch, 4)``, ``(*batch,)``, NaN where unknown.
         keys: ``(*batch,)`` int64: what a pose's own random numbers are derived from, besides the seed. A hash of its
@@ -134,6 +138,7 @@ class Keypoints2D:
 
     rates: Mapping[str, float] = MappingProxyType({})
     fits: Tensor | None = None
+    outliers: Tensor | None = None
 
     def __init__(
         self,
@@ -148,6 +153,7 @@ class Keypoints2D:
         height: Any = None,
         amplitude: Any = None,
         fits: Any = None,
+        outliers: Any = None,
         ids: Sequence[PoseId] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -183,6 +189,8 @@ class Keypoints2D:
             self.fits = self._constant(fits, (joints, _FIT), "fits")
             infinite = self.visible & self.fits.isinf().any(-1)
             self._refuse(infinite, self.fits, "fits", "finite numbers, or NaN where unknown")
+        if outliers is not None:
+            self.outliers = self._checked_outliers(outliers)
         if ids is not None and len(ids) != batch.numel():
             raise InputError(f"ids has {len(ids)} entries; there are {batch.numel()} poses")
         self.synthesised: Tensor = torch.zeros_like(self.visible)
@@ -203,6 +211,7 @@ class Keypoints2D:
         intrinsics: Tensor | None = None,
         height: Tensor | None = None,
         amplitude: Float[Tensor, "*batch joints"] | None = None,
+        outliers: Float[Tensor, "*batch joints"] | None = None,
     ) -> Keypoints2D:
         """Keypoints that are right by construction, of which nothing is checked: for who computes them.
 
@@ -216,6 +225,7 @@ class Keypoints2D:
         made.intrinsics = made._constant(intrinsics, (4,), "intrinsics")
         made.height = made._constant(height, (), "height")
         made.amplitude = made._constant(amplitude, (len(made.skeleton),), "amplitude")
+        made.outliers = outliers
         made.synthesised = torch.zeros_like(visible)
         made._ids = made._rows = None
         made._overwrite_hidden()
@@ -231,6 +241,8 @@ class Keypoints2D:
         self.synthesised = self.synthesised & self.visible
         if self.fits is not None:
             self.fits = torch.where(seen, self.fits, float("nan"))
+        if self.outliers is not None:
+            self.outliers = torch.where(self.visible, self.outliers, 0.0)
 
     @property
     def ids(self) -> tuple[PoseId, ...]:
@@ -296,6 +308,12 @@ class Keypoints2D:
         beyond = f"(width, height) of a picture, at most {MAXIMUM_COORDINATE:.0e} px"
         self._refuse_constant(size > MAXIMUM_COORDINATE, size, "image_size", beyond)
         return size
+
+    def _checked_outliers(self, given: Any) -> Tensor:
+        shares = self._constant(given, (len(self.skeleton),), "outliers").nan_to_num(0.0)
+        bad = self.visible & ~((shares >= 0) & (shares < 1))
+        self._refuse(bad, shares, "outliers", "a share from 0 to below 1, or NaN where unknown")
+        return shares
 
     def _checked_intrinsics(self, given: Any) -> Tensor:
         camera = self._constant(given, (4,), "intrinsics")
@@ -364,6 +382,7 @@ class Keypoints2D:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, **{name: change(getattr(self, name)) for name in _PER_POSE})
         copy.fits = None if self.fits is None else change(self.fits)
+        copy.outliers = None if self.outliers is None else change(self.outliers)
         return copy
 
     def flatten(self) -> Keypoints2D:
@@ -425,6 +444,8 @@ class Keypoints2D:
         }
         fits = [torch.full((*p.visible.shape, _FIT), float("nan")) if p.fits is None else p.fits for p in flat]
         joined["fits"] = None if all(part.fits is None for part in flat) else torch.cat(fits)
+        shares = [torch.zeros_like(p.visible, dtype=p.xy.dtype) if p.outliers is None else p.outliers for p in flat]
+        joined["outliers"] = None if all(part.outliers is None for part in flat) else torch.cat(shares)
         return flat[0]._replace(ids=ids, rates=rates, **joined)
 
     # -- skeletons -------------------------------------------------------------------------------------
@@ -443,58 +464,18 @@ class Keypoints2D:
         first, *further = skeleton_maps(self.skeleton, target)
         source = {name: getattr(self, name) for name in sorted(_PER_JOINT)}
         source["size"] = person_size(self.xy, self.visible & ~self.synthesised)
-        made = _combined(source, first, slice(None))
+        if self.outliers is not None:
+            source["outliers"] = self.outliers
+        made = combined(source, first, slice(None))
         if further:
             batch, count = self.batch_shape, len(self)
             source = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in source.items()}
             made = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in made.items()}
             for plan in further:
-                _fill(made, source, plan)
+                fill(made, source, plan)
             made = {name: values.reshape(*batch, *values.shape[1:]) for name, values in made.items()}
         fits = None if self.fits is None else self.fits.new_full((*made["visible"].shape, _FIT), float("nan"))
         for joint, name in enumerate(target.joints):
             if fits is not None and self.fits is not None and name in self.skeleton.joints:
                 fits[..., joint, :] = self.fits[..., self.skeleton.index(name), :]
         return self._replace(**made, skeleton=target, fits=fits)
-
-
-def _combined(source: dict[str, Tensor], plan: SkeletonMap, rows: Any) -> dict[str, Tensor]:
-    """Some joints of a map; those with a part that is missing, or was made of others before, are missing.
-
-    Args:
-        source: per-joint values of some poses by name, and their ``size``.
-    """
-    xy = source["xy"]
-    weights = torch.as_tensor(plan.weights[rows], dtype=xy.dtype, device=xy.device)
-    needed = (weights != 0).to(xy.dtype)
-    copied = torch.as_tensor(plan.copied[rows], device=xy.device)
-
-    def any_part(of: Tensor) -> Tensor:
-        return torch.einsum("ts,...s->...t", needed, of.to(xy.dtype)) > 0
-
-    visible = torch.as_tensor(plan.available[rows], device=xy.device) & ~any_part(~source["visible"])
-    indirect = any_part(source["synthesised"])
-    visible = visible & (copied | ~indirect)
-    covariance = torch.einsum("ts,...scd->...tcd", weights.square(), source["covariance"])
-    spread = torch.as_tensor(plan.spread[rows], dtype=xy.dtype, device=xy.device) * source["size"].unsqueeze(-1)
-    amplitude = torch.einsum("ts,...s->...t", weights, source["amplitude"].nan_to_num(0.0))
-    return {
-        "xy": torch.einsum("ts,...sc->...tc", weights, xy),
-        "covariance": covariance + spread.square()[..., None, None] * torch.eye(2, device=xy.device),
-        "visible": visible,
-        "amplitude": torch.where(any_part(source["amplitude"].isnan()), float("nan"), amplitude),
-        "synthesised": visible & (~copied | indirect),
-    }
-
-
-def _fill(made: dict[str, Tensor], source: dict[str, Tensor], plan: SkeletonMap) -> None:
-    """Put in place, of ``(poses, joints, …)``, what is missing and the map makes of what is visible in the source."""
-    rows = torch.as_tensor(plan.available, device=made["visible"].device).nonzero().squeeze(-1)
-    wanted = ~made["visible"][:, rows]
-    poses = wanted.any(-1).nonzero().squeeze(-1)
-    if not len(poses):
-        return
-    found = _combined({name: values[poses] for name, values in source.items()}, plan, rows.cpu().numpy())
-    pose, row = (wanted[poses] & found["visible"]).nonzero(as_tuple=True)
-    for name, values in made.items():
-        values[poses[pose], rows[row]] = found[name][pose, row]

@@ -61,6 +61,8 @@ def _entries(keypoints: Keypoints2D) -> Iterator[dict[str, Any]]:
         entry["covariance"] = _exact(flat.covariance[row])
         if flat.amplitude[row].isfinite().any():
             entry["amplitude"] = _exact(flat.amplitude[row])
+        if flat.outliers is not None:
+            entry["outliers"] = _exact(flat.outliers[row])
         yield entry
 
 

@@ -29,6 +29,7 @@ from ..geometry.skeletons import get_skeleton
 from ..keypoints import Keypoints2D
 from ..nn.allowance import MOST_NUMBERS, MOST_TENSORS, allowance
 from ..registry import Registry
+from .outliers import keypoints_that_count
 from .saved import folder_of, read_config, read_json, read_tensors, size_of_tensors, write_folder
 
 if TYPE_CHECKING:
@@ -196,11 +197,18 @@ class Lifter(Model):
                 f"a lifter takes Keypoints2D, got {type(keypoints).__name__}; wrap a tensor as pp.Keypoints2D(xy)"
             )
         keypoints = keypoints.as_skeleton(self.skeleton)
-        posterior = self.distribution(within_reach(keypoints) if self.learnt_noise else keypoints)
+        posterior = self._answer(keypoints)
         if self.evidence is not None:
+            counted = keypoints_that_count(self._answer, posterior, keypoints)
+            if counted is not keypoints:
+                keypoints, posterior = counted, self._answer(counted)
             posterior = given_evidence(posterior, keypoints, self.evidence)
         posterior.recalibration, posterior.keypoints = self.recalibration, keypoints
         return posterior
+
+    def _answer(self, keypoints: Keypoints2D) -> PoseDistribution:
+        """The network's own answer."""
+        return self.distribution(within_reach(keypoints) if self.learnt_noise else keypoints)
 
 
 class Prior(Model):

@@ -28,8 +28,13 @@ from types import ModuleType
 from ...files.checks import quote
 from ...files.errors import InputError
 from ..base import Detector
+from ..covariance import NoiseModel, read_noise
+from ..noise import WithNoise
 
-__all__ = ["detector_module", "detector_modules", "detector_names", "load_detector"]
+__all__ = ["NOISE_FILE", "detector_module", "detector_modules", "detector_names", "load_detector"]
+
+#: Name of a noise model's file where a folder is given.
+NOISE_FILE = "noise.json"
 
 
 @cache
@@ -56,15 +61,20 @@ def detector_module(name: str) -> ModuleType:
         raise InputError(f"unknown detector {quote(name)}; known: {', '.join(detector_names())}") from None
 
 
-def load_detector(name: str = "blazepose", model: Sequence[str | Path] = ()) -> Detector:
+def load_detector(
+    name: str = "blazepose", model: Sequence[str | Path] = (), *, noise: str | Path | NoiseModel | None = None
+) -> Detector:
     """A detector, ready to see pictures; nothing is downloaded.
 
     Args:
         name: one of `detector_names`; ``onnx:PATH`` for a model of the user's own.
         model: files of the model where they are not in the cache (``poseterior detectors fetch NAME`` puts them there).
+        noise: how wrong its keypoints are, where it was fitted anew (``poseterior detectors calibrate``): its file, or
+            a folder with one; None: as the detector itself says.
 
     Raises:
-        InputError: an unknown name; a model or a package that is missing, with the line that gets it.
+        InputError: an unknown name; a model or a package that is missing, with the line that gets it; a noise model
+            that is none, or of another detector.
     """
     kind, _, argument = name.partition(":")
     module = detector_module(kind)
@@ -73,4 +83,12 @@ def load_detector(name: str = "blazepose", model: Sequence[str | Path] = ()) -> 
         expected = f"{kind}:{wanted}" if wanted else kind
         raise InputError(f"detector {quote(name)}: expected {expected}")
     detector: Detector = module.load(argument, [Path(path) for path in model])
-    return detector
+    if noise is None:
+        return detector
+    if isinstance(noise, NoiseModel):
+        return WithNoise(detector, noise)
+    path = Path(noise) / NOISE_FILE if Path(noise).is_dir() else Path(noise)
+    try:
+        return WithNoise(detector, read_noise(path))
+    except InputError as error:
+        raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None

@@ -196,7 +196,8 @@ class OnnxDetector:
         else:
             covariance = torch.from_numpy(joints.covariance.astype(np.float32))
         size = torch.tensor([float(width), float(height)])
-        keypoints = Keypoints2D.trusted(xy, covariance, shown, size, self._own)
+        peak = torch.from_numpy(joints.confidence.astype(np.float32))
+        keypoints = Keypoints2D.trusted(xy, covariance, shown, size, self._own, amplitude=peak)
         return Person(keypoints.as_skeleton(self.skeleton), box_of(joints.xy, visible), min(1.0, score))
 
 

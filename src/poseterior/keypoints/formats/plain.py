@@ -48,7 +48,8 @@ def read(data: Any, options: Options) -> list[Detections]:
     ``keypoints`` is one pose (joints, 2|3) or several frames (frames, joints, 2|3); null is a missing joint.
     Optional fields: ``image_size`` [width, height], ``focal`` px or ``intrinsics`` [fx, fy, cx, cy],
     ``height`` in metres, ``image`` (name of the photo, becomes the pose's file), ``covariance`` (standard
-    deviation in px, or 2x2 px², per joint), ``amplitude`` (of the heatmap's peak, per joint), ``frame``,
+    deviation in px, or 2x2 px², per joint), ``amplitude`` (of the heatmap's peak, per joint),
+    ``outliers`` (how often such a keypoint is simply wrong, 0 to 1, per joint), ``frame``,
     ``person``, ``fps`` (of the film that the frames are of); ``skeleton`` (a name) may stand instead of ``joints``.
 
     All poses are put into the skeleton asked for, else into the smallest named one that has all joints of the
@@ -84,7 +85,9 @@ def read_entries(data: Any, options: Options, frame: int = 0) -> tuple[list[Dete
 
 
 def _shape(detections: Detections) -> Any:
-    given = tuple(getattr(detections, name) is None for name in ("covariance", "intrinsics", "height", "amplitude"))
+    given = tuple(
+        getattr(detections, name) is None for name in ("covariance", "intrinsics", "height", "amplitude", "outliers")
+    )
     return detections.skeleton, given, getattr(detections.covariance, "ndim", 0), detections.fps
 
 
@@ -97,7 +100,7 @@ def _join(parts: list[Detections]) -> Detections:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    names = ("confidence", "covariance", "image_size", "intrinsics", "height", "amplitude")
+    names = ("confidence", "covariance", "image_size", "intrinsics", "height", "amplitude", "outliers")
     arrays: dict[str, Any] = {name: cat(name) for name in names}
     return Detections(
         parts[0].skeleton,
@@ -136,6 +139,7 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
     first, person = as_index(entry.get("frame"), frame), as_index(entry.get("person"), 0)
     covariance = _covariance(entry.get("covariance"), f"{what}.covariance", count, len(joints))
     amplitude = _per_joint(entry.get("amplitude"), f"{what}.amplitude", count, len(joints))
+    outliers = _per_joint(entry.get("outliers"), f"{what}.outliers", count, len(joints))
     kept = [i for i, joint in enumerate(joints) if joint is not None]
     return Detections(
         temporary_skeleton([joint for joint in joints if joint is not None]),
@@ -144,6 +148,7 @@ def _read_entry(entry: Any, what: str, frame: int, options: Options) -> Detectio
         confidence[:, kept],
         covariance=None if covariance is None else covariance[:, kept],
         amplitude=None if amplitude is None else amplitude[:, kept],
+        outliers=None if outliers is None else outliers[:, kept],
         image_size=np.tile((np.nan, np.nan) if size is None else size, (count, 1)),
         intrinsics=None if intrinsics is None else np.tile(intrinsics, (count, 1)),
         height=None if height is None else np.full(count, height),
