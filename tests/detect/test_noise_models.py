@@ -269,9 +269,6 @@ def test_the_shipped_model_says_how_often_joints_are_wrong() -> None:
     assert model.detector == "blazepose"
     assert (shares > 0).all()
     assert shares.max() < 0.1
-    held = model.card["residuals"]["one person, held out"]
-    assert 0.9 <= held["rms z"] <= 1.1
-    assert held["below 2.6"] >= 0.95
 
 
 def test_the_command_fits_and_its_file_is_used(

@@ -144,6 +144,8 @@ def _ask(
     """Put in place the log odds of those that are asked about, from what the others say that are not wrong."""
     for count in (_DRAWS, _MANY):
         rows, joints = asked.nonzero(as_tuple=True)
+        if not len(rows):
+            return
         for row, joint in zip(rows.split(_CHUNK), joints.split(_CHUNK), strict=True):
             odds[row, joint] = _log_odds(answer, keypoints[row], ~wrong[row], joint, count)
         asked = asked & (odds < _DOUBTFUL)

@@ -195,8 +195,9 @@ class MoveNet:
             torch.tensor([float(width), float(height)]),
             self.skeleton,
             amplitude=torch.from_numpy(evidence.peak.astype(np.float32)),
+            outliers=torch.from_numpy(self.noise.outlier_shares(self.skeleton).astype(np.float32)),
         )
-        return Person(keypoints, box_of(seen.xy, visible), seen.sure, seen.following)
+        return Person(keypoints, box_of(seen.xy, visible), seen.sure, seen.following, evidence)
 
 
 def evidence_of(seen: Seen, size: tuple[int, int]) -> Evidence:
