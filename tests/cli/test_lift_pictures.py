@@ -97,7 +97,7 @@ def test_a_film_and_its_keypoints_give_the_same_answer(capsys, tmp_path: Path) -
 def test_a_film_feeds_the_posterior_of_clips(capsys, tmp_path: Path) -> None:
     path = film(tmp_path / "walk.mkv", [picture([place]) for place in walk(24)], "24")
     said = lift(capsys, path, "--out", tmp_path / "a.npz", "--clip", "on", "--every", "2", "--start", "0.25")
-    assert "9 frames at 24 a second" in said
+    assert "9 frames at 12 a second (every 2nd)" in said
     assert load_result(tmp_path / "a.npz").frame.tolist() == list(range(6, 24, 2))
 
 

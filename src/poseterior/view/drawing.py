@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..results.poses import LiftResult
+    from ..results.provenance import Provenance
 
 __all__ = [
     "COLOURS",
@@ -34,6 +35,7 @@ __all__ = [
     "name_of",
     "new_figure",
     "picture_suffix",
+    "pose_labels",
     "pose_signs",
     "reach_of",
     "side_handles",
@@ -112,13 +114,33 @@ def pose_signs(result: LiftResult, hypotheses: int, *, flat: bool = True) -> lis
     if flat:
         signs.append(Sign(f"shaded in the picture: {100 * result.level:g} % ellipses", "region"))
     if not result.visible.all():
-        signs.append(Sign("not seen in the picture", "unseen"))
+        signs.append(Sign("not seen" if result.in_world else "not seen in the picture", "unseen"))
     return signs
 
 
 def name_of(result: LiftResult, index: int) -> str:
     """The last part of the name of a pose's file."""
     return Path(str(result.file[index])).name or "pose"
+
+
+def pose_labels(about: Provenance) -> list[str]:
+    """What each pose is called in a sheet: file and person where there are several, the frame and its time."""
+    files, people = {*about.file.tolist()}, {*zip(about.file.tolist(), about.person.tolist(), strict=True)}
+    moments: dict[str, set[int]] = {}
+    for file, frame in zip(about.file.tolist(), about.frame.tolist(), strict=True):
+        moments.setdefault(file, set()).add(frame)
+    labels = []
+    for file, frame, person in zip(about.file.tolist(), about.frame.tolist(), about.person.tolist(), strict=True):
+        rate, lines = about.rate(file), []
+        if len(files) > 1:
+            lines.append(Path(file).name or "pose")
+        if len(people) > len(files):
+            lines.append(f"person {person}")
+        if len(moments[file]) > 1 or frame > 0 or not lines:
+            name = f"frame {frame}" if file else f"{frame}"
+            lines.append(name + (f" · {frame / rate:.2f} s" if rate else ""))
+        labels.append("\n".join(lines))
+    return labels
 
 
 def title_of(result: LiftResult) -> tuple[str, str]:

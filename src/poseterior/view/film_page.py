@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..files.films import FilmFrames
 from ..results.poses import LiftResult
+from .axes import picture_title
 from .backdrop import Backdrop
 from .body import Body
 from .drawing import pose_signs
@@ -149,7 +150,7 @@ class FilmPage:
         )
         for picture, (left, top, wide, high) in zip(self.pictures, flats, strict=True):
             axes = page.axes(MARGIN + left, top, wide, high)
-            title = "in the picture" if len(files) == 1 else Path(picture.tracks[0].file).name
+            title = picture_title(result) if len(files) == 1 else Path(picture.tracks[0].file).name
             panel_title(axes, shortened(title, wide, 10), wide)
             picture.draw_on(axes, round(size[1] * dpi))
         self.stages: list[tuple[Track, Stage]] = []
@@ -205,7 +206,8 @@ class FilmPage:
             stage.axes.draw_artist(stage.spokes)
             x, y = stage.axes.transData.transform(stage.camera.get_position())
             letters = 8 * self.dpi / 72
-            put_words(pixels, "camera", x, pixels.shape[0] - y - letters / 2, letters, LIGHT.soft, align=0.5)
+            if not self.result.in_world:
+                put_words(pixels, "camera", x, pixels.shape[0] - y - letters / 2, letters, LIGHT.soft, align=0.5)
             if index is not None:
                 stage.axes.draw_artist(stage.shadow)
                 stage.body.draw()

@@ -168,7 +168,7 @@ class Stage:
         shape: height over width of the axes, which are filled.
         width: of the mean's bones, points.
         words: label the ring.
-        camera: label the direction of the camera.
+        camera: label the direction of the camera, if there is one.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class Stage:
         axes.add_collection(self.spokes, autolim=False)
         axes.add_collection(self.shadow, autolim=False)
         self.camera = axes.text(
-            0, 0, "camera" if camera else "", ha="center", va="center", fontsize=8, color=LIGHT.soft, zorder=3
+            0, 0, "camera" if camera and not result.in_world else "", ha="center", va="center", fontsize=8, color=LIGHT.soft, zorder=3
         )
         self.body = Body(axes, tree, width)
 

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..results.poses import LiftResult
+from .axes import picture_title, stage_title, views_of
 from .body import Body
 from .drawing import Array, name_of, pose_signs, text_width, title_of, wrapped
 from .page import MARGIN, Page
 from .palette import LIGHT
 from .panels import Stage, flat_box, flat_panel, panel_title, picture_ground, show_keypoints
 from .photos import Photos, check_photos, read_photo
-from .plots import VIEWS, draw_radii, draw_view
+from .plots import draw_radii, draw_view
 from .projecting import in_picture
 
 if TYPE_CHECKING:
@@ -145,14 +146,14 @@ def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> 
         flat_width, flat_height = sizes[row]
         flat = page.axes(left[0] + _WORDS, tops[0] + (high - flat_height) / 2, flat_width, flat_height)
         flat_panel(flat, result, row, points[row], covariance[row], boxes[row], shots[row])
-        panel_title(flat, "in the picture", flat_width)
+        panel_title(flat, picture_title(result), flat_width)
         solid = page.axes(left[1], tops[1], stage, high)
         Stage(solid, result, np.asarray([row]), hypotheses, high / stage).show(row, AZIMUTH)
-        panel_title(solid, f"in 3D, from {AZIMUTH:g}° to the right", stage)
+        panel_title(solid, stage_title(result, AZIMUTH), stage)
         across = page.axes(left[2] + _WORDS, tops[2], side, high)
-        draw_view(across, result, row, VIEWS[1], hypotheses, fill=high / side)
-        across.set_ylabel("y, down (m)")
-        panel_title(across, "from the side", side)
+        view = views_of(result)[1]
+        draw_view(across, result, row, view, hypotheses, fill=high / side)
+        panel_title(across, view[0], side)
         lengths = page.axes(left[3] + _NAMES, tops[3], bars, high)
         draw_radii(lengths, result, row, radii[row], limit)
         lengths.set_xlabel(wrapped(lengths.get_xlabel(), bars, 9))
@@ -256,7 +257,7 @@ def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int,
     figure = page.figure(max(flat_high, cards_high) if beside else flat_high + cards_high)
     flat = page.axes(MARGIN + _WORDS, _TITLE, flat_width, flat_height)
     picture_ground(flat, (low, high), photo)
-    panel_title(flat, "in the picture", flat_width)
+    panel_title(flat, picture_title(result), flat_width)
     for row in range(len(result)):
         body = Body(flat, result.tree, 1.8)
         show_keypoints(body, points[row], covariance[row], result.visible[row], result.level)

@@ -282,14 +282,14 @@ function buildLegend() {
 
 function placeText() {
   const grid = "floor grid in metres";
-  if (state.place === "seen") return isClip ? `${grid}; the line is the way of the pelvis over the floor` : `${grid}; people where the camera sees them`;
+  if (state.place === "seen") return isClip ? `${grid}; the line is the way of the pelvis over the floor` : `${grid}; people where ${scene.world ? "they were in the world" : "the camera sees them"}`;
   return tracks.length > 1 && !state.alone ? `${grid}; people side by side, not where they were` : `${grid}, from the pelvis`;
 }
 
 function buildPage() {
   const people = scene.people.of, count = scene.people.shown < people ? `${scene.people.shown} of ${people} people` : `${people} ${people === 1 ? "person" : "people"}`;
   const parts = [scene.lifter && `lifter ${scene.lifter}`, count];
-  if (isClip) parts.push(`${scene.frames.length} frames at ${+scene.rate.toFixed(2)} a second${scene.rateKnown ? "" : " (assumed)"}`);
+  if (isClip) parts.push(`${scene.frames.length} frames at ${scene.pace}${scene.rateKnown ? "" : ", assumed"}`);
   if (anyRegion) parts.push(`${scene.regionLabel}s`.replace(/region \((\w+)\)s/, "regions, $1"));
   setText("about", parts.filter(Boolean).join(" · "));
   setText("regions", `${percent(scene.level)} regions`);
@@ -299,7 +299,13 @@ function buildPage() {
   $("regions").title = scene.regionLabel;
   $("ellipsoids").hidden = !scene.show.ellipsoids;
   $("place").hidden = !seenPlaces;
-  setText("place", isClip ? "Path over the floor" : "Before the camera");
+  setText("place", isClip ? "Path over the floor" : scene.world ? "In the world" : "Before the camera");
+  if (scene.world) {
+    const along = (name) => `Along the world's ${name.replace("-", "")}`;
+    const titles = { turned: "A little turned", front: along(scene.world[2]), side: along(scene.world[0]) };
+    for (const button of $("views").children) button.title = titles[button.dataset.view] || "";
+    $("place").title = "People where they were in the world, or beside each other";
+  }
   $("alone").hidden = $("person-label").hidden = tracks.length < 2;
   $("picture-panel").hidden = !hasPicture();
   $("player-panel").hidden = !isClip;
