@@ -451,7 +451,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     def _lifted(
         self, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
     ) -> tuple[LiftResult, RotationResult | None, bool]:
-        """Poses, their rotations where a motion is asked for or they come for nothing, and whether the lifter has them."""
+        """Poses; rotations where a motion is asked for or they come for nothing; whether these are the lifter's own."""
         from ..files.errors import InputError
         from ..lifters import ArticulatedLifter, load
         from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of

@@ -260,7 +260,9 @@ class LiftResult(Provenance):
             put(self, name, value)
 
     def _check_constants(self) -> None:
-        if self.axes == AXES and _WORLD in self.settings:  # as files of fused views said before they had axes of their own
+        if (
+            self.axes == AXES and _WORLD in self.settings
+        ):  # as files of fused views said before they had axes of their own
             object.__setattr__(self, "axes", WORLD_AXES)
         if self.axes not in (AXES, WORLD_AXES):
             raise InputError(f"axes: expected {AXES!r} or {WORLD_AXES!r}, got {quote(self.axes)}")

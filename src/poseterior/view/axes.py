@@ -43,7 +43,7 @@ def views_of(result: LiftResult) -> tuple[View, View, View]:
 
 
 def keypoints_of(result: LiftResult) -> str | None:
-    """The camera whose keypoints a result of several views holds; None where there was one camera, or it is not told."""
+    """The camera whose keypoints a result of several views holds; None for one camera, or where it is not told."""
     found = re.match(r"those of (.+?)(;|$)", result.settings.get("keypoints", "")) if result.in_world else None
     return None if found is None else found[1]
 

@@ -90,8 +90,8 @@ def save_film(
             (768x432, of at most 15 frames per second: every second frame of a clip of 30). The file appears only when
             it is complete.
         fps: frames per second, 1 to 240; every frame number from the first of the result to the last is a frame of the
-            film (of a film of which every n-th was looked at, every n-th), but that it is empty for a second only where nobody is there for more than ten. By default what the
-            input told, else 30 is assumed and logged.
+            film (where every n-th was looked at, every n-th), but that it is empty for a second only where nobody is
+            there for more than ten. By default what the input told, else 30 is assumed and logged.
         turn: degrees per second by which the eye goes around the person; 0 keeps it still.
         photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`; of a film (see
             `poseterior.view.photos.film_of`) the frames, by the numbers of the result's.

@@ -18,6 +18,7 @@ from .axes import picture_title
 from .backdrop import Backdrop
 from .body import Body
 from .drawing import pose_signs
+from .fonts import legible
 from .page import MARGIN, Page, shortened
 from .palette import LIGHT, PEOPLE
 from .panels import Stage, flat_box, panel_title, picture_ground, show_keypoints
@@ -160,8 +161,8 @@ class FilmPage:
             panel_title(axes, shortened(name, wide, 10, "bold"), wide)
             if len(shown) > 1:
                 axes.set_title(axes.get_title(loc="left"), fontsize=10, loc="left", color=colour, fontweight="bold")
-            width, words = float(np.clip(0.95 * min(wide, high), 1.8, 3.4)), min(wide, high) > 2.4
-            stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, words=words, camera=False)
+            width = float(np.clip(0.95 * min(wide, high), 1.8, 3.4))
+            stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, words=False, camera=False)
             for artist in (stage.spokes, stage.shadow, *stage.body.artists):
                 artist.set_animated(True)
             for artist in stage.body.artists:
@@ -173,6 +174,7 @@ class FilmPage:
         self.timeline = Timeline(line, result, shown, frames, fps)
         self.dpi = dpi
         self.corner = (1 - MARGIN / size[0]) * size[0] * dpi, (MARGIN + 0.02) * dpi
+        legible(self.figure)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.figure.bbox)
 

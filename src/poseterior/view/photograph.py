@@ -19,6 +19,7 @@ from ..results.poses import LiftResult
 from .axes import picture_title, stage_title, views_of
 from .body import Body
 from .drawing import Array, name_of, pose_signs, text_width, title_of, wrapped
+from .fonts import legible
 from .page import MARGIN, Page
 from .palette import LIGHT
 from .panels import Stage, flat_box, flat_panel, panel_title, picture_ground, show_keypoints
@@ -83,8 +84,8 @@ def photo_figure(
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
     drawn = result[chosen]
     if len(drawn) >= _CROWD and len({*zip(drawn.file.tolist(), drawn.frame.tolist(), strict=True)}) == 1:
-        return _crowd(drawn, read_photo(photos, str(drawn.file[0])), hypotheses, width)
-    return _rows(drawn, photos, hypotheses, width)
+        return _crowd(drawn, read_photo(photos, str(drawn.file[0])), hypotheses, width, len(result))
+    return _rows(drawn, photos, hypotheses, width, len(result))
 
 
 def save_photo_figure(
@@ -112,8 +113,8 @@ def save_photo_figure(
 # -- a row a person ----------------------------------------------------------------------------------------
 
 
-def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> Figure:
-    title, note = title_of(result)
+def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float, total: int) -> Figure:
+    title, note = title_of(result, total)
     alone = len(result) == 1
     shots = [read_photo(photos, str(file)) for file in result.file]
     points, covariance = in_picture(result, np.arange(len(result)))
@@ -158,7 +159,7 @@ def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> 
         draw_radii(lengths, result, row, radii[row], limit)
         lengths.set_xlabel(wrapped(lengths.get_xlabel(), bars, 9))
         panel_title(lengths, "radius of each joint's region", bars)
-    return figure
+    return legible(figure)
 
 
 def _sizes(
@@ -234,8 +235,8 @@ def _flow(widths: Sequence[float], room: float) -> list[tuple[int, float]]:
 # -- a card a person ---------------------------------------------------------------------------------------
 
 
-def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int, width: float) -> Figure:
-    title, note = title_of(result)
+def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int, width: float, total: int) -> Figure:
+    title, note = title_of(result, total)
     points, covariance = in_picture(result, np.arange(len(result)))
     low, high = flat_box(points, result.visible, None if photo is None else photo.shape)
     wide, tall = (high - low).tolist()
@@ -271,7 +272,7 @@ def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int,
         )
         radius = 1000 * float(_joints_mean(result, row))
         panel_title(solid, f"person {result.person[row]}\nmean radius {radius:.0f} mm", card - 0.1)
-    return figure
+    return legible(figure)
 
 
 def _joints_mean(result: LiftResult, index: int) -> float:

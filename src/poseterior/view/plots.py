@@ -27,6 +27,7 @@ from .drawing import (
     title_of,
     wrapped,
 )
+from .fonts import legible
 from .page import MARGIN, Page
 from .palette import LIGHT
 from .panels import Stage, flat_box, flat_panel, panel_title
@@ -85,7 +86,7 @@ def summary_figure(
     check_photos(photos, result.file.tolist())
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
     radii = 1000 * result.region_radius[chosen]
-    title, note = title_of(result[chosen])
+    title, note = title_of(result[chosen], len(result))
     page = Page(_SUMMARY, title, note, pose_signs(result[chosen], hypotheses))
     figure = page.figure(_ROW * len(chosen))
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, rect=page.rectangle))
@@ -99,7 +100,7 @@ def summary_figure(
             axes[row, column].set_title(view[0], fontsize=10, loc="left")
         draw_radii(axes[row, 4], result, int(index), radii[row], limit)
         axes[row, 4].set_title("radius of each joint's region", fontsize=10, loc="left")
-    return figure
+    return legible(figure)
 
 
 def save_summary(
@@ -185,7 +186,7 @@ def hypotheses_figure(
     solid = page.axes(MARGIN + 0.9 + width, 0.45, wide, _PANEL)
     Stage(solid, result, np.asarray([pose]), count, _PANEL / wide).show(pose, _AZIMUTH)
     panel_title(solid, stage_title(result, _AZIMUTH), wide)
-    return figure
+    return legible(figure)
 
 
 def save_hypotheses(
@@ -320,15 +321,12 @@ def draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, li
         )  # fmt: skip
         text = f"{radius:.0f}" + ("" if visible else "  not seen")
         inside = radius > 0.72 * limit and visible
-        framed = (
-            {"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1.0}
-            if radius > 0.6 * limit and not visible
-            else None
-        )
+        framed = radius > 0.6 * limit and not visible  # no room behind the bar: in it, away from its end
+        at = 0.03 * limit if framed else radius - 0.015 * limit if inside else radius + 0.015 * limit
         axes.text(
-            radius - 0.015 * limit if inside or framed else radius + 0.015 * limit, place, text, va="center",
-            ha="right" if inside or framed else "left", fontsize=7.5, color=LIGHT.paper if inside else LIGHT.ink,
-            bbox=framed,
+            at, place, text, va="center", ha="right" if inside else "left", fontsize=7.5,
+            color=LIGHT.paper if inside else LIGHT.ink,
+            bbox={"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1.0} if framed else None,
         )  # fmt: skip
     names = [result.joint_names[joint].replace("_", " ") for joint in joints]
     axes.set_yticks(range(len(joints)), names, fontsize=8)

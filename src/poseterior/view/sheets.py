@@ -18,8 +18,9 @@ from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .body import Body
 from .drawing import circles
+from .fonts import legible
 from .page import MARGIN, Page, Sign, literal_text, side_signs, wrapped
-from .palette import LIGHT
+from .palette import FILLED, LIGHT
 
 __all__ = ["contact_sheet", "picked_frames"]
 
@@ -115,9 +116,10 @@ def contact_sheet(
 
     columns = min(_COLUMNS, len(picked))
     width = max(_HEIGHT * float(np.clip((high - low)[0] / (high - low)[1], 0.45, 1.4)), 2.0 / columns)
-    signs = [*side_signs("left", "right", "middle"), Sign(drawn, "bone", LIGHT.ink)]
+    signs = [*side_signs("left", "right", "middle"), Sign(drawn, "mean", LIGHT.middle)]
     signs += [Sign(f"{thin.shape[1]} hypotheses", "thin")] * bool(thin.shape[1])
     signs += [Sign(f"shaded: {region_label}", "region")] * bool((radius > 0).any())
+    signs += [Sign(f"outline: such a radius above {FILLED:g} m", "ring")] * bool((radius > FILLED).any())
     signs += [Sign("not seen in the picture", "unseen")] * (not seen.all())
     note = f"{note}; metres, ring: 1 m wide" if note else "metres, ring: 1 m wide"
     page = Page(max(width * columns + 2 * MARGIN, 4.0), title, note, signs)
@@ -135,6 +137,7 @@ def contact_sheet(
         panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], facecolor="none")
         panel.spines[:].set_visible(False)
         panel.set_title(literal_text(name), fontsize=8, color=LIGHT.soft, pad=2)
+    legible(figure)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120, facecolor="white")
 

@@ -27,8 +27,8 @@ from .gaussian import FEWEST_JOINTS, Fused, View, fused, surprise
 from .level import Up, level_axes
 from .moments import aligned, matched_cameras
 from .persistence import with_persistence
-from .posterior import FusedPosterior
 from .pictured import in_one_picture
+from .posterior import FusedPosterior
 from .sides import exchanged_sides, with_sides
 
 __all__ = ["MAX_GAP", "fuse"]

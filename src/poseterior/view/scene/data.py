@@ -18,9 +18,9 @@ import numpy as np
 from ...files.errors import InputError
 from ...files.numbered import usual_step
 from ...results.poses import LiftResult
+from ...results.times import pace_words
 from ..axes import keypoints_of, world_axes
 from ..photos import Photos, check_photos
-from ...results.times import pace_words
 from ..tracks import SceneOptions, Track, clip_rate, pauses, playback_rate, steps_of, tracks_of
 from .packing import exact, pack
 from .pictures import pictures_of

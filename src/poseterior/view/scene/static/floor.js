@@ -83,7 +83,10 @@ function drawScales(context, project, colours, room) {
   if (seesZ) {
     const [dx, dy] = outward([xNear, floor, (z0 + z1) / 2]);
     for (let z = Math.ceil(z0 / every) * every; z <= z1 + 1e-6; z += every) write(metres(z), [xNear, floor, z], dx, dy);
-    write(AXIS.ahead, [xNear, floor, z1], dx < 0 ? -30 : 30, dy - 16);
+    const aside = (dx < 0 ? -1 : 1) * (context.measureText(AXIS.ahead).width / 2 + 8);
+    // beside one person at the far end; a row of people stands there, so that it is before them
+    if (shown().length > 1) write(`${AXIS.ahead} ↗`, [xNear, floor, zNear], 0, 47);
+    else write(AXIS.ahead, [xNear, floor, z1], aside, dy - 16);
   }
   if (above) return;
   // at the leftmost corner, or the next one where that is the nearest, so that it stands beside people
