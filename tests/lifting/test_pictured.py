@@ -30,7 +30,8 @@ def test_a_joint_that_only_others_see_is_where_the_camera_would_see_it() -> None
     torch.testing.assert_close(told.xy[0, kept], view.xy[0, kept])
 
     def seen(place: torch.Tensor) -> torch.Tensor:
-        return project(place @ torch.from_numpy(turn).T + torch.tensor([0.0, 0.0, 4.0]), torch.tensor(lens).double())
+        before = place @ torch.from_numpy(turn).T + torch.tensor([0.0, 0.0, 4.0])
+        return project(before[None], torch.tensor(lens).double())[0]
 
     torch.testing.assert_close(told.xy[0, 3], seen(places[0, 3]).float(), rtol=1e-6, atol=1e-4)
     slope = torch.autograd.functional.jacobian(seen, places[0, 3])

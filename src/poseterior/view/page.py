@@ -121,8 +121,9 @@ class Sign:
 
     Attributes:
         text: what it means.
-        kind: how it is drawn: a bone of the mean, the mean with its joints, a thin hypothesis, a shaded region, an outline
-            of one, a joint that is seen, one that is not, a plain line, a hatched span of time, a strip along it.
+        kind: how it is drawn: a bone of the mean, the mean with its joints, a thin hypothesis, a shaded region, an
+            outline of one, a joint that is seen, one that is not, a plain line, a hatched span of time, a strip
+            along it.
         colour: ``#RRGGBB``.
         dash: of a line.
     """
