@@ -79,7 +79,7 @@ class Body:
         for shade in self.shades.values():
             shade.set_visible(False)
             axes.add_patch(shade)
-        for collection in (self.halos, self.outlines, self.hypotheses, self.limbs):
+        for collection in (self.outlines, self.hypotheses, self.limbs, self.halos):
             axes.add_collection(collection, autolim=False)
         self.artists = [*self.shades.values(), self.halos, self.outlines, self.hypotheses, self.limbs, self.joints]
 
