@@ -110,7 +110,7 @@ def test_every_joint_in_turn_missing(lift):
 def test_the_missing_joint_is_named(capsys, plain, hidden):
     path = plain([None if j == hidden else p for j, p in enumerate(PERSON.tolist())])
     assert main(["lift", str(path), "--samples", "2"]) == 0
-    assert re.search(rf"missing in the image: {JOINTS[hidden]} *\n", capsys.readouterr().out)
+    assert re.search(rf"not seen: {JOINTS[hidden]} *\n", capsys.readouterr().out)
 
 
 def test_all_but_three_missing(lift):

@@ -219,7 +219,7 @@ def test_demo(capsys, tmp_path):
     assert code == 0
     names = sorted(p.name for p in (tmp_path / "demo").iterdir())
     assert names == ["poses.parquet", "scene.html", "summary.png"]
-    assert "missing in the image: " in text
+    assert "not seen: " in text
     assert "poseterior lift keypoints.json" in text
     assert (tmp_path / "demo" / "summary.png").read_bytes().startswith(b"\x89PNG")
     assert len(load_result(tmp_path / "demo" / "poses.parquet").mean) >= 3

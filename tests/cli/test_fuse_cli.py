@@ -83,6 +83,8 @@ def test_a_result_and_a_motion_in_metres_of_the_world(capsys: pytest.CaptureFixt
     result = pp.load_result(out)
     assert len(result) == FRAMES
     assert not result.calibrated
+    assert result.axes == "x right, y down, z forward (world)"
+    assert result.settings["keypoints"].startswith("those of cam1;")
     np.testing.assert_allclose(result.root, PLACE.expand(FRAMES, 3), atol=0.02)
     shown = [H36M.index(joint) for joint in BODY_25]
     pose = np.array([STANDING[joint] for joint in H36M.joints])

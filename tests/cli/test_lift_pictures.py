@@ -97,7 +97,7 @@ def test_a_film_and_its_keypoints_give_the_same_answer(capsys, tmp_path: Path) -
 def test_a_film_feeds_the_posterior_of_clips(capsys, tmp_path: Path) -> None:
     path = film(tmp_path / "walk.mkv", [picture([place]) for place in walk(24)], "24")
     said = lift(capsys, path, "--out", tmp_path / "a.npz", "--clip", "on", "--every", "2", "--start", "0.25")
-    assert "9 frames at 24 a second" in said
+    assert "9 frames at 12 a second (every 2nd)" in said
     assert load_result(tmp_path / "a.npz").frame.tolist() == list(range(6, 24, 2))
 
 
@@ -136,6 +136,30 @@ def test_the_film_is_behind_the_keypoints_in_the_film_that_is_written(behind: st
     assert len(frames) == 8
     walls = [(np.abs(frame.astype(int) - (120 + 15 * number)).max(-1) <= 4) for number, frame in enumerate(frames)]
     assert all(wall[:, :640].sum() > 5000 for wall in walls)
+
+
+def test_the_sheet_is_of_the_lifted_poses_whatever_else_is_written(capsys, tmp_path: Path) -> None:
+    path = film(tmp_path / "walk.mkv", [picture([place]) for place in walk(8)], "24")
+    lift(capsys, path, "--picture", tmp_path / "alone.png")
+    lift(capsys, path, "--picture", tmp_path / "beside.png", "--motion", tmp_path / "a.bvh")
+    lift(capsys, path, "--picture", tmp_path / "out.png", "--out", tmp_path / "b.bvh")
+    alone = (tmp_path / "alone.png").read_bytes()
+    assert (tmp_path / "beside.png").read_bytes() == (tmp_path / "out.png").read_bytes() == alone
+
+
+def test_frames_that_were_not_asked_for_are_not_in_the_film(capsys, tmp_path: Path) -> None:
+    path = film(tmp_path / "walk.mkv", [picture([place]) for place in walk(18)], "24")
+    lift(capsys, path, "--every", "3", "--video", tmp_path / "out.mp4")
+    written = read_film(tmp_path / "out.mp4")
+    assert written.fps == pytest.approx(8)
+    assert len(list(frames_of_film(written))) == 6
+
+
+def test_people_of_kept_keypoints_are_drawn_as_those_of_the_photograph(capsys, tmp_path: Path) -> None:
+    path = photo(tmp_path / "a.png")
+    lift(capsys, path, "--keypoints", tmp_path / "kp.json", "--picture", tmp_path / "first.png")
+    lift(capsys, tmp_path / "kp.json", "--photo", path, "--picture", tmp_path / "again.png")
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
 
 
 # -- nobody, and what cannot be read -------------------------------------------------------------------------

@@ -285,11 +285,12 @@ def test_a_film_is_empty_while_nobody_is_there(tmp_path):
 
 def test_frames_of_a_film_in_real_time():
     known = {0, 1, 4}
-    assert film._in_real_time(known, 10.0, 0.5) == ([0, 1, 2, 3, 4], 10.0)
-    frames, _ = film._in_real_time({0, 1, 5000, 5001}, 10.0, 0.5)  # a second instead of minutes of nothing
+    assert film._in_real_time(known, 10.0) == ([0, 1, 2, 3, 4], 10.0)
+    frames, _ = film._in_real_time({0, 1, 5000, 5001}, 10.0)  # a second instead of minutes of nothing
     assert frames == [0, *range(1, 11), 5000, 5001]
-    assert film._in_real_time({0, 30, 60}, 30.0, 0.5) == ([0, 30, 60], 1.0)
-    assert film._in_real_time({0, 15, 30}, 60.0, 0.1) == ([0, 15, 30], 4.0)
+    assert film._in_real_time({0, 3, 6, 12, 15}, 60.0) == ([0, 3, 6, 9, 12, 15], 20.0)
+    assert film._in_real_time({0, 30, 60}, 30.0) == ([0, 30, 60], 1.0)
+    assert film._in_real_time({0, 15, 30}, 60.0) == ([0, 15, 30], 4.0)
 
 
 def test_the_rate_of_a_film(tmp_path, caplog):

@@ -107,7 +107,7 @@ def test_summary_shows_evidence_hypotheses_and_radii(tmp_path: Path) -> None:
         "x, right (px)", "x, right (m)", "z, away from the camera (m)", "x, right (m)",
         "90 % radius, mm (uncalibrated)",
     ]  # fmt: skip
-    assert first[0].get_xlabel() == "x, right (px)\nmissing: left wrist"
+    assert first[0].get_xlabel() == "x, right (px)\nnot seen: left wrist"
     # y points down in the camera's view, z points up from above
     assert first[1].get_ylim()[0] > first[1].get_ylim()[1]
     assert first[3].get_ylim()[0] < first[3].get_ylim()[1]

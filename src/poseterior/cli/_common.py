@@ -113,10 +113,10 @@ def summary_table(result: LiftResult, poses: int = 3, total: int | None = None) 
         )
     ]
     for i in range(min(poses, len(result.mean))):
-        missing = [j for j, seen in zip(result.joint_names, result.visible[i], strict=True) if not seen]
+        unseen = [j for j, seen in zip(result.joint_names, result.visible[i], strict=True) if not seen]
         title = f"{result.file[i]}, frame {result.frame[i]}, person {result.person[i]}: mean position"
         table = Table(caption_justify="left")
-        table.caption = f"missing in the image: {', '.join(missing) or 'none'}"
+        table.caption = f"not seen: {', '.join(unseen) or 'none'}"
         if tall is not None:
             table.caption += f"\nheight {_measure_words(tall[i].tolist(), result.level)}"
         table.add_column("joint", no_wrap=True)

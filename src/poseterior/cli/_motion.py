@@ -88,15 +88,16 @@ def write_picture(
 ) -> None:
     """Write a contact sheet of the first hypothesis that a motion would show."""
     from ..geometry.body import SMPL25
+    from ..view.drawing import pose_labels
     from ..view.sheets import contact_sheet, picked_frames
 
     how = how or ("path" if len(rotations.clips()) < len(rotations) else "mean")
     chosen = rotations.choose(how)
     points = rotations.points(chosen)[:, 0].numpy()
     rows = picked_frames(len(rotations), frames)
-    shown = rotations[rows]
+    shown, labels = rotations[rows], pose_labels(rotations)
     contact_sheet(
-        points[rows], SMPL25, path, frames, rotations.axes, [str(number) for number in shown.frame],
+        points[rows], SMPL25, path, frames, rotations.axes, [labels[row] for row in rows],
         ", ".join(dict.fromkeys(Path(file).name for file in rotations.file.tolist())), 
         note=f"lifter {rotations.lifter}", drawn="mean" if how == "mean" else f"pose (--how {how})",
         hypotheses=shown.points(shown.rotations[:, :_FAINT]).numpy() if rotations.rotations.shape[1] > 1 else None,
@@ -106,15 +107,15 @@ def write_picture(
 
 def write_sheet(result: LiftResult, path: Path) -> None:
     """Write a contact sheet of mean poses with their hypotheses and regions."""
-    from ..view.drawing import title_of
+    from ..view.drawing import pose_labels, title_of
     from ..view.sheets import contact_sheet, picked_frames
 
     rows = picked_frames(len(result), _FIGURES)
-    shown = result[rows]
+    shown, labels = result[rows], pose_labels(result)
     title, _ = title_of(result)
     note = (f"lifter {result.lifter}, " if result.lifter else "") + f"{len(rows)} of {len(result)} poses"
     contact_sheet(
-        shown.mean, result.tree, path, _FIGURES, "camera", [str(frame) for frame in shown.frame], title, note=note,
+        shown.mean, result.tree, path, _FIGURES, "camera", [labels[row] for row in rows], title, note=note,
         hypotheses=shown.samples[:, :_FAINT] if shown.samples.shape[1] else None,
         regions=(shown.region_center, shown.region_radius), region_label=result.region_label("radius"),
         visible=shown.visible,

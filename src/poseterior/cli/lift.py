@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Files that a result is written as for other programs (`poseterior.results.exports`), by their last extension.
 _EXPORTS = (".csv", ".trc", ".c3d", ".mot")
 
-#: People of photographs who are drawn before them; more are a contact sheet.
+#: People of photographs, or single poses, who are drawn before them; more are a contact sheet.
 _DRAWN = 12
 
 
@@ -178,7 +178,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         keypoints = self.as_told(self._found(sources, console))
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
-        result, rotations = self._lifted(lifter, keypoints, check_device(self.device), console)
+        result, rotations, turns = self._lifted(lifter, keypoints, check_device(self.device), console)
         console.print(summary_table(result))
         moves = self.video is not None or bool(self._motions()) or self._holds_times()
         fps = frame_rate(self.fps, result, console) if moves else self.fps
@@ -199,7 +199,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             write_html(result, self.view, photos=self._photos(sources), fps=self.fps)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
         if self.picture is not None:
-            self._draw(result, rotations, self.picture, sources, console)
+            self._draw(result, rotations if turns else None, self.picture, sources, console)
         if self.video is not None:
             from ..view.film import save_film
 
@@ -450,8 +450,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
 
     def _lifted(
         self, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
-    ) -> tuple[LiftResult, RotationResult | None]:
-        """Poses, and their rotations where a motion is asked for or they come for nothing."""
+    ) -> tuple[LiftResult, RotationResult | None, bool]:
+        """Poses; rotations where a motion is asked for or they come for nothing; whether these are the lifter's own."""
         from ..files.errors import InputError
         from ..lifters import ArticulatedLifter, load
         from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of
@@ -475,7 +475,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 console.print(f"{name}: {said}", highlight=False, soft_wrap=True, markup=False)
         turns = isinstance(lifter, ArticulatedLifter)
         if result.rotations is not None or not (self._motions() or turns):
-            return result, result.rotations
+            return result, result.rotations, True
         if not turns:
             what = "motions" if any(part.whole for part in parts) else "mean poses"
             console.print(
@@ -483,7 +483,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 highlight=False,
                 soft_wrap=True,
             )
-        return result, solve_ik_of_result(lifter if turns else load("rotations"), result, **options)
+        return result, solve_ik_of_result(lifter if turns else load("rotations"), result, **options), turns
 
     def _draw(
         self, result: LiftResult, rotations: RotationResult | None, path: Path, sources: Sources, console: Console
@@ -493,7 +493,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         if rotations is not None:
             write_picture(rotations, path, self.how, console)
             return
-        if len(result) <= _DRAWN and set(result.file.tolist()) <= set(map(str, sources.pictures)):
+        if len(result) <= _DRAWN and len(result.clips()) == len(result):
             save_photo_figure(result, path, max_poses=_DRAWN, photos=self._photos(sources))
             console.print(f"wrote {path}", highlight=False, soft_wrap=True)
             return

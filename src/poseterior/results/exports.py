@@ -34,7 +34,7 @@ from .animation import numbered_paths
 from .bridging import bridges
 from .coco3d import write_coco3d
 from .ground import upright_axes
-from .lifted import Lifted
+from .lifted import WORLD_AXES, Lifted
 from .provenance import Array, Provenance
 from .roots import camera_root
 from .tables import write_csv
@@ -111,7 +111,9 @@ def ground_positions(result: Lifted) -> tuple[Float[NDArray[np.float64], "poses 
     root = camera_root(result.mean, result)
     known = np.isfinite(result.intrinsics).all(-1)
     sized = np.isfinite(result.image_size).all(-1)
-    if known.all():
+    if result.axes == WORLD_AXES:
+        note = "The pelvis is where the cameras of a calibration see it, in their world."
+    elif known.all():
         note = "The pelvis is where the known camera sees it."
     elif (known | sized).all():
         note = "The pelvis is where a camera of an assumed field of view would see it: distances are a guess."

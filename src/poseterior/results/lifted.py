@@ -7,7 +7,12 @@ from typing import Protocol
 from ..geometry.skeletons import Skeleton
 from .provenance import Array
 
-__all__ = ["Lifted", "Seen"]
+__all__ = ["AXES", "WORLD_AXES", "Lifted", "Seen"]
+
+#: Axes of poses before a camera.
+AXES = "x right, y down, z forward (camera)"
+#: Of fused views: a calibration's world, turned so that y points down; ``settings["world"]`` says which axis is which.
+WORLD_AXES = "x right, y down, z forward (world)"
 
 
 class Seen(Protocol):

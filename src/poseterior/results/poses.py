@@ -28,7 +28,8 @@ name                    shape                          meaning
 
 Constants of the whole file: ``level`` (probability of the regions, e.g. 0.9) and ``calibrated`` (whether a
 recalibration made their radii right; otherwise they are what the lifter's own samples say), ``joint_names``,
-``skeleton``, ``units`` ("metres"), ``axes`` ("x right, y down, z forward (camera)"), ``origin`` ("pelvis"),
+``skeleton``, ``units`` ("metres"), ``axes`` ("x right, y down, z forward (camera)", of several cameras' views
+"x right, y down, z forward (world)", whose axes ``settings["world"]`` names), ``origin`` ("pelvis"),
 ``lifter``, ``seed`` (null if none), ``version`` (of the package that wrote it), ``settings`` (strings, e.g. the camera
 assumption) and ``schema``; and ``angle_calibration`` (text: what calibrates intervals of joint angles, a JSON object
 of `poseterior.distributions.intervals.AngleRecalibration`; empty if there is none).
@@ -85,6 +86,7 @@ from .angles import Angles, angles_of_poses
 from .animation import numbered_paths
 from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
 from .exports import EXPORT_SUFFIXES, export_kind, save_export
+from .lifted import AXES, WORLD_AXES
 from .provenance import Array, Provenance
 from .roots import root_of_samples, roots
 from .times import ASSUMED_FPS, check_fps
@@ -99,6 +101,7 @@ __all__ = [
     "SCHEMA",
     "SMOOTH_ROOT",
     "UNITS",
+    "WORLD_AXES",
     "LiftResult",
     "load_result",
     "save_result",
@@ -113,7 +116,6 @@ _SCHEMA_1 = "poseterior.result/1"
 #: In the settings of results whose root is a smoothed path, however their samples are kept.
 SMOOTH_ROOT = "root"
 UNITS = "metres"
-AXES = "x right, y down, z forward (camera)"
 ORIGIN = "pelvis"
 
 #: Row shape of each array in terms of p(oses), s(amples), j(oints); and its dtype.
@@ -155,6 +157,8 @@ _OF_CLIPS = ("root_samples", "ground")
 _NEW_IN_2 = (*_REGION, "intrinsics", "level", "calibrated")
 #: Stands for an array that was not given.
 _ABSENT: np.ndarray = np.empty(0, np.float32)
+#: The setting that names the axes of a world.
+_WORLD = "world"
 #: Poses at a time, and pairs of draws, where regions are made of what a result holds.
 _CHUNK, _PAIRS = 16, 4096
 #: Poses at a time that are checked.
@@ -256,7 +260,13 @@ class LiftResult(Provenance):
             put(self, name, value)
 
     def _check_constants(self) -> None:
-        fixed = {"schema": SCHEMA, "units": UNITS, "axes": AXES, "origin": ORIGIN}
+        if (
+            self.axes == AXES and _WORLD in self.settings
+        ):  # as files of fused views said before they had axes of their own
+            object.__setattr__(self, "axes", WORLD_AXES)
+        if self.axes not in (AXES, WORLD_AXES):
+            raise InputError(f"axes: expected {AXES!r} or {WORLD_AXES!r}, got {quote(self.axes)}")
+        fixed = {"schema": SCHEMA, "units": UNITS, "origin": ORIGIN}
         for name, expected in fixed.items():
             if getattr(self, name) != expected:
                 raise InputError(f"{name}: expected {expected!r}, got {quote(getattr(self, name))}")
@@ -425,6 +435,11 @@ class LiftResult(Provenance):
         shape = (_PAIRS, *spread.shape[:2], 3)
         offset = np.einsum("pjkl,spjl->spjk", spread, np.random.default_rng(0).standard_normal(shape))
         return (self.mean[rows] + np.concatenate([offset, -offset])).astype(np.float32)
+
+    @property
+    def in_world(self) -> bool:
+        """Whether the poses are in a world's axes, as those of several fused views, and not in those of a camera."""
+        return self.axes == WORLD_AXES
 
     # -- the camera's axes ---------------------------------------------------------------------------------
 

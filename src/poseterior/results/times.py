@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from ..files.errors import InputError
+from ..files.numbered import usual_step
 from .provenance import Array, Provenance
 
-__all__ = ["ASSUMED_FPS", "Timing", "check_fps", "clip_numbers", "seconds", "timing"]
+__all__ = ["ASSUMED_FPS", "Timing", "check_fps", "clip_numbers", "pace_words", "seconds", "timing"]
 
 #: Frames per second where nobody says.
 ASSUMED_FPS = 30.0
@@ -34,6 +36,19 @@ def check_fps(fps: Any) -> float:
 def seconds(frame: Any, fps: float) -> Any:
     """When a frame was."""
     return frame / fps
+
+
+def pace_words(numbers: Sequence[int] | Int[NDArray[np.int64], "frames"], fps: float) -> str:
+    """How many of a clip's frames there are a second: fewer than the film has, where every n-th was looked at.
+
+    >>> pace_words([0, 3, 6, 9], 60.0)
+    '20 a second (every 3rd)'
+    """
+    step = usual_step(list(numbers))
+    if step == 1:
+        return f"{fps:g} a second"
+    ending = "th" if step // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(step % 10, "th")
+    return f"{fps / step:.4g} a second (every {step}{ending})"
 
 
 def clip_numbers(result: Provenance) -> Int[NDArray[np.int64], "poses"]:

@@ -16,6 +16,7 @@ from ..results.animation import numbered_paths
 from ..results.timeline import timeline
 from ..results.times import ASSUMED_FPS, check_fps, seconds
 from .drawing import COLOURS, literal_text, picture_suffix, side_handles, tidy_axes, wrapped
+from .fonts import legible
 from .palette import LIGHT, REGION_FACE
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def save_angles(
     for target in paths:
         check_writable(target)
     for target, rows in zip(paths, groups, strict=True):
-        figure = angles_figure(angles[rows], fps)
+        figure = legible(angles_figure(angles[rows], fps))
         with atomic_write(target) as file:
             figure.savefig(file, format=suffix[1:], dpi=dpi, facecolor="white")
     return paths

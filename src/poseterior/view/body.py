@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..geometry.skeletons import Skeleton
 from .drawing import COLOURS, Array
-from .palette import HYPOTHESIS, REGION_EDGE, REGION_FACE
+from .palette import FILLED, HYPOTHESIS, REGION_EDGE, REGION_FACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["Body", "eye"]
 
 #: Below the first of these orders lies what a body stands in front of.
-_SHADE, _OUTLINE, _THIN, _LIMB, _JOINT = 20.0, 21.0, 22.0, 23.0, 24.0
+_SHADE, _HALO, _OUTLINE, _THIN, _LIMB, _JOINT = 20.0, 20.5, 21.0, 22.0, 23.0, 24.0
 _DASHES = (0.0, (1.6, 0.9))  # of bones that the image does not show, in widths of the line
 _PALEST = 0.35
+#: Of the light line below outlines in pictures, which dark ones would swallow.
+_HALO_OPACITY = 0.55
+#: Of an outline that is not filled: opacity, and width in points; of others the width.
+_WIDE_EDGE, _WIDE_LINE, _LINE = 0.6, 1.0, 0.6
 _SIDES = ("middle", "right", "left")
 
 
@@ -65,16 +69,19 @@ class Body:
             for side in _SIDES
         }  # fmt: skip
         edges = np.insert(self.colours, 3, REGION_EDGE, axis=1)
-        self.outlines = PolyCollection([], facecolors="none", edgecolors=edges, linewidths=0.6, zorder=_OUTLINE)
+        self.outlines = PolyCollection([], facecolors="none", edgecolors=edges, linewidths=_LINE, zorder=_OUTLINE)
+        self.halos = PolyCollection(
+            [], facecolors="none", edgecolors=(1.0, 1.0, 1.0, _HALO_OPACITY), linewidths=2.2, zorder=_HALO
+        )
         self.hypotheses = LineCollection([], linewidths=0.7, zorder=_THIN)
         self.limbs = LineCollection([], capstyle="butt", joinstyle="round", zorder=_LIMB)
         self.joints = axes.scatter([], [], s=(1.9 * width) ** 2, linewidths=0.35 * width, zorder=_JOINT)
         for shade in self.shades.values():
             shade.set_visible(False)
             axes.add_patch(shade)
-        for collection in (self.outlines, self.hypotheses, self.limbs):
+        for collection in (self.outlines, self.hypotheses, self.limbs, self.halos):
             axes.add_collection(collection, autolim=False)
-        self.artists = [*self.shades.values(), self.outlines, self.hypotheses, self.limbs, self.joints]
+        self.artists = [*self.shades.values(), self.halos, self.outlines, self.hypotheses, self.limbs, self.joints]
 
     def show(
         self,
@@ -93,12 +100,14 @@ class Body:
             visible: joints seen in the image are filled, others hollow.
             hypotheses: thin bodies behind.
             depth: towards the eye; the nearest bone is drawn last, and far ones are paler.
-            opacity: of the regions, each on its own; by default those of a side are one shape.
+            opacity: of the regions in a picture, each on its own, with a light line around it; by default they are in
+                metres, those of a side are one shape, and those above `poseterior.view.palette.FILLED` outlines.
         """
         self.outlines.set_verts(list(outlines))
         if opacity is None:
             self._shade(outlines)
         else:
+            self.halos.set_verts(list(outlines))
             self.outlines.set_facecolor(np.insert(self.colours, 3, opacity, axis=1).tolist())
         bone_colours = self.colours[self.bones[:, 1]]
         thin = np.empty((0, 2, 2)) if hypotheses is None else hypotheses[:, self.bones].reshape(-1, 2, 2)
@@ -130,8 +139,15 @@ class Body:
     def _shade(self, outlines: Float[Array, "joints corners 2"]) -> None:
         from matplotlib.path import Path
 
+        wide = np.ptp(outlines, axis=1).max(-1) > 2 * FILLED if len(outlines) else np.zeros(0, bool)
+        self.outlines.set_edgecolor(np.insert(self.colours, 3, REGION_EDGE, axis=1).tolist())
+        self.outlines.set_linewidth(_LINE)
+        if wide.any():
+            edge = np.where(wide, _WIDE_EDGE, REGION_EDGE)
+            self.outlines.set_edgecolor(np.insert(self.colours, 3, edge, axis=1).tolist())
+            self.outlines.set_linewidth(np.where(wide, _WIDE_LINE, _LINE).tolist())
         for side, shade in self.shades.items():
-            own = outlines[self.sides[side]] if len(outlines) else outlines
+            own = outlines[self.sides[side] & ~wide] if len(outlines) else outlines
             own = own[np.isfinite(own).all((1, 2))] if len(own) else own
             shade.set_visible(bool(len(own)))
             if not len(own):

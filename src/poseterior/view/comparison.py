@@ -16,6 +16,7 @@ from ..files.writing import atomic_write
 from ..geometry.skeletons import Skeleton
 from ..results.poses import LiftResult
 from .drawing import COLOURS, side_handles
+from .fonts import legible
 from .photos import Photos, check_photos, keypoint_box, read_photo
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def comparison_figure(
     figure.legend(
         handles=side_handles("left", "right", "middle"), loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )
-    return figure
+    return legible(figure)
 
 
 def save_comparison(results: Mapping[str, LiftResult], path: str | os.PathLike[str], **options: Any) -> None:
@@ -173,5 +174,9 @@ def _photograph(axes: Axes, result: LiftResult, index: int, photo: NDArray[np.ui
     axes.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_color("0.85")
     name = Path(str(result.file[index])).name or "pose"
+    same = result.file == result.file[index]
     name += f", frame {result.frame[index]}" if result.frame[index] else ""
+    name += (
+        f", person {result.person[index]}" if len(np.unique(result.person[same])) > 1 or result.person[index] else ""
+    )
     axes.set_xlabel(name if len(name) <= 32 else f"…{name[-31:]}", fontsize=8, parse_math=False)

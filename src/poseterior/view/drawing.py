@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..files.errors import InputError
 from .page import Sign, literal_text, side_signs, text_width, wrapped
-from .palette import LIGHT, rgb
+from .palette import FILLED, LIGHT, rgb
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..results.poses import LiftResult
+    from ..results.provenance import Provenance
 
 __all__ = [
     "COLOURS",
@@ -34,6 +35,7 @@ __all__ = [
     "name_of",
     "new_figure",
     "picture_suffix",
+    "pose_labels",
     "pose_signs",
     "reach_of",
     "side_handles",
@@ -105,14 +107,16 @@ def pose_signs(result: LiftResult, hypotheses: int, *, flat: bool = True) -> lis
         flat: ellipses of keypoints are drawn as well.
     """
     hypotheses = min(hypotheses, result.samples.shape[1])
-    signs = [*side_signs(*_SIDES), Sign("mean", "bone", LIGHT.ink)]
+    signs = [*side_signs(*_SIDES), Sign("mean", "mean", LIGHT.middle)]
     if hypotheses:
         signs.append(Sign(f"{hypotheses} hypotheses" if hypotheses > 1 else "1 hypothesis", "thin"))
     signs.append(Sign(f"shaded{' in 3D' * flat}: {result.region_label('radius')}", "region"))
+    if (result.region_radius > FILLED).any():
+        signs.append(Sign(f"outline: such a radius above {FILLED:g} m", "ring"))
     if flat:
         signs.append(Sign(f"shaded in the picture: {100 * result.level:g} % ellipses", "region"))
     if not result.visible.all():
-        signs.append(Sign("not seen in the picture", "unseen"))
+        signs.append(Sign("not seen" if result.in_world else "not seen in the picture", "unseen"))
     return signs
 
 
@@ -121,11 +125,33 @@ def name_of(result: LiftResult, index: int) -> str:
     return Path(str(result.file[index])).name or "pose"
 
 
-def title_of(result: LiftResult) -> tuple[str, str]:
-    """Title and note of a picture of poses: what was lifted, by which lifter, in which units."""
+def pose_labels(about: Provenance) -> list[str]:
+    """What each pose is called in a sheet: file and person where there are several, the frame and its time."""
+    moments: dict[str, set[int]] = {}
+    people: dict[str, set[int]] = {}
+    for file, frame, person in zip(about.file.tolist(), about.frame.tolist(), about.person.tolist(), strict=True):
+        moments.setdefault(file, set()).add(frame)
+        people.setdefault(file, set()).add(person)
+    labels = []
+    for file, frame, person in zip(about.file.tolist(), about.frame.tolist(), about.person.tolist(), strict=True):
+        rate, lines = about.rate(file), []
+        if len(people) > 1:
+            lines.append(Path(file).name or "pose")
+        if len(people[file]) > 1:
+            lines.append(f"person {person}")
+        if len(moments[file]) > 1 or frame > 0 or not lines:
+            name = f"frame {frame}" if file else f"{frame}"
+            lines.append(name + (f" · {frame / rate:.2f} s" if rate else ""))
+        labels.append("\n".join(lines))
+    return labels
+
+
+def title_of(result: LiftResult, total: int | None = None) -> tuple[str, str]:
+    """Title and note of a picture of poses, drawn of ``total``: what was lifted, by which lifter, in which units."""
     names = list(dict.fromkeys(name_of(result, index) for index in range(len(result))))
     title = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    poses = f"{len(result)} pose{'s' * (len(result) != 1)}"
+    total = len(result) if total is None else total
+    poses = (f"{len(result)} of " if total > len(result) else "") + f"{total} pose{'s' * (total != 1)}"
     lifter = f"lifter {result.lifter}, " if result.lifter else ""
     return title, f"{lifter}{poses}; {result.units}, relative to the {result.origin}"
 

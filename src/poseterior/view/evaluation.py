@@ -12,6 +12,7 @@ import numpy as np
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from .drawing import literal_text, new_figure, tidy_axes, wrapped
+from .fonts import legible
 from .palette import LIGHT, SERIES
 from .scale_figure import scale_figure
 
@@ -151,7 +152,7 @@ def save_evaluation_figures(result: Mapping[str, Any], folder: str | os.PathLike
     for name, draw in _FIGURES.items():
         if draw is size_figure and len(result.get("size", {}).get("true", ())) < 2:
             continue
-        figure = draw(result)
+        figure = legible(draw(result))
         with atomic_write(target / name) as file:
             figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
         paths.append(target / name)

@@ -22,7 +22,7 @@ from .drawing import Array
 from .ffmpeg import check_ffmpeg, encode
 from .film_page import FilmPage
 from .photos import Photos, check_photos
-from .tracks import tracks_of
+from .tracks import clip_rate, tracks_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -90,8 +90,8 @@ def save_film(
             (768x432, of at most 15 frames per second: every second frame of a clip of 30). The file appears only when
             it is complete.
         fps: frames per second, 1 to 240; every frame number from the first of the result to the last is a frame of the
-            film, but that it is empty for a second only where nobody is there for more than ten. By default what the
-            input told, else 30 is assumed and logged.
+            film (where every n-th was looked at, every n-th), but that it is empty for a second only where nobody is
+            there for more than ten. By default what the input told, else 30 is assumed and logged.
         turn: degrees per second by which the eye goes around the person; 0 keeps it still.
         photos: picture(s) behind the keypoints, see `poseterior.view.photos.read_photo`; of a film (see
             `poseterior.view.photos.film_of`) the frames, by the numbers of the result's.
@@ -107,7 +107,7 @@ def save_film(
             read; writing fails.
     """
     if fps is None:
-        fps = result.fps
+        fps = clip_rate(result)
         if fps is None:
             fps = ASSUMED_FPS
             _LOG.warning("%s: %g frames a second is assumed: pass --fps (fps=... in Python)", os.fspath(path), fps)
@@ -120,12 +120,13 @@ def save_film(
         raise InputError(
             f"{os.fspath(path)}: a film needs a clip, but every file has one frame; write a picture instead"
         )
+    known = {frame for track in tracks for frame in track.poses}
     said = gap_line([sorted(track.poses) for track in tracks], fps, max_gap)
     if said:
         _LOG.warning("%s: %s", os.fspath(path), said)
     result = bridged(result, fps, max_gap)
     tracks = [track for track in tracks_of(result) if not track.still]
-    frames, fps = _in_real_time({frame for track in tracks for frame in track.poses}, fps, max_gap)
+    frames, fps = _in_real_time(known, fps)
     step = max(int(np.ceil(fps / _GIF_FPS)), 1) if suffix == ".gif" else 1
     shown = frames[::step]
     if suffix == ".gif" and len(shown) > _GIF_FRAMES:
@@ -147,11 +148,13 @@ def save_film(
     return len(shown)
 
 
-def _in_real_time(known: set[int], fps: float, max_gap: float) -> tuple[list[int], float]:
-    """The frame numbers of a film, and its frames per second: fewer for a clip that is thinned, but one at least."""
+def _in_real_time(known: set[int], fps: float) -> tuple[list[int], float]:
+    """The frame numbers of a film, and its frames per second: fewer for a clip that is thinned, but one at least.
+
+    Of a film of which every third frame was looked at the others are no gaps: they are left out.
+    """
     numbers = np.asarray(sorted(known), np.int64)
-    usual = usual_step(numbers.tolist())
-    unit = usual if usual > max(max_gap * fps, 1.0) else 1
+    unit = usual_step(numbers.tolist())
     rate = float(np.clip(fps / unit, 1.0, 240.0))
     frames: list[int] = []
     for start, end in zip(numbers.tolist(), [*numbers[1:].tolist(), int(numbers[-1]) + unit], strict=True):

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from ..files.films import FilmFrames
 from ..results.poses import LiftResult
+from .axes import picture_title
 from .backdrop import Backdrop
 from .body import Body
 from .drawing import pose_signs
+from .fonts import legible
 from .page import MARGIN, Page, shortened
 from .palette import LIGHT, PEOPLE
 from .panels import Stage, flat_box, panel_title, picture_ground, show_keypoints
@@ -149,7 +151,7 @@ class FilmPage:
         )
         for picture, (left, top, wide, high) in zip(self.pictures, flats, strict=True):
             axes = page.axes(MARGIN + left, top, wide, high)
-            title = "in the picture" if len(files) == 1 else Path(picture.tracks[0].file).name
+            title = picture_title(result) if len(files) == 1 else Path(picture.tracks[0].file).name
             panel_title(axes, shortened(title, wide, 10), wide)
             picture.draw_on(axes, round(size[1] * dpi))
         self.stages: list[tuple[Track, Stage]] = []
@@ -159,8 +161,8 @@ class FilmPage:
             panel_title(axes, shortened(name, wide, 10, "bold"), wide)
             if len(shown) > 1:
                 axes.set_title(axes.get_title(loc="left"), fontsize=10, loc="left", color=colour, fontweight="bold")
-            width, words = float(np.clip(0.95 * min(wide, high), 1.8, 3.4)), min(wide, high) > 2.4
-            stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, words=words, camera=False)
+            width = float(np.clip(0.95 * min(wide, high), 1.8, 3.4))
+            stage = Stage(axes, result, _some(track), hypotheses, high / wide, width, words=False, camera=False)
             for artist in (stage.spokes, stage.shadow, *stage.body.artists):
                 artist.set_animated(True)
             for artist in stage.body.artists:
@@ -172,6 +174,7 @@ class FilmPage:
         self.timeline = Timeline(line, result, shown, frames, fps)
         self.dpi = dpi
         self.corner = (1 - MARGIN / size[0]) * size[0] * dpi, (MARGIN + 0.02) * dpi
+        legible(self.figure)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.figure.bbox)
 
@@ -205,7 +208,8 @@ class FilmPage:
             stage.axes.draw_artist(stage.spokes)
             x, y = stage.axes.transData.transform(stage.camera.get_position())
             letters = 8 * self.dpi / 72
-            put_words(pixels, "camera", x, pixels.shape[0] - y - letters / 2, letters, LIGHT.soft, align=0.5)
+            if not self.result.in_world:
+                put_words(pixels, "camera", x, pixels.shape[0] - y - letters / 2, letters, LIGHT.soft, align=0.5)
             if index is not None:
                 stage.axes.draw_artist(stage.shadow)
                 stage.body.draw()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from .fonts import families, with_boxes
 from .palette import LIGHT, REGION_FACE, mixed
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     """
     from matplotlib.font_manager import FontProperties
 
-    width, _, _ = _ruler().get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
+    font = FontProperties(family=families(text), size=size, weight=weight)
+    width, _, _ = _ruler().get_text_width_height_descent(with_boxes(text), font, False)
     return float(width) / 720
 
 
@@ -119,14 +121,15 @@ class Sign:
 
     Attributes:
         text: what it means.
-        kind: how it is drawn: a bone of the mean, a thin hypothesis, a shaded region, a joint that is seen, one that
-            is not, a plain line, a hatched span of time, a strip along it.
+        kind: how it is drawn: a bone of the mean, the mean with its joints, a thin hypothesis, a shaded region, an
+            outline of one, a joint that is seen, one that is not, a plain line, a hatched span of time, a strip
+            along it.
         colour: ``#RRGGBB``.
         dash: of a line.
     """
 
     text: str
-    kind: Literal["bone", "thin", "region", "seen", "unseen", "line", "span", "strip"]
+    kind: Literal["bone", "mean", "thin", "region", "ring", "seen", "unseen", "line", "span", "strip"]
     colour: str = LIGHT.soft
     dash: Any = "solid"
 
@@ -235,6 +238,16 @@ class Page:
         if sign.kind in ("bone", "thin", "line"):
             width = {"bone": 3.2, "thin": 0.9, "line": 1.6}[sign.kind]
             figure.add_artist(Line2D(ends, [y, y], color=sign.colour, linewidth=width, linestyle=sign.dash, **at))
+        elif sign.kind == "mean":
+            figure.add_artist(
+                Line2D(ends, [y, y], color=sign.colour, linewidth=3.2, marker="o", markersize=6.5,
+                       markeredgecolor=LIGHT.paper, markeredgewidth=1.1, **at)
+            )  # fmt: skip
+        elif sign.kind == "ring":
+            figure.add_artist(
+                Line2D(centre, [y], marker="o", markersize=11, markerfacecolor="none", linestyle="",
+                       markeredgecolor=sign.colour, **at)
+            )  # fmt: skip
         elif sign.kind == "region":
             figure.add_artist(
                 Line2D(centre, [y], marker="o", markersize=11, markerfacecolor=pale, linestyle="",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "DARK",
+    "FILLED",
     "HYPOTHESIS",
     "LIGHT",
     "PEOPLE",
@@ -63,6 +64,10 @@ DARK = Theme(
 
 #: Opacity of a region's face and edge, and of the fewest and the most hypotheses.
 REGION_FACE, REGION_EDGE, HYPOTHESIS = 0.13, 0.30, (0.12, 0.45)
+
+#: Metres: the largest ball that is filled. A dozen that lie on each other, as of what is hardly known, hide the person:
+#: larger ones are outlines.
+FILLED = 0.35
 
 #: Curves of several people, who are also told apart by their dashes; none is a side's colour.
 PEOPLE = (("#00755C", "solid"), ("#7A4B94", "dashed"), ("#8A6100", "dashdot"), ("#4A5568", "dotted"))

@@ -168,7 +168,7 @@ class Stage:
         shape: height over width of the axes, which are filled.
         width: of the mean's bones, points.
         words: label the ring.
-        camera: label the direction of the camera.
+        camera: label the direction of the camera, if there is one.
     """
 
     def __init__(
@@ -176,6 +176,7 @@ class Stage:
         width: float = 3.4, *, words: bool = True, camera: bool = True,
     ) -> None:  # fmt: skip
         from matplotlib.collections import LineCollection
+        from matplotlib.patheffects import withStroke
 
         self.axes, self.result, self.hypotheses = axes, result, hypotheses
         self.tilt = np.radians(ELEVATION)
@@ -194,9 +195,10 @@ class Stage:
         axes.add_collection(
             LineCollection([r * flat for r in _RINGS], colors=LIGHT.line, linewidths=0.8, zorder=1), autolim=False
         )
+        self.ring = None
         if words:
             place = (0.0, _RINGS[-1] * flat[:, 1].min() - 0.02)
-            axes.text(*place, "ring: 1 m", ha="center", va="top", fontsize=8, color=LIGHT.soft)
+            self.ring = axes.text(*place, "ring: 1 m", ha="center", va="top", fontsize=8, color=LIGHT.soft, zorder=3)
         self.spokes = LineCollection([], colors=LIGHT.grid, linewidths=0.9, zorder=1)
         self.shadow = LineCollection(
             [], colors=LIGHT.line, linewidths=1.3 * width, capstyle="round", zorder=2, alpha=0.6
@@ -204,8 +206,18 @@ class Stage:
         axes.add_collection(self.spokes, autolim=False)
         axes.add_collection(self.shadow, autolim=False)
         self.camera = axes.text(
-            0, 0, "camera" if camera else "", ha="center", va="center", fontsize=8, color=LIGHT.soft, zorder=3
+            0,
+            0,
+            "camera" if camera and not result.in_world else "",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=LIGHT.soft,
+            zorder=3,
         )
+        for label in (self.camera, self.ring):
+            if label is not None:  # over shadows of limbs
+                label.set_path_effects([withStroke(linewidth=2.5, foreground=LIGHT.paper)])
         self.body = Body(axes, tree, width)
 
     def _extent(self, rows: NDArray[np.integer]) -> tuple[Array, Array]:
@@ -231,6 +243,8 @@ class Stage:
         self.spokes.set_segments(list((np.stack([around, -around], 1) @ view.T)[..., :2]))
         x, y = (view @ [0.0, 0.0, -_CAMERA_MARK])[:2].tolist()
         self.camera.set_position((x, y))
+        if self.ring is not None and self.camera.get_text() and y < 0:  # the camera is before the ring: words beside it
+            self.ring.set_x(-np.copysign(0.6 * _RINGS[-1], x))
 
     def show(self, index: int, azimuth: float) -> None:
         """Put a pose of the result on the stage, seen from that many degrees."""

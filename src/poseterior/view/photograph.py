@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..results.poses import LiftResult
+from .axes import picture_title, stage_title, views_of
 from .body import Body
 from .drawing import Array, name_of, pose_signs, text_width, title_of, wrapped
+from .fonts import legible
 from .page import MARGIN, Page
 from .palette import LIGHT
 from .panels import Stage, flat_box, flat_panel, panel_title, picture_ground, show_keypoints
 from .photos import Photos, check_photos, read_photo
-from .plots import VIEWS, draw_radii, draw_view
+from .plots import draw_radii, draw_view
 from .projecting import in_picture
 
 if TYPE_CHECKING:
@@ -82,8 +84,8 @@ def photo_figure(
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
     drawn = result[chosen]
     if len(drawn) >= _CROWD and len({*zip(drawn.file.tolist(), drawn.frame.tolist(), strict=True)}) == 1:
-        return _crowd(drawn, read_photo(photos, str(drawn.file[0])), hypotheses, width)
-    return _rows(drawn, photos, hypotheses, width)
+        return _crowd(drawn, read_photo(photos, str(drawn.file[0])), hypotheses, width, len(result))
+    return _rows(drawn, photos, hypotheses, width, len(result))
 
 
 def save_photo_figure(
@@ -111,8 +113,8 @@ def save_photo_figure(
 # -- a row a person ----------------------------------------------------------------------------------------
 
 
-def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> Figure:
-    title, note = title_of(result)
+def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float, total: int) -> Figure:
+    title, note = title_of(result, total)
     alone = len(result) == 1
     shots = [read_photo(photos, str(file)) for file in result.file]
     points, covariance = in_picture(result, np.arange(len(result)))
@@ -145,19 +147,19 @@ def _rows(result: LiftResult, photos: Photos, hypotheses: int, width: float) -> 
         flat_width, flat_height = sizes[row]
         flat = page.axes(left[0] + _WORDS, tops[0] + (high - flat_height) / 2, flat_width, flat_height)
         flat_panel(flat, result, row, points[row], covariance[row], boxes[row], shots[row])
-        panel_title(flat, "in the picture", flat_width)
+        panel_title(flat, picture_title(result), flat_width)
         solid = page.axes(left[1], tops[1], stage, high)
         Stage(solid, result, np.asarray([row]), hypotheses, high / stage).show(row, AZIMUTH)
-        panel_title(solid, f"in 3D, from {AZIMUTH:g}° to the right", stage)
+        panel_title(solid, stage_title(result, AZIMUTH), stage)
         across = page.axes(left[2] + _WORDS, tops[2], side, high)
-        draw_view(across, result, row, VIEWS[1], hypotheses, fill=high / side)
-        across.set_ylabel("y, down (m)")
-        panel_title(across, "from the side", side)
+        view = views_of(result)[1]
+        draw_view(across, result, row, view, hypotheses, fill=high / side)
+        panel_title(across, view[0], side)
         lengths = page.axes(left[3] + _NAMES, tops[3], bars, high)
         draw_radii(lengths, result, row, radii[row], limit)
         lengths.set_xlabel(wrapped(lengths.get_xlabel(), bars, 9))
         panel_title(lengths, "radius of each joint's region", bars)
-    return figure
+    return legible(figure)
 
 
 def _sizes(
@@ -233,8 +235,8 @@ def _flow(widths: Sequence[float], room: float) -> list[tuple[int, float]]:
 # -- a card a person ---------------------------------------------------------------------------------------
 
 
-def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int, width: float) -> Figure:
-    title, note = title_of(result)
+def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int, width: float, total: int) -> Figure:
+    title, note = title_of(result, total)
     points, covariance = in_picture(result, np.arange(len(result)))
     low, high = flat_box(points, result.visible, None if photo is None else photo.shape)
     wide, tall = (high - low).tolist()
@@ -256,7 +258,7 @@ def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int,
     figure = page.figure(max(flat_high, cards_high) if beside else flat_high + cards_high)
     flat = page.axes(MARGIN + _WORDS, _TITLE, flat_width, flat_height)
     picture_ground(flat, (low, high), photo)
-    panel_title(flat, "in the picture", flat_width)
+    panel_title(flat, picture_title(result), flat_width)
     for row in range(len(result)):
         body = Body(flat, result.tree, 1.8)
         show_keypoints(body, points[row], covariance[row], result.visible[row], result.level)
@@ -270,7 +272,7 @@ def _crowd(result: LiftResult, photo: NDArray[np.uint8] | None, hypotheses: int,
         )
         radius = 1000 * float(_joints_mean(result, row))
         panel_title(solid, f"person {result.person[row]}\nmean radius {radius:.0f} mm", card - 0.1)
-    return figure
+    return legible(figure)
 
 
 def _joints_mean(result: LiftResult, index: int) -> float:

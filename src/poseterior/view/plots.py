@@ -14,6 +14,7 @@ import numpy as np
 from ..files.errors import InputError
 from ..files.writing import atomic_write
 from ..results.poses import LiftResult
+from .axes import View, picture_title, stage_title, views_of
 from .body import Body
 from .drawing import (
     COLOURS,
@@ -26,6 +27,7 @@ from .drawing import (
     title_of,
     wrapped,
 )
+from .fonts import legible
 from .page import MARGIN, Page
 from .palette import LIGHT
 from .panels import Stage, flat_box, flat_panel, panel_title
@@ -38,12 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["hypotheses_figure", "save_hypotheses", "save_summary", "summary_figure"]
 
-#: The three projections: title, column of each plot axis in the pose, axis labels.
-VIEWS = (
-    ("from the camera", (0, 1), "x, right (m)", "y, down (m)"),
-    ("from the side", (2, 1), "z, away from the camera (m)", ""),
-    ("from above", (0, 2), "x, right (m)", "z, away from the camera (m)"),
-)
 #: What comes towards the eye in each: column of the pose, sign.
 _NEAR = {(0, 1): (2, -1.0), (2, 1): (0, 1.0), (0, 2): (1, -1.0)}
 
@@ -90,7 +86,7 @@ def summary_figure(
     check_photos(photos, result.file.tolist())
     chosen = np.unique(np.linspace(0, len(result) - 1, min(max_poses, len(result))).round().astype(int))
     radii = 1000 * result.region_radius[chosen]
-    title, note = title_of(result[chosen])
+    title, note = title_of(result[chosen], len(result))
     page = Page(_SUMMARY, title, note, pose_signs(result[chosen], hypotheses))
     figure = page.figure(_ROW * len(chosen))
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, rect=page.rectangle))
@@ -99,12 +95,12 @@ def summary_figure(
     for row, index in enumerate(chosen):
         photo = read_photo(photos, str(result.file[index]))
         draw_keypoints(axes[row, 0], result, int(index), photo)
-        for column, view in enumerate(VIEWS, start=1):
+        for column, view in enumerate(views_of(result), start=1):
             draw_view(axes[row, column], result, int(index), view, hypotheses)
             axes[row, column].set_title(view[0], fontsize=10, loc="left")
         draw_radii(axes[row, 4], result, int(index), radii[row], limit)
         axes[row, 4].set_title("radius of each joint's region", fontsize=10, loc="left")
-    return figure
+    return legible(figure)
 
 
 def save_summary(
@@ -189,8 +185,8 @@ def hypotheses_figure(
     panel_title(flat, seen_by, width)
     solid = page.axes(MARGIN + 0.9 + width, 0.45, wide, _PANEL)
     Stage(solid, result, np.asarray([pose]), count, _PANEL / wide).show(pose, _AZIMUTH)
-    panel_title(solid, f"in 3D, from {_AZIMUTH:g}° to the right", wide)
-    return figure
+    panel_title(solid, stage_title(result, _AZIMUTH), wide)
+    return legible(figure)
 
 
 def save_hypotheses(
@@ -222,6 +218,10 @@ def _camera(result: LiftResult, pose: int, intrinsics: Sequence[float] | None) -
     """The camera to project by (None: not known), and what to say about it."""
     from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 
+    if result.in_world:
+        if intrinsics is not None:
+            raise InputError("intrinsics: the poses are in the axes of a world, not in a camera's: leave them out")
+        return None, f"{picture_title(result)} (poses in the world: no hypotheses here)"
     if intrinsics is not None:
         camera = np.asarray(intrinsics, np.float64)
         if camera.shape != (4,) or not np.isfinite(camera).all() or (camera[:2] <= 0).any():
@@ -244,15 +244,16 @@ def draw_keypoints(axes: Axes, result: LiftResult, index: int, photo: np.ndarray
     axes.set_aspect("equal", adjustable="box")
     name = wrapped(name_of(result, index), 2.4, 10, "bold")
     title = f"{name}\nframe {result.frame[index]}, person {result.person[index]}"
+    title += f"\n{picture_title(result)}" * result.in_world
     axes.set_title(literal_text(title), fontsize=10, fontweight="bold", loc="left")
     hidden = [n.replace("_", " ") for n, v in zip(result.joint_names, visible, strict=True) if not v]
     if hidden:
         text = ", ".join(hidden[:5]) + (f" and {len(hidden) - 5} more" if len(hidden) > 5 else "")
-        axes.set_xlabel("x, right (px)\n" + wrapped(f"missing: {text}", 2.4, 9))
+        axes.set_xlabel("x, right (px)\n" + wrapped(f"not seen: {text}", 2.4, 9))
 
 
 def draw_view(
-    axes: Axes, result: LiftResult, index: int, view: tuple[str, tuple[int, int], str, str], hypotheses: int,
+    axes: Axes, result: LiftResult, index: int, view: View, hypotheses: int,
     fill: float | None = None,
 ) -> None:  # fmt: skip
     """A pose in a parallel projection along an axis, metres.
@@ -260,7 +261,7 @@ def draw_view(
     Args:
         axes: to draw on.
         result, index: the pose.
-        view: one of `VIEWS`.
+        view: one of `poseterior.view.axes.views_of`.
         hypotheses: samples drawn.
         fill: height over width of the axes, which are filled; None makes them square.
     """
@@ -318,17 +319,14 @@ def draw_radii(axes: Axes, result: LiftResult, index: int, radii: np.ndarray, li
             place, radius, height=0.7, color=colour if visible else "white", edgecolor=colour,
             hatch="" if visible else "/////", linewidth=0.8,
         )  # fmt: skip
-        text = f"{radius:.0f}" + ("" if visible else "  missing")
+        text = f"{radius:.0f}" + ("" if visible else "  not seen")
         inside = radius > 0.72 * limit and visible
-        framed = (
-            {"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1.0}
-            if radius > 0.6 * limit and not visible
-            else None
-        )
+        framed = radius > 0.6 * limit and not visible  # no room behind the bar: in it, away from its end
+        at = 0.03 * limit if framed else radius - 0.015 * limit if inside else radius + 0.015 * limit
         axes.text(
-            radius - 0.015 * limit if inside or framed else radius + 0.015 * limit, place, text, va="center",
-            ha="right" if inside or framed else "left", fontsize=7.5, color=LIGHT.paper if inside else LIGHT.ink,
-            bbox=framed,
+            at, place, text, va="center", ha="right" if inside else "left", fontsize=7.5,
+            color=LIGHT.paper if inside else LIGHT.ink,
+            bbox={"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1.0} if framed else None,
         )  # fmt: skip
     names = [result.joint_names[joint].replace("_", " ") for joint in joints]
     axes.set_yticks(range(len(joints)), names, fontsize=8)

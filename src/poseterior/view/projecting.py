@@ -25,7 +25,7 @@ def camera_of_pose(
     """``(fx, fy, cx, cy)`` px of poses, and whether the result knows them.
 
     Where it does not the field of view is taken as lifters do that are not told; of a picture whose size is not known
-    either, around the keypoints. NaN where there is nothing to go by.
+    either, around the keypoints. NaN where there is nothing to go by, and of poses in a world, before no camera.
     """
     known = result.intrinsics[index].astype(np.float64)
     told = np.asarray(np.isfinite(known).all(-1))
@@ -41,6 +41,8 @@ def camera_of_pose(
     around[..., 2:] = (low + high) / 2
     around = np.where(seen[..., None], around, np.nan)
     assumed = np.where(np.isfinite(assumed).all(-1, keepdims=True), assumed, around)
+    if result.in_world:
+        return np.full_like(known, np.nan), np.zeros_like(told)
     return np.where(told[..., None], known, assumed), told
 
 
@@ -76,13 +78,14 @@ def in_picture(
     """Places of all joints in the picture, px, and their covariances, px².
 
     Of joints that are seen they are those of the keypoints. Others are where the camera sees those of the mean, with
-    the covariance of where it sees those of the hypotheses; NaN where that cannot be told (fewer than two joints seen).
+    the covariance of where it sees those of the hypotheses; NaN where that cannot be told (fewer than two joints seen,
+    poses in the axes of a world).
     """
     rows = np.asarray(rows, int)
     seen = result.visible[rows]
     points = np.where(seen[..., None], result.keypoints[rows].astype(np.float64), np.nan)
     covariance = np.where(seen[..., None, None], result.keypoint_covariance[rows].astype(np.float64), np.nan)
-    lacking = np.flatnonzero(~seen.all(-1) & (seen.sum(-1) > 1))
+    lacking = np.flatnonzero(~seen.all(-1) & (seen.sum(-1) > 1) & (not result.in_world))
     for start in range(0, len(lacking), _CHUNK):
         part = lacking[start : start + _CHUNK]
         cameras, _ = camera_of_pose(result, rows[part])

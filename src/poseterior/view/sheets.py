@@ -18,15 +18,16 @@ from ..files.writing import atomic_write, check_writable
 from ..geometry.skeletons import Skeleton, get_skeleton
 from .body import Body
 from .drawing import circles
+from .fonts import legible
 from .page import MARGIN, Page, Sign, literal_text, side_signs, wrapped
-from .palette import LIGHT
+from .palette import FILLED, LIGHT
 
 __all__ = ["contact_sheet", "picked_frames"]
 
 #: The eye: degrees to the person's left (they face it), and above.
 _YAW, _PITCH = np.radians(25), np.radians(12)
-#: Figures in a row, inches a figure, room for its label.
-_COLUMNS, _HEIGHT, _LABEL = 6, 2.4, 0.24
+#: Figures in a row, inches a figure, room around its label and for each line of it.
+_COLUMNS, _HEIGHT, _LABEL, _LINE = 6, 2.4, 0.09, 0.15
 #: Metres: the ring on the floor, how far the floor is below the lowest joint.
 _RING, _BELOW = 0.5, 0.02
 #: Of the hypotheses so many lie inside a region that they are asked for.
@@ -115,25 +116,28 @@ def contact_sheet(
 
     columns = min(_COLUMNS, len(picked))
     width = max(_HEIGHT * float(np.clip((high - low)[0] / (high - low)[1], 0.45, 1.4)), 2.0 / columns)
-    signs = [*side_signs("left", "right", "middle"), Sign(drawn, "bone", LIGHT.ink)]
+    signs = [*side_signs("left", "right", "middle"), Sign(drawn, "mean", LIGHT.middle)]
     signs += [Sign(f"{thin.shape[1]} hypotheses", "thin")] * bool(thin.shape[1])
     signs += [Sign(f"shaded: {region_label}", "region")] * bool((radius > 0).any())
+    signs += [Sign(f"outline: such a radius above {FILLED:g} m", "ring")] * bool((radius > FILLED).any())
     signs += [Sign("not seen in the picture", "unseen")] * (not seen.all())
     note = f"{note}; metres, ring: 1 m wide" if note else "metres, ring: 1 m wide"
     page = Page(max(width * columns + 2 * MARGIN, 4.0), title, note, signs)
     rows = -(-len(picked) // columns)
-    figure = page.figure((_HEIGHT + _LABEL) * rows)
-    for number, frame in enumerate(picked):
-        left, top = MARGIN + width * (number % columns), (_HEIGHT + _LABEL) * (number // columns)
-        panel = page.axes(left, top + _LABEL, width, _HEIGHT, aspect="equal")
+    names = [wrapped(labels[frame] if labels is not None else str(frame), 0.95 * width, 8) for frame in picked]
+    above = _LABEL + _LINE * max(name.count("\n") + 1 for name in names)
+    figure = page.figure((_HEIGHT + above) * rows)
+    for number, name in enumerate(names):
+        left, top = MARGIN + width * (number % columns), (_HEIGHT + above) * (number // columns)
+        panel = page.axes(left, top + above, width, _HEIGHT, aspect="equal")
         panel.fill(*_seen(ring[number])[:, :2].T, facecolor=LIGHT.panel, edgecolor=LIGHT.line, linewidth=0.7, zorder=0)
         points = _seen(upright[number])
         balls = circles(_seen(centre[number])[:, :2], radius[number]) if radius.any() else np.empty((0, 0, 2))
         Body(panel, tree, 2.5).show(points[:, :2], balls, seen[number], _seen(thin[number])[..., :2], points[:, 2])
         panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], facecolor="none")
         panel.spines[:].set_visible(False)
-        label = wrapped(labels[frame] if labels is not None else str(frame), width, 8)
-        panel.set_title(literal_text(label), fontsize=8, color=LIGHT.soft, pad=2)
+        panel.set_title(literal_text(name), fontsize=8, color=LIGHT.soft, pad=2)
+    legible(figure)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120, facecolor="white")
 

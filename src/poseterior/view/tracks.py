@@ -16,7 +16,7 @@ import numpy as np
 from ..files.errors import InputError
 from ..results.poses import LiftResult
 
-__all__ = ["SceneOptions", "Track", "pauses", "playback_rate", "steps_of", "tracks_of"]
+__all__ = ["SceneOptions", "Track", "clip_rate", "pauses", "playback_rate", "steps_of", "tracks_of"]
 
 #: Seconds; frame numbers may be far apart, e.g. those of a few pictures of a data set.
 _LONGEST_PAUSE = 1.0
@@ -94,9 +94,15 @@ def tracks_of(result: LiftResult) -> list[Track]:
     return tracks
 
 
+def clip_rate(result: LiftResult) -> float | None:
+    """Frames per second of a result's clips, where the input told them and all have the same; photographs have none."""
+    rates = {result.rate(track.file) for track in tracks_of(result) if not track.still}
+    return rates.pop() if len(rates) == 1 else result.fps
+
+
 def playback_rate(result: LiftResult, fps: float | None) -> float:
     """Frames per second to play at: as asked, else as the input told, else 10, so that one can follow."""
-    return fps if fps is not None else result.fps or _SLOW_RATE
+    return fps if fps is not None else clip_rate(result) or _SLOW_RATE
 
 
 def steps_of(tracks: list[Track], limit: int) -> list[int]:

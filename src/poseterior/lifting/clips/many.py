@@ -20,7 +20,7 @@ from ...lifters.detector_noise import noise_factors, noise_words
 from ...results.poses import LiftResult
 from ...results.provenance import SINGLE, clips_of
 from ...results.roots import root_of_samples, roots
-from ...results.times import ASSUMED_FPS
+from ...results.times import ASSUMED_FPS, pace_words
 from ..arguments import check_keypoints, check_lifter
 from ..draws import Draws, check_draws, check_memory, draw
 from ..poses import lift
@@ -135,7 +135,8 @@ def clip_lines(keypoints: Keypoints2D, parts: list[Part], fps: float | None = No
     for part in whole[:_NAMED]:
         own = keypoints[torch.from_numpy(part.rows)]
         told = fps or own.rates.get(own.ids[0].file)
-        rate = f"{told or ASSUMED_FPS:g} a second" + ("" if told else ", which is assumed")
+        pace = pace_words([identity.frame for identity in own.ids], told or ASSUMED_FPS)
+        rate = pace + ("" if told else ", which is assumed")
         lines.append(f"lifted as one clip: {_named(own)}: {counted(len(own), 'frame')} at {rate}")
     if len(whole) > _NAMED:
         lines.append(f"lifted as one clip each: {len(whole) - _NAMED} more")

@@ -27,6 +27,7 @@ from .gaussian import FEWEST_JOINTS, Fused, View, fused, surprise
 from .level import Up, level_axes
 from .moments import aligned, matched_cameras
 from .persistence import with_persistence
+from .pictured import in_one_picture
 from .posterior import FusedPosterior
 from .sides import exchanged_sides, with_sides
 
@@ -126,14 +127,10 @@ def fuse(
         )
     if (said := _outlier_words(weight, seen, chosen)) is not None:
         notes["outliers"] = said
-    whole = (
-        seen[0]
-        .to("cpu")
-        ._replace(
-            visible=torch.stack([view.visible for view in views]).any(0),
-            ids=[identity._replace(file=_common_name(chosen), person=0) for identity in seen[0].ids],
-        )
-    )
+    shown = torch.stack([view.visible for view in views]).any(0)
+    whole = in_one_picture(seen[0].to("cpu"), chosen[0], found.mean.cpu(), found.covariance.cpu(), shown.cpu())
+    whole = whole._replace(ids=[identity._replace(file=_common_name(chosen), person=0) for identity in seen[0].ids])
+    notes["keypoints"] = f"those of {chosen[0].name}; of joints that only other cameras show, where it would see them"
     posterior = FusedPosterior(
         keypoints=whole,
         cameras=tuple(chosen),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from ...results.poses import LiftResult
+from ...results.poses import WORLD_AXES, LiftResult
 from ..draws import Draws, Placed, check_draws
 from ..poses import result_of
 from .fields import FusedFields
@@ -47,6 +47,7 @@ def fused_result(fused: FusedFields, samples: int, seed: int, level: float) -> L
     kept = {name: text for name, text in result.settings.items() if name != "camera"}
     return replace(
         result,
+        axes=WORLD_AXES,
         angle_calibration=angles,
         settings=kept | {n: t for n, t in fused.settings.items() if n != "views"} | world,
     )

@@ -3,7 +3,7 @@
 Lengths are metres and px. Mean poses and radii, whose digits a page shows, are as in the result; the rest is packed as
 whole multiples of the step that each array tells (`packing`): 0.1 mm for poses, 0.1 px for keypoints, larger only where
 the largest number would not fit. Poses are relative to the pelvis, in
-camera axes; `placing` says where people stand.
+the result's axes; `placing` says where people stand.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import numpy as np
 from ...files.errors import InputError
 from ...files.numbered import usual_step
 from ...results.poses import LiftResult
+from ...results.times import pace_words
+from ..axes import keypoints_of, world_axes
 from ..photos import Photos, check_photos
-from ..tracks import SceneOptions, Track, pauses, playback_rate, steps_of, tracks_of
+from ..tracks import SceneOptions, Track, clip_rate, pauses, playback_rate, steps_of, tracks_of
 from .packing import exact, pack
 from .pictures import pictures_of
 from .placing import beside, seen_places, upright
@@ -89,9 +91,12 @@ def describe(
         "pauses": pauses(frames, rate) if len(frames) > 1 else [0.0],
         "gaps": gaps_of(tracks, frames),
         "rate": rate,
-        "rateKnown": fps is not None or result.fps is not None,
+        "rateKnown": fps is not None or clip_rate(result) is not None,
+        "pace": pace_words(_moving_frames(tracks), rate),
         "place": _placed(result, tracks, rows, turn),
         "turn": turn.tolist(),
+        "world": world_axes(result),
+        "keypointsOf": keypoints_of(result),
         "tracks": bare,
         "show": {"mean": options.mean, "regions": options.regions, "keypoints": options.keypoints,
                  "ellipsoids": options.ellipsoids, "samples": len(chosen) > 0},
@@ -114,13 +119,18 @@ def gaps_of(tracks: Sequence[Track], frames: Sequence[int]) -> list[int]:
     >>> gaps_of([clip], [0, 2, 4, 10, 12])
     [2]
     """
-    known = sorted({frame for track in tracks if not track.still for frame in track.poses})
+    known = _moving_frames(tracks)
     if len(known) < 2:
         return []
     usual = usual_step(known)
     after = [before for before, now in itertools.pairwise(known) if now - before > usual]
     steps = np.searchsorted(np.asarray(frames), after, side="right") - 1
     return sorted({int(step) for step in steps if 0 <= step < len(frames) - 1})
+
+
+def _moving_frames(tracks: Sequence[Track]) -> list[int]:
+    """The numbers of all frames of clips."""
+    return sorted({frame for track in tracks if not track.still for frame in track.poses})
 
 
 def _poses_of(track: Track, frames: Sequence[int]) -> list[int]:

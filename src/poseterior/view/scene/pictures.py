@@ -160,7 +160,7 @@ def pictures_of(
 
 def _points(result: LiftResult, rows: list[int]) -> np.ndarray:
     keypoints = np.where(result.visible[rows][..., None], result.keypoints[rows], np.nan)
-    return body_points(keypoints, result.mean[rows])
+    return keypoints if result.in_world else body_points(keypoints, result.mean[rows])
 
 
 def _rows(track: Track, frames: Sequence[int]) -> dict[int, int]:

@@ -1,5 +1,6 @@
 // Bodies in 3D: samples and clusters thin, the mean strong, regions shaded; what the picture does not show is hollow.
 const LIMB = 0.03, JOINT = 0.034;
+const FILLED = 0.35; // metres: larger balls are outlines, as a dozen of them would hide the person
 const hits = []; // places of joints on the canvas, for the pointer
 
 function strokeBones(context, points, colours, width, alpha) {
@@ -91,11 +92,11 @@ function drawRegions(context, project, track, row, at, colours, chosen) {
     shade.addColorStop(0.8, alphaOf(colour, strong ? 0.3 : 0.13 * pale));
     shade.addColorStop(1, alphaOf(colour, strong ? 0.42 : 0.22 * pale));
     context.fillStyle = shade;
-    context.strokeStyle = alphaOf(colour, strong ? 1 : 0.2 + 0.35 * pale);
+    context.strokeStyle = alphaOf(colour, strong ? 1 : ball.radius > FILLED ? 0.6 : 0.2 + 0.35 * pale);
     context.lineWidth = strong ? 2 : 0.9;
     context.beginPath();
     context.arc(ball.x, ball.y, r, 0, 2 * Math.PI);
-    context.fill();
+    if (strong || ball.radius <= FILLED) context.fill();
     context.stroke();
   }
 }
@@ -248,8 +249,11 @@ function nameBodies(context, bodies, colours, width) {
     const long = context.measureText(track.label).width;
     const text = long < width - 16 ? track.label : `person ${track.person}`, wide = context.measureText(text).width;
     const x = Math.min(Math.max((Math.min(...flat.map((p) => p.x)) + Math.max(...flat.map((p) => p.x))) / 2 - wide / 2, 6), width - wide - 6);
-    const y = Math.max(Math.min(...flat.map((p) => p.y)) - 16, 54);
-    if (taken.some((t) => x < t.x + t.wide + 8 && t.x < x + wide + 8 && Math.abs(t.y - y) < 16)) continue;
+    const above = Math.max(Math.min(...flat.map((p) => p.y)) - 16, 54);
+    // nobody goes without a name: where another is in the way, the next free line above or below it
+    const free = (y) => y >= 16 && !taken.some((t) => x < t.x + t.wide + 8 && t.x < x + wide + 8 && Math.abs(t.y - y) < 18);
+    let y = above;
+    for (let line = 1; !free(y) && line < 40; line++) y = above + 18 * (line % 2 ? -1 : 1) * Math.ceil(line / 2);
     taken.push({ x, y, wide });
     context.fillStyle = alphaOf(colours.ground, 0.8);
     context.fillRect(x - 4, y - 12, wide + 8, 17);

@@ -42,7 +42,12 @@ const state = {
 const active = () => (state.hover >= 0 ? state.hover : state.pinned);
 const shown = () => (state.alone ? [tracks[state.person]] : tracks);
 
-// A camera-axes point of a pose, relative to its pelvis, in the scene's axes (x right, y down, z away), and its place.
+// What the axes along the floor are called: those of a camera, or of a world that several cameras stand in.
+const AXIS = scene.world
+  ? { right: `right, the world's ${scene.world[0]}`, ahead: `forward, the world's ${scene.world[2]}` }
+  : { right: "x, right", ahead: "z, away from the camera" };
+
+// A point of a pose in the result's axes, relative to its pelvis, in the scene's axes (x right, y down, z away), and its place.
 function placed(x, y, z, at) {
   const t = scene.turn;
   return [
@@ -77,7 +82,7 @@ function numbersOf(track, row, joint) {
   return {
     name: scene.joints[joint],
     seen,
-    told: joint === scene.root ? (seen ? "seen" : "not seen") + " · the origin" : seen ? "seen in the picture" : "not seen in the picture",
+    told: joint === scene.root ? (seen ? "seen" : "not seen") + " · the origin" : seen ? `seen${scene.world ? "" : " in the picture"}` : `not seen${scene.world ? "" : " in the picture"}`,
     at: `x ${metres(mean[3 * joint])}  y ${metres(mean[3 * joint + 1])}  z ${metres(mean[3 * joint + 2])} m`,
     within: !anyRegion || (joint === scene.root && radius === 0) ? "" : `${percent(scene.level)} within ${radius.toFixed(0)} mm (${scene.calibrated ? "" : "un"}calibrated)`,
     radius,

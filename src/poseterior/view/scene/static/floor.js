@@ -76,14 +76,17 @@ function drawScales(context, project, colours, room) {
   const seesX = Math.abs(right[0]) > 0.35, seesZ = Math.abs(right[2]) > 0.15 || above;
   if (seesX) {
     const end = [right[0] > 0 ? x1 : x0, floor, zNear];
-    write(right[0] > 0 ? "x, right →" : "← x, right", end, right[0] > 0 ? -18 : 18, 30);
+    write(right[0] > 0 ? `${AXIS.right} →` : `← ${AXIS.right}`, end, right[0] > 0 ? -18 : 18, 30);
     const away = outward([(x0 + x1) / 2, floor, zNear]);
     for (let x = Math.ceil(x0 / every) * every; x <= x1 + 1e-6; x += every) write(metres(x), [x, floor, zNear], ...away);
   }
   if (seesZ) {
     const [dx, dy] = outward([xNear, floor, (z0 + z1) / 2]);
     for (let z = Math.ceil(z0 / every) * every; z <= z1 + 1e-6; z += every) write(metres(z), [xNear, floor, z], dx, dy);
-    write("z, away from the camera", [xNear, floor, z1], dx < 0 ? -30 : 30, dy - 16);
+    const aside = (dx < 0 ? -1 : 1) * (context.measureText(AXIS.ahead).width / 2 + 8);
+    // beside one person at the far end; a row of people stands there, so that it is before them
+    if (shown().length > 1) write(`${AXIS.ahead} ↗`, [xNear, floor, zNear], 0, 47);
+    else write(AXIS.ahead, [xNear, floor, z1], aside, dy - 16);
   }
   if (above) return;
   // at the leftmost corner, or the next one where that is the nearest, so that it stands beside people

@@ -242,6 +242,7 @@ function toggle(id, key, then) {
 
 const SHAPES = {
   solid: "M2 7.5h20", dashed: "M2 7.5h20", thin: "M2 12 22 3M2 8 22 7M2 4 22 11", ball: "M12 7.5m-7 0a7 7 0 1 0 14 0a7 7 0 1 0-14 0", dot: "M12 7.5m-4.4 0a4.4 4.4 0 1 0 8.8 0a4.4 4.4 0 1 0-8.8 0",
+  ring: "M12 7.5m-7 0a7 7 0 1 0 14 0a7 7 0 1 0-14 0",
   curve: "M1 12 7 6l5 3 5-6 6 4", hatch: "M2 14 10 1M8 14 16 1M14 14 22 1", lane: "M2 7.5h20",
 };
 
@@ -252,7 +253,7 @@ function mark(list, shape, side, text) {
   svg.setAttribute("aria-hidden", "true");
   const looks = {
     solid: { "stroke-width": 4.5 }, dashed: { "stroke-width": 3.6, "stroke-dasharray": "5 3.5" }, thin: { "stroke-width": 1 }, curve: { "stroke-width": 2 },
-    ball: { "stroke-width": 1, fill: "currentColor", "fill-opacity": 0.2 }, dot: { "stroke-width": 2 }, hatch: { "stroke-width": 1 }, lane: { "stroke-width": 5 },
+    ball: { "stroke-width": 1, fill: "currentColor", "fill-opacity": 0.2 }, ring: { "stroke-width": 1.4 }, dot: { "stroke-width": 2 }, hatch: { "stroke-width": 1 }, lane: { "stroke-width": 5 },
   }[shape];
   const all = { d: SHAPES[shape], fill: "none", stroke: "currentColor", "stroke-linecap": shape === "solid" ? "round" : "butt", ...looks };
   for (const [name, value] of Object.entries(all)) path.setAttribute(name, value);
@@ -271,6 +272,7 @@ function buildLegend() {
   mark(list, "solid", "middle", "middle");
   if (anyUnseen) mark(list, "dashed", "middle", "not seen (hollow, dashed)");
   if (state.regions) mark(list, "ball", "middle", `shaded: ${scene.regionLabel}`);
+  if (state.regions && tracks.some((track) => track.radius.values.some((r) => r > FILLED))) mark(list, "ring", "middle", `outline: such a radius above ${FILLED} m`);
   if (state.mode === "samples") mark(list, "thin", "middle", `thin: ${scene.samples.shown === scene.samples.of ? scene.samples.of : `${scene.samples.shown} of ${scene.samples.of}`} samples; thick: their mean`);
   if (state.mode === "clusters") mark(list, "thin", "middle", "thin: clusters of the samples; thick: their mean");
   if (state.ellipsoids) mark(list, "dashed", "middle", "1σ of the lifter's covariance");
@@ -282,14 +284,14 @@ function buildLegend() {
 
 function placeText() {
   const grid = "floor grid in metres";
-  if (state.place === "seen") return isClip ? `${grid}; the line is the way of the pelvis over the floor` : `${grid}; people where the camera sees them`;
+  if (state.place === "seen") return isClip ? `${grid}; the line is the way of the pelvis over the floor` : `${grid}; people where ${scene.world ? "they were in the world" : "the camera sees them"}`;
   return tracks.length > 1 && !state.alone ? `${grid}; people side by side, not where they were` : `${grid}, from the pelvis`;
 }
 
 function buildPage() {
   const people = scene.people.of, count = scene.people.shown < people ? `${scene.people.shown} of ${people} people` : `${people} ${people === 1 ? "person" : "people"}`;
   const parts = [scene.lifter && `lifter ${scene.lifter}`, count];
-  if (isClip) parts.push(`${scene.frames.length} frames at ${+scene.rate.toFixed(2)} a second${scene.rateKnown ? "" : " (assumed)"}`);
+  if (isClip) parts.push(`${scene.frames.length} frames at ${scene.pace}${scene.rateKnown ? "" : ", assumed"}`);
   if (anyRegion) parts.push(`${scene.regionLabel}s`.replace(/region \((\w+)\)s/, "regions, $1"));
   setText("about", parts.filter(Boolean).join(" · "));
   setText("regions", `${percent(scene.level)} regions`);
@@ -299,7 +301,13 @@ function buildPage() {
   $("regions").title = scene.regionLabel;
   $("ellipsoids").hidden = !scene.show.ellipsoids;
   $("place").hidden = !seenPlaces;
-  setText("place", isClip ? "Path over the floor" : "Before the camera");
+  setText("place", isClip ? "Path over the floor" : scene.world ? "In the world" : "Before the camera");
+  if (scene.world) {
+    const along = (name) => `Along the world's ${name.replace("-", "")}`;
+    const titles = { turned: "A little turned", front: along(scene.world[2]), side: along(scene.world[0]) };
+    for (const button of $("views").children) button.title = titles[button.dataset.view] || "";
+    $("place").title = "People where they were in the world, or beside each other";
+  }
   $("alone").hidden = $("person-label").hidden = tracks.length < 2;
   $("picture-panel").hidden = !hasPicture();
   $("player-panel").hidden = !isClip;

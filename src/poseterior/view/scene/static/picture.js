@@ -115,6 +115,6 @@ function tellPicture(track, shownAt, row) {
   const frame = track.still ? "" : `frame ${scene.frames[shownAt.step]} · `;
   const unseen = !missing.length ? "all joints seen" : missing.length > 5 ? `${missing.length} joints not seen` : `not seen: ${missing.join(", ")}`;
   const text = row < 0 ? "not there in this frame" : `${several ? `${track.file} · ` : ""}${frame}keypoints with their 1σ · ${unseen}`;
-  setText("picture-title", track.picture.images.length ? (track.still ? "Photograph" : "Film") : "Keypoints");
+  setText("picture-title", track.picture.images.length ? (track.still ? "Photograph" : "Film") : scene.keypointsOf ? `Keypoints of ${scene.keypointsOf}` : "Keypoints");
   setText("picture-text", text);
 }

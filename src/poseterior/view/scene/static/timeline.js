@@ -147,16 +147,29 @@ function drawUnseen(context, shares, width, top, colours) {
   });
 }
 
+// Steps of one, two or five times a power of ten, as rulers have them.
+function niceStep(least) {
+  const unit = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5].map((n) => n * unit).find((n) => n >= least * (1 - 1e-9)) || 10 * unit;
+}
+
 function drawTimes(context, width, height, colours) {
   context.fillStyle = colours.soft;
   context.font = "10.5px system-ui, sans-serif";
-  const room = Math.max(Math.floor((width - PAD.left) / 90), 2);
-  let last = -Infinity;
-  for (let i = 0; i <= room; i++) {
-    const step = i === room ? scene.frames.length - 1 : stepAt((i / room) * clock.end);
-    const text = timeLabel(step), wide = context.measureText(text).width;
-    const x = Math.min(Math.max(timeToX(clock.starts[step], width) - wide / 2, PAD.left - 8), width - wide - 4);
-    if (x < last + 10) continue;
+  const rate = scene.rateKnown ? scene.rate : 1, values = scene.frames.map((frame) => frame / rate);
+  const first = values[0], end = values[values.length - 1];
+  const least = (end - first) / Math.max(Math.floor((width - PAD.left) / 90), 2);
+  const unit = Math.max(niceStep(least || 1), scene.rateKnown ? 1e-3 : 1), digits = Math.max(0, -Math.floor(Math.log10(unit) + 1e-9));
+  let last = -Infinity, step = 0;
+  for (let n = Math.ceil(first / unit - 1e-9); n * unit <= end + 1e-9; n++) {
+    const value = n * unit;
+    while (step < values.length - 1 && values[step + 1] <= value + 1e-9) step++;
+    const after = values[step + 1] === undefined ? 0 : (value - values[step]) / (values[step + 1] - values[step]);
+    const time = clock.starts[step] + after * (clock.starts[step + 1] - clock.starts[step]);
+    const text = scene.rateKnown ? `${value.toFixed(digits)} s` : `${n === Math.ceil(first / unit - 1e-9) ? "frame " : ""}${value}`;
+    const wide = context.measureText(text).width;
+    const x = Math.min(Math.max(timeToX(time, width) - wide / 2, PAD.left - 8), width - wide - 4);
+    if (x < last + 10) continue; // in time that is left out
     last = x + wide;
     context.fillText(text, x, height - 6);
   }
