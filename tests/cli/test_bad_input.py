@@ -223,7 +223,9 @@ def test_missing_file_and_empty_folder(refused, tmp_path):
     assert refused(tmp_path / "none.json") == "no such file"
     (tmp_path / "folder").mkdir()
     expected = ".json, .jsonl, .ndjson, .npy, .npz, .txt, .xml, .csv, .tsv, .parquet, .h5, .hdf5, .trc"
-    assert refused(tmp_path / "folder") == f"no keypoint file in this folder; expected {expected}"
+    assert refused(tmp_path / "folder") == (
+        f"no keypoint file in this folder; expected {expected}, or for `poseterior lift` photographs or films"
+    )
 
 
 def test_truncated_json(refused, tmp_path):
@@ -396,8 +398,8 @@ def test_a_pickle_inside_an_npy_is_never_loaded(refused, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--samples", "-3"], "samples: expected at least 0, got -3"),
-        (["--seed", "-1"], "seed: expected 0 to below 2^62, got -1"),
+        (["--samples", "-3"], "--samples: expected at least 0, got -3"),
+        (["--seed", "-1"], "--seed: expected 0 to below 2^62, got -1"),
         (["--image-size", "0", "0"], "image_size: expected [width, height] in pixels, above 0, found [0.0, 0.0]"),
         (["--focal", "0"], "--focal: expected 1 to 1e7 pixels, got 0"),
     ],

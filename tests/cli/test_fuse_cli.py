@@ -138,3 +138,57 @@ def test_a_film_without_anybody_is_named(
     )
     assert code == 2
     assert error == f"poseterior: error: {films[1]}: nobody was found in it; leave this camera out\n"
+
+
+def test_a_page_and_a_picture(capsys: pytest.CaptureFixture[str], session: Path) -> None:
+    page, sheet = session / "scene.html", session / "sheet.png"
+    code, text, error = run(
+        capsys, "fuse", session / "cam1_json", session / "cam2_json", "--calibration", session / "Calib.toml",
+        "--samples", 20, "--view", page, "--picture", sheet,
+    )  # fmt: skip
+    assert code == 0, error
+    assert "nothing written" not in text
+    assert page.read_text().lstrip().lower().startswith("<!doctype html>")
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_camera_alone_is_said(capsys: pytest.CaptureFixture[str], session: Path) -> None:
+    code, text, error = run(
+        capsys, "fuse", session / "cam1_json", "--calibration", session / "Calib.toml", "--samples", 5
+    )
+    assert code == 0, error
+    assert "cam1_json alone: one camera leaves open how far away, and so how large, somebody is; give two or " in text
+    assert "nothing written: add --out poses.parquet, --out clip.bvh or --view scene.html" in text
+
+
+@pytest.mark.parametrize("content", ["list", "object"])
+def test_keypoints_as_a_calibration(capsys: pytest.CaptureFixture[str], session: Path, content: str) -> None:
+    wrong = session / "k.json"
+    entry = {"joints": list(H36M.joints), "keypoints": [[0, 0]] * 17}
+    wrong.write_text(json.dumps([entry] if content == "list" else entry))
+    code, _, error = run(capsys, "fuse", session / "cam1_json", session / "cam2_json", "--calibration", wrong)
+    assert code == 2
+    assert error.startswith(f"poseterior: error: {wrong}: holds keypoints, not cameras; expected a calibration: ")
+
+
+@pytest.mark.parametrize("samples", [0, -1])
+def test_samples_are_refused_at_once(capsys: pytest.CaptureFixture[str], session: Path, samples: int) -> None:
+    code, _, error = run(
+        capsys, "fuse", session / "cam1.mp4", "--calibration", session / "none.toml", "--samples", samples
+    )
+    assert (code, error) == (2, f"poseterior: error: --samples: expected at least 1, got {samples}\n")
+
+
+def test_several_people_name_the_option(capsys: pytest.CaptureFixture[str], session: Path) -> None:
+    for path in (session / "cam2_json").iterdir():
+        told = json.loads(path.read_text())
+        values = np.array(told["people"][0]["pose_keypoints_2d"]).reshape(25, 3)
+        other = np.where(values[:, 2:] > 0, values + np.array([300, 0, 0]), values).reshape(-1).tolist()
+        path.write_text(json.dumps({"version": 1.3, "people": [*told["people"], {"pose_keypoints_2d": other}]}))
+    code, _, error = run(
+        capsys, "fuse", session / "cam1_json", session / "cam2_json", "--calibration", session / "Calib.toml"
+    )
+    assert code == 2
+    assert (
+        "camera 'cam2': shows 2 people; give the keypoints of one, the same in every camera: --person NUMBER" in error
+    )

@@ -185,7 +185,10 @@ def test_what_is_left_out_and_why(folder):
 
 @pytest.mark.parametrize("content", ["none", "photo", "text"])
 def test_nothing_to_lift(folder, content):
-    expected = "neither photographs (.jpg, .jpeg, .png, .webp, .bmp) nor keypoint files in it"
+    expected = (
+        "neither photographs (.jpg, .jpeg, .jfif, .png, .webp, .bmp, .gif, .tif, .tiff, .ppm, .pgm), films (.mp4, "
+        ".mov, .m4v, .avi, .mkv, .webm, .mpg, .mpeg, .mts, .m2ts, .ts, .wmv, .flv, .3gp, .ogv) nor keypoint files in it"
+    )
     if content == "photo":
         photo(folder / "a.jpg")
         expected = (
@@ -220,7 +223,9 @@ def test_photographs_and_a_clip(capsys, folder, tmp_path):
     last = text.rstrip().splitlines()[-2:]
     assert last[0] == "left out:"
     lacking = "has no keypoints: expected b.json, .npy or .npz beside it, or a file that names it"
-    assert last[1].startswith(f"  b.jpg: {lacking}; and as a picture: ")
+    assert last[1].startswith("  b.jpg: ")
+    assert "poseterior detectors fetch blazepose" in last[1]
+    assert last[1].endswith(f"; and it {lacking}")
     result = load_result(out / "a.parquet")
     assert result.samples.shape == (1, 6, 17, 3)
     assert "55 degrees assumed across the longer image side for 1 pose" in result.settings["camera"]

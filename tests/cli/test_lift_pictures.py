@@ -69,7 +69,7 @@ def test_one_of_the_people(capsys, tmp_path: Path) -> None:
     lift(capsys, path, "--out", tmp_path / "a.npz", "--person", "1")
     assert load_result(tmp_path / "a.npz").person.tolist() == [1]
     said = refused(capsys, path, "--detector", "blobs", "--person", "7")
-    assert said == "--person 7: no such person; there are: 0 (1 frames), 1 (1 frames)"
+    assert said == "--person 7: no such person; there are: 0 (1 frame), 1 (1 frame)"
 
 
 def test_numbered_photographs_are_lifted_one_by_one(capsys, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_film_cut_short_is_lifted_as_far_as_it_goes(capsys, tmp_path: Path, ca
         (["--every", "0"], "--every: expected a whole number from 1, got 0"),
         (["--start", "-1"], "--start: expected seconds from 0, got -1"),
         (["--start", "2", "--end", "1"], "--end: expected seconds after --start (2), got 1"),
-        (["--keypoints", "kp.npz"], "--keypoints kp.npz: unknown extension '.npz'; use one of: .json"),
+        (["--keypoints", "kp.npz"], "--keypoints kp.npz: unknown extension '.npz'; use one of: .json, .jsonl"),
         (["--detector", "eyes"], "unknown detector 'eyes'; known: "),
     ],
 )
@@ -259,8 +259,8 @@ def test_a_folder(capsys, tmp_path: Path) -> None:
     film(folder / "walk.mkv", [picture([place]) for place in walk(6)], "12")
     said = lift(capsys, folder, "--out", out, "--video", "gif")
     assert "lifted 3 of 5" in said
-    assert "wall.jpg: has no keypoints: expected wall.json, .npy or .npz beside it, or a file that names it; " in said
-    assert "and as a picture: nobody found by blobs" in said
+    lacking = "and it has no keypoints: expected wall.json, .npy or .npz beside it, or a file that names it"
+    assert f"wall.jpg: nobody found by blobs; {lacking}" in said
     assert "broken.jpg: " in said
     assert "cannot be read as an image" in said
     assert sorted(path.name for path in out.iterdir()) == [
@@ -275,7 +275,7 @@ def test_a_folder_without_a_model_says_how_to_get_it(capsys, tmp_path: Path) -> 
     (tmp_path / "day").mkdir()
     photo(tmp_path / "day" / "a.png")
     said = refused(capsys, tmp_path / "day", "--out", tmp_path / "lifted")
-    assert "a.png: has no keypoints: expected a.json" in said
+    assert "and it has no keypoints: expected a.json" in said
     assert "poseterior detectors fetch blazepose" in said
     assert not (tmp_path / "lifted").exists()
 

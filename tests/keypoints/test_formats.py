@@ -730,7 +730,7 @@ def test_the_file_at_fault_is_named_among_many(tmp_path: Path) -> None:
         (b"\xff\xfe[\x00]\x00", "not UTF-8 text (byte 0)"),
         (b'["\xff"]', "not UTF-8 text (byte 2)"),
         (b"PAR1abc", "not a readable Parquet file"),
-        (b"\xff\xd8\xff\xe0", "is a photo; run a 2D keypoint detector on it"),
+        (b"\xff\xd8\xff\xe0", "is a photo: find the people in it first: poseterior lift "),
         (b"\x89PNG\r\n", "is a photo"),
         (pickle.dumps([1, 2]), "is a Python pickle, which is never loaded"),
         (b"PK\x03\x04rubbish", "npz: not a readable archive"),
@@ -915,7 +915,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         read_keypoints(path, format="coco-annotations")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match=r"empty: no keypoint file in this folder; expected \.json, \.npy, \.npz"):
+    with pytest.raises(InputError, match=r"empty: no keypoint file in this folder; expected \.json, \.jsonl"):
         read_keypoints(empty)
     (empty / "cam2").mkdir()
     (empty / "cam1").mkdir()

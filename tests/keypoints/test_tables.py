@@ -491,7 +491,7 @@ def archive(path: Path, *names: str) -> bytes:
 
 
 OTHERS = {
-    "film.mp4": (b"\0\0\0\x20ftypisom\0\0\2\0", "is a film: find the 2D keypoints in it first"),
+    "film.mp4": (b"\0\0\0\x20ftypisom\0\0\2\0", "is a film: find the people in it first: poseterior lift "),
     "film.mov": (b"\0\0\0\x14ftypqt  ", "is a film: "),
     "old.mov": (b"\0\0\0\x08wide\0\0", "is a film: "),
     "film.avi": (b"RIFF\x10\0\0\0AVI LIST", "is a film: "),
@@ -532,7 +532,7 @@ def test_other_files_say_what_they_are(name: str, tmp_path: Path) -> None:
 
 def test_a_film_says_what_to_type(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x20ftypisom")
-    with pytest.raises(InputError, match=r"inferencer_demo.py film.mp4 .* then: poseterior lift keypoints/film.json"):
+    with pytest.raises(InputError, match=r"poseterior lift film.mp4 --keypoints film.json"):
         read_keypoints(tmp_path / "film.mp4")
 
 

@@ -309,8 +309,8 @@ def test_other_bad_input(mdn, standing):
     with pytest.raises(pp.InputError, match=r"^max_gap: expected seconds from 0, got -1$"):
         pp.lift_clip(mdn, keypoints, max_gap=-1)
     clip = pp.lift_clip(mdn, keypoints[:3])
-    with pytest.raises(pp.InputError, match=r"^samples: expected at least 1, got 0$"):
-        clip.sample(0)
+    with pytest.raises(pp.InputError, match=r"^samples: expected at least 0, got -1$"):
+        clip.sample(-1)
     with pytest.raises(pp.InputError, match=r"^seed: expected 0 to below 2\^62, got -1$"):
         clip.sample(1, seed=-1)
 

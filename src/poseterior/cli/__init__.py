@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import sys
@@ -89,6 +90,28 @@ def _sigterm_ends_tidily() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def _warned_once() -> Iterator[None]:
+    """Within, a warning that is printed twice, because a file is read twice, is printed once."""
+    said: set[str] = set()
+    printer = logging.lastResort
+
+    def new(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        known = text in said
+        said.add(text)
+        return not known
+
+    if printer is None:
+        yield
+        return
+    printer.addFilter(new)
+    try:
+        yield
+    finally:
+        printer.removeFilter(new)
+
+
 def parse(arguments: Sequence[str]) -> Any:
     """The command that the arguments ask for, with its options; nothing is run.
 
@@ -120,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from ..files.errors import InputError
 
     try:
-        with _sigterm_ends_tidily():
+        with _sigterm_ends_tidily(), _warned_once():
             parse(given or ["--help"]).run()
             sys.stdout.flush()  # what goes to a file may meet a full disk only now
     except InputError as error:

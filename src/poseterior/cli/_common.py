@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from ..results.poses import LiftResult
 
 __all__ = [
-    "OnOff", "camera_file", "check_device", "check_extension", "check_level", "lifter_folder", "quiet_lightning",
-    "summary_table", "weights_of",
+    "OnOff", "camera_file", "check_device", "check_extension", "check_level", "check_samples", "lifter_folder",
+    "quiet_lightning", "summary_table", "weights_of",
 ]  # fmt: skip
+
+#: Samples from which on the ends of an interval are told by them: those of fewer lie too far inside.
+_FEWEST_OF_AN_INTERVAL = 100
 
 OnOff = Literal["on", "off"]
 #: Extra and module by which files of an extension are written.
@@ -74,6 +77,16 @@ def camera_file(path: Path) -> list[float]:
     return read_intrinsics(path, "--camera")
 
 
+def check_samples(samples: int, seed: int, fewest: int = 0, why: str = "") -> None:
+    """Refuse so many samples as cannot be drawn, before any work is done; ``why`` says what to do instead."""
+    from ..files.errors import InputError
+
+    if samples < fewest:
+        raise InputError(f"--samples: expected at least {fewest}, got {samples}{why}")
+    if not 0 <= seed < 2**62:
+        raise InputError(f"--seed: expected 0 to below 2^62, got {seed}")
+
+
 def check_level(level: float) -> None:
     """Refuse a probability that is none, before any work is done."""
     from ..files.errors import InputError
@@ -82,11 +95,11 @@ def check_level(level: float) -> None:
         raise InputError(f"--level: expected a probability above 0 and below 1, e.g. 0.9, got {level:g}")
 
 
-def _measure_words(measured: list[float], level: float) -> str:
-    """A length and its interval, if it has one."""
+def _measure_words(measured: list[float], level: float, samples: int) -> str:
+    """A length and its interval, unless that is told by so few samples that it would look surer than it is."""
     mean, low, high = measured
-    if low != low:
-        return f"{mean:.2f} m"
+    if samples < _FEWEST_OF_AN_INTERVAL:
+        return f"{mean:.2f} m (its {100 * level:g} % interval takes {_FEWEST_OF_AN_INTERVAL} samples or more)"
     return f"{mean:.2f} m ({100 * level:g} %: {low:.2f} to {high:.2f} m)"
 
 
@@ -118,7 +131,7 @@ def summary_table(result: LiftResult, poses: int = 3, total: int | None = None) 
         table = Table(caption_justify="left")
         table.caption = f"not seen: {', '.join(unseen) or 'none'}"
         if tall is not None:
-            table.caption += f"\nheight {_measure_words(tall[i].tolist(), result.level)}"
+            table.caption += f"\nheight {_measure_words(tall[i].tolist(), result.level, result.samples.shape[1])}"
         table.add_column("joint", no_wrap=True)
         table.add_column("seen")
         for axis in ("x", "y", "z"):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..detect import Detector
     from ..detect.seen import Seen
+    from ..detect.sources import Sources
     from ..files.errors import InputError
     from ..keypoints import Keypoints2D
 
@@ -77,6 +78,24 @@ class SeeingOptions:
         if self.end is not None and not (math.isfinite(self.end) and self.end > self.start):
             raise InputError(f"--end: expected seconds after --start ({self.start:g}), got {self.end:g}")
 
+    def check_used(self, sources: Sources) -> None:
+        """Refuse options of films where there is none, and say which of the detector there is no picture for."""
+        from ..files.errors import InputError
+
+        moving = bool(sources.films) or sources.camera is not None
+        options = [("--every", self.every != 1, bool(sources.films)), ("--start", self.start != 0, bool(sources.films))]
+        for option, given, used in (*options, ("--end", self.end is not None, moving)):
+            if given and not used:
+                raise InputError(f"{option}: is of films, and there is none here; leave it out")
+        if sources.seen or sources.camera is not None:
+            return
+        given_anyhow = {
+            "--detector": self.detector != SeeingOptions.detector, "--model": bool(self.model),
+            "--noise-model": self.noise_model is not None,
+        }  # fmt: skip
+        if unused := [option for option, given in given_anyhow.items() if given]:
+            print(f"{', '.join(unused)}: not used: there is no photograph or film here")
+
     def load(self) -> Detector:
         """The detector that was asked for."""
         from ..detect import load_detector
@@ -118,7 +137,7 @@ class SeeingOptions:
             console.print(said, highlight=False, soft_wrap=True, markup=False)
         return {path: one.keypoints for path, one in seen.items() if one.keypoints is not None}
 
-    def _looking(self, detector: Detector, shown: Progress, pictures: int | None) -> Callable[[Path], Seen]:
+    def _looking(self, detector: Detector, shown: Progress, pictures: int) -> Callable[[Path], Seen]:
         """Finds the people in one photograph or film, and counts: photographs on one bar, the frames of each film."""
         from ..detect.films import frames_to_read, people_in_film
         from ..detect.pictures import people_in_picture
@@ -143,18 +162,23 @@ class SeeingOptions:
 
         return look_at
 
-    def finder(self, shown: Progress) -> Callable[[Path], Keypoints2D]:
-        """Finds people in photographs and films of a folder; the detector is loaded when it is first needed."""
-        from ..files.errors import InputError
+    def finder(self, shown: Progress) -> tuple[Callable[[Path], Keypoints2D], Callable[[list[Path]], object]]:
+        """Finds people in photographs and films of a folder; the detector is loaded when it is first needed.
 
+        Beside it, who wants to be told before which photographs and films they will be.
+        """
+        from ..files.errors import InputError
+        from ..files.films import is_film
+
+        pictures: list[int] = []
         loaded: list[Callable[[Path], Seen]] = []
 
         def find(path: Path) -> Keypoints2D:
             if not loaded:
-                loaded.append(self._looking(self.load(), shown, None))
+                loaded.append(self._looking(self.load(), shown, sum(pictures)))
             seen = loaded[0](path)
             if seen.keypoints is None:
                 raise InputError(seen.notes[0])
             return seen.keypoints
 
-        return find
+        return find, lambda paths: pictures.append(sum(not is_film(path) for path in paths))

@@ -117,7 +117,10 @@ def why_not_in_parts(command: _Command, lifter: Lifter, sources: Sources) -> str
         if getattr(command, option):
             return f"--{option.replace('_', '-')} needs all poses at once"
     if sources.seen or not sources.keypoints:
-        return "people in photographs and films are found first: write them with --keypoints"
+        return (
+            "people in photographs and films are found first: write them with --keypoints people.jsonl, and lift that "
+            "file, with --clip off"
+        )
     if command.clip == "on" or (command.clip == "auto" and lifter.reader.clips is not None):
         return "clips are lifted as a whole; add --clip off"
     if not can_be_parts(list(sources.keypoints)):

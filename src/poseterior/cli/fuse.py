@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ._common import OnOff
-from ._motion import How, check_motion, check_rig, frame_rate, write_motion
+from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_sheet
 from ._reading import FileOptions
 from ._seeing import SeeingOptions
 
@@ -70,6 +70,10 @@ class Fuse(SeeingOptions, FileOptions):
     """What the motion shows: mean, best, mode, path (for clips the default), samples or clusters."""
     count: int = 1
     """Hypotheses in the motion files, one file each."""
+    view: Path | None = None
+    """Write an offline 3D page: .html."""
+    picture: Path | None = None
+    """Write a contact sheet: .png."""
     fps: float | None = None
     """Frames per second (default: what the files tell, else 30, said aloud)."""
     max_gap: float = 0.5
@@ -80,18 +84,26 @@ class Fuse(SeeingOptions, FileOptions):
     def run(self) -> None:
         from rich.console import Console
 
+        from ..detect.sources import sorted_out
         from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..results.poses import RESULT_SUFFIXES
         from ..results.rotations import MOTION_SUFFIXES
         from ..results.usd import USD_SUFFIXES
-        from ._common import check_device, check_extension, check_level, lifter_folder, summary_table
+        from ._common import check_device, check_extension, check_level, check_samples, lifter_folder, summary_table
 
         check_extension(self.out, "--out", (*RESULT_SUFFIXES, *_EXPORTS, ".bvh", ".glb", *USD_SUFFIXES))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
+        check_extension(self.view, "--view", (".html",))
+        check_extension(self.picture, "--picture", (".png",))
+        if not self.files:
+            raise InputError("fuse: name a film, or a file or folder of keypoints, for each camera")
         self.check_seeing()
+        self.check_used(sorted_out(self.files))
         inputs = [*self.files, *self.calibration, *self.model, lifter_folder(self.lifter)]
-        check_outputs({"--out": self.out, "--motion": self.motion}, inputs)
+        outputs = {"--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture}
+        check_outputs(outputs, inputs)
+        check_samples(self.samples, self.seed, 1)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
         check_rig(self.rig, self._motions())
@@ -100,9 +112,13 @@ class Fuse(SeeingOptions, FileOptions):
         from ..lifting.views import fuse
         from ..results.times import ASSUMED_FPS
 
-        if not self.files:
-            raise InputError("fuse: name a file of keypoints for each camera")
         console = Console()
+        if len(self.files) == 1:
+            console.print(
+                f"{self.files[0]} alone: one camera leaves open how far away, and so how large, somebody is; give two "
+                "or more",
+                highlight=False, soft_wrap=True, markup=False,
+            )  # fmt: skip
         cameras = read_cameras(self.calibration, self.calibration_format)
         views = self._views(list(cameras), console)
         if self.fps is None and not any(view.rates for view in views.values()):
@@ -123,8 +139,20 @@ class Fuse(SeeingOptions, FileOptions):
             for path in self._motions():
                 rig = self.rig if path.suffix.lower() == ".bvh" else None
                 write_motion(rotations, path, self.how, self.count, fps, console, inputs, self.max_gap, rig)
-        if not (self.out or self.motion):
-            console.print("nothing written: add --out poses.parquet or --out clip.bvh", highlight=False, soft_wrap=True)
+        if self.view is not None:
+            from ..view import write_html
+
+            write_html(result, self.view, fps=self.fps)
+            console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
+        if self.picture is not None:
+            write_sheet(result, self.picture)
+            console.print(f"wrote {self.picture}", highlight=False, soft_wrap=True)
+        if not any((self.out, self.motion, self.view, self.picture)):
+            console.print(
+                "nothing written: add --out poses.parquet, --out clip.bvh or --view scene.html",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def _motions(self) -> list[Path]:
         """The motion files asked for."""
@@ -146,9 +174,9 @@ class Fuse(SeeingOptions, FileOptions):
 
     def _views(self, cameras: list[str], console: Console) -> dict[str, Keypoints2D]:
         """The keypoints of each camera."""
-        from ..detect.sources import PICTURE_SUFFIXES
         from ..files.errors import InputError
         from ..files.films import FILM_SUFFIXES
+        from ..files.images import PICTURE_SUFFIXES
         from ..keypoints.calibration.matching import cameras_of_paths
         from ..keypoints.reading import read_keypoints
         from ..keypoints.tracks import of_person

@@ -11,7 +11,7 @@ import tyro
 from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
 from ._reading import ReadingOptions
-from ._seeing import SeeingOptions, bar, bar_when_needed
+from ._seeing import SeeingOptions, bar
 from ._streaming import StreamOptions, lift_stream, part_files, why_not_in_parts
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Files that a result is written as for other programs (`poseterior.results.exports`), by their last extension.
 _EXPORTS = (".csv", ".trc", ".c3d", ".mot")
+
+#: Heights that `poseterior.keypoints` takes, metres.
+_SHORTEST, _TALLEST = 0.3, 3.0
 
 #: People of photographs, or single poses, who are drawn before them; more are a contact sheet.
 _DRAWN = 12
@@ -71,7 +74,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     move as one person does, by a lifter whose errors over time were measured; on: any clip, or say why it is none;
     off: every frame by itself. Single poses beside clips are lifted by themselves."""
     keypoints: Path | None = None
-    """Write the keypoints, with their covariances, as a .json that can be lifted in place of the pictures."""
+    """Write the keypoints, with their covariances, as a .json that can be lifted in place of the pictures; or a .jsonl,
+    of which a very long film is lifted part by part (--resume, --shard, --workers)."""
     contacts: bool = False
     """Of clips: feet that stand still do not slide (needs the camera: --focal or --camera)."""
     ground: bool = False
@@ -128,24 +132,31 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
 
         self.check_seeing()
+        self.check_there()
         self.lifter = weights_of(self.lifter, self.checkpoint)
         self._check_hypotheses()
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
-            self._run_folder(self.files[0], self.out)
+            from ._folders import lift_folder
+
+            lift_folder(self, self.files[0], self.out)
             return
         sources = sorted_out(self.files)
         if sources.camera is not None:
+            self.check_used(sources)
             self._run_live(sources.camera)
             return
+        from ..keypoints.writing import WRITTEN
         from ..results.poses import RESULT_SUFFIXES
         from ..results.rotations import MOTION_SUFFIXES
         from ..results.usd import USD_SUFFIXES
 
+        self.check_folder_alone()
+        self.check_used(sources)
         check_extension(self.out, "--out", (*RESULT_SUFFIXES, *_EXPORTS, ".bvh", ".glb", *USD_SUFFIXES))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
-        check_extension(self.keypoints, "--keypoints", (".json",))
+        check_extension(self.keypoints, "--keypoints", WRITTEN)
         inputs = [*self.files, *sources.seen, *self.model, self.camera, self.photo, lifter_folder(self.lifter)]
         outputs = {
             "--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture,
@@ -153,10 +164,11 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         }  # fmt: skip
         check_outputs({**outputs, "--out (until it is complete)": part_files(self.out)}, inputs)
         self.check_stream(self.out)
+        self.check_drawn(bool(self._motions()))
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
         check_rig(self.rig, self._motions())
-        self._check_camera()
+        self.check_camera()
         from ..evaluation.kernels import with_hypotheses
         from ..keypoints.tracks import clip_summary
         from ..lifters import load
@@ -166,9 +178,12 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             from ..view.film import check_video
 
             check_video(self.video, self.fps or ASSUMED_FPS)
+            if not (sources.films or sources.keypoints):
+                raise InputError("--video: a film needs a clip, and photographs are none; use --picture")
         lifter, self.samples = with_hypotheses(
             load(self.lifter, evidence=self.evidence == "on"), self.hypotheses, self.samples
         )
+        self.check_turns(lifter)
         console = Console()
         why_whole = why_not_in_parts(self, lifter, sources)
         if why_whole and (asked := self.asks_for_parts()):
@@ -288,7 +303,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 raise InputError(f"--{option}: does not go with a camera; use --out poses.jsonl or .csv")
         check_live(self.out)
         check_level(self.level)
-        self._check_camera()
+        self.check_camera()
         lifter = load(self.lifter, evidence=self.evidence == "on")
         detector, device = self.load(), check_device(self.device)
         lift_live(
@@ -296,7 +311,42 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             told=self.as_told,
         )  # fmt: skip
 
-    def _check_camera(self) -> None:
+    def check_there(self) -> None:
+        """Refuse a single input that is not there by its own name, before others are asked what they are for."""
+        from ..files.checks import absent
+        from ..files.errors import InputError
+
+        if len(self.files) == 1 and not self.files[0].exists() and not str(self.files[0]).startswith("webcam"):
+            raise InputError(f"{self.files[0]}: {absent(self.files[0])}")
+
+    def check_folder_alone(self) -> None:
+        """Refuse a folder as --out of anything but one folder."""
+        from ..files.errors import InputError
+
+        if self.out is None or not (self.out.is_dir() or not self.out.suffix):
+            return
+        given = "a file" if len(self.files) == 1 else f"{len(self.files)} files and folders"
+        raise InputError(
+            f"--out {self.out}: a folder as --out needs exactly one folder of photographs and clips, not {given}; give "
+            "that, or name a file: --out poses.parquet"
+        )
+
+    def check_drawn(self, motions: bool) -> None:
+        """Refuse so many samples as nothing could be made of, before any work is done."""
+        from ._common import check_samples
+
+        instead = "; motion files are made of samples" if motions else ""
+        check_samples(self.samples, self.seed, int(motions), instead)
+
+    def check_turns(self, lifter: Lifter) -> None:
+        """Refuse no samples of a lifter with rotations, whose summary they are."""
+        from ..lifters import ArticulatedLifter
+        from ._common import check_samples
+
+        if isinstance(lifter, ArticulatedLifter):
+            check_samples(self.samples, self.seed, 1, "; rotations are told by their samples alone")
+
+    def check_camera(self) -> None:
         import math
 
         from ..files.errors import InputError
@@ -304,6 +354,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         for name, value in (("--focal", self.focal), ("--height", self.height)):
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name}: expected a finite number, got {value}")
+        if self.height is not None and not _SHORTEST <= self.height <= _TALLEST:
+            raise InputError(f"--height: expected {_SHORTEST:g} to {_TALLEST:g} metres, got {self.height:g}")
         if self.focal is not None and not 1.0 <= self.focal <= 1e7:
             raise InputError(f"--focal: expected 1 to 1e7 pixels, got {self.focal:g}")
         if self.focal is not None and self.camera is not None:
@@ -329,110 +381,6 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         if self.fps is not None:
             told.rates = dict.fromkeys((identity.file for identity in told.ids), self.fps)
         return told
-
-    def _run_folder(self, folder: Path, out: Path) -> None:
-        """Every photograph and clip of a folder on its own: a result, a picture, and where asked a film."""
-        from rich.console import Console
-
-        from ..files.errors import InputError
-        from ..files.extras import need
-        from ..files.films import is_film
-        from ..files.writing import check_outputs, make_folder
-        from ..keypoints.folders import LeftOut, find_tasks
-        from ..lifters import load
-        from ..lifting.clips import lift_parts, parts_of
-        from ..results.times import ASSUMED_FPS
-        from ..view.film import check_video, save_film
-        from ..view.photograph import save_photo_figure
-        from ..view.photos import read_photo
-        from ._common import check_device, check_level
-
-        film = self._check_folder(folder, out)
-        if self.contacts or self.ground:
-            raise InputError("--contacts, --ground: do not go with a folder as --out; lift a clip to a file")
-        need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
-        check_motion(self.fps, None, 1, self.samples, self.max_gap)
-        check_level(self.level)
-        self._check_camera()
-        lifter = load(self.lifter, evidence=self.evidence == "on")
-        device = check_device(self.device)
-        console = Console()
-        with bar_when_needed(console) as shown:
-            tasks, left_out = find_tasks(folder, **self.reading(), find=self.finder(shown))
-        make_folder(out)
-        sources = [path for task in tasks for path in (task.photo, task.source) if path and not path.is_dir()]
-        kinds = (".parquet", ".png") if film is None else (".parquet", ".png", film)
-        check_outputs(
-            {"--out": [out / f"{task.name}{kind}" for task in tasks for kind in kinds]}, [*sources, self.camera]
-        )
-        if film is not None:
-            check_video(out / f"clip{film}", self.fps or ASSUMED_FPS)
-        lifted, wholes, rates = 0, 0, []
-        with bar(console) as shown:
-            for task in shown.track(tasks, description=f"lifting {folder.name}"):
-                try:
-                    photo = None if task.photo is None else read_photo(task.photo)
-                    seen = self.as_told(task.keypoints)
-                    parts = parts_of(lifter, seen, self.clip if task.clip else "off", self.fps)
-                    result = lift_parts(
-                        lifter, seen, parts, self.samples, self.seed, device, self.level, self.fps, self.max_gap
-                    )
-                    wholes += any(part.whole for part in parts)
-                except InputError as error:
-                    left_out.append(LeftOut((task.photo or task.source).name, str(error)))
-                    continue
-                result.save(out / f"{task.name}.parquet")
-                picture = out / f"{task.name}.png"
-                if task.clip and task.photo is None:
-                    write_sheet(result, picture)
-                else:
-                    save_photo_figure(result, picture, photos=photo)
-                if task.clip and film is not None:
-                    rates.append(self.fps or result.fps)
-                    behind = {str(task.source): task.source} if is_film(task.source) else photo
-                    save_film(
-                        result, out / f"{task.name}{film}", fps=rates[-1] or ASSUMED_FPS, photos=behind,
-                        max_gap=self.max_gap, progress=shown,
-                    )  # fmt: skip
-                lifted += 1
-        if not lifted:
-            raise InputError(f"{folder}: nothing could be lifted; {left_out[0].file}: {left_out[0].reason}")
-        clips = sum(task.clip for task in tasks)
-        each = "a result (.parquet) and a picture (.png) each" + (
-            f", films ({film}) of clips" if film and clips else ""
-        )
-        total = lifted + len(left_out)
-        console.print(f"lifted {lifted} of {total}: {each}, in {out}", highlight=False, soft_wrap=True)
-        if wholes:
-            console.print(f"{wholes} of the clips lifted as a whole (--clip {self.clip})", highlight=False)
-        if None in rates:
-            console.print(f"films: {ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False)
-        if left_out:
-            console.print("left out:", highlight=False)
-        for left in left_out:
-            console.print(f"  {left.file}: {left.reason}", highlight=False, soft_wrap=True, markup=False)
-
-    def _check_folder(self, folder: Path, out: Path) -> str | None:
-        """Refuse what does not go with a whole folder; returns the extension of the films, None for none."""
-        from ..files.errors import InputError
-
-        for option in ("motion", "view", "picture", "photo", "keypoints"):
-            if getattr(self, option) is not None:
-                raise InputError(
-                    f"--{option}: does not go with a folder as --out; leave it out, or name a file as --out"
-                )
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out}: is a file; give a folder, or a file name with an extension")
-        if out.exists() and out.samefile(folder):
-            raise InputError(
-                f"--out {out}: is the folder of the photographs, whose files it would replace; give another"
-            )
-        if self.video is None:
-            return None
-        suffix = "." + str(self.video).lower().removeprefix(".")
-        if suffix not in (".mp4", ".gif"):
-            raise InputError(f"--video {self.video}: with a folder as --out give mp4 or gif; each clip gets a film")
-        return suffix
 
     def _holds_times(self) -> bool:
         """Whether the file for another program has times in it."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+if TYPE_CHECKING:
+    from ..results.poses import LiftResult
 
 
 @dataclass
@@ -58,13 +62,12 @@ class View:
         check_outputs(outputs, [self.result, self.camera, self.photo, self.token_file])
         if self.level is not None:
             check_level(self.level)
-        from ..results.poses import load_result
         from ..view import save_hypotheses, save_summary, serve, write_html
         from ..view.scene import PAGE_OPTIONS, SceneOptions
 
         count = SceneOptions.hypotheses if self.hypotheses is None else self.hypotheses
         options = SceneOptions(hypotheses=count, regions=self.regions, ellipsoids=self.ellipsoids)
-        result = load_result(self.result)
+        result = self._loaded()
         if self.level is not None:
             result = result.at_level(self.level)
         if self.html is not None:
@@ -88,3 +91,27 @@ class View:
             )  # fmt: skip
             print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
             viewer.wait()
+
+    def _loaded(self) -> LiftResult:
+        """The result; of what is known to be something else it is said what makes a result of it."""
+        from ..detect.sources import sorted_out
+        from ..files.errors import InputError
+        from ..keypoints.reading import read_keypoints
+        from ..results.containers import SUFFIXES
+        from ..results.poses import load_result
+
+        remedy = f"lift it first: poseterior lift {self.result} --view scene.html"
+        if self.result.is_dir():
+            inside = sorted(path.name for path in self.result.iterdir() if path.suffix.lower() in SUFFIXES)
+            named = f"name one of the results in it: {', '.join(inside[:5])}" if inside else "there is no result in it"
+            raise InputError(f"{self.result}: is a folder; {named}")
+        if self.result.is_file() and sorted_out([self.result]).seen:
+            raise InputError(f"{self.result}: is a photograph or film, not a result; {remedy}")
+        try:
+            return load_result(self.result)
+        except InputError as refused:
+            try:
+                read_keypoints(self.result)
+            except InputError:
+                raise refused from None
+            raise InputError(f"{self.result}: holds keypoints, not a result; {remedy}") from None

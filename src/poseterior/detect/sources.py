@@ -9,15 +9,13 @@ from pathlib import Path
 
 from ..files.errors import InputError
 from ..files.films import FILM_SUFFIXES, is_film
+from ..files.images import PICTURE_SUFFIXES
 from ..files.numbered import natural_key
 from ..keypoints.documents import SUFFIXES
+from ..keypoints.folders import files_in
 
-__all__ = ["PICTURE_SUFFIXES", "Sources", "sorted_out"]
+__all__ = ["Sources", "sorted_out"]
 
-#: How photographs are called. HEIC and AVIF are among them to be told so: they are not read.
-PICTURE_SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".heic", ".heif", ".avif",
-)  # fmt: skip
 _CAMERA = re.compile(r"webcam(?::(\d{1,3}))?")
 
 
@@ -70,7 +68,7 @@ def sorted_out(paths: Iterable[Path]) -> Sources:
 
 def _seen_in(folder: Path) -> list[Path]:
     """The photographs and films of a folder; the folder itself where it has keypoints, or neither."""
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = files_in(folder)
     seen = [path for path in files if path.suffix.lower() in (*PICTURE_SUFFIXES, *FILM_SUFFIXES)]
     if not seen or any(path.suffix.lower() in SUFFIXES for path in files):
         return [folder]

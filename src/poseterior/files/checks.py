@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,13 @@ def of_file(file: str) -> str:
     ('walk.json: ', '')
     """
     return f"{file}: " if file else ""
+
+
+def absent(path: str | os.PathLike[str]) -> str:
+    """What is said of a file that is not there: links say where they lead."""
+    if os.path.islink(path):
+        return f"is a link to {os.readlink(path)}, which is not there; mend or remove it"
+    return "no such file"
 
 
 def reason(error: BaseException) -> str:

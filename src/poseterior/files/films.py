@@ -23,6 +23,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
+from .checks import absent
 from .errors import InputError
 from .ffmpeg import reading_program
 from .images import MAXIMUM_PIXELS
@@ -99,7 +100,7 @@ def read_film(path: str | os.PathLike[str]) -> Film:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, not a film")
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'is no file; give a film' if path.exists() else absent(path)}")
     if not path.stat().st_size:
         raise InputError(f"{path}: is empty; copy or record it anew")
     command = [reading_program(str(path)), "-hide_banner", "-nostdin", *_source(path)]

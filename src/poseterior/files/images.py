@@ -14,15 +14,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from .checks import reason
+from .checks import absent, reason
 from .errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["focal_length", "image_size", "read_image"]
+__all__ = ["PICTURE_SUFFIXES", "UNREAD_SUFFIXES", "focal_length", "image_size", "read_image"]
 
 _LOG = logging.getLogger(__name__)
+#: Raw pictures: most are TIFF files, which hold a small picture for the screen that must not be taken for them.
+_RAW_SUFFIXES = (
+    ".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2", ".raf", ".pef",
+    ".srw", ".3fr", ".x3f",
+)  # fmt: skip
+#: How photographs are called that are not read; who has one is told so.
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", *_RAW_SUFFIXES)
+#: How photographs are called.
+PICTURE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", *UNREAD_SUFFIXES,
+)  # fmt: skip
 #: EXIF's tag of how the picture is to be turned, and those of its values that exchange width and height.
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
@@ -52,13 +63,15 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     name = os.fspath(path)
     try:
         _refuse_none(path)
+        if name.lower().endswith(_RAW_SUFFIXES):
+            raise InputError("is a raw picture, which is not read; save it as JPEG or PNG")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
                 _refuse_gigantic(image.size, os.path.getsize(path))
                 yield image
     except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
+        raise InputError(f"{name}: {absent(path)}") from None
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except Image.DecompressionBombError:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.images import PICTURE_SUFFIXES
 from ..files.numbered import evenly_numbered, series_of
 from .formats import formats
 
-__all__ = ["PHOTO_SUFFIXES", "FileClip", "file_clips"]
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+__all__ = ["FileClip", "file_clips"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def file_clips(files: Sequence[Path]) -> list[FileClip]:
     OpenPose's.
     """
     suffixes = {known.frame_suffix: known.name for known in formats().values() if known.frame_suffix}
-    photos = {path.stem for path in files[0].parent.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES}
+    photos = {path.stem for path in files[0].parent.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES}
     found: list[FileClip] = []
     taken: set[int] = set()
     for suffix, name in suffixes.items():

@@ -12,10 +12,11 @@ import torch
 
 from ..files import images
 from ..files.errors import InputError
-from ..files.films import is_film
+from ..files.films import FILM_SUFFIXES, is_film
+from ..files.images import PICTURE_SUFFIXES, UNREAD_SUFFIXES
 from ..files.texts import read_json
 from .documents import SUFFIXES, UnknownContent
-from .file_clips import PHOTO_SUFFIXES, file_clips
+from .file_clips import file_clips
 from .formats.openpose import FRAME_SUFFIX
 from .frame_numbers import FrameNumbers
 from .keypoints import Keypoints2D
@@ -25,11 +26,14 @@ from .tracks import of_person
 __all__ = [
     "LeftOut",
     "LiftTask",
+    "files_in",
     "find_tasks",
 ]
 
 #: Results of a folder are Parquet too, and would be taken for its keypoints.
 KEYPOINT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
+#: How photographs are called that are read.
+_READ_SUFFIXES = tuple(suffix for suffix in PICTURE_SUFFIXES if suffix not in UNREAD_SUFFIXES)
 #: How OpenPose calls the keypoints of photo.jpg.
 _OPENPOSE = FRAME_SUFFIX.removesuffix(".json")
 
@@ -61,6 +65,11 @@ class LeftOut:
     reason: str
 
 
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder in order of their names, with links that lead nowhere; hidden ones and folders are none."""
+    return sorted(path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
+
+
 def find_tasks(
     folder: str | os.PathLike[str],
     format: str = "auto",
@@ -70,6 +79,7 @@ def find_tasks(
     tracks: Literal["auto", "off"] = "auto",
     person: int | None = None,
     find: Callable[[Path], Keypoints2D] | None = None,
+    expect: Callable[[list[Path]], object] = lambda paths: None,
     **scores: Any,
 ) -> tuple[list[LiftTask], list[LeftOut]]:
     """Pair the photographs of a folder with keypoints, and find the clips in it.
@@ -86,6 +96,7 @@ def find_tasks(
             `poseterior.keypoints.reading.read_keypoints`.
         find: finds people in a photograph or film of which there are no keypoints, or raises an `InputError` that says
             why not; None: such photographs are left out, and films are not looked at.
+        expect: told which ``find`` will be asked about, before the first of them.
 
     Returns:
         tasks in order of their names, which differ in more than upper and lower case; and what was left out.
@@ -96,12 +107,14 @@ def find_tasks(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
+    files = files_in(folder)
+    named_so = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+    photos = [path for path in named_so if path.suffix.lower() not in UNREAD_SUFFIXES]
+    unread = [path for path in named_so if path not in photos]
     sources = [path for path in files if path.suffix.lower() in KEYPOINT_SUFFIXES]
     more = {"tracks": tracks, "person": person, **scores}
     films = [path for path in files if is_film(path)] if find is not None else []
-    found = _Finder(format, skeleton, image_size, more)
+    found = _Finder(format, skeleton, image_size, more, find is not None)
     own: set[Path] = set()
     for photo in photos:
         beside = [path for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
@@ -109,14 +122,18 @@ def find_tasks(
         found.add_photo_with_own(photo, beside)
     rest = [path for path in sources if path not in own]
     for source in found.add_clips(rest) if rest else []:
-        found.add_shared(source, photos)
+        found.add_shared(source, named_so)
+    found.leave_out_unread(unread, sources)
     if find is not None:
         stems = {path.stem for path in sources}
-        found.look_at([*found.other(photos), *(film for film in films if film.stem not in stems)], find, person)
-    found.leave_out_the_other(photos)
+        looked_at = [*found.other(named_so), *(film for film in films if film.stem not in stems)]
+        expect(looked_at)
+        found.look_at(looked_at, find, person)
+    found.leave_out_the_other(named_so)
     if not found.tasks:
         if not found.left_out:
-            raise InputError(f"{folder}: neither photographs ({', '.join(PHOTO_SUFFIXES)}) nor keypoint files in it")
+            kinds = f"photographs ({', '.join(_READ_SUFFIXES)}), films ({', '.join(FILM_SUFFIXES)})"
+            raise InputError(f"{folder}: neither {kinds} nor keypoint files in it")
         first_out = found.left_out[0]
         raise InputError(f"{folder}: nothing to lift; {first_out.file}: {first_out.reason}")
     return sorted(found.tasks, key=lambda task: task.name), found.left_out
@@ -126,9 +143,10 @@ class _Finder:
     """Collects the tasks; every name is given once."""
 
     def __init__(
-        self, format: str, skeleton: str | None, image_size: Sequence[float] | None, more: dict[str, Any]
+        self, format: str, skeleton: str | None, image_size: Sequence[float] | None, more: dict[str, Any], looks: bool
     ) -> None:
         self.format, self.skeleton, self.image_size, self.more = format, skeleton, image_size, more
+        self.looks = looks  # a detector looks at what has no keypoints
         self.tasks: list[LiftTask] = []
         self.left_out: list[LeftOut] = []
         self._taken: dict[str, str] = {}
@@ -149,7 +167,10 @@ class _Finder:
         try:
             keypoints = self._read(beside[0], images.image_size(photo))
         except InputError as error:
-            self.leave_out(photo, str(error).replace(str(beside[0]), beside[0].name))
+            said = str(error).replace(str(beside[0]), beside[0].name)
+            of_keypoints = str(error).startswith(str(beside[0]))
+            instead = f"; or move {beside[0].name} elsewhere, and the detector looks at the picture"
+            self.leave_out(photo, said + (instead if self.looks and of_keypoints else ""))
             return
         self._add(photo.stem, keypoints, photo, beside[0], _is_clip(keypoints))
 
@@ -198,6 +219,13 @@ class _Finder:
             more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
             self.leave_out(source, f"names pictures that are not in the folder: {', '.join(absent[:3])}{more}")
 
+    def leave_out_unread(self, unread: list[Path], sources: list[Path]) -> None:
+        """Photographs of kinds that are not read, of which there are keypoints: those are lifted without them."""
+        for photo in unread:
+            own = [path.name for path in sources if photo.stem in (path.stem, path.stem.removesuffix(_OPENPOSE))]
+            if own:
+                self.leave_out(photo, f"is of a kind that is not read; {' and '.join(own)} beside it stands alone")
+
     def other(self, photos: list[Path]) -> list[Path]:
         """The photographs of which nothing has been said yet."""
         known = {task.photo for task in self.tasks}
@@ -212,7 +240,7 @@ class _Finder:
                 keypoints = keypoints if person is None else of_person(keypoints, person)
             except InputError as error:
                 said = str(error).removeprefix(f"{path}: ")
-                self.leave_out(path, said if is_film(path) else f"{_lacking(path)}; and as a picture: {said}")
+                self.leave_out(path, said if is_film(path) else f"{said}; and it {_lacking(path)}")
             else:
                 self._add(path.stem, keypoints, None if is_film(path) else path, path, is_film(path))
 
@@ -280,7 +308,7 @@ def _photo_called(name: str, photos: list[Path]) -> Path | None:
     """The photograph of that name, or of that name with another image's extension."""
     wanted = Path(name.replace("\\", "/"))
     same = [photo for photo in photos if photo.name == wanted.name]
-    stem = wanted.stem if wanted.suffix.lower() in PHOTO_SUFFIXES else wanted.name
+    stem = wanted.stem if wanted.suffix.lower() in PICTURE_SUFFIXES else wanted.name
     return next(iter([*same, *(photo for photo in photos if photo.stem == stem)]), None)
 
 

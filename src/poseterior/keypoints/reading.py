@@ -182,7 +182,10 @@ def _read_folder(folder: Path, format: str, options: Options) -> list[Detections
     if not files:
         inner = next((p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")), None)
         hint = "" if inner is None else f"; folders in it are not looked into: give one of them, {inner} say"
-        raise InputError(f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}{hint}")
+        raise InputError(
+            f"{folder}: no keypoint file in this folder; expected {', '.join(SUFFIXES)}, or for `poseterior lift` "
+            f"photographs or films{hint}"
+        )
     return _read_files(sorted(files, key=lambda path: natural_key(path.name)), format, options, skip=True)
 
 

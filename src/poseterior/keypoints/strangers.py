@@ -10,11 +10,8 @@ __all__ = ["LONGEST_START", "stranger"]
 #: So many bytes of a file are looked at.
 LONGEST_START = 4096
 
-_PHOTO = "is a photo; run a 2D keypoint detector on it and pass what that writes"
-_FILM = (
-    "is a film: find the 2D keypoints in it first, with MMPose say: python demo/inferencer_demo.py {name} "
-    "--pose2d human --pred-out-dir keypoints; then: poseterior lift keypoints/{stem}.json"
-)
+_PHOTO = "is a photo: find the people in it first: poseterior lift {name} --keypoints {stem}.json"
+_FILM = "is a film: find the people in it first: poseterior lift {name} --keypoints {stem}.json"
 _MOTION = "is a motion, which has 3D poses already: {done}"
 _PACKED = "is packed; unpack it and pass the keypoint file that is in it"
 _FBX = (

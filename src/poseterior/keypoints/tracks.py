@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from ..files.checks import counted
 from ..files.errors import InputError
 from ..files.numbered import is_sequence, usual_step
 from .keypoints import Keypoints2D, PoseId, person_size
@@ -438,11 +439,11 @@ def clip_summary(keypoints: Keypoints2D) -> list[str]:
 
 def clip_words(name: str, frames: int, first: int, last: int, tracks: Mapping[int, int]) -> str:
     """What is said of a clip: its number of frames, the first and last of them, and frames by person."""
-    line = f"{name}: {frames} frames ({first} to {last}), "
+    line = f"{name}: {counted(frames, 'frame')} ({first} to {last}), "
     if len(tracks) == 1:
         return line + "1 person"
     longest, count = Counter(tracks).most_common(1)[0]
-    return line + f"{len(tracks)} people; the longest track is person {longest}, of {count} frames"
+    return line + f"{len(tracks)} people; the longest track is person {longest}, of {counted(count, 'frame')}"
 
 
 def of_person(keypoints: Keypoints2D, person: int) -> Keypoints2D:
@@ -454,6 +455,6 @@ def of_person(keypoints: Keypoints2D, person: int) -> Keypoints2D:
     rows = [row for row, identity in enumerate(keypoints.ids) if identity.person == person]
     if not rows:
         found = Counter(identity.person for identity in keypoints.ids).most_common(10)
-        listed = ", ".join(f"{number} ({count} frames)" for number, count in found)
+        listed = ", ".join(f"{number} ({counted(count, 'frame')})" for number, count in found)
         raise InputError(f"--person {person}: no such person; there are: {listed}")
     return keypoints[rows]

@@ -16,25 +16,30 @@ from ..files.writing import atomic_write
 from ..geometry.skeletons import SKELETONS
 from .keypoints import Keypoints2D
 
-__all__ = ["write_keypoints"]
+__all__ = ["WRITTEN", "write_keypoints"]
+
+#: Extensions of the files that keypoints are written as.
+WRITTEN = (".json", ".jsonl")
 
 
 def write_keypoints(keypoints: Keypoints2D, path: str | os.PathLike[str]) -> None:
-    """Write a ``.json`` of the plain format: an object for each pose, one a line.
+    """Write a ``.json`` or ``.jsonl`` of the plain format: an object for each pose, one a line.
 
+    A ``.json`` is one list; a ``.jsonl`` is nothing but the lines, which can be read and lifted part by part.
     Numbers are written so that the same float32 is read back: a lifter's answer to what is read is the same, bit for
     bit. Joints that are not visible are null. What a fit to a heatmap said (``fits``) is not written.
 
     Raises:
         InputError: another extension, or the file cannot be written.
     """
-    if not str(path).lower().endswith(".json"):
-        raise InputError(f"{os.fspath(path)}: keypoints are written as .json")
+    if not str(path).lower().endswith(WRITTEN):
+        raise InputError(f"{os.fspath(path)}: keypoints are written as {' or '.join(WRITTEN)}")
+    before, between, after = (b"", b"\n", b"\n") if str(path).lower().endswith(".jsonl") else (b"[\n", b",\n", b"\n]\n")
     with atomic_write(path) as file:
-        file.write(b"[")
+        file.write(before)
         for number, entry in enumerate(_entries(keypoints)):
-            file.write((",\n" if number else "\n").encode() + json.dumps(entry, separators=(",", ":")).encode())
-        file.write(b"\n]\n")
+            file.write((between if number else b"") + json.dumps(entry, separators=(",", ":")).encode())
+        file.write(after)
 
 
 def _entries(keypoints: Keypoints2D) -> Iterator[dict[str, Any]]:

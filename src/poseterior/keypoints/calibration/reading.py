@@ -61,7 +61,7 @@ def _read(path: Path, format: str) -> list[Camera]:
         marks = {name: kind.recognises(data) for name, kind in known.items()}
         format = max(marks, key=marks.__getitem__)
         if not marks[format]:
-            raise InputError("of no format of calibrations that we know: " + "; ".join(k.about for k in known.values()))
+            raise InputError(_what(data) + "; ".join(k.about for k in known.values()))
     elif not known[format].recognises(data):
         raise InputError(f"is not of the format {format!r}: {known[format].about}")
     found = known[format].read(data)
@@ -70,13 +70,22 @@ def _read(path: Path, format: str) -> list[Camera]:
     return found
 
 
+def _what(data: Any) -> str:
+    """What a file is instead of a calibration, as far as that can be told."""
+    first = data[0] if isinstance(data, list) and data else data
+    marks = {"keypoints", "keypoints_2d", "people", "annotations", "instance_info", "pose_keypoints_2d"}
+    if isinstance(first, dict) and marks & first.keys():
+        return "holds keypoints, not cameras; expected a calibration: "
+    return "of no format of calibrations that we know: "
+
+
 def _parsed(path: Path) -> Any:
     """What a file holds, whatever it is called: its first characters tell XML, JSON, YAML and TOML apart."""
     text = read_text(path, _MOST)
     start = text.lstrip()
     if start.startswith("<"):
         return read_xml(path, _MOST)
-    if start.startswith("{"):
+    if start.startswith("{") or path.suffix.lower() == ".json":
         return parse_json(text)
     if start.startswith("%YAML") or path.suffix.lower() in (".yml", ".yaml"):
         return _yaml(text)

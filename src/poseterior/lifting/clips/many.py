@@ -230,7 +230,7 @@ def lift_parts(
     """
     if not any(part.whole for part in parts):
         return lift(lifter, keypoints, samples, seed, device=device, level=level, mode=mode)
-    check_draws(samples, seed)
+    check_draws(samples, seed, fewest=0)
     check_memory(lifter.reader, len(keypoints), samples)
     own_lifter, lifter = lifter, lifter.reader
     everything = keypoints.as_skeleton(lifter.skeleton).flatten()

@@ -117,11 +117,11 @@ class ClipPosterior:
         The same seed gives the same motions of the same clip, whatever else is lifted.
 
         Raises:
-            InputError: fewer than one, or a seed out of range.
+            InputError: fewer than none, or a seed out of range.
         """
-        check_draws(samples, seed)
+        check_draws(samples, seed, fewest=0)
         block = self._block
-        starts = range(0, samples, block)
+        starts = range(0, max(samples, 1), block)  # none are drawn as one empty block, which has their shape
         return torch.cat([self._rigid(min(block, samples - start), seed, start, False) for start in starts])
 
     @property

@@ -68,7 +68,7 @@ def _check_person(name: str, keypoints: Keypoints2D) -> None:
     if len(people) > 1:
         raise InputError(
             f"fuse: camera {name!r}: shows {counted(len(people), 'person', 'people')}; give the keypoints of one, the "
-            "same in every camera (read_keypoints(..., person=...))"
+            "same in every camera: --person NUMBER; in Python read_keypoints(..., person=NUMBER)"
         )
 
 
