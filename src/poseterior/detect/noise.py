@@ -1,4 +1,4 @@
-"""Another noise model for a detector: that its user has fitted (`poseterior detectors calibrate`)."""
+"""Keypoints as wrong as a noise model says: the detector's own, or that its user has fitted (`detectors calibrate`)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,46 @@ import torch
 
 from ..files.checks import quote
 from ..files.errors import InputError
+from ..geometry.skeletons import Skeleton
+from ..keypoints import Keypoints2D
 from .base import Array, Detector, Person
+from .boxes import box_of
 from .covariance import USUAL_SPREAD, Evidence, NoiseModel, size_of_heat
 
-__all__ = ["WithNoise", "evidence_of"]
+__all__ = ["WithNoise", "evidence_of", "person_of"]
 
 #: The square of a person whose detector has none, in sizes of the person: about as large as BlazePose's.
 _SQUARE = 4.0
 #: Pictures cut a person whose box is nearer to the border than this, of the square's side.
 _CUT = 0.02
+
+
+def person_of(
+    xy: Array, evidence: Evidence, noise: NoiseModel, skeleton: Skeleton, picture: Array, score: float, place: object
+) -> Person:
+    """A person of whom a network told heat maps.
+
+    Args:
+        xy: ``(joints, 2)`` px.
+        evidence: what the network tells of each joint.
+        noise: how wrong it is then.
+        skeleton: order of the joints.
+        picture: ``(height, width, 3)``, in which the person is.
+        score: how sure the detector is that somebody is there, 0 to 1.
+        place: by which it finds the person in the next frame.
+    """
+    height, width = picture.shape[:2]
+    visible = noise.visible(evidence)
+    keypoints = Keypoints2D.trusted(
+        torch.from_numpy(xy.astype(np.float32)),
+        torch.from_numpy(noise.covariance(evidence, skeleton).astype(np.float32)),
+        torch.from_numpy(visible),
+        torch.tensor([float(width), float(height)]),
+        skeleton,
+        amplitude=torch.from_numpy(evidence.peak.astype(np.float32)),
+        outliers=torch.from_numpy(noise.outlier_shares(skeleton).astype(np.float32)),
+    )
+    return Person(keypoints, box_of(xy, visible), score, place, evidence)
 
 
 def evidence_of(person: Person) -> Evidence:

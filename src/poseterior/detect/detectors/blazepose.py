@@ -12,15 +12,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ...geometry.skeletons import get_skeleton
-from ...keypoints import Keypoints2D
 from ..base import Array, Person, checked_picture
 from ..blaze import HEAT_SIDE, BlazeNetworks, Candidate, Seen
-from ..boxes import box_of, landmark_overlap
+from ..boxes import landmark_overlap
 from ..covariance import Evidence, NoiseModel, heat_moments, read_noise
 from ..models import model_bytes
+from ..noise import person_of
 from ..packages import ModelFile, Wheel
 from ..squares import Square, border_distances, looks, whole
 
@@ -146,17 +145,7 @@ class BlazePose:
     def _person(self, seen: Seen, picture: Array) -> Person:
         height, width = picture.shape[:2]
         evidence = evidence_of(seen, (width, height))
-        visible = self.noise.visible(evidence)
-        keypoints = Keypoints2D.trusted(
-            torch.from_numpy(seen.xy.astype(np.float32)),
-            torch.from_numpy(self.noise.covariance(evidence, self.skeleton).astype(np.float32)),
-            torch.from_numpy(visible),
-            torch.tensor([float(width), float(height)]),
-            self.skeleton,
-            amplitude=torch.from_numpy(evidence.peak.astype(np.float32)),
-            outliers=torch.from_numpy(self.noise.outlier_shares(self.skeleton).astype(np.float32)),
-        )
-        return Person(keypoints, box_of(seen.xy, visible), seen.score, seen.following, evidence)
+        return person_of(seen.xy, evidence, self.noise, self.skeleton, picture, seen.score, seen.following)
 
 
 def evidence_of(seen: Seen, size: tuple[int, int]) -> Evidence:
