@@ -29,8 +29,9 @@ IMPORTED_AS = {
 OPTIONAL = {"lightning", "tensorboard", "viser", "trimesh", "pyarrow", "fastapi", "smplx", "imageio-ffmpeg"}
 #: Modules that import an extra's package when they are imported; only what has asked `files.extras.need` imports them.
 BEHIND_A_CHECK = (
-    "annotate/", *(f"training/{name}.py" for name in ("checkpoints", "logs", "module", "progress", "run")),
-)  # fmt: skip
+    "annotate/",
+    *(f"training/{name}.py" for name in ("checkpoints", "interrupts", "keeping", "logs", "module", "progress", "run")),
+)
 #: Imported, but brought along by what is named (matplotlib, fastapi, viser), or for type checkers only.
 BROUGHT = {"mpl_toolkits", "pydantic", "typing_extensions", "websockets"}
 

@@ -112,7 +112,7 @@ def test_a_broken_checkpoint_gives_way_to_the_newest_good_one(store, tmp_path, c
 
 
 def test_no_good_checkpoint_is_said(store, tmp_path):
-    run(store, tmp_path / "run", "steps=4")
+    shutil.rmtree(run(store, tmp_path / "run", "steps=4"))  # a finished run needs none
     for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match=r"ckpt: not a readable checkpoint \(.*\); start anew in another folder"):

@@ -43,6 +43,7 @@ class Command:
 
 
 _LIFTER = {"lifter": "--lifter {}"}
+_DETECTOR = {"model": "--model {}", "noise_model": "--noise-model {}"}
 _TOKEN = {"token_file": "--token-file {}"}
 _FOLDER = {"folder": "{}"}
 _OBSERVED = {"out": ("--out {}", "x.parquet")}
@@ -52,7 +53,7 @@ COMMANDS = {
     "Demo": Command("demo", _LIFTER, {"out": ("--out {}", "d/scene.html")}),
     "Lift": Command(
         "lift",
-        {"files": "{}", "camera": "--camera {}", "photo": "--photo {}", "model": "--model {}"} | _LIFTER,
+        {"files": "{}", "camera": "--camera {}", "photo": "--photo {}"} | _DETECTOR | _LIFTER,
         {
             "keypoints": ("--keypoints {}", "k.json"),
             "out": ("--out {}", "x.json"), "motion": ("--motion {}", "x.npz"), "view": ("--view {}", "x.html"),
@@ -62,12 +63,21 @@ COMMANDS = {
     ),
     "Fuse": Command(
         "fuse",
-        {"files": "{}", "calibration": "--calibration {}", "model": "--model {}"} | _LIFTER,
-        {"out": ("--out {}", "x.json"), "motion": ("--motion {}", "x.npz")},
+        {"files": "{}", "calibration": "--calibration {}"} | _DETECTOR | _LIFTER,
+        {
+            "out": ("--out {}", "x.json"), "motion": ("--motion {}", "x.npz"), "view": ("--view {}", "x.html"),
+            "picture": ("--picture {}", "x.png"),
+        },
         ("files", "calibration"),
     ),
     "detectors.List": Command("detectors list", {}, {}),
     "detectors.Fetch": Command("detectors fetch blazepose", {"package": "--package {}"}, {}),
+    "detectors.Calibrate": Command(
+        "detectors calibrate blazepose",
+        {"data": "--data {}", "calibration": "--calibration {}", "model": "--model {}"},
+        {"out": ("--out {}", "x.json")},
+        ("data",),
+    ),
     "Ik": Command(
         "ik",
         {"file": "{}"} | _LIFTER,
@@ -155,7 +165,7 @@ COMMANDS = {
         {"out": ("--out {}", "b/bench.json")},
     ),
     "Compare": Command(
-        "compare", {"file": "{} mdn", "photo": "--photo {}"}, {"out": ("--out {}", "x.png")}, ("file",)
+        "compare", {"file": "{} mdn", "photo": "--photo {}"} | _DETECTOR, {"out": ("--out {}", "x.png")}, ("file",)
     ),
     "Calibrate": Command(
         "calibrate {weights}",

@@ -318,6 +318,7 @@ def test_every_setting_of_the_schedule_reaches_the_run():
         + inspect.getsource(run)
         + inspect.getsource(Batches)
         + inspect.getsource(Schedule.last.fget).replace("self.", "schedule.")
+        + inspect.getsource(Schedule.kept.fget).replace("self.", "schedule.")
     )
     for field in dataclasses.fields(Schedule):
         assert f"schedule.{field.name}" in text, field.name

@@ -61,7 +61,10 @@ class Compare(SeeingOptions):
 
         self.check_seeing()
         check_extension(self.out, "--out", (".png",))
-        check_outputs({"--out": self.out}, [self.file, self.photo, *self.model, *map(lifter_folder, self.lifters)])
+        check_outputs(
+            {"--out": self.out},
+            [self.file, self.photo, *self.model, self.noise_model, *map(lifter_folder, self.lifters)],
+        )
         if not self.lifters:
             raise InputError("compare: name the lifters to draw, shipped ones or folders")
         if self.poses < 1 or self.samples < 1:

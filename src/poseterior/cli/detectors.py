@@ -85,7 +85,7 @@ class Calibrate:
         from ..files.writing import atomic_write, check_outputs, check_writable, make_folder
 
         out = self.out if self.out.suffix.lower() == ".json" else self.out / NOISE_FILE
-        check_outputs({"--out": out}, [*self.calibration, *self.model])
+        check_outputs({"--out": out}, [self.data, *self.calibration, *self.model])
         if out != self.out:
             make_folder(self.out)
         check_writable(out)

@@ -96,13 +96,13 @@ class Fuse(SeeingOptions, FileOptions):
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
+        inputs = [*self.files, *self.calibration, *self.model, self.noise_model, lifter_folder(self.lifter)]
+        outputs = {"--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture}
+        check_outputs(outputs, inputs)
         if not self.files:
             raise InputError("fuse: name a film, or a file or folder of keypoints, for each camera")
         self.check_seeing()
         self.check_used(sorted_out(self.files))
-        inputs = [*self.files, *self.calibration, *self.model, lifter_folder(self.lifter)]
-        outputs = {"--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture}
-        check_outputs(outputs, inputs)
         check_samples(self.samples, self.seed, 1)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)

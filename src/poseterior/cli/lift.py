@@ -157,7 +157,15 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
         check_extension(self.keypoints, "--keypoints", WRITTEN)
-        inputs = [*self.files, *sources.seen, *self.model, self.camera, self.photo, lifter_folder(self.lifter)]
+        inputs = [
+            *self.files,
+            *sources.seen,
+            *self.model,
+            self.noise_model,
+            self.camera,
+            self.photo,
+            lifter_folder(self.lifter),
+        ]
         outputs = {
             "--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture,
             "--video": self.video, "--keypoints": self.keypoints,

@@ -282,17 +282,13 @@ def test_titles_of_the_picture_overlap_nothing(folder, tmp_path, poses):
     assert max(heights) > 0.75 * np.ptp(figure.axes[0].get_ylim())
 
 
-def test_left_is_blue_and_right_is_red(folder, tmp_path):
+def test_sides_have_the_palettes_colours(folder, tmp_path):
     import_mocap(folder, tmp_path / "store", "bvh")
     _, figure = inspect_store(tmp_path / "store", poses=1)
     skeleton = SKELETONS["smpl22"]
     colours = [line.get_color() for line in figure.axes[0].get_lines()]
     sides = [skeleton.sides[child] for child, _ in skeleton.bones]
-    assert dict(zip(sides, colours, strict=True)) == {
-        "left": "tab:blue",
-        "right": "tab:red",
-        "middle": "dimgrey",
-    }
+    assert dict(zip(sides, colours, strict=True)) == {"left": "#0072B2", "right": "#D55E00", "middle": "#4A5568"}
 
 
 # -- what people bring ---------------------------------------------------------------------------------------
