@@ -75,7 +75,7 @@ def moment_map(
     before = mean[:, nonroot].flatten(1)
     seen = _Keypoints.of(keypoints, evidence.coarseness)
     after = before
-    for last in (False, True):
+    for _ in range(2):
         residual, slope = seen.about(after.unflatten(1, (-1, 3)))
         across = covariance @ slope.mT
         observed = slope @ across

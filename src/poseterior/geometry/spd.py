@@ -1,7 +1,7 @@
 """Small symmetric positive definite matrices by sums, products and square roots alone.
 
-Torch's decompositions have no counterpart in ONNX, and what stands here is exported as it is. `poseterior.geometry.linalg`
-holds what is used while torch is there.
+Torch's decompositions have no counterpart in ONNX; what stands here is exported as it is. While torch is there,
+`poseterior.geometry.linalg` and torch's own are used.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
@@ -15,14 +16,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
+from ..distributions.bodies import size_weights
 from ..distributions.exported_evidence import moment_map
 from ..distributions.flow import FlowPoseDistribution, cubature_points
 from ..distributions.independent import IndependentPoseDistribution
 from ..distributions.mixture import MixturePoseDistribution
 from ..distributions.regions import FLOOR, SAMPLES, SPREAD_LEVEL, check_level
-from ..distributions.told_height import DRAWS, height_map
+from ..distributions.told_height import DRAWS, height_step
 from ..files.errors import InputError
 from ..geometry.frames import RootedFrame
+from ..geometry.kinematics import ANKLE_HEIGHT
+from ..geometry.skeletons import get_skeleton
 from ..geometry.spd import block_diagonal
 from ..keypoints import Keypoints2D
 from ..noise import Noise, PoseNoise
@@ -74,17 +78,9 @@ class GivenNoise(Noise):
     def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         return self._take(math.prod(size[2:])).to(like).reshape(tuple(size))
 
-    def uniform(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
-        return self._below(self._take(math.prod(size[2:]))).to(like).reshape(tuple(size))
-
-    @staticmethod
-    def _below(normals: Tensor) -> Tensor:
-        """The share of normal numbers below each."""
-        return 0.5 * (1.0 + torch.erf(normals / math.sqrt(2.0)))
-
     def choose_samples(self, weights: Float[Tensor, "n k"]) -> Int[Tensor, "samples n"]:
         """Indices with probability in proportion to weights that sum to 1, one for each sample."""
-        below = self._below(self._take(1))
+        below = 0.5 * (1.0 + torch.erf(self._take(1) / math.sqrt(2.0)))  # the share of normal numbers below
         return (below >= weights.cumsum(-1)[..., :-1]).long().sum(-1)
 
 
@@ -123,10 +119,9 @@ def _draw(posterior: PoseDistribution, noise: GivenNoise) -> Float[Tensor, "samp
     scale = posterior.scale
     if posterior.family == "gaussian":
         error = noise.normal((samples, *scale.shape), 2, scale)
-    else:  # the difference of two exponential variables
-        uniform = [noise.uniform((samples, *scale.shape), 2, scale) for _ in range(2)]
-        first, second = (part.clamp(min=torch.finfo(scale.dtype).tiny).log() for part in uniform)
-        error = second - first
+    else:  # the determinant of four normal variables: exact, and without the logarithm of a rounded tail
+        a, b, c, d = (noise.normal((samples, *scale.shape), 2, scale) for _ in range(4))
+        error = a * d - b * c
     return posterior.loc + posterior.frame.to_camera(scale * error)
 
 
@@ -155,18 +150,18 @@ def _summary_noise(posterior: PoseDistribution) -> Float[Tensor, "draws 1 column
     one, like = PoseNoise(0, torch.zeros((), dtype=torch.int64)), torch.zeros(())
     dims = 3 * len(posterior.skeleton.nonroot)
 
-    def uniform(size: tuple[int, ...]) -> Tensor:
-        return math.sqrt(2.0) * torch.erfinv(2.0 * one.uniform(size, len(size), like).double() - 1.0)
-
     if isinstance(posterior, FlowPoseDistribution):
         half = one.normal((DRAWS // 2, dims), 1, like)
         columns = [torch.cat([half, -half])]
     elif isinstance(posterior, MixturePoseDistribution):
-        columns = [uniform((DRAWS,)).unsqueeze(-1), one.normal((DRAWS, dims), 1, like)]
+        share = one.uniform((DRAWS,), 1, like).double()
+        columns = [math.sqrt(2.0) * torch.erfinv(2.0 * share - 1.0).unsqueeze(-1), one.normal((DRAWS, dims), 1, like)]
         if posterior.factor is not None:
             columns.append(one.normal((DRAWS, posterior.factor.shape[-1]), 1, like))
     elif isinstance(posterior, IndependentPoseDistribution) and posterior.family == "laplace":
-        columns = list(uniform((2, DRAWS, dims)))
+        logs = one.uniform((2, DRAWS, dims), 3, like).clamp(min=torch.finfo(like.dtype).tiny).log()
+        error = logs[1] - logs[0]
+        columns = [error, torch.zeros_like(error), torch.zeros_like(error), torch.ones_like(error)]
     else:
         columns = [one.normal((DRAWS, dims), 1, like)]
     return torch.cat(columns, -1).float().unsqueeze(1)
@@ -202,6 +197,43 @@ def _mixture_moments(posterior: MixturePoseDistribution) -> tuple[Tensor, Tensor
         joined = (turn.mT.unsqueeze(-3) @ joined.unflatten(-2, (-1, 3))).flatten(-3, -2)
     joined = joined.double()
     return posterior.frame.to_camera(mean).double(), block_diagonal(blocks.double()) + joined @ joined.mT
+
+
+# -- a told height -------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def _bones() -> tuple[Float[Tensor, "bones nonroot"], Float[Tensor, " bones"]]:
+    """Bones as sums of the joints other than the root, and how often each counts for the height; float64."""
+    skeleton = get_skeleton("h36m17")
+    joints = torch.eye(len(skeleton), dtype=torch.float64)
+    parents = [list(skeleton.parents)[joint] for joint in skeleton.nonroot]
+    bones = (joints[list(skeleton.nonroot)] - joints[parents])[:, list(skeleton.nonroot)]
+    return bones, size_weights(skeleton)[list(skeleton.nonroot)]
+
+
+def _given_height(
+    fixed: Float[Tensor, "draws n d"],
+    samples: Float[Tensor, "samples n d"],
+    mean: Float[Tensor, "n d"],
+    covariance: Float[Tensor, "n d d"],
+    told: Float[Tensor, " n"],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples, mean and covariance with a told height: `poseterior.distributions.told_height.height_map`."""
+    bones, weights = (part.to(mean.device) for part in _bones())
+    vectors = bones @ fixed.unflatten(-1, (-1, 3)).to(mean)  # (draws, n, bones, 3)
+    lengths = vectors.norm(dim=-1)
+    heights = (lengths * weights).sum(-1) + ANKLE_HEIGHT
+    pull = (vectors * (weights / lengths.clamp(min=1e-6)).unsqueeze(-1)).mean(0)
+    slope = (bones.mT @ pull).flatten(-2)
+    by = height_step(heights, slope, covariance, told.to(mean))
+    offset = samples.to(mean) - mean
+    along = (offset * slope).sum(-1, keepdim=True) * by.factor[:, None]
+    moved = offset - along * by.along + (mean + by.step)
+    linear = (slope * by.along).sum(-1)
+    shrunk = (2.0 * by.factor - by.factor.square() * linear)[:, None, None]
+    outer = by.along.unsqueeze(-1) * by.along.unsqueeze(-2)
+    return moved.to(samples.dtype), mean + by.step, covariance - shrunk * outer
 
 
 # -- the module ----------------------------------------------------------------------------------------------------
@@ -257,6 +289,8 @@ class TensorLifter(nn.Module):
             posterior = lifter.distribution(probe)
             if not isinstance(posterior, _EXPORTED):
                 raise refusal(name, f"its distribution is a {type(posterior).__name__}")
+            if getattr(lifter.config, "coupling", "affine") != "affine":
+                raise refusal(name, "its couplings are splines")
             if ours is not None:
                 ours.radii(level, probe.visible, torch.ones(1, joints))  # refuses a level without a guarantee
             noise = GivenNoise(torch.zeros(1, 1, 10 * 3 * joints))
@@ -285,19 +319,17 @@ class TensorLifter(nn.Module):
         keypoints = keypoints_of(lifter, xy, covariance, visible, intrinsics, image_size, height)
         posterior = lifter.distribution(within_reach_of_all(keypoints) if lifter.learnt_noise else keypoints)
         assert isinstance(posterior, _EXPORTED)
+        fixed = 0 if self.height_noise is None else DRAWS
+        if self.height_noise is not None:  # the fixed draws go first
+            noise = torch.cat([self.height_noise.expand(-1, xy.shape[0], -1), noise])
         samples = _draw(posterior, GivenNoise(noise))
         mean, spread = _moments(posterior)
         if lifter.evidence is not None:
-            by = moment_map(mean, spread, keypoints, lifter.evidence)
             frame = RootedFrame(lifter.skeleton)
+            by = moment_map(mean, spread, keypoints, lifter.evidence)
             flat, after, spread = by.moved(frame.from_camera(samples).flatten(-2)), by.after, by.covariance(spread)
-            if self.height_noise is not None:
-                fixed = _draw(posterior, GivenNoise(self.height_noise.expand(-1, xy.shape[0], -1)))
-                fixed = by.moved(frame.from_camera(fixed).flatten(-2).double())
-                told = height_map(frame.to_camera(fixed.unflatten(-1, (-1, 3))), after, spread, height.double())
-                turned = (flat.double() - after).transpose(0, 1) @ told.forward.mT
-                flat = (turned.transpose(0, 1) + told.after).to(flat.dtype)
-                after, spread = told.after, told.forward @ spread @ told.forward.mT
+            if fixed:
+                flat, after, spread = _given_height(flat[:fixed], flat[fixed:], after, spread, height)
             samples = frame.to_camera(flat.unflatten(-1, (-1, 3)))
             mean = frame.to_camera(after.unflatten(-1, (-1, 3)))
         blocks = _blocks(spread, lifter.skeleton.root)

@@ -14,11 +14,12 @@ import torch
 
 from .._version import __version__
 from ..distributions.base import PoseDistribution
+from ..files.checks import cut
 from ..files.extras import need
 from ..files.writing import atomic_write, check_writable
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter
-from ..lifters.tensors import Lifted, TensorLifter
+from ..lifters.tensors import Lifted, TensorLifter, refusal
 from .draws import lifter_name
 
 __all__ = ["OPSET", "export_onnx"]
@@ -75,15 +76,20 @@ def _traced(tensors: TensorLifter) -> Any:
     shapes = ({0: many},) * (len(inputs) - 1) + ({0: many, 1: many},)
     # Tracked, couplings take the way through them that asks for no number of rows.
     with torch.enable_grad(), _quiet():
-        return torch.onnx.export(
-            tensors,
-            inputs,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(tensors.INPUTS),
-            dynamic_shapes=shapes,
-            verbose=False,
-        )
+        try:
+            return torch.onnx.export(
+                tensors,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(tensors.INPUTS),
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            causes = [error, error.__cause__ or error]
+            reason = cut(str(causes[-1]).strip().splitlines()[0])
+            raise refusal(lifter_name(tensors.lifter), f"torch does not know how ({reason})") from None
 
 
 @contextmanager
