@@ -183,7 +183,7 @@ COMMANDS = {
         ("files",),
     ),
     "weights.Export": Command("weights export ronchi_2018 {weights}", {}, {"out": ("--out {}", "e/x.pth.tar")}),
-    "export.Onnx": Command("export onnx", {"lifter": "{}"}, {"out": ("--out {}", "x.onnx")}, ("lifter",)),
+    "Export": Command("export onnx", {"lifter": "{}"}, {"out": ("--out {}", "x.onnx")}, ("lifter",)),
     "Experiments": Command(
         "experiments relative",
         {"data": "--data {}", "test": "--test {}", "labels": "--labels {}"},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
 import tyro
 
 
 @dataclass
-class Onnx:
+class Export:
     """Write a lifter as an ONNX file, which runs without this package and without torch.
 
     Keypoints and random numbers go in; means, covariances, samples and calibrated radii come out, the keypoints'
@@ -19,6 +19,8 @@ class Onnx:
     Example: poseterior export onnx mdn --out mdn.onnx
     """
 
+    format: tyro.conf.Positional[Literal["onnx"]]
+    """What to write."""
     lifter: tyro.conf.Positional[str]
     """Name of shipped weights ('mdn', 'flow', 'supervised'), or the folder of a lifter."""
     out: Path
@@ -44,13 +46,3 @@ class Onnx:
         kind = "calibrated for" if told["calibrated"] == "true" else "of the samples alone, not calibrated; best with"
         print(f"  radius: {100 * self.level:g} %, {kind} {told['region_samples']} samples")
         print(f"  licence of the weights: {told['licence']}")
-
-
-@dataclass
-class Export:
-    """Write lifters for other programs."""
-
-    command: Annotated[Onnx, tyro.conf.subcommand(name="onnx")]
-
-    def run(self) -> None:
-        self.command.run()

@@ -196,10 +196,10 @@ def _seen(
         return columns - explained @ (explained.mT @ columns)
 
     nuisance = unexplained(zoomed.unsqueeze(-1)) * spread[:, None, None]
-    return _Seen(*whitened(unexplained(residual.unsqueeze(-1)), unexplained(whole), nuisance))
+    return _Seen(*_whitened(unexplained(residual.unsqueeze(-1)), unexplained(whole), nuisance))
 
 
-def whitened(residual: Tensor, slope: Tensor, nuisance: Tensor) -> tuple[Tensor, Tensor]:
+def _whitened(residual: Tensor, slope: Tensor, nuisance: Tensor) -> tuple[Tensor, Tensor]:
     """Both as they are where the noise is ``I + g g^T``: multiplied by its inverse square root."""
     square = nuisance.square().sum((-2, -1), keepdim=True)
     less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)

@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..geometry.cameras import linear_projection
-from ..geometry.spd import inverse_2x2, inverse_3x3, inverse_square_root, inverse_within, lower_2x2
+from ..geometry.spd import inverse_2x2, inverse_3x3, inverse_square_root, inverse_within, lower_2x2, transposed
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of
-from .evidence import BLUR, FOCAL_SPREAD, Evidence, whitened
+from .evidence import BLUR, FOCAL_SPREAD, Evidence
 
 __all__ = ["MomentMap", "moment_map"]
 
@@ -39,23 +39,17 @@ class MomentMap(NamedTuple):
     gain: Tensor
     slope: Tensor
 
-    def moved(self, flat: Float[Tensor, "*samples n d"]) -> Float[Tensor, "*samples n d"]:
-        offset = (flat - self.before).to(self.slope)
-        moved = offset - _times(self.gain, _times(self.slope, offset))
-        return (moved + self.after).to(flat.dtype)
+    def moved(self, flat: Float[Tensor, "samples n d"]) -> Float[Tensor, "samples n d"]:
+        rows = flat.to(self.slope).movedim(-2, 0)  # poses first: one product per pose, whatever the samples
+        rows = rows - self.before.unsqueeze(1)
+        rows = rows - (rows @ transposed(self.slope)) @ transposed(self.gain) + self.after.unsqueeze(1)
+        return rows.transpose(0, 1).to(flat.dtype)
 
     def covariance(self, before: Float[Tensor, "n d d"]) -> Float[Tensor, "n d d"]:
         """What a covariance becomes."""
         identity = torch.eye(before.shape[-1], dtype=before.dtype, device=before.device)
         forward = identity - self.gain @ self.slope
-        return forward @ before @ forward.mT
-
-
-def _times(matrix: Float[Tensor, "n r c"], rows: Float[Tensor, "*samples n c"]) -> Float[Tensor, "*samples n r"]:
-    """``matrix @ row`` of each row: one product per pose, whatever the samples."""
-    if rows.ndim == 2:
-        return (matrix @ rows.unsqueeze(-1)).squeeze(-1)
-    return (rows.transpose(0, 1) @ matrix.mT).transpose(0, 1)
+        return forward @ before @ transposed(forward)
 
 
 def moment_map(
@@ -77,7 +71,7 @@ def moment_map(
     after = before
     for _ in range(2):
         residual, slope = seen.about(after.unflatten(1, (-1, 3)))
-        across = covariance @ slope.mT
+        across = covariance @ transposed(slope)
         observed = slope @ across
         unit = torch.eye(observed.shape[-1], dtype=observed.dtype, device=observed.device)
         root = inverse_square_root(unit + observed)
@@ -127,7 +121,7 @@ class _Keypoints(NamedTuple):
         wide = torch.diag_embed(focal).unsqueeze(1) + torch.zeros_like(xy).unsqueeze(-1)
         camera = torch.cat([wide, -xy.unsqueeze(-1)], -1)
         precision = inverse_2x2(covariance) * shown[..., None, None]
-        normal = (camera.mT @ precision @ camera).sum(1)
+        normal = (transposed(camera) @ precision @ camera).sum(1)
         place = inverse_3x3(_safe(normal, useful))
         return cls(
             xy, covariance, shown, focal, coarseness, _focal_spread(knowledge), useful, camera, precision, place,
@@ -138,27 +132,38 @@ class _Keypoints(NamedTuple):
         """Residual ``(n, 2 joints)`` and slope ``(n, 2 joints, d)`` of the keypoints about a pose, whitened."""
         root = next((i for i, joint in enumerate(self.nonroot) if i != joint), len(self.nonroot))
         pose = torch.cat([nonroot[:, :root], torch.zeros_like(nonroot[:, :1]), nonroot[:, root:]], 1)
-        right = self.camera.mT @ (self.precision @ (self.camera @ pose.unsqueeze(-1)))
+        right = transposed(self.camera) @ (self.precision @ (self.camera @ pose.unsqueeze(-1)))
         stands = -(self.place @ right.sum(1)).squeeze(-1)
         offset, slope = linear_projection(pose + stands.unsqueeze(1), self.focal[:, None])
         blur = (self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)).square().unsqueeze(-1)  # px²
         noise = self.covariance + self.covariance @ (self.covariance / blur)
-        half = lower_2x2(inverse_2x2(0.5 * (noise + noise.mT))).mT * self.shown[..., None, None]
+        half = transposed(lower_2x2(inverse_2x2(0.5 * (noise + noise.mT)))) * self.shown[..., None, None]
         residual = (half @ (self.xy - offset).unsqueeze(-1)).flatten(1)
         slope = half @ slope
         zoomed = (half @ offset.unsqueeze(-1)).flatten(1)
         moved = slope.flatten(1, 2)
-        joints = slope.shape[1]
+        joints, back = slope.shape[1], transposed(moved)
         own = torch.eye(joints, dtype=slope.dtype, device=slope.device)[:, self.nonroot]
         whole = (slope.unsqueeze(-2) * own[:, None, :, None]).flatten(1, 2).flatten(2)
         columns = torch.cat([whole, residual.unsqueeze(-1), zoomed.unsqueeze(-1)], -1)
-        inside = inverse_3x3(_safe(moved.mT @ moved, self.useful))
-        columns = columns - moved @ (inside @ (moved.mT @ columns))
+        inside = inverse_3x3(_safe(back @ moved, self.useful))
+        columns = columns - moved @ (inside @ (back @ columns))
         dims = whole.shape[-1]
         nuisance = columns[..., dims + 1 :] * self.zoom[:, None, None]
-        residual, whole = whitened(columns[..., dims : dims + 1], columns[..., :dims], nuisance)
+        residual, whole = _whitened(columns[..., dims : dims + 1], columns[..., :dims], nuisance)
         counts = self.useful[:, None, None].to(whole)
         return residual * counts.squeeze(-1), whole * counts
+
+
+def _whitened(residual: Tensor, slope: Tensor, nuisance: Float[Tensor, "n d 1"]) -> tuple[Tensor, Tensor]:
+    """Both as they are where the noise is ``I + g g^T``: multiplied by its inverse square root."""
+    square = nuisance.square().sum((-2, -1), keepdim=True)
+    less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
+
+    def white(columns: Tensor) -> Tensor:
+        return columns - less * nuisance * (nuisance * columns).sum(-2, keepdim=True)
+
+    return white(residual).squeeze(-1), white(slope)
 
 
 def _safe(normal: Float[Tensor, "n 3 3"], useful: Tensor) -> Float[Tensor, "n 3 3"]:

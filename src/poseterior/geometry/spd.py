@@ -14,7 +14,15 @@ from torch import Tensor
 
 from .linalg import cholesky_3x3
 
-__all__ = ["block_diagonal", "inverse_2x2", "inverse_3x3", "inverse_square_root", "inverse_within", "lower_2x2"]
+__all__ = [
+    "block_diagonal",
+    "inverse_2x2",
+    "inverse_3x3",
+    "inverse_square_root",
+    "inverse_within",
+    "lower_2x2",
+    "transposed",
+]
 
 #: Least eigenvalue, as a share of the largest, that `inverse_square_root` is right for.
 _SMALLEST = 1e-12
@@ -46,7 +54,18 @@ def inverse_3x3(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 
     ca = -(lower[..., 2, 0] * a + lower[..., 2, 1] * ba) * c
     zero = torch.zeros_like(a)
     inverse = torch.stack([a, zero, zero, ba, b, zero, ca, cb, c], -1).unflatten(-1, (3, 3))
-    return inverse.mT @ inverse
+    return transposed(inverse) @ inverse
+
+
+def transposed(matrix: Float[Tensor, "*batch r c"]) -> Float[Tensor, "*batch c r"]:
+    """The transpose, by picking its numbers.
+
+    ONNX Runtime 1.20 fuses a transpose with the product that follows, for which it has no float64.
+    """
+    rows, columns = matrix.shape[-2:]
+    order = [row * columns + column for column in range(columns) for row in range(rows)]
+    picked = matrix.flatten(-2).index_select(-1, torch.tensor(order, device=matrix.device))
+    return picked.unflatten(-1, (columns, rows))
 
 
 def block_diagonal(blocks: Float[Tensor, "*batch n 3 3"]) -> Float[Tensor, "*batch 3*n 3*n"]:

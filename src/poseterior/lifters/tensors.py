@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,13 +27,10 @@ from ..files.errors import InputError
 from ..geometry.frames import RootedFrame
 from ..geometry.kinematics import ANKLE_HEIGHT
 from ..geometry.skeletons import get_skeleton
-from ..geometry.spd import block_diagonal
+from ..geometry.spd import block_diagonal, transposed
 from ..keypoints import Keypoints2D
 from ..noise import Noise, PoseNoise
 from .reach import within_reach_of_all
-
-if TYPE_CHECKING:
-    from .base import Lifter
 
 __all__ = ["GivenNoise", "Lifted", "TensorLifter"]
 
@@ -85,7 +82,7 @@ class GivenNoise(Noise):
 
 
 def keypoints_of(
-    lifter: Lifter,
+    lifter: Any,
     xy: Tensor,
     covariance: Tensor,
     visible: Tensor,
@@ -196,7 +193,7 @@ def _mixture_moments(posterior: MixturePoseDistribution) -> tuple[Tensor, Tensor
         blocks = turn.mT.unsqueeze(-3) @ blocks @ turn.unsqueeze(-3)
         joined = (turn.mT.unsqueeze(-3) @ joined.unflatten(-2, (-1, 3))).flatten(-3, -2)
     joined = joined.double()
-    return posterior.frame.to_camera(mean).double(), block_diagonal(blocks.double()) + joined @ joined.mT
+    return posterior.frame.to_camera(mean).double(), block_diagonal(blocks.double()) + joined @ transposed(joined)
 
 
 # -- a told height -------------------------------------------------------------------------------------------------
@@ -225,7 +222,7 @@ def _given_height(
     lengths = vectors.norm(dim=-1)
     heights = (lengths * weights).sum(-1) + ANKLE_HEIGHT
     pull = (vectors * (weights / lengths.clamp(min=1e-6)).unsqueeze(-1)).mean(0)
-    slope = (bones.mT @ pull).flatten(-2)
+    slope = (transposed(bones) @ pull).flatten(-2)
     by = height_step(heights, slope, covariance, told.to(mean))
     offset = samples.to(mean) - mean
     along = (offset * slope).sum(-1, keepdim=True) * by.factor[:, None]
@@ -273,7 +270,7 @@ class TensorLifter(nn.Module):
 
     height_noise: Tensor | None
 
-    def __init__(self, lifter: Lifter, level: float = 0.9) -> None:
+    def __init__(self, lifter: Any, level: float = 0.9) -> None:
         super().__init__()
         check_level(level)
         self.lifter, self.level = lifter, level

@@ -24,7 +24,7 @@ from .draws import lifter_name
 
 __all__ = ["OPSET", "export_onnx"]
 
-#: Operators of ONNX 1.13, which every onnxruntime from 1.14 on runs.
+#: Operators of ONNX 1.13.
 OPSET = 18
 #: Poses and samples that the module is traced with: two numbers that nothing else in it has.
 _POSES, _SAMPLES = 3, 5
