@@ -19,7 +19,7 @@ class Export:
     Example: poseterior export onnx mdn --out mdn.onnx
     """
 
-    format: tyro.conf.Positional[Literal["onnx"]]
+    target: tyro.conf.Positional[Literal["onnx"]]
     """What to write."""
     lifter: tyro.conf.Positional[str]
     """Name of shipped weights ('mdn', 'flow', 'supervised'), or the folder of a lifter."""
