@@ -74,6 +74,8 @@ def test_a_small_lifter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(told["joints"]) == list(pp.load("mdn").skeleton.joints)
     assert (told["units"], told["axes"]) == ("metres", "x right, y down, z forward (camera)")
     assert (told["lifter"], told["version"], told["licence"]) == ("small", __version__, "of the test")
+    assert told["wrong_keypoints"].startswith("not looked for")
+    assert str(Path(pp.__file__).parent).encode() not in path.read_bytes()  # nor any other path of this machine
     assert (told["level"], told["calibrated"], told["evidence"]) == ("0.8", "false", "included")
 
 
@@ -90,12 +92,18 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mdn", "supervised", "flow"])
+@pytest.mark.parametrize("name", ["mdn", "supervised", "flow", "relative", "unsupervised"])
 def test_shipped_lifters(name: str, tmp_path: Path) -> None:
     """1,000 poses with cameras and gaps of every kind: metres within 0.1 mm."""
     path = tmp_path / f"{name}.onnx"
     assert main(["export", "onnx", name, "--out", str(path)]) == 0
     assert max(gaps(session_of(path), pp.load(name).to_module(), 1000, 20).values()) < 1e-4
+
+
+def test_the_example_of_a_module(capsys: pytest.CaptureFixture[str]) -> None:
+    _, code = (b.code for b in blocks(DOCS / "deploy.md") if b.language == "python")
+    exec(compile(code, "deploy.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("torch.Size([5, 17, 3]) torch.Size([50, 5, 17, 3])")
 
 
 @pytest.mark.slow

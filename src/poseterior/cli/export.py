@@ -22,7 +22,7 @@ class Export:
     target: tyro.conf.Positional[Literal["onnx"]]
     """What to write."""
     lifter: tyro.conf.Positional[str]
-    """Name of shipped weights ('mdn', 'flow', 'supervised'), or the folder of a lifter."""
+    """Name of shipped weights (all but 'rotations'), or the folder of a lifter."""
     out: Path
     """The .onnx file."""
     level: float = 0.9

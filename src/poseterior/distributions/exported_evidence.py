@@ -26,30 +26,25 @@ _LEAST = 1e-12
 
 
 class MomentMap(NamedTuple):
-    """``x' = after + (I - gain slope) (x - before)`` on the joints other than the root, flattened; float64.
+    """``x' = after + forward (x - before)`` on the joints other than the root, flattened; float64.
 
     Attributes:
         before, after: ``(n, d)`` means, metres.
-        gain: ``(n, d, 2 joints)``.
-        slope: ``(n, 2 joints, d)``.
+        forward: ``(n, d, d)``.
     """
 
     before: Tensor
     after: Tensor
-    gain: Tensor
-    slope: Tensor
+    forward: Tensor
 
     def moved(self, flat: Float[Tensor, "samples n d"]) -> Float[Tensor, "samples n d"]:
-        rows = flat.to(self.slope).movedim(-2, 0)  # poses first: one product per pose, whatever the samples
-        rows = rows - self.before.unsqueeze(1)
-        rows = rows - (rows @ transposed(self.slope)) @ transposed(self.gain) + self.after.unsqueeze(1)
-        return rows.transpose(0, 1).to(flat.dtype)
+        """Samples, in their own precision."""
+        rows = (flat - self.before.to(flat)).transpose(0, 1)  # poses first: one product per pose, whatever the samples
+        return (rows @ transposed(self.forward).to(flat)).transpose(0, 1) + self.after.to(flat)
 
     def covariance(self, before: Float[Tensor, "n d d"]) -> Float[Tensor, "n d d"]:
         """What a covariance becomes."""
-        identity = torch.eye(before.shape[-1], dtype=before.dtype, device=before.device)
-        forward = identity - self.gain @ self.slope
-        return forward @ before @ transposed(forward)
+        return self.forward @ before @ transposed(self.forward)
 
 
 def moment_map(
@@ -78,7 +73,7 @@ def moment_map(
         linear = residual.unsqueeze(-1) + slope @ (after - before).unsqueeze(-1)
         after = before + (across @ (root @ (root @ linear))).squeeze(-1)
     gain = across @ (root @ root @ inverse_within(unit + root))
-    return MomentMap(before, after, gain, slope)
+    return MomentMap(before, after, identity - gain @ slope)
 
 
 class _Keypoints(NamedTuple):

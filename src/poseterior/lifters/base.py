@@ -32,10 +32,10 @@ from ..registry import Registry
 from .outliers import keypoints_that_count
 from .reach import within_reach
 from .saved import folder_of, read_config, read_json, read_tensors, size_of_tensors, write_folder
-from .tensors import TensorLifter
 
 if TYPE_CHECKING:
     from ..distributions.rotations import RotationDistribution
+    from .tensors import TensorLifter
 
 __all__ = [
     "ArticulatedLifter",
@@ -208,6 +208,8 @@ class Lifter(Model):
         >>> lifted.mean.shape, lifted.samples.shape
         (torch.Size([5, 17, 3]), torch.Size([50, 5, 17, 3]))
         """
+        from .tensors import TensorLifter  # few ask for one
+
         return TensorLifter(self, level)
 
 

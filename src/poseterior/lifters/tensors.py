@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..distributions.base import PoseDistribution
 from ..distributions.bodies import size_weights
-from ..distributions.exported_evidence import moment_map
+from ..distributions.exported_evidence import MomentMap, moment_map
 from ..distributions.flow import FlowPoseDistribution, cubature_points
 from ..distributions.independent import IndependentPoseDistribution
 from ..distributions.mixture import MixturePoseDistribution
@@ -30,6 +30,7 @@ from ..geometry.skeletons import get_skeleton
 from ..geometry.spd import block_diagonal, transposed
 from ..keypoints import Keypoints2D
 from ..noise import Noise, PoseNoise
+from .outliers import keypoints_that_count
 from .reach import within_reach_of_all
 
 __all__ = ["GivenNoise", "Lifted", "TensorLifter"]
@@ -210,27 +211,21 @@ def _bones() -> tuple[Float[Tensor, "bones nonroot"], Float[Tensor, " bones"]]:
 
 
 def _given_height(
-    fixed: Float[Tensor, "draws n d"],
-    samples: Float[Tensor, "samples n d"],
-    mean: Float[Tensor, "n d"],
-    covariance: Float[Tensor, "n d d"],
-    told: Float[Tensor, " n"],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Samples, mean and covariance with a told height: `poseterior.distributions.told_height.height_map`."""
-    bones, weights = (part.to(mean.device) for part in _bones())
-    vectors = bones @ fixed.unflatten(-1, (-1, 3)).to(mean)  # (draws, n, bones, 3)
+    by: MomentMap, fixed: Float[Tensor, "draws n d"], covariance: Float[Tensor, "n d d"], told: Float[Tensor, " n"]
+) -> tuple[MomentMap, Float[Tensor, "n d d"]]:
+    """A map and the covariance after it with a told height: `poseterior.distributions.told_height.height_map`."""
+    bones, weights = (part.to(covariance.device) for part in _bones())
+    vectors = bones @ by.moved(fixed).unflatten(-1, (-1, 3)).to(covariance)  # (draws, n, bones, 3)
     lengths = vectors.norm(dim=-1)
     heights = (lengths * weights).sum(-1) + ANKLE_HEIGHT
     pull = (vectors * (weights / lengths.clamp(min=1e-6)).unsqueeze(-1)).mean(0)
     slope = (transposed(bones) @ pull).flatten(-2)
-    by = height_step(heights, slope, covariance, told.to(mean))
-    offset = samples.to(mean) - mean
-    along = (offset * slope).sum(-1, keepdim=True) * by.factor[:, None]
-    moved = offset - along * by.along + (mean + by.step)
-    linear = (slope * by.along).sum(-1)
-    shrunk = (2.0 * by.factor - by.factor.square() * linear)[:, None, None]
-    outer = by.along.unsqueeze(-1) * by.along.unsqueeze(-2)
-    return moved.to(samples.dtype), mean + by.step, covariance - shrunk * outer
+    step = height_step(heights, slope, covariance, told.to(covariance))
+    along, factor = step.along.unsqueeze(-1), step.factor[:, None, None]
+    forward = by.forward - factor * along * (slope.unsqueeze(-2) @ by.forward)
+    linear = (slope * step.along).sum(-1)[:, None, None]
+    narrower = covariance - (2.0 * factor - factor.square() * linear) * along * step.along.unsqueeze(-2)
+    return MomentMap(by.before, by.after + step.step, forward), narrower
 
 
 # -- the module ----------------------------------------------------------------------------------------------------
@@ -239,9 +234,10 @@ def _given_height(
 class TensorLifter(nn.Module):
     """A lifter from tensors to tensors: what it says of poses, and samples of given noise.
 
-    It computes what ``lifter(keypoints)`` says, the keypoints' evidence included, up to rounding. Samples are those of
-    the noise: as many as it has rows. The radii are made of the samples, and are calibrated for as many of them as the
-    lifter's recalibration was fitted with (`region_samples`); of fewer they scatter more.
+    It computes what ``lifter(keypoints)`` says, the keypoints' evidence included, up to rounding. Every keypoint counts
+    as its covariance says: shares of wrong ones (`Keypoints2D.outliers`) are no input, see `inputs`. Samples are those
+    of the noise: as many as it has rows. The radii are made of the samples, and are calibrated for as many of them as
+    the lifter's recalibration was fitted with (`region_samples`); of fewer they scatter more.
 
     Args:
         lifter: with a mixture, a flow of affine couplings, or a pose with error bars.
@@ -281,7 +277,8 @@ class TensorLifter(nn.Module):
         if lifter.reader is not lifter:
             raise refusal(name, "its poses are those of another lifter")
         joints = len(lifter.skeleton)
-        probe = Keypoints2D(torch.rand(1, joints, 2) * 100, 1.0, skeleton=lifter.skeleton)
+        device = next(lifter.parameters()).device
+        probe = Keypoints2D(torch.arange(2.0 * joints).reshape(1, joints, 2), 1.0, skeleton=lifter.skeleton).to(device)
         with torch.no_grad():
             posterior = lifter.distribution(probe)
             if not isinstance(posterior, _EXPORTED):
@@ -289,17 +286,28 @@ class TensorLifter(nn.Module):
             if getattr(lifter.config, "coupling", "affine") != "affine":
                 raise refusal(name, "its couplings are splines")
             if ours is not None:
-                ours.radii(level, probe.visible, torch.ones(1, joints))  # refuses a level without a guarantee
-            noise = GivenNoise(torch.zeros(1, 1, 10 * 3 * joints))
+                ours.radii(
+                    level, probe.visible, torch.ones(1, joints, device=device)
+                )  # refuses a level without a guarantee
+            noise = GivenNoise(torch.zeros(1, 1, 10 * 3 * joints, device=device))
             _draw(posterior, noise)
         self.noise_width = noise.used
         # a told height is given to skeletons on which heights are measured, as `GivenEvidence` does
         measured = lifter.evidence is not None and lifter.skeleton.name == "h36m17"
-        self.register_buffer("height_noise", _summary_noise(posterior) if measured else None, persistent=False)
+        self.register_buffer(
+            "height_noise", _summary_noise(posterior).to(device) if measured else None, persistent=False
+        )
 
     def inputs(self, keypoints: Keypoints2D) -> tuple[Tensor, ...]:
-        """The inputs of `forward` but the noise, of keypoints of any skeleton and one batch dimension."""
-        keypoints = keypoints.as_skeleton(self.lifter.skeleton).flatten()
+        """The inputs of `forward` but the noise, of keypoints of any skeleton and one batch dimension.
+
+        The module knows nothing of keypoints that are simply wrong (`Keypoints2D.outliers`): which are is found here,
+        as the lifter finds it, and told by their covariances.
+        """
+        lifter = self.lifter
+        keypoints = keypoints.as_skeleton(lifter.skeleton).flatten()
+        if lifter.evidence is not None and keypoints.outliers is not None:
+            keypoints = keypoints_that_count(lifter._answer, lifter._answer(keypoints), keypoints)
         return tuple(getattr(keypoints, name) for name in self.INPUTS if name != "noise")
 
     def forward(
@@ -324,11 +332,11 @@ class TensorLifter(nn.Module):
         if lifter.evidence is not None:
             frame = RootedFrame(lifter.skeleton)
             by = moment_map(mean, spread, keypoints, lifter.evidence)
-            flat, after, spread = by.moved(frame.from_camera(samples).flatten(-2)), by.after, by.covariance(spread)
+            flat, spread = frame.from_camera(samples).flatten(-2), by.covariance(spread)
             if fixed:
-                flat, after, spread = _given_height(flat[:fixed], flat[fixed:], after, spread, height)
-            samples = frame.to_camera(flat.unflatten(-1, (-1, 3)))
-            mean = frame.to_camera(after.unflatten(-1, (-1, 3)))
+                by, spread = _given_height(by, flat[:fixed], spread, height)
+            samples = frame.to_camera(by.moved(flat[fixed:]).unflatten(-1, (-1, 3)))
+            mean = frame.to_camera(by.after.unflatten(-1, (-1, 3)))
         blocks = _blocks(spread, lifter.skeleton.root)
         centre, radius = self._region(samples, visible)
         return Lifted(mean.to(samples.dtype), blocks.to(samples.dtype), samples, centre, radius)
@@ -367,6 +375,6 @@ def _blocks(covariance: Float[Tensor, "n d d"], root: int) -> Float[Tensor, "n j
 def refusal(name: str, why: str) -> InputError:
     """Of a lifter that has no module of tensors."""
     return InputError(
-        f"lifter {name!r} cannot be exported: {why}; mixtures, affine flows and regressions with error bars can "
-        "('mdn', 'flow', 'supervised')"
+        f"lifter {name!r} cannot be exported: {why}; mixtures, affine flows and regressions with error bars can: "
+        "'mdn', 'flow', 'supervised', 'relative', 'unsupervised'"
     )

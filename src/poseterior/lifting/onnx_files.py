@@ -74,8 +74,7 @@ def _traced(tensors: TensorLifter) -> Any:
         tensors(*inputs)  # what is kept for all calls is made outside of the trace
     many = torch.export.Dim.DYNAMIC
     shapes = ({0: many},) * (len(inputs) - 1) + ({0: many, 1: many},)
-    # Tracked, couplings take the way through them that asks for no number of rows.
-    with torch.enable_grad(), _quiet():
+    with torch.no_grad(), _quiet():
         try:
             return torch.onnx.export(
                 tensors,
@@ -107,9 +106,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _name(model: Any, tensors: TensorLifter) -> None:
-    """Names for what goes in and out; others for what is between, which may be called the same."""
+    """Names for what goes in and out; others for what is between, which may be called the same.
+
+    Where in the source a node came from is left out: it holds the paths of this machine.
+    """
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
     for number, node in enumerate(model.graph):
         node.name = f"n{number}"
+        node.metadata_props.clear()
         for place, value in enumerate(node.outputs):
             value.name = f"v{number}_{place}"
     for name, value in zip(Lifted._fields, model.graph.outputs, strict=True):
@@ -135,6 +140,7 @@ def _metadata(tensors: TensorLifter) -> dict[str, str]:
         "units": PoseDistribution.units,
         "axes": PoseDistribution.axes,
         "inputs": json.dumps(tensors.INPUTS),
+        "wrong_keypoints": "not looked for: every keypoint counts as its covariance says",
         "noise_width": str(tensors.noise_width),
         "evidence": "included" if lifter.evidence is not None else "none",
         "level": f"{tensors.level:g}",
