@@ -285,18 +285,17 @@ class TensorLifter(nn.Module):
                 raise refusal(name, f"its distribution is a {type(posterior).__name__}")
             if getattr(lifter.config, "coupling", "affine") != "affine":
                 raise refusal(name, "its couplings are splines")
-            if ours is not None:
-                ours.radii(
-                    level, probe.visible, torch.ones(1, joints, device=device)
-                )  # refuses a level without a guarantee
+            if ours is not None:  # refuses a level without a guarantee
+                ours.radii(level, probe.visible, torch.ones(1, joints, device=device))
             noise = GivenNoise(torch.zeros(1, 1, 10 * 3 * joints, device=device))
             _draw(posterior, noise)
         self.noise_width = noise.used
         # a told height is given to skeletons on which heights are measured, as `GivenEvidence` does
         measured = lifter.evidence is not None and lifter.skeleton.name == "h36m17"
-        self.register_buffer(
-            "height_noise", _summary_noise(posterior).to(device) if measured else None, persistent=False
-        )
+        told = _summary_noise(posterior).to(device) if measured else None
+        self.register_buffer("height_noise", told, persistent=False)
+        with torch.no_grad():  # what is kept for all calls is made before one of them is traced
+            self(*self.inputs(probe), torch.zeros(2, 1, self.noise_width, device=device))
 
     def inputs(self, keypoints: Keypoints2D) -> tuple[Tensor, ...]:
         """The inputs of `forward` but the noise, of keypoints of any skeleton and one batch dimension.
