@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,14 +108,41 @@ def test_the_example_of_a_module(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("torch.Size([5, 17, 3]) torch.Size([50, 5, 17, 3])")
 
 
+@pytest.fixture(scope="module")
+def exported_mdn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds ``mdn.onnx``."""
+    folder = tmp_path_factory.mktemp("exported")
+    assert main(["export", "onnx", "mdn", "--out", str(folder / "mdn.onnx")]) == 0
+    return folder
+
+
 @pytest.mark.slow
-def test_the_example_runs_without_torch(tmp_path: Path) -> None:
-    assert main(["export", "onnx", "mdn", "--out", str(tmp_path / "mdn.onnx")]) == 0
+def test_the_example_runs_without_torch(exported_mdn: Path) -> None:
     code = next(b.code for b in blocks(DOCS / "deploy.md") if b.language == "python")
     hidden = "import sys\nsys.modules['torch'] = sys.modules['poseterior'] = None\n"
-    done = subprocess.run([sys.executable, "-c", hidden + code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", hidden + code], cwd=exported_mdn, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 17
     assert lines[-1].lstrip().startswith("right_wrist [")
     assert all("90% within" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node and npm")
+def test_the_example_runs_in_node(exported_mdn: Path) -> None:
+    install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "onnxruntime-web@1.30.0"]
+    if subprocess.run(install, cwd=exported_mdn, capture_output=True).returncode:
+        pytest.skip("npm cannot fetch onnxruntime-web")
+    code = next(b.code for b in blocks(DOCS / "deploy.md") if b.language == "js")
+    (exported_mdn / "lift.mjs").write_text(code)
+    done = subprocess.run(["node", "lift.mjs"], cwd=exported_mdn, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [[float(n) for n in re.findall(r"-?\d+\.\d+", line)] for line in done.stdout.splitlines()]
+
+    xy = [[float(n) for n in pair] for pair in re.findall(r"\[(-?\d+), (-?\d+)\]", code)]
+    assert len(xy) == 17
+    person = pp.Keypoints2D(
+        torch.tensor([xy]) + torch.tensor([500.0, 400.0]), 4.0, intrinsics=(1000, 1000, 640, 360), height=1.75
+    )
+    np.testing.assert_allclose(np.array(found), pp.load("mdn")(person).mean[0].numpy(), atol=1e-3)

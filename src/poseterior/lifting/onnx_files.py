@@ -70,8 +70,8 @@ def _traced(tensors: TensorLifter) -> Any:
     people = Keypoints2D(xy, 4.0, image_size=(640, 480), skeleton=skeleton, intrinsics=(600.0, 600.0, 320.0, 240.0))
     noise = torch.randn(_SAMPLES, _POSES, tensors.noise_width, generator=generator)
     inputs = (*tensors.inputs(people), noise)
-    many = torch.export.Dim.DYNAMIC
-    shapes = ({0: many},) * (len(inputs) - 1) + ({0: many, 1: many},)
+    poses, samples = torch.export.Dim("poses"), torch.export.Dim("samples")
+    shapes = ({0: poses},) * (len(inputs) - 1) + ({0: samples, 1: poses},)
     with torch.no_grad(), _quiet():
         try:
             return torch.onnx.export(
