@@ -39,7 +39,9 @@ class Export:
         from ..lifters import load
         from ..lifting.onnx_files import export_onnx
 
-        told = export_onnx(load(self.lifter), self.out, self.level)
+        lifter = load(self.lifter)
+        print(f"tracing {self.lifter}, which takes half a minute", flush=True)
+        told = export_onnx(lifter, self.out, self.level)
         print(f"wrote {self.out}: {told['lifter']}, {self.out.stat().st_size / 1e6:.1f} MB")
         print(f"  {told['skeleton']}, {told['units']} from the {told['origin']}, axes {told['axes']}")
         print(f"  noise: samples x poses x {told['noise_width']} standard normal numbers")
