@@ -21,7 +21,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 #: Options that the pages name and that are other programs'.
 FOREIGN = {"--strict", "--help"}
 #: Their code is run by tests of their own.
-ELSEWHERE = {"README.md", "CONTRIBUTING.md", "docs/peers.md"}
+ELSEWHERE = {"README.md", "CONTRIBUTING.md", "docs/peers.md", "docs/deploy.md"}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
     "imageio_ffmpeg", "ai_edge_litert", "onnxruntime", "platformdirs", "pygltflib", "pxr", "ezc3d",
     "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
-    "c3d",
+    "c3d", "onnx", "onnxscript",
 )  # fmt: skip
 KEYPOINTS = str(EXAMPLES / "demo.json")
 
@@ -59,6 +59,10 @@ MISSING: dict[str, tuple[list[str], str]] = {
         "old.parquet: reading Parquet needs pyarrow: pip install 'poseterior[parquet]'",
     ),
     "train": (["train", "mdn", "data=store"], "training needs lightning: pip install 'poseterior[train]'"),
+    "export to ONNX": (
+        ["export", "onnx", "mdn", "--out", "m.onnx"],
+        "m.onnx: writing ONNX needs onnx: pip install 'poseterior[export]'",
+    ),
     "experiments": (
         ["experiments", "relative", "--data", "store", "--out", "x"],
         "training needs lightning: pip install 'poseterior[train]'",

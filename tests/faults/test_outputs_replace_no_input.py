@@ -183,6 +183,7 @@ COMMANDS = {
         ("files",),
     ),
     "weights.Export": Command("weights export ronchi_2018 {weights}", {}, {"out": ("--out {}", "e/x.pth.tar")}),
+    "Export": Command("export onnx", {"lifter": "{}"}, {"out": ("--out {}", "x.onnx")}, ("lifter",)),
     "Experiments": Command(
         "experiments relative",
         {"data": "--data {}", "test": "--test {}", "labels": "--labels {}"},

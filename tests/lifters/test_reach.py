@@ -6,7 +6,7 @@ import torch
 import poseterior as pp
 from poseterior.geometry.cameras import project
 from poseterior.geometry.kinematics import body_height
-from poseterior.lifters.base import within_reach
+from poseterior.lifters.reach import within_reach
 
 
 @pytest.mark.parametrize("name", ["mdn", "flow", "unsupervised"])

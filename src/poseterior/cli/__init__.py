@@ -25,6 +25,7 @@ from .demo import Demo
 from .detectors import Detectors
 from .evaluate import Evaluate
 from .experiments import Experiments
+from .export import Export
 from .formats import Formats
 from .fuse import Fuse
 from .heatmaps import Heatmaps
@@ -62,6 +63,7 @@ _Command = (
     | Annotated[Calibrate, tyro.conf.subcommand(name="calibrate")]
     | Annotated[Compare, tyro.conf.subcommand(name="compare")]
     | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
+    | Annotated[Export, tyro.conf.subcommand(name="export")]
     | Annotated[Weights, tyro.conf.subcommand(name="weights")]
 )
 

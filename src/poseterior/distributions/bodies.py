@@ -90,7 +90,7 @@ def proportions(poses: Float[Tensor, "draws *batch 17 3"], skeleton: Skeleton) -
     return BodyMeasure(torch.stack(parts, -1) / body_height(poses).unsqueeze(-1), tuple(PARTS))
 
 
-def _size_weights(skeleton: Skeleton) -> Float[Tensor, " joints"]:
+def size_weights(skeleton: Skeleton) -> Float[Tensor, " joints"]:
     """How often each bone, named by its far joint, counts for the body's size."""
     weights = torch.zeros(len(skeleton), dtype=torch.float64)
     if skeleton.name != "h36m17":
@@ -104,7 +104,7 @@ def _size_weights(skeleton: Skeleton) -> Float[Tensor, " joints"]:
 def body_size(poses: Float[Tensor, "*batch joints 3"], skeleton: Skeleton) -> Float[Tensor, "*batch"]:
     """Metres: the height of h36m17 poses (`poseterior.geometry.kinematics.body_height`), else the sum of all bones."""
     lengths = pose_to_bones(poses, skeleton).norm(dim=-1)
-    total = (lengths * _size_weights(skeleton).to(lengths)).sum(-1)
+    total = (lengths * size_weights(skeleton).to(lengths)).sum(-1)
     return total + ANKLE_HEIGHT if skeleton.name == "h36m17" else total
 
 
@@ -114,14 +114,14 @@ def log_factor(
     """Logarithm of the factor on bones of these lengths that gives a body of that size (`body_size`)."""
     fixed = ANKLE_HEIGHT if skeleton.name == "h36m17" else 0.0
     wanted = (log_size.exp() - fixed).clamp(min=1e-3)
-    total = (log_lengths.exp() * _size_weights(skeleton).to(log_lengths)).sum(-1)
+    total = (log_lengths.exp() * size_weights(skeleton).to(log_lengths)).sum(-1)
     return (wanted / total).log()
 
 
 def size_gradient(poses: Float[Tensor, "*batch joints 3"], skeleton: Skeleton) -> Float[Tensor, "*batch joints 3"]:
     """Of `body_size`."""
     bones = pose_to_bones(poses, skeleton)
-    pull = bones / bones.norm(dim=-1, keepdim=True).clamp(min=1e-6) * _size_weights(skeleton).to(bones).unsqueeze(-1)
+    pull = bones / bones.norm(dim=-1, keepdim=True).clamp(min=1e-6) * size_weights(skeleton).to(bones).unsqueeze(-1)
     gradient = pull.clone()
     for joint, parent in enumerate(skeleton.parents):
         if parent >= 0:

@@ -56,7 +56,7 @@ EVIDENCE_FILE = "evidence.json"
 _FORMAT = "poseterior-evidence-1"
 #: Standard deviation of the logarithm of the focal length, by what is known of the camera. Where nothing is known, not
 #: even where the picture's centre is, a person seen from the side looks like one that is turned: no evidence is used.
-_FOCAL_SPREAD = (math.nan, 0.35, 0.0)
+FOCAL_SPREAD = (math.nan, 0.35, 0.0)
 #: Factors on standard deviations between which wrong ones are told.
 NOISE_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _HALF, _TWICE = NOISE_FACTORS.index(0.5), NOISE_FACTORS.index(2.0)
@@ -64,7 +64,7 @@ _HALF, _TWICE = NOISE_FACTORS.index(0.5), NOISE_FACTORS.index(2.0)
 #: fall of residuals that do not depend on what is reported.
 _STEEP = 1.0
 #: Metres by which the moments are blurred, so that they can be inverted.
-_BLUR = 1e-3
+BLUR = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _seen(
     whole = torch.diag_embed(slope.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2)  # (n, joints, 2, joints, 3)
     whole = whole.reshape(len(pose), 2 * joints, joints, 3)[:, :, list(nonroot)].flatten(2)
     zoomed = (half @ offset.unsqueeze(-1) * shown).flatten(1)
-    spread = torch.tensor(_FOCAL_SPREAD, dtype=torch.float64, device=pose.device)[knowledge].nan_to_num(0.0)
+    spread = torch.tensor(FOCAL_SPREAD, dtype=torch.float64, device=pose.device)[knowledge].nan_to_num(0.0)
     explained = torch.linalg.qr(moved).Q
 
     def unexplained(columns: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ def evidence_map(
     """The map that adds to a Gaussian with these moments what the network left out."""
     nonroot = keypoints.skeleton.nonroot
     identity = torch.eye(covariance.shape[-1], dtype=torch.float64, device=mean.device)
-    lower = torch.linalg.cholesky(covariance + _BLUR**2 * identity)
+    lower = torch.linalg.cholesky(covariance + BLUR**2 * identity)
     before = mean[:, nonroot].flatten(1)
     after = before
     camera = camera_of(keypoints)

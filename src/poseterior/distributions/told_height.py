@@ -9,6 +9,8 @@ its gradient; what that leaves unexplained counts as noise.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +20,7 @@ from ..geometry.skeletons import get_skeleton
 from .bodies import size_gradient
 from .evidence import EvidenceMap
 
-__all__ = ["DRAWS", "TOLD", "height_map", "then"]
+__all__ = ["DRAWS", "TOLD", "HeightStep", "height_map", "height_step", "then"]
 
 #: Draws behind the mean gradient.
 DRAWS = 64
@@ -43,9 +45,53 @@ def height_map(
         told: metres.
     """
     skeleton = get_skeleton("h36m17")
-    size = mean.shape[-1]
     heights = body_height(draws)
     slope = size_gradient(draws, skeleton).mean(0)[:, skeleton.nonroot].flatten(1)
+    by = height_step(heights, slope, covariance, told)
+    after = mean + by.step
+    outer = by.along.unsqueeze(-1) * slope.unsqueeze(-2)
+    identity = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)
+    linear = (slope * by.along).sum(-1)
+    shrink = torch.where(by.known, 1.0 - by.factor * linear, 1.0)  # the map's determinant: it changes one direction
+    return EvidenceMap(
+        mean,
+        after,
+        identity - by.factor[:, None, None] * outer,
+        identity + (by.factor / shrink)[:, None, None] * outer,
+        shrink.log(),
+    )
+
+
+class HeightStep(NamedTuple):
+    """What a told height does: the mean moves by ``step``, offsets from it by ``I - factor along slope^T``.
+
+    Attributes:
+        step: ``(n, d)`` metres.
+        along: ``(n, d)`` covariance of the pose with its height, m².
+        factor: ``(n,)`` per m²; 0 where nothing is told.
+        known: ``(n,)`` whether a height is told.
+    """
+
+    step: Tensor
+    along: Tensor
+    factor: Tensor
+    known: Tensor
+
+
+def height_step(
+    heights: Float[Tensor, "draws n"],
+    slope: Float[Tensor, "n d"],
+    covariance: Float[Tensor, "n d d"],
+    told: Float[Tensor, " n"],
+) -> HeightStep:
+    """The step of `height_map`.
+
+    Args:
+        heights: of draws, metres.
+        slope: mean gradient of the draws' heights.
+        covariance: of the joints other than the root, flattened.
+        told: metres.
+    """
     along = (covariance @ slope.unsqueeze(-1)).squeeze(-1)
     linear = (slope * along).sum(-1)
     noise = (TOLD * told).square()
@@ -54,19 +100,9 @@ def height_map(
     total = linear + noise
     known = told.isfinite() & (linear > 1e-12)
     step = torch.where(known, (told - heights.mean(0)) / total, 0.0)
-    after = mean + along * step.unsqueeze(-1)
     # A = I - k C g g^T with A C A^T = C - C g g^T C / total; k solves 2 k - k^2 linear = 1 / total
     factor = torch.where(known, (1.0 - (noise / total).sqrt()) / linear.clamp(min=1e-12), 0.0)
-    outer = along.unsqueeze(-1) * slope.unsqueeze(-2)
-    identity = torch.eye(size, dtype=mean.dtype, device=mean.device)
-    shrink = torch.where(known, 1.0 - factor * linear, 1.0)  # the map's determinant: it changes one direction
-    return EvidenceMap(
-        mean,
-        after,
-        identity - factor[:, None, None] * outer,
-        identity + (factor / shrink)[:, None, None] * outer,
-        shrink.log(),
-    )
+    return HeightStep(along * step.unsqueeze(-1), along, factor, known)
 
 
 def then(first: EvidenceMap, second: EvidenceMap) -> EvidenceMap:

@@ -30,10 +30,12 @@ from ..keypoints import Keypoints2D
 from ..nn.allowance import MOST_NUMBERS, MOST_TENSORS, allowance
 from ..registry import Registry
 from .outliers import keypoints_that_count
+from .reach import within_reach
 from .saved import folder_of, read_config, read_json, read_tensors, size_of_tensors, write_folder
 
 if TYPE_CHECKING:
     from ..distributions.rotations import RotationDistribution
+    from .tensors import TensorLifter
 
 __all__ = [
     "ArticulatedLifter",
@@ -52,10 +54,6 @@ __all__ = [
 ]
 
 _M = TypeVar("_M", bound="Model")
-
-#: Standard deviation of keypoints, in sizes of the person and the mean over joints, beyond which networks saw none
-#: (about 25 mm); joints that have to be seen for a size; and standard deviation from which on a joint tells nothing.
-_REACH, _FEWEST, _NOTHING = 0.055, 3, 0.15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,23 +144,6 @@ class Model(nn.Module):
         return model
 
 
-def within_reach(keypoints: Keypoints2D) -> Keypoints2D:
-    """The same, standard deviations no larger than those that networks learn from.
-
-    Told of more noise than they ever saw, networks answer with people of half the size. Of joints that could be
-    anywhere on the person they are told nothing. What is left out, the evidence and the regions still know.
-    """
-    spread, size = keypoints.covariance.diagonal(dim1=-2, dim2=-1).mean(-1).sqrt(), keypoints.size
-    shown = keypoints.visible & (spread <= _NOTHING * size.unsqueeze(-1))
-    number = shown.sum(-1)
-    mean = torch.where(shown, spread, 0.0).sum(-1) / number.clamp(min=1)
-    limit = _REACH * size
-    beyond = (mean > limit) & (number >= _FEWEST)
-    if bool((shown != keypoints.visible).any()):
-        keypoints = keypoints._replace(visible=shown)
-    return keypoints.with_noise(torch.where(beyond, limit / mean, 1.0)) if bool(beyond.any()) else keypoints
-
-
 class Lifter(Model):
     """A map from 2D keypoints to a probability distribution over 3D poses.
 
@@ -209,6 +190,27 @@ class Lifter(Model):
     def _answer(self, keypoints: Keypoints2D) -> PoseDistribution:
         """The network's own answer."""
         return self.distribution(within_reach(keypoints) if self.learnt_noise else keypoints)
+
+    def to_module(self, level: float = 0.9) -> TensorLifter:
+        """The same as a module of tensors, which traces, and exports to ONNX: see `poseterior.lifters.tensors`.
+
+        Args:
+            level: probability of the radii that it returns.
+
+        Raises:
+            InputError: a lifter whose distribution has no such form, or a level without a guarantee.
+
+        >>> import poseterior as pp
+        >>> module = pp.load("mdn").to_module()
+        >>> people = pp.example_keypoints().as_skeleton("h36m17")
+        >>> noise = torch.randn(50, len(people), module.noise_width)
+        >>> lifted = module(*module.inputs(people), noise)
+        >>> lifted.mean.shape, lifted.samples.shape
+        (torch.Size([5, 17, 3]), torch.Size([50, 5, 17, 3]))
+        """
+        from .tensors import TensorLifter  # few ask for one
+
+        return TensorLifter(self, level)
 
 
 class Prior(Model):

@@ -1,8 +1,8 @@
 """A stack of conditional affine couplings as one map, with its determinant on the way.
 
-There are two ways through it. While gradients are tracked every step is an operation of its own. Without gradients
-rows go through all layers in blocks that stay in the processor's cache, the products by `poseterior.nn.dense`, what
-lies between them in place; both ways agree up to rounding.
+There are two ways through it. While gradients are tracked, or the map is traced or exported, every step is an
+operation of its own. Else rows go through all layers in blocks that stay in the processor's cache, the products by
+`poseterior.nn.dense`, what lies between them in place; both ways agree up to rounding.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
-from .dense import Product, product_for
+from .dense import Product, plainly, product_for
 from .factored import FactoredMLP
 
 __all__ = ["AffineCouplings"]
@@ -238,13 +238,13 @@ class AffineCouplings(Transform):
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The latent, and the logarithm of the map's determinant ``(*samples, *batch)``."""
-        if torch.is_grad_enabled():
+        if plainly():
             return self._forwards(x, self.prepared)
         return self._blocks(self._forwards_in_place, x)
 
     def inv_and_ladj(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The vector of a latent, and the logarithm of the *inverse* map's determinant."""
-        if torch.is_grad_enabled():
+        if plainly():
             return self._backwards(y, self.prepared)
         return self._blocks(self._backwards_in_place, y)
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Product", "product_for", "times"]
+__all__ = ["Product", "plainly", "product_for", "times"]
 
 #: ``rows @ weight.T + bias`` of ``(rows, inputs)``, ``(outputs, inputs)`` and ``(outputs)`` or None.
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -24,6 +24,11 @@ Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 #: Rows from which on oneDNN is faster.
 _FEWEST = 48
+
+
+def plainly() -> bool:
+    """Whether every step has to be a plain operation of its own: for gradients, or for who writes the steps down."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 @lru_cache
@@ -61,7 +66,7 @@ def times(
     rows: Float[Tensor, "*any inputs"], matrix: Float[Tensor, "inputs outputs"], bias: Tensor | None = None
 ) -> Float[Tensor, "*any outputs"]:
     """``rows @ matrix + bias``; the fastest way while no gradients are tracked."""
-    if torch.is_grad_enabled():
+    if plainly():
         return rows @ matrix if bias is None else rows @ matrix + bias
     # A view of a part of a larger tensor would take oneDNN a thousand times as long.
     weight = matrix.T if matrix.is_contiguous() else matrix.T.contiguous()
