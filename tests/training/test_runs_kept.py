@@ -210,6 +210,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(store, tmp_path):
     code = (
         "import sys, signal, poseterior.training.run as code\n"
         "from poseterior.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs in the background ignore it
         "def stop(*_): signal.raise_signal(signal.SIGINT)\n"
         "code._training_data = stop\n"
         f"sys.exit(main(['train', 'mdn', 'data={store}', '--out', {str(out)!r}, '--quiet']))\n"
