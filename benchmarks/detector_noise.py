@@ -31,7 +31,8 @@ from poseterior.detect.calibration.films import watch, watch_cut
 from poseterior.detect.calibration.fitting import fitted, outlier_shares
 from poseterior.detect.calibration.residuals import Residuals, joined
 from poseterior.detect.calibration.said import Said
-from poseterior.detect.covariance import read_noise
+from poseterior.detect.covariance import NoiseModel, read_noise
+from poseterior.geometry.skeletons import Skeleton
 from poseterior.keypoints.calibration import Camera, read_cameras
 from real_film import FILM, _downloaded
 
@@ -87,6 +88,40 @@ def residual_sets(detector: Detector, film: Path, work: Path) -> tuple[dict[str,
     return to_fit, held
 
 
+def report(
+    model: NoiseModel,
+    parts: dict[str, Residuals],
+    beyond: Residuals,
+    skeleton: Skeleton,
+    more: dict[str, str],
+    out: Path | None,
+) -> None:
+    """Print how well a model holds, and write it with these numbers in its card.
+
+    Args:
+        model: fitted.
+        parts: what is measured, by name.
+        beyond: of which the card says joint by joint how many are beyond five standard deviations.
+        skeleton: of the detector.
+        more: of the card.
+        out: the file; None: none is written.
+    """
+    numbers = {name: told(model, part, skeleton) for name, part in parts.items()}
+    for name, values in numbers.items():
+        print(f"{name:44s}" + "".join(f"  {key} {value}" for key, value in values.items()))
+    card = {
+        "fitted on": f"{FILM}: cam01 and cam02, frames before {HALF}",
+        "held out": f"the other cameras, frames from {HALF}",
+        "residuals": numbers,
+        "beyond 5 by joint, held out": beyond_by_joint(model, beyond, skeleton),
+        **more,
+    }
+    model = dataclasses.replace(model, card=card)
+    print(model)
+    if out:
+        model.save(out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--film", type=Path, default=None, help=f"wheel of {FILM}, else downloaded")
@@ -110,21 +145,10 @@ def main() -> None:
         model = read_noise(options.law)
         shares = outlier_shares(model, together, detector.skeleton)
         model = dataclasses.replace(model, outliers=shares, detector=detector.name, skeleton=detector.skeleton.name)
-    numbers = {name: told(model, part, detector.skeleton) for name, part in {**to_fit, **held}.items()}
-    for name, values in numbers.items():
-        print(f"{name:44s}" + "".join(f"  {key} {value}" for key, value in values.items()))
-    beyond = beyond_by_joint(model, held["all whole pictures, held out"], detector.skeleton)
-    card = {
-        "fitted on": f"{FILM}: cam01 and cam02, frames before {HALF}",
-        "held out": f"the other cameras, frames from {HALF}",
-        "residuals": numbers,
-        "beyond 5 by joint, held out": beyond,
-        "made by": "benchmarks/detector_noise.py",
-    }
-    model = dataclasses.replace(model, card=card)
-    print(model)
-    if options.out:
-        model.save(options.out)
+    whole = held["all whole pictures, held out"]
+    report(
+        model, {**to_fit, **held}, whole, detector.skeleton, {"made by": "benchmarks/detector_noise.py"}, options.out
+    )
 
 
 if __name__ == "__main__":

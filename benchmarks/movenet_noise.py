@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 
 import poseterior as pp
-from detector_noise import FILMS, FITTED, HALF, extracted, kept
+from detector_noise import FILMS, FITTED, HALF, extracted, kept, report
 from poseterior.detect import load_detector
-from poseterior.detect.calibration.calibrate import beyond_by_joint, held_out, told
+from poseterior.detect.calibration.calibrate import held_out
 from poseterior.detect.calibration.films import Group, groups_of, residuals_of, turned_to, watch, watch_cut
 from poseterior.detect.calibration.fitting import fitted
 from poseterior.detect.calibration.residuals import Residuals, joined
@@ -131,21 +131,8 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         to_fit, held = residual_sets(options.film or _downloaded(FILM, work), work)
     model = fitted(joined(list(to_fit.values())), _SKELETON, "movenet")
-    numbers = {name: told(model, part, _SKELETON) for name, part in {**to_fit, **held}.items()}
-    for name, values in numbers.items():
-        print(f"{name:36s}" + "".join(f"  {key} {value}" for key, value in values.items()))
-    card = {
-        "fitted on": f"{FILM}: cam01 and cam02, frames before {HALF}",
-        "against": "BlazePose in the other cameras",
-        "held out": f"the other cameras, frames from {HALF}",
-        "residuals": numbers,
-        "beyond 5 by joint, held out": beyond_by_joint(model, joined(list(held.values())), _SKELETON),
-        "made by": "benchmarks/movenet_noise.py",
-    }
-    model = dataclasses.replace(model, card=card)
-    print(model)
-    if options.out:
-        model.save(options.out)
+    more = {"against": "BlazePose in the other cameras", "made by": "benchmarks/movenet_noise.py"}
+    report(model, {**to_fit, **held}, joined(list(held.values())), _SKELETON, more, options.out)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from earlier import ROOT, earlier_build
+
 NAMES = ("flow", "mdn", "rotations")
 POSES, SAMPLES = 64, 200
 
@@ -131,14 +131,8 @@ def main() -> None:
     if options.child:
         child(options.only)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        before = Path(folder) / "before"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "-q", "--detach", str(before), options.before], check=True)
-        try:
-            compare(ROOT / "src", before / "src", options.only, options.rounds)
-        finally:
-            subprocess.run([*git, "remove", "--force", str(before)], check=True)
+    with earlier_build(options.before) as before:
+        compare(ROOT / "src", before, options.only, options.rounds)
 
 
 if __name__ == "__main__":

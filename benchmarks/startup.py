@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from earlier import ROOT, earlier_build
+
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import poseterior": ["-c", "import poseterior"],
@@ -53,24 +54,18 @@ def main() -> None:
     parser.add_argument("--before", default="e067248", help="the earlier commit")
     parser.add_argument("--repeats", type=int, default=11, help="runs of each, after one that does not count")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        before = Path(folder) / "before"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "-q", "--detach", str(before), options.before], check=True)
-        try:
-            one = Path(folder) / "one.json"
-            one.write_text(json.dumps(ONE))
-            places = {"ONE.json": str(one), "ONE.npz": str(one.with_suffix(".npz"))}
-            print(f"median of {options.repeats} runs in seconds; before: {options.before}")
-            print(f"{'':24} {'now':>7} {'before':>7} {'ratio':>7}")
-            for name, words in COMMANDS.items():
-                arguments = [places.get(word, word) for word in words]
-                trees = (ROOT / "src", before / "src")
-                runs = [[seconds(tree, arguments) for tree in trees] for _ in range(options.repeats + 1)][1:]
-                now, then = (statistics.median(column) for column in zip(*runs, strict=True))
-                print(f"{name:24} {now:7.3f} {then:7.3f} {now / then:7.2f}")
-        finally:
-            subprocess.run([*git, "remove", "--force", str(before)], check=True)
+    with earlier_build(options.before) as before, tempfile.TemporaryDirectory() as folder:
+        one = Path(folder) / "one.json"
+        one.write_text(json.dumps(ONE))
+        places = {"ONE.json": str(one), "ONE.npz": str(one.with_suffix(".npz"))}
+        print(f"median of {options.repeats} runs in seconds; before: {options.before}")
+        print(f"{'':24} {'now':>7} {'before':>7} {'ratio':>7}")
+        for name, words in COMMANDS.items():
+            arguments = [places.get(word, word) for word in words]
+            trees = (ROOT / "src", before)
+            runs = [[seconds(tree, arguments) for tree in trees] for _ in range(options.repeats + 1)][1:]
+            now, then = (statistics.median(column) for column in zip(*runs, strict=True))
+            print(f"{name:24} {now:7.3f} {then:7.3f} {now / then:7.2f}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).resolve().parents[1]
+from earlier import ROOT, earlier_build
+
 JOINTS = (
     "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "spine", "thorax",
     "neck", "head_top", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
@@ -122,17 +123,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(FIGURES), choices=list(FIGURES), help="figures")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the frames")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        before = Path(folder) / "before"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "-q", "--detach", str(before), options.before], check=True)
-        try:
-            print(f"one core unless said; before: {options.before}")
-            print(f"{'':26}{'frames':>10}{'':14}{'s':>8}{'CPU s':>8}{'ms/frame':>10}{'frames/s':>10}{'GB':>7}")
-            for name in options.only:
-                _row(FIGURES[name], Path(folder), before / "src", options.scale)
-        finally:
-            subprocess.run([*git, "remove", "--force", str(before)], check=True)
+    with earlier_build(options.before) as before, tempfile.TemporaryDirectory() as folder:
+        print(f"one core unless said; before: {options.before}")
+        print(f"{'':26}{'frames':>10}{'':14}{'s':>8}{'CPU s':>8}{'ms/frame':>10}{'frames/s':>10}{'GB':>7}")
+        for name in options.only:
+            _row(FIGURES[name], Path(folder), before, options.scale)
 
 
 def _row(figure: Figure, folder: Path, before: Path, scale: float) -> None:

@@ -12,6 +12,7 @@ from ...files.errors import InputError
 from ...geometry.skeletons import SKELETONS
 from .axes import find_up, turn_up
 from .importing import FBX_REMEDY, FORMATS, read_source
+from .inspection import _COLOURS
 from .motion import Motion
 from .rig_frames import joint_points
 from .rigging import RigGuess, guess_rig, refuse_unsure, rig_table_text
@@ -28,8 +29,6 @@ __all__ = [
 ]
 
 _SMPL = SKELETONS["smpl22"]
-#: `poseterior.view.palette`, which this room may not import.
-_COLOURS = {"left": "#0072B2", "right": "#D55E00", "middle": "#4A5568"}
 
 
 @dataclass(frozen=True)
