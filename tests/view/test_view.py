@@ -270,6 +270,16 @@ def test_photo_is_found_in_a_folder_by_the_name_of_the_file(tmp_path: Path) -> N
         summary_figure(standing_result(), photos=tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".tiff", ".jfif", ".gif", ".ppm"])
+def test_photo_of_a_folder_is_of_any_kind_that_is_read(tmp_path: Path, suffix: str) -> None:
+    from PIL import Image
+
+    Image.fromarray(meadow(20, 10)).save(tmp_path / f"standing{suffix}", format=None if suffix != ".jfif" else "JPEG")
+    found = read_photo(tmp_path, "clips/standing.json")
+    assert found is not None
+    assert found.shape == (10, 20, 3)
+
+
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_html(standing_result(3), tmp_path / "scene.html")
     assert capfd.readouterr().out == ""

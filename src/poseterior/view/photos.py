@@ -10,7 +10,7 @@ import numpy as np
 
 from ..files.errors import InputError
 from ..files.films import is_film
-from ..files.images import read_image
+from ..files.images import PICTURE_SUFFIXES, read_image
 
 __all__ = ["Photo", "Photos", "check_photos", "film_of", "keypoint_box", "read_photo"]
 
@@ -59,16 +59,13 @@ def _film_path(photo: Photo) -> Path | None:
     return Path(photo) if isinstance(photo, (str, os.PathLike)) and is_film(photo) else None
 
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
-
 def _photo_in_folder(folder: Path, file: str) -> Path | None:
     # only the last part of the name counts: a result file cannot point outside the folder
     name = Path(file).name
     stem = Path(name).stem.removesuffix("_keypoints")
-    wanted = {name.lower(), *(stem.lower() + suffix for suffix in _IMAGE_SUFFIXES)}
+    wanted = {name.lower(), *(stem.lower() + suffix for suffix in PICTURE_SUFFIXES)}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _IMAGE_SUFFIXES and path.name.lower() in wanted:
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.name.lower() in wanted:
             return path
     return None
 
