@@ -21,7 +21,7 @@ from ...results.poses import LiftResult
 from ...results.times import pace_words
 from ..axes import keypoints_of, world_axes
 from ..photos import Photos, check_photos
-from ..tracks import SceneOptions, Track, clip_rate, pauses, playback_rate, steps_of, tracks_of
+from ..tracks import SceneOptions, Track, clip_rate, pauses, playback_rate, samples_word, steps_of, tracks_of
 from .packing import exact, pack
 from .pictures import pictures_of
 from .placing import beside, seen_places, upright
@@ -115,7 +115,7 @@ def describe(
                  "ellipsoids": options.ellipsoids, "samples": len(chosen) > 0},
         "facts": _facts(result, tracks, everyone, frames, len(chosen), pictures) + (meshes.facts if meshes else []),
         "rig": None if meshes is None else meshes.rig,
-        "samples": {"shown": len(chosen), "of": int(result.samples.shape[1])},
+        "samples": {"shown": len(chosen), "of": int(result.samples.shape[1]), "word": samples_word(result)},
         "people": {"shown": len(known), "of": len(everyone)},
     }  # fmt: skip
 
@@ -248,7 +248,7 @@ def _facts(
     facts = [["lifter", result.lifter], ["axes", result.axes], ["origin", f"{result.origin} of each person"]]
     facts += [["seed", str(result.seed)]] if result.seed is not None else []
     facts += [[key, value] for key, value in result.notes.items()]
-    facts.append(["samples", f"{samples} of {drawn} shown"])
+    facts.append([samples_word(result), f"{samples} of {drawn} shown"])
     if len(everyone) > len(tracks):
         facts.append(["people", f"{len(tracks)} of {len(everyone)} shown"])
     if number > 1:
