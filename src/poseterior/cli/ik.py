@@ -95,9 +95,9 @@ class Ik:
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
         inputs = [self.file, lifter_folder(self.lifter), self.mesh]
+        check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
         if self.mesh is not None and self.view is None and self.picture is None:
             raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --view x.html or --picture p.png")
-        check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_rig(self.rig, [] if self.out is None else [self.out])
         check_level(self.level)

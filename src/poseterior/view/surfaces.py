@@ -22,7 +22,7 @@ _WHITE, _DARKEST = 0.42, 0.42
 _LIGHT = np.asarray([-0.35, 0.5, 0.79])
 #: Opacity of all hypotheses together, and of one at most: behind the mean, over it (hardly, so that its shape is seen),
 #: and of the outlines over it.
-_BEHIND, _OVER, _OUTLINE = (1.2, 0.2), (0.24, 0.06), (1.6, 0.5)
+_BEHIND, _OVER, _OUTLINE = (1.2, 0.2), (0.24, 0.06), (1.1, 0.4)
 #: Orders: below a body's regions, and between them and its bones.
 _LOW, _SOLID, _HIGH = 18.0, 19.0, 21.5
 

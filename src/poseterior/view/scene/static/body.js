@@ -222,12 +222,13 @@ function drawStage(canvas, colours) {
   for (const { track, row, at, flat } of bodies) {
     const chosen = track.number === state.person ? active() : -1;
     const solid = state.mode === "bodies" && surfaces[track.number];
+    const others = solid ? sampleShapes(project, track, row, at) : [];
     if (solid) {
-      drawOtherSurfaces(context, project, track, row, at, colours, false);
+      drawSampleShapes(context, others, colours, false);
       drawSurface(context, project, track, row, at, colours);
     }
     if (state.regions) drawRegions(context, project, track, row, at, colours, chosen);
-    if (solid) drawOtherSurfaces(context, project, track, row, at, colours, true);
+    if (solid) drawSampleShapes(context, others, colours, true);
     if (state.mode === "samples") drawSamples(context, project, track, row, at, colours);
     if (state.mode === "clusters") later.push(drawClusters(context, project, track, row, at, colours));
     if (state.ellipsoids) drawEllipsoids(context, project, track, row, at, colours);

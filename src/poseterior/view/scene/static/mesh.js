@@ -5,6 +5,7 @@ const rig = scene.rig && {
   faces: Int32Array.from(unpack(scene.rig.faces).values), parents: scene.rig.parents, sides: scene.rig.sides,
 };
 const VERTICES = rig ? rig.weights.shape[0] : 0, TURNED = rig ? rig.parents.length : 0;
+const SIDES = ["middle", "left", "right"];
 const SHADES = 32; // of a colour: few enough that their names are kept
 
 if (rig) {
@@ -109,10 +110,10 @@ function normalsOf(places) {
 
 function shadesOf(colour, colours) {
   const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-  const own = parts(colour), paper = colours.dark ? [255, 255, 255] : parts(colours.card);
-  // lit it is nearer to white, unlit nearer to black, in both themes
+  // lit it is nearer to white (dark colours are light already), turned away nearer to black
+  const own = parts(colour), white = colours.dark ? 0.06 : 0.42, darkest = colours.dark ? 0.3 : 0.42;
   return Array.from({ length: SHADES + 1 }, (_, s) => {
-    const light = s / SHADES, mix = own.map((c, i) => (c + (paper[i] - c) * 0.42) * (0.42 + 0.58 * light));
+    const light = darkest + (1 - darkest) * (s / SHADES), mix = own.map((c) => (c + (255 - c) * white) * light);
     return `rgb(${mix.map(Math.round).join(",")})`;
   });
 }
@@ -120,7 +121,7 @@ function shadesOf(colour, colours) {
 function drawSurface(context, project, track, row, at, colours) {
   const { places, points, front } = seenSurface(bodyAt(track, row, 0), at, project), normals = normalsOf(places);
   const [right, down, ahead] = project.axes, light = [0, 1, 2].map((i) => -0.35 * right[i] - 0.5 * down[i] - 0.79 * ahead[i]);
-  const shades = Object.fromEntries(["left", "right", "middle"].map((side) => [side, shadesOf(colours[side], colours)]));
+  const shades = Object.fromEntries(SIDES.map((side) => [side, shadesOf(colours[side], colours)]));
   const order = [];
   for (let f = 0; f < front.length; f++)
     if (front[f]) order.push([f, points[rig.faces[3 * f]].depth + points[rig.faces[3 * f + 1]].depth + points[rig.faces[3 * f + 2]].depth]);
@@ -145,36 +146,43 @@ function drawSurface(context, project, track, row, at, colours) {
   }
 }
 
-// Samples, each filled once: behind the mean so that their places are seen, over it hardly, so that its shape is, with
-// their outlines.
-function drawOtherSurfaces(context, project, track, row, at, colours, over) {
-  const count = surfaces[track.number].turns.shape[1] - 1;
-  for (let k = 1; k <= count; k++) {
+// The samples of a body as shapes of each side: what faces the eye, and its outline.
+function sampleShapes(project, track, row, at) {
+  const shapes = [];
+  for (let k = 1; k < surfaces[track.number].turns.shape[1]; k++) {
     const { points, front } = seenSurface(bodyAt(track, row, k), at, project);
-    for (const side of ["middle", "left", "right"]) {
-      context.fillStyle = alphaOf(colours[side], over ? Math.min(0.24 / count, 0.06) : Math.min(1.2 / count, 0.2));
-      context.beginPath();
-      for (let f = 0; f < front.length; f++) {
-        if (!front[f] || rig.faceSides[f] !== side) continue;
-        const [a, b, c] = [0, 1, 2].map((i) => points[rig.faces[3 * f + i]]);
-        context.moveTo(a.x, a.y);
-        context.lineTo(b.x, b.y);
-        context.lineTo(c.x, c.y);
-        context.closePath();
-      }
-      context.fill();
-      if (!over) continue;
-      context.strokeStyle = alphaOf(colours[side], Math.min(1.6 / count, 0.5));
-      context.lineWidth = 0.8;
-      context.beginPath();
-      for (const [a, b, f, g] of rig.edges) {
-        if (rig.faceSides[f] !== side || (g === undefined ? !front[f] : front[f] === front[g])) continue;
-        context.moveTo(points[a].x, points[a].y);
-        context.lineTo(points[b].x, points[b].y);
-      }
-      context.stroke();
+    const own = Object.fromEntries(SIDES.map((side) => [side, { whole: new Path2D(), line: new Path2D() }]));
+    for (let f = 0; f < front.length; f++) {
+      if (!front[f]) continue;
+      const a = points[rig.faces[3 * f]], b = points[rig.faces[3 * f + 1]], c = points[rig.faces[3 * f + 2]], { whole } = own[rig.faceSides[f]];
+      whole.moveTo(a.x, a.y);
+      whole.lineTo(b.x, b.y);
+      whole.lineTo(c.x, c.y);
+      whole.closePath();
     }
+    for (const [a, b, f, g] of rig.edges) {
+      if (g === undefined ? !front[f] : front[f] === front[g]) continue;
+      const { line } = own[rig.faceSides[f]];
+      line.moveTo(points[a].x, points[a].y);
+      line.lineTo(points[b].x, points[b].y);
+    }
+    shapes.push(own);
   }
+  return shapes;
+}
+
+// Each filled once: behind the mean so that their places are seen, over it hardly, so that its shape is, with outlines.
+function drawSampleShapes(context, shapes, colours, over) {
+  const count = shapes.length;
+  context.lineWidth = 0.8;
+  for (const own of shapes)
+    for (const side of SIDES) {
+      context.fillStyle = alphaOf(colours[side], over ? Math.min(0.24 / count, 0.06) : Math.min(1.2 / count, 0.2));
+      context.fill(own[side].whole);
+      if (!over) continue;
+      context.strokeStyle = alphaOf(colours[side], Math.min(1.1 / count, 0.4));
+      context.stroke(own[side].line);
+    }
 }
 
 // A body has no joints to be seen: those that the picture does not show, and the chosen one.
