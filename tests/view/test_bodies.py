@@ -280,6 +280,8 @@ def test_results_without_rotations_and_other_families_are_refused(model: Path, t
         ({"mean_quaternions": np.zeros((6, 22, 4))}, "'mean_quaternions' of frame 0, joint 'pelvis' is no unit"),
         ({"log_prob": np.zeros((5, 5))}, r"'log_prob' has shape \(5, 5\); expected \(6, 5\) for 6 frames"),
         ({"betas": np.full(16, 1e9)}, "'betas' holds numbers beyond 20"),
+        ({"log_prob": np.full((6, 5), np.inf)}, "'log_prob' of frame 0 is not finite; write the motion again"),
+        ({"spread_radians": np.full((6, 22), np.nan)}, "'spread_radians' of frame 0 is not finite"),
     ],
 )
 def test_broken_motions_are_named(tmp_path: Path, changes: dict[str, np.ndarray], message: str) -> None:

@@ -96,6 +96,13 @@ def _ours(path: Path, found: dict[str, NDArray[np.generic]], frames: int) -> dic
         expected = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in _OURS[name])
         if array.shape != expected or 0 in expected:
             raise InputError(f"{path}: {name!r} has shape {array.shape}; expected {expected} for {frames} frames")
+        with np.errstate(over="ignore"):
+            numbers = array.astype(np.float32)
+        wrong = np.isinf(numbers) if name == "log_prob" else ~np.isfinite(numbers)  # NaN: no density
+        if wrong.any():
+            raise InputError(
+                f"{path}: {name!r} of frame {np.argwhere(wrong)[0][0]} is not finite; write the motion again"
+            )
         if name.endswith("quaternions"):
             length = np.linalg.norm(array.astype(np.float64), axis=-1)
             bad = ~(np.abs(length - 1) <= _UNIT)
