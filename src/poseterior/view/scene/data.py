@@ -115,7 +115,8 @@ def describe(
                  "ellipsoids": options.ellipsoids, "samples": len(chosen) > 0},
         "facts": _facts(result, tracks, everyone, frames, len(chosen), pictures) + (meshes.facts if meshes else []),
         "rig": None if meshes is None else meshes.rig,
-        "samples": {"shown": len(chosen), "of": int(result.samples.shape[1]), "word": samples_word(result)},
+        "samples": {"shown": len(chosen), "of": int(result.samples.shape[1])},
+        "samplesWord": samples_word(result),
         "people": {"shown": len(known), "of": len(everyone)},
     }  # fmt: skip
 

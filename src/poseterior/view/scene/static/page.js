@@ -274,7 +274,7 @@ function buildLegend() {
   if (anyUnseen) mark(list, "dashed", "middle", state.mode === "bodies" ? "not seen (hollow)" : "not seen (hollow, dashed)");
   if (state.regions) mark(list, "ball", "middle", `shaded: ${scene.regionLabel}`);
   if (state.regions && tracks.some((track) => track.radius.values.some((r) => r > FILLED))) mark(list, "ring", "middle", `outline: such a radius above ${FILLED} m`);
-  if (state.mode === "samples") mark(list, "thin", "middle", `thin: ${scene.samples.shown === scene.samples.of ? scene.samples.of : `${scene.samples.shown} of ${scene.samples.of}`} ${scene.samples.word}; thick: their mean`);
+  if (state.mode === "samples") mark(list, "thin", "middle", `thin: ${scene.samples.shown === scene.samples.of ? scene.samples.of : `${scene.samples.shown} of ${scene.samples.of}`} ${scene.samplesWord}; thick: their mean`);
   if (state.mode === "clusters") mark(list, "thin", "middle", "thin: clusters of the samples; thick: their mean");
   if (state.mode === "bodies") mark(list, "thin", "middle", bodiesText());
   if (state.ellipsoids) mark(list, "dashed", "middle", "1σ of the lifter's covariance");
@@ -326,7 +326,7 @@ function buildPage() {
   for (const button of $("modes").children) {
     if (button.dataset.mode === "samples") {
       button.hidden = !scene.samples.shown;
-      button.textContent = scene.samples.word[0].toUpperCase() + scene.samples.word.slice(1);
+      button.textContent = scene.samplesWord[0].toUpperCase() + scene.samplesWord.slice(1);
     }
     if (button.dataset.mode === "bodies") button.hidden = !rig;
     if (button.dataset.mode === "clusters") button.hidden = !tracks.some((track) => track.clusters);
