@@ -38,6 +38,9 @@ def test_the_commands_take_them(tmp_path, capsys, standing):
     out = tmp_path / "lifted.npz"
     command = ["lift", str(tmp_path / "seen.npz"), "--skeleton", "h36m17", "--lifter", "mdn", "--out", str(out)]
     assert main([*command, "--hypotheses", "kernels"]) == 0, capsys.readouterr().err
+    assert load_result(out).settings["hypotheses"] == "means of the mixture's kernels, likeliest first"
+    assert main(["view", str(out), "--html", str(tmp_path / "x.html")]) == 0
+    assert '"samplesWord":"kernels"' in (tmp_path / "x.html").read_text()
     assert load_result(out).samples.shape[1] == 8
     assert main([*command, "--hypotheses", "kernels", "--samples", "5"]) == 2
     assert "--samples: does not go with --hypotheses kernels" in capsys.readouterr().err

@@ -80,7 +80,7 @@ COMMANDS = {
     ),
     "Ik": Command(
         "ik",
-        {"file": "{}"} | _LIFTER,
+        {"file": "{}", "mesh": "--mesh {}"} | _LIFTER,
         {"out": ("--out {}", "x.npz"), "view": ("--view {}", "x.html"), "picture": ("--picture {}", "x.png")},
         ("file",),
     ),
@@ -92,8 +92,11 @@ COMMANDS = {
     "prior.Score": Command("prior score", {"file": "{}"} | _LIFTER, {"out": ("--out {}", "x.json")}, ("file",)),
     "View": Command(
         "view",
-        {"result": "{}", "camera": "--camera {}", "photo": "--photo {}"} | _TOKEN,
-        {"html": ("--html {}", "x.html"), "png": ("--png {}", "x.png"), "overlay": ("--overlay {}", "x.pdf")},
+        {"result": "{}", "camera": "--camera {}", "photo": "--photo {}", "mesh": "--mesh {}"} | _TOKEN,
+        {
+            "html": ("--html {}", "x.html"), "png": ("--png {}", "x.png"), "overlay": ("--overlay {}", "x.pdf"),
+            "picture": ("--picture {}", "x.png"),
+        },
         ("result",),
     ),
     "Angles": Command(

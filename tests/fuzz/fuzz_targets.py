@@ -505,6 +505,25 @@ def _asf(folder: Path) -> Path:
     return folder / "01_01.amc"
 
 
+def _read_motion(path: Path, random: Random) -> Any:
+    from poseterior.results.motion_files import read_motion
+
+    return read_motion(path)
+
+
+@target("motion", {"*.npz": "npz"}, _read_motion, 3)
+def _motion(folder: Path) -> Path:
+    path, random = _amass(folder), np.random.default_rng(1)
+    turns = random.normal(0, 1, (3, 2, 22, 4))
+    turns /= np.linalg.norm(turns, axis=-1, keepdims=True)
+    ours = {
+        "mean_quaternions": turns[:, 0], "sample_quaternions": turns, "log_prob": np.zeros((3, 2)),
+        "spread_radians": np.zeros((3, 22)), "frame": np.arange(3), "offsets": np.full((22, 3), 0.1),
+    }  # fmt: skip
+    np.savez(path, **dict(np.load(path)) | ours)
+    return path
+
+
 @target("amass", {"*.npz": "npz"}, _import("amass"), 3)
 def _amass(folder: Path) -> Path:
     random = np.random.default_rng(0)

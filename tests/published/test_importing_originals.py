@@ -1,6 +1,7 @@
 """Checkpoints in the original containers: imported, compared with the original's numbers, exported, imported again."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -175,3 +176,24 @@ def test_mutated_containers_are_refused_or_read_and_never_run(tmp_path):
             import_weights(system, [broken], Seen())
         except InputError:
             continue
+
+
+@pytest.mark.parametrize(("joints", "named"), [(4, "a flow of 4 joints"), (20, "a flow of 20 joints")])
+def test_flows_of_other_joints_are_refused_with_the_reason(joints, named, tmp_path):
+    """No file of theirs names joints: a flow of four could be of any four."""
+    flow = PublishedRotationFlow(joints, 0, 8, 8, 1)
+    sizes = {name: value.shape for name, value in duenkel_2024.flow_to_theirs(flow.state_dict()).items()}
+    np.savetxt(tmp_path / "permute_dims.pt", np.tile(np.arange(joints), (23, 1)))
+    files = [saved(tmp_path / "pdf.pt", duenkel_weights(sizes)), tmp_path / "permute_dims.pt"]
+    expected = (
+        f"{tmp_path / 'pdf.pt'}: {named}, and no file of theirs says which of a body's these are, so that it draws"
+    )
+    with pytest.raises(InputError, match=re.escape(expected)):
+        import_weights("duenkel_2024", files, None)
+
+
+def test_orders_of_other_joints_are_refused(tmp_path):
+    files = checkpoint("duenkel_2024", tmp_path)
+    np.savetxt(files[1], np.tile(np.arange(4), (23, 1)))
+    with pytest.raises(InputError, match=r"permute_dims.pt: expected 23 orders of 19 joints, found \(23, 4\)"):
+        import_weights("duenkel_2024", files, None)

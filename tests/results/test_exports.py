@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from test_results import make_result
 
 from poseterior.files.errors import InputError
 from poseterior.geometry.cameras import project
+from poseterior.keypoints.points3d import read_points
 from poseterior.keypoints.reading import read_keypoints
 from poseterior.results.exports import ground_positions
+from poseterior.results.lifted import WORLD_AXES
 from poseterior.results.poses import LiftResult, load_result
-from poseterior.results.tables import COLUMNS
+from poseterior.results.tables import COLUMNS, WORLD_COLUMNS
 
 GROUND = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
 
@@ -100,6 +103,21 @@ def test_csv_is_tidy(tmp_path: Path, standing) -> None:
         [float(first[f"camera_{a}"]) for a in "xyz"], result.mean[5, 3] + result.root[5], atol=1e-4
     )
     assert float(first["radius"]) == pytest.approx(0.05)
+
+
+def test_csv_of_fused_views_names_the_world(tmp_path: Path, standing) -> None:
+    result = replace(clip(standing), axes=WORLD_AXES)
+    result.save(tmp_path / "r.csv", fps=20)
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == WORLD_COLUMNS
+    assert not [name for name in rows[0] if "camera" in name]
+    places = [[float(rows[3][f"world_{a}"]) for a in "xyz"]]
+    np.testing.assert_allclose(places, [result.mean[0, 3] + result.root[0]], atol=1e-4)
+    # read back by what reads tables of 3D points
+    back = read_points(tmp_path / "r.csv", None, "camera", "m")
+    assert back is not None
+    np.testing.assert_allclose(back.points, result.mean, atol=1e-5)
 
 
 def test_csv_leaves_empty_what_is_not_known(tmp_path: Path, standing) -> None:

@@ -15,6 +15,7 @@ from browser import chromium, outside, watched
 from test_scene_data import HOSTILE
 from test_view import meadow, standing_result
 
+from poseterior.results.lifted import WORLD_AXES
 from poseterior.results.poses import LiftResult
 from poseterior.view.palette import DARK, LIGHT
 from poseterior.view.scene import SceneOptions, write_html
@@ -417,4 +418,18 @@ def test_a_draw_of_a_prior_has_no_radii(browser: Any, tmp_path: Path) -> None:
     assert "mm" not in page.inner_text("#joints-panel")
     assert "region" not in page.inner_text("#about")
     assert page.wrong == []
+    page.close()
+
+
+def test_views_of_a_world_have_its_axes_as_names(browser: Any, tmp_path: Path) -> None:
+    settings = {"world": "the calibration's world: right is its x, down its -z, forward its y"}
+    fused = replace(standing_result(1), axes=WORLD_AXES, settings=settings)
+    write_html(fused, tmp_path / "scene.html")
+    page = opened(browser, tmp_path / "scene.html")
+    names = [button.inner_text() for button in page.locator("#views button").all()]
+    assert names == ["Angled", "Along y", "Along x", "Top"]
+    visible = page.locator("body").inner_text()
+    assert "before the camera" not in visible.lower()
+    assert "from the camera" not in visible.lower()
+    assert not page.wrong
     page.close()

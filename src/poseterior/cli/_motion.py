@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..results.poses import LiftResult
     from ..results.provenance import Provenance
     from ..results.rotations import RotationResult
+    from ..view.bodies import Bodies
 
 
 __all__ = ["How", "check_motion", "check_rig", "frame_rate", "write_motion", "write_picture", "write_sheet"]
@@ -86,7 +87,7 @@ def write_motion(
 def write_picture(
     rotations: RotationResult, path: Path, how: str | None, console: Console, frames: int = _FIGURES
 ) -> None:
-    """Write a contact sheet of the first hypothesis that a motion would show."""
+    """Write a contact sheet of the first hypothesis that a motion would show, as bones."""
     from ..geometry.body import SMPL25
     from ..view.drawing import pose_labels
     from ..view.sheets import contact_sheet, picked_frames
@@ -105,11 +106,13 @@ def write_picture(
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def write_sheet(result: LiftResult, path: Path) -> None:
-    """Write a contact sheet of mean poses with their hypotheses and regions."""
+def write_sheet(result: LiftResult, path: Path, bodies: Bodies | None = None) -> None:
+    """Write a contact sheet of mean poses with their hypotheses and regions, as bones or as surfaces."""
     from ..view.drawing import pose_labels, title_of
     from ..view.sheets import contact_sheet, picked_frames
 
+    if bodies is not None:
+        from ..view.bodies import surfaces
     rows = picked_frames(len(result), _FIGURES)
     shown, labels = result[rows], pose_labels(result)
     title, _ = title_of(result)
@@ -118,5 +121,5 @@ def write_sheet(result: LiftResult, path: Path) -> None:
         shown.mean, result.tree, path, _FIGURES, "camera", [labels[row] for row in rows], title, note=note,
         hypotheses=shown.samples[:, :_FAINT] if shown.samples.shape[1] else None,
         regions=(shown.region_center, shown.region_radius), region_label=result.region_label("radius"),
-        visible=shown.visible,
+        visible=shown.visible, surfaces=None if bodies is None else surfaces(bodies, rows),
     )  # fmt: skip

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..metrics.untold import Untold
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
-from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture
+from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
 
 #: Frames of a clip by which what is not told is judged, at most.
 _JUDGED = 300
@@ -72,6 +72,9 @@ class Ik:
     """Probability of the balls in the page: the hypotheses' own, uncalibrated."""
     picture: Path | None = None
     """Write a contact sheet: .png."""
+    mesh: Path | None = None
+    """Body model of your own (SMPL, SMPL-H or SMPL-X; .npz or plain .pkl): the page and the contact sheet show its
+    surface."""
     device: str = "cpu"
     """cpu, cuda or auto."""
 
@@ -91,8 +94,10 @@ class Ik:
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
-        inputs = [self.file, lifter_folder(self.lifter)]
+        inputs = [self.file, lifter_folder(self.lifter), self.mesh]
         check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
+        if self.mesh is not None and self.view is None and self.picture is None:
+            raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --view x.html or --picture p.png")
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_rig(self.rig, [] if self.out is None else [self.out])
         check_level(self.level)
@@ -131,13 +136,23 @@ class Ik:
         if self.out is not None:
             rate = frame_rate(told, rotations, console)
             write_motion(rotations, self.out, self.how, self.count, rate, console, inputs, self.max_gap, self.rig)
+        bodies = None
+        if self.mesh is not None:
+            from ..view.bodies import bodies_of
+
+            page = _page(rotations, result, points, seen, skeleton, self.level)
+            bodies = bodies_of(page, self.mesh)
         if self.view is not None:
             from ..view import write_html
 
             rate = told or rotations.fps or 30.0
-            write_html(_page(rotations, result, points, seen, skeleton, self.level), self.view, fps=rate)
+            page = _page(rotations, result, points, seen, skeleton, self.level)
+            write_html(page, self.view, fps=rate, bodies=bodies)
             console.print(f"wrote {self.view}: open it in a browser", highlight=False, soft_wrap=True)
-        if self.picture is not None:
+        if self.picture is not None and bodies is not None:
+            write_sheet(page, self.picture, bodies)
+            console.print(f"wrote {self.picture}", highlight=False, soft_wrap=True)
+        elif self.picture is not None:
             write_picture(rotations, self.picture, self.how, console)
         if self.out is None and self.view is None and self.picture is None:
             console.print("nothing written: add --out clip.bvh or --view scene.html", highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -180,6 +180,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..evaluation.kernels import with_hypotheses
         from ..keypoints.tracks import clip_summary
         from ..lifters import load
+        from ..results.provenance import HYPOTHESES, KERNELS
         from ..results.times import ASSUMED_FPS
 
         if self.video is not None:
@@ -202,6 +203,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         result, rotations, turns = self._lifted(lifter, keypoints, check_device(self.device), console)
+        if self.hypotheses == "kernels":
+            result = replace(result, settings=result.settings | {HYPOTHESES: KERNELS})
         console.print(summary_table(result))
         moves = self.video is not None or bool(self._motions()) or self._holds_times()
         fps = frame_rate(self.fps, result, console) if moves else self.fps

@@ -10,6 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from ..results.poses import LiftResult
+    from ..view.bodies import Bodies
 
 
 @dataclass
@@ -17,11 +18,17 @@ class View:
     """Look at a result in 3D: a live viewer in the browser, or one offline page."""
 
     result: tyro.conf.Positional[Path]
-    """File written by `poseterior lift` (.parquet, .npz, or .json with samples)."""
+    """File written by `poseterior lift` (.parquet, .npz, or .json with samples); or a motion, .npz of lift, ik or
+    AMASS."""
     html: Path | None = None
     """Write an offline page instead of starting the viewer."""
     png: Path | None = None
     """Write a summary picture instead of starting the viewer (.png, .pdf, .svg)."""
+    picture: Path | None = None
+    """Write a contact sheet of twelve moments in 3D (.png)."""
+    mesh: Path | None = None
+    """Body model of your own, .npz or plain .pkl of SMPL, SMPL-H or SMPL-X: the page and the contact sheet show the
+    surface of the mean and of samples. Results that hold no rotations go through inverse kinematics."""
     overlay: Path | None = None
     """Write one pose's hypotheses drawn over each other, in 2D and 3D (.png, .pdf, .svg)."""
     pose: int = 0
@@ -52,14 +59,18 @@ class View:
     """The secret: a text file of one line, of 16 characters at least; or in the environment as POSETERIOR_TOKEN."""
 
     def run(self) -> None:
+        from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ._common import camera_file, check_extension, check_level
 
         check_extension(self.html, "--html", (".html",))
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
         check_extension(self.overlay, "--overlay", (".png", ".pdf", ".svg"))
-        outputs = {"--html": self.html, "--png": self.png, "--overlay": self.overlay}
-        check_outputs(outputs, [self.result, self.camera, self.photo, self.token_file])
+        check_extension(self.picture, "--picture", (".png",))
+        outputs = {"--html": self.html, "--png": self.png, "--picture": self.picture, "--overlay": self.overlay}
+        check_outputs(outputs, [self.result, self.camera, self.photo, self.token_file, self.mesh])
+        if self.mesh is not None and self.html is None and self.picture is None:
+            raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --html scene.html or --picture p.png")
         if self.level is not None:
             check_level(self.level)
         from ..view import save_hypotheses, save_summary, serve, write_html
@@ -70,19 +81,25 @@ class View:
         result = self._loaded()
         if self.level is not None:
             result = result.at_level(self.level)
+        bodies = None if self.mesh is None else self._bodies(result, self.mesh)
         if self.html is not None:
             held = PAGE_OPTIONS.hypotheses if self.hypotheses is None else self.hypotheses
             page = replace(options, hypotheses=held)
-            write_html(result, self.html, photos=self.photo, fps=self.fps, options=page)
+            write_html(result, self.html, photos=self.photo, fps=self.fps, options=page, bodies=bodies)
             print(f"wrote {self.html}: open it in a browser")
         if self.png is not None:
             save_summary(result, self.png, photos=self.photo)
             print(f"wrote {self.png}")
+        if self.picture is not None:
+            from ._motion import write_sheet
+
+            write_sheet(result, self.picture, bodies)
+            print(f"wrote {self.picture}")
         if self.overlay is not None:
             intrinsics = None if self.camera is None else camera_file(self.camera)
             save_hypotheses(result, self.overlay, self.pose, count, photos=self.photo, intrinsics=intrinsics)
             print(f"wrote {self.overlay}")
-        if self.html is None and self.png is None and self.overlay is None:
+        if not any(outputs.values()):
             from ..web import find_token
 
             viewer = serve(
@@ -92,13 +109,23 @@ class View:
             print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
             viewer.wait()
 
+    def _bodies(self, result: LiftResult, model: Path) -> Bodies:
+        """Surfaces, after what makes them is said."""
+        from ..view.bodies import bodies_of
+
+        if result.rotations is None:
+            print(f"{self.result} holds no rotations: inverse kinematics of its poses by the lifter 'rotations'")
+        return bodies_of(result, model) if self.hypotheses is None else bodies_of(result, model, self.hypotheses)
+
     def _loaded(self) -> LiftResult:
         """The result; of what is known to be something else it is said what makes a result of it."""
         from ..detect.sources import sorted_out
         from ..files.errors import InputError
         from ..keypoints.reading import read_keypoints
+        from ..lifting.poses import load_result
         from ..results.containers import SUFFIXES
-        from ..results.poses import load_result
+        from ..results.motion import as_lift_result
+        from ..results.motion_files import is_motion, read_motion
 
         remedy = f"lift it first: poseterior lift {self.result} --view scene.html"
         if self.result.is_dir():
@@ -107,6 +134,8 @@ class View:
             raise InputError(f"{self.result}: is a folder; {named}")
         if self.result.is_file() and sorted_out([self.result]).seen:
             raise InputError(f"{self.result}: is a photograph or film, not a result; {remedy}")
+        if is_motion(self.result):
+            return as_lift_result(read_motion(self.result), level=self.level or 0.9)
         try:
             return load_result(self.result)
         except InputError as refused:

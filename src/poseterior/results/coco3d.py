@@ -23,8 +23,9 @@ def coco_document(result: Lifted) -> dict[str, Any]:
         ``info``, ``images`` (one a file and frame), ``categories`` (one, ``person``, with the joints' names and bones,
         counted from 1) and ``annotations``: as COCO has them ``keypoints`` (x, y in px and 2, or 0, 0, 0 where hidden),
         ``num_keypoints``, ``bbox``, ``area``; besides ``track_id`` (the person), ``keypoints_3d`` (joints of x, y, z in
-        metres from the pelvis, camera axes), ``keypoints_3d_radius``, ``keypoints_3d_covariance`` and, where the
-        camera is known, ``root_3d`` and ``root_3d_covariance``: the pelvis before the camera.
+        metres from the pelvis, in the axes that ``info`` names as ``axes_3d``), ``keypoints_3d_radius``,
+        ``keypoints_3d_covariance`` and, where the camera is known, ``root_3d`` and ``root_3d_covariance``: the pelvis
+        before the camera, of fused views in the world.
     """
     images: dict[tuple[str, int], dict[str, Any]] = {}
     annotations = []

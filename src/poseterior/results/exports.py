@@ -3,7 +3,7 @@
 =============  =======================================================================================================
 extension      what is written
 =============  =======================================================================================================
-``.csv``       a row per pose and joint (`poseterior.results.tables.COLUMNS`), metres, camera axes
+``.csv``       a row per pose and joint (`poseterior.results.tables.columns_of`), metres, the result's axes
 ``.coco.json`` 2D and 3D joints in the manner of COCO's annotations (`poseterior.results.coco3d.coco_document`)
 ``.trc``       markers, a file a clip: metres, ground axes
 ``.c3d``       points, a file a clip: mm, ground axes; the residual is the radius. Needs the extra ``c3d``

@@ -15,12 +15,14 @@ from ..files.numbered import is_sequence
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["CLIP", "SINGLE", "Array", "Provenance", "clips_of", "rates_in_words"]
+__all__ = ["CLIP", "HYPOTHESES", "KERNELS", "SINGLE", "Array", "Provenance", "clips_of", "rates_in_words"]
 
 Array = NDArray[Any]
 #: Settings of results of clips that were lifted as a whole: what was assumed; and, as a JSON list of pairs of file and
 #: person, which poses besides were lifted frame by frame.
 CLIP, SINGLE = "clip", "frame by frame"
+#: Where hypotheses are no draws: the setting, and what it says of the means of a mixture's kernels.
+HYPOTHESES, KERNELS = "hypotheses", "means of the mixture's kernels, likeliest first"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

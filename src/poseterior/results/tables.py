@@ -10,17 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from ..files.writing import atomic_write
-from .lifted import Lifted
+from .lifted import WORLD_AXES, Lifted
 from .provenance import Array, Provenance
 from .times import clip_numbers, seconds
 
-__all__ = ["COLUMNS", "csv_lines", "write_csv"]
+__all__ = ["COLUMNS", "WORLD_COLUMNS", "columns_of", "csv_lines", "write_csv"]
 
-#: Of the table; lengths in metres, camera axes (x right, y down, z forward).
-COLUMNS = (
+_SHARED = (
     "clip", "file", "frame", "time", "person", "joint", "x", "y", "z", "radius", "level", "calibrated", "seen",
-    "image_x", "image_y", "camera_x", "camera_y", "camera_z",
+    "image_x", "image_y",
 )  # fmt: skip
+#: Of the table of poses before a camera: lengths in metres, camera axes (x right, y down, z forward).
+COLUMNS = (*_SHARED, "camera_x", "camera_y", "camera_z")
+#: Of fused views: the world's axes, turned so that x is right, y down and z forward (``settings["world"]``).
+WORLD_COLUMNS = (*_SHARED, "world_x", "world_y", "world_z")
+
+
+def columns_of(result: Lifted) -> tuple[str, ...]:
+    """The columns of a result's table: its last three say what its places are measured in."""
+    return WORLD_COLUMNS if result.axes == WORLD_AXES else COLUMNS
 
 
 def write_csv(result: Lifted, about: Provenance, path: Path, fps: float) -> None:
@@ -28,7 +36,8 @@ def write_csv(result: Lifted, about: Provenance, path: Path, fps: float) -> None
 
     ``x, y, z`` are relative to the pelvis; ``radius`` is that of the ball that holds the joint with probability
     ``level``; ``image_x, image_y`` the keypoint in px; ``camera_x, camera_y, camera_z`` the joint before the camera,
-    empty where its intrinsics are not known.
+    empty where its intrinsics are not known; of fused views ``world_x, world_y, world_z`` in their place, the joint in
+    the calibration's world.
 
     Args:
         result: what to write.
@@ -39,7 +48,7 @@ def write_csv(result: Lifted, about: Provenance, path: Path, fps: float) -> None
     clip = clip_numbers(about)
     lines = csv_lines(result, about, fps, clip, np.lexsort((about.frame, clip)))
     with atomic_write(path) as file:
-        file.write((",".join(COLUMNS) + "\n" + lines).encode())
+        file.write((",".join(columns_of(result)) + "\n" + lines).encode())
 
 
 def csv_lines(result: Lifted, about: Provenance, fps: float, clip: Array, rows: Iterable[int]) -> str:

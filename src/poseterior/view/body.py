@@ -136,6 +136,11 @@ class Body:
         self.joints.set_facecolor(np.where(visible[:, None], self.colours, 1.0).tolist())
         self.joints.set_edgecolor(np.where(visible[:, None], 1.0, self.colours).tolist())
 
+    def hide_bones(self, visible: Bool[NDArray[np.bool_], "joints"]) -> None:
+        """Leave of the mean only the joints that were not seen: a surface stands in its place."""
+        self.limbs.set_visible(False)
+        self.joints.set_offsets(np.where(visible[:, None], np.nan, np.asarray(self.joints.get_offsets())))
+
     def _shade(self, outlines: Float[Array, "joints corners 2"]) -> None:
         from matplotlib.path import Path
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,6 +21,10 @@ from .drawing import circles
 from .fonts import legible
 from .page import MARGIN, Page, Sign, literal_text, side_signs, wrapped
 from .palette import FILLED, LIGHT
+from .surfaces import draw_surfaces
+
+if TYPE_CHECKING:
+    from .bodies import Surfaces
 
 __all__ = ["contact_sheet", "picked_frames"]
 
@@ -56,6 +60,7 @@ def contact_sheet(
     region_label: str = f"{100 * _LEVEL:g} % of the hypotheses",
     visible: Bool[NDArray[np.bool_], "frames joints"] | None = None,
     drawn: str = "mean",
+    surfaces: Surfaces | None = None,
 ) -> None:
     """Draw poses as small 3D figures, all at one scale, seen a little from the side and from above.
 
@@ -76,6 +81,8 @@ def contact_sheet(
         region_label: what the balls are.
         visible: joints that were seen; others are hollow.
         drawn: what the positions are.
+        surfaces: of the same poses (`poseterior.view.bodies.surfaces`), from their root: drawn in place of bones and
+            hypotheses.
 
     Raises:
         InputError: another shape, positions that are not finite, no frames, another extension, a path that cannot be
@@ -114,9 +121,20 @@ def contact_sheet(
     ring = _ring(upright[..., 1].min(1) - _BELOW)
     low, high = _box(_seen(upright), _seen(thin), _seen(centre), radius, _seen(ring))
 
+    bodies = None
+    if surfaces is not None:
+        bodies = _seen(surfaces.vertices[picked] * flip)
+        thin = np.empty((len(picked), 0, len(tree), 3))
+        flat = bodies[..., :2].reshape(-1, 2)
+        low, high = np.minimum(low, flat.min(0) - 0.05), np.maximum(high, flat.max(0) + 0.05)
+
     columns = min(_COLUMNS, len(picked))
     width = max(_HEIGHT * float(np.clip((high - low)[0] / (high - low)[1], 0.45, 1.4)), 2.0 / columns)
-    signs = [*side_signs("left", "right", "middle"), Sign(drawn, "mean", LIGHT.middle)]
+    signs = side_signs("left", "right", "middle")
+    if bodies is None:
+        signs.append(Sign(drawn, "mean", LIGHT.middle))
+    elif bodies.shape[1] > 1:
+        signs.append(Sign(f"solid: {drawn}; outlined, transparent: {bodies.shape[1] - 1} hypotheses", "thin"))
     signs += [Sign(f"{thin.shape[1]} hypotheses", "thin")] * bool(thin.shape[1])
     signs += [Sign(f"shaded: {region_label}", "region")] * bool((radius > 0).any())
     signs += [Sign(f"outline: such a radius above {FILLED:g} m", "ring")] * bool((radius > FILLED).any())
@@ -133,7 +151,11 @@ def contact_sheet(
         panel.fill(*_seen(ring[number])[:, :2].T, facecolor=LIGHT.panel, edgecolor=LIGHT.line, linewidth=0.7, zorder=0)
         points = _seen(upright[number])
         balls = circles(_seen(centre[number])[:, :2], radius[number]) if radius.any() else np.empty((0, 0, 2))
-        Body(panel, tree, 2.5).show(points[:, :2], balls, seen[number], _seen(thin[number])[..., :2], points[:, 2])
+        body = Body(panel, tree, 2.5)
+        body.show(points[:, :2], balls, seen[number], _seen(thin[number])[..., :2], points[:, 2])
+        if bodies is not None and surfaces is not None:
+            body.hide_bones(seen[number])
+            draw_surfaces(panel, bodies[number], surfaces.faces, surfaces.sides)
         panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], facecolor="none")
         panel.spines[:].set_visible(False)
         panel.set_title(literal_text(name), fontsize=8, color=LIGHT.soft, pad=2)

@@ -15,8 +15,9 @@ import numpy as np
 
 from ..files.errors import InputError
 from ..results.poses import LiftResult
+from ..results.provenance import HYPOTHESES, KERNELS
 
-__all__ = ["SceneOptions", "Track", "clip_rate", "pauses", "playback_rate", "steps_of", "tracks_of"]
+__all__ = ["SceneOptions", "Track", "clip_rate", "pauses", "playback_rate", "samples_word", "steps_of", "tracks_of"]
 
 #: Seconds; frame numbers may be far apart, e.g. those of a few pictures of a data set.
 _LONGEST_PAUSE = 1.0
@@ -92,6 +93,11 @@ def tracks_of(result: LiftResult) -> list[Track]:
         parts += [f"person {person}"] * (len(people[file]) > 1) + [f"({repeat + 1})"] * (repeat > 0)
         tracks.append(Track(" · ".join(parts), file, poses, still=len(frames[file]) == 1))
     return tracks
+
+
+def samples_word(result: LiftResult) -> str:
+    """What a result's hypotheses are called: samples, or the kernels of a mixture (`lift --hypotheses kernels`)."""
+    return "kernels" if result.settings.get(HYPOTHESES) == KERNELS else "samples"
 
 
 def clip_rate(result: LiftResult) -> float | None:

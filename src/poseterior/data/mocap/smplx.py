@@ -30,8 +30,14 @@ from ...geometry.skeletons import SKELETONS
 from .joint_tables import TABLES
 
 __all__ = [
+    "our_offsets",
     "pose_mesh",
+    "posed_surface",
+    "read_model",
     "read_smpl_body",
+    "rest_joints",
+    "shape_coefficients",
+    "shapes_of",
     "smpl_rotations",
 ]
 
@@ -46,6 +52,11 @@ _LARGEST = 1e10
 
 #: SMPL-X has 55 joints; its ``shapedirs`` end with expressions: 100 after 300 shapes, or 10 after 10.
 _SMPLX_JOINTS, _SMPLX_SHAPES = 55, 300
+
+#: What models of other families are, by their joints; and the columns of STAR's pose corrections, 4 for each of 23
+#: joints and 1 for the shape.
+_OTHER_FAMILIES = {16: "a hand (MANO)", 5: "a head (FLAME)"}
+_STAR_FEATURES = 93
 
 _CONVERT = (
     "the official SMPL pickles hold Python objects (chumpy, scipy.sparse), which are never loaded here; use the "
@@ -96,6 +107,11 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
     return {name: content[name] for name in names if name in content}
 
 
+def read_model(path: Path) -> dict[str, Tensor]:
+    """All arrays of a body with its surface, float64, by the names that the SMPL family gives them."""
+    return _read_model(path, _JOINT_ARRAYS | _MESH_ARRAYS)
+
+
 def _read_model(path: Path, wanted: dict[str, int]) -> dict[str, Tensor]:
     """The named arrays, float64, of the shapes that fit each other."""
     found = _arrays(path, list(wanted))
@@ -113,7 +129,16 @@ def _read_model(path: Path, wanted: dict[str, int]) -> dict[str, Tensor]:
         model[name] = torch.from_numpy(array.astype(np.float64))
     joints, vertices = model["J_regressor"].shape
     if joints < len(_SMPL) or not vertices:
-        raise InputError(f"{path}: 'J_regressor' has shape {(joints, vertices)}; expected at least 22 joints")
+        other = _OTHER_FAMILIES.get(joints, "no body")
+        raise InputError(
+            f"{path}: 'J_regressor' has shape {(joints, vertices)}, {joints} joints: {other}; expected at least 22 "
+            "joints, those of an SMPL, SMPL-H or SMPL-X body"
+        )
+    if model.get("posedirs", torch.empty(0)).shape[-1:] == (_STAR_FEATURES,):
+        raise InputError(
+            f"{path}: 'posedirs' has {_STAR_FEATURES} columns: this is STAR, whose surface follows quaternions; use an "
+            "SMPL, SMPL-H or SMPL-X file"
+        )
     shapes = {
         "v_template": (vertices, 3), "shapedirs": (vertices, 3, None), "kintree_table": (2, joints),
         "posedirs": (vertices, 3, 9 * (joints - 1)), "weights": (vertices, joints), "f": (None, 3),
@@ -139,12 +164,20 @@ def _read_model(path: Path, wanted: dict[str, int]) -> dict[str, Tensor]:
     return model
 
 
-def _shape(path: Path, model: dict[str, Tensor], betas: Sequence[float] | Tensor | None) -> Float[Tensor, "shapes"]:
+def shapes_of(model: dict[str, Tensor]) -> int:
+    """How many shape coefficients a model has: the last of SMPL-X are expressions."""
+    known = int(model["shapedirs"].shape[-1])
+    if len(model["J_regressor"]) != _SMPLX_JOINTS:
+        return known
+    return _SMPLX_SHAPES if known > _SMPLX_SHAPES else min(10, known)
+
+
+def shape_coefficients(
+    path: Path, model: dict[str, Tensor], betas: Sequence[float] | Tensor | None
+) -> Float[Tensor, "shapes"]:
     """All shape coefficients of the file, zero where none is given."""
     full = torch.zeros(model["shapedirs"].shape[-1], dtype=torch.float64)
-    known = len(full)
-    if len(model["J_regressor"]) == _SMPLX_JOINTS:
-        known = _SMPLX_SHAPES if known > _SMPLX_SHAPES else min(10, known)
+    known = shapes_of(model)
     given = torch.as_tensor([] if betas is None else betas, dtype=torch.float64)
     if given.ndim != 1 or len(given) > known or not bool(given.isfinite().all()):
         raise InputError(f"{path}: betas: expected at most {known} finite numbers, got shape {tuple(given.shape)}")
@@ -152,7 +185,8 @@ def _shape(path: Path, model: dict[str, Tensor], betas: Sequence[float] | Tensor
     return full
 
 
-def _rest_joints(path: Path, model: dict[str, Tensor], shape: Tensor) -> Float[Tensor, "joints 3"]:
+def rest_joints(path: Path, model: dict[str, Tensor], shape: Tensor) -> Float[Tensor, "joints 3"]:
+    """The model's joints at rest, of that shape."""
     joints = model["J_regressor"] @ (model["v_template"] + model["shapedirs"] @ shape)
     left, right, head, pelvis = (joints[_SMPL.index(j)] for j in ("left_hip", "right_hip", "head", "pelvis"))
     if not (left[0] > right[0] and head[1] > pelvis[1]):
@@ -182,7 +216,11 @@ def read_smpl_body(path: str | Path, betas: Sequence[float] | Tensor | None = No
     """
     path = Path(path)
     model = _read_model(path, _JOINT_ARRAYS)
-    joints = _rest_joints(path, model, _shape(path, model, betas))
+    return our_offsets(rest_joints(path, model, shape_coefficients(path, model, betas))).float()
+
+
+def our_offsets(joints: Float[Tensor, "joints 3"]) -> Float[Tensor, "25 3"]:
+    """Joints in SMPL's rest pose (smpl22 first) as the rest body that `read_smpl_body` returns."""
     turns = _rest_turns(joints.dtype)
     offsets = our_rest_offsets(joints.dtype)
     usual = offsets[_SMPL.index("head")].norm()
@@ -192,7 +230,7 @@ def read_smpl_body(path: str | Path, betas: Sequence[float] | Tensor | None = No
     offsets[SMPL25.index("hip_centre")] = hips.mean(0)
     for point in ("neck_nose", "head_top"):
         offsets[SMPL25.index(point)] *= offsets[_SMPL.index("head")].norm() / usual
-    return offsets.float()
+    return offsets
 
 
 @reader()
@@ -219,7 +257,19 @@ def pose_mesh(
     Raises:
         InputError: as `read_smpl_body`; shapes that do not fit; ``smplx`` is not installed.
     """
+    need("smplx", "smplx.lbs", f"{path}: making meshes")
     path = Path(path)
+    return posed_surface(path, read_model(path), rotations, root, betas)
+
+
+def posed_surface(
+    path: Path,
+    model: dict[str, Tensor],
+    rotations: Float[Tensor, "*batch 22 3 3"],
+    root: Float[Tensor, "*batch 3"],
+    betas: Sequence[float] | Tensor | None = None,
+) -> tuple[Float[Tensor, "*batch vertices 3"], Int[Tensor, "faces 3"]]:
+    """`pose_mesh` of a model that was read (`read_model`)."""
     need("smplx", "smplx.lbs", f"{path}: making meshes")
     from smplx.lbs import lbs
 
@@ -228,9 +278,8 @@ def pose_mesh(
             f"pose_mesh: rotations {tuple(rotations.shape)} and root {tuple(root.shape)}; expected (…, 22, 3, 3) and"
             " (…, 3)"
         )
-    model = _read_model(path, _JOINT_ARRAYS | _MESH_ARRAYS)
-    shape = _shape(path, model, betas)
-    pelvis = _rest_joints(path, model, shape)[_SMPL.root].to(rotations)
+    shape = shape_coefficients(path, model, betas)
+    pelvis = rest_joints(path, model, shape)[_SMPL.root].to(rotations)
     parents = model["kintree_table"][0].long()
     parents[0] = -1
     part = {name: value.to(rotations) for name, value in model.items()}

@@ -283,6 +283,7 @@ def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
     theirs: Arrays | None = None
     extractor: Arrays | None = None
     orders: NDArray[Any] | None = None
+    order_file: Path | None = None
     path = files[0]
     for file in files:
         if file.suffix in (".yaml", ".yml"):
@@ -290,7 +291,7 @@ def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
         with file.open("rb") as stream:
             begins = stream.read(64)
         if re.fullmatch(rb"[-+0-9.e\s]+", begins):
-            orders = _orders(file)
+            orders, order_file = _orders(file), file
             continue
         found = _state(read_torch(file), file, "state_dict")
         if "fc_first.weight" in found:
@@ -307,9 +308,8 @@ def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
             "needs the feature extractor (model_ckpt_feature_extractor.pt)" if condition else "is a prior and has none"
         )
         raise InputError(f"{path}: {needs}; name the files of one model")
-    joints = 1 + max((int(m[1]) for name in theirs if (m := re.match(r"layers\.(\d{1,6})\.", name))), default=0)
-    if joints != 19 * duenkel_2024.LAYERS:
-        raise InputError(f"{path}: {joints} layers; the published network has {19 * duenkel_2024.LAYERS} (19 joints)")
+    layers = 1 + max((int(m[1]) for name in theirs if (m := re.match(r"layers\.(\d{1,6})\.", name))), default=0)
+    _whole_body(layers, path)
     coordinates = 0 if extractor is None else _shape(extractor, "fc_first.weight", 2, path)[1]
     tasks = {0: "prior", 66: "ik", 44: "lift"}
     if coordinates not in tasks:
@@ -320,22 +320,41 @@ def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
     state = duenkel_2024.flow_to_ours(theirs, model.state_dict(), str(path), "flow.")
     if extractor is not None:
         state = to_ours(duenkel_2024.extractor(), extractor, state, str(path))
-    if orders is not None:
-        state["flow.permutations"] = torch.from_numpy(orders)
+    if orders is not None and order_file is not None:
+        state["flow.permutations"] = torch.from_numpy(_check_orders(orders, order_file))
     model.load_state_dict(state)
     about = "Dünkel, Salzmann, Pfaff: Normalizing Flows on the Product Space of SO(3) Manifolds for Pose, 2024"
     return model, {"paper": about, "protocols": ["log-likelihood of rotations"]}
 
 
-def _orders(path: Path) -> NDArray[np.int64]:
-    """The text file of the orders of joints, one a layer."""
+def _whole_body(layers: int, path: Path) -> None:
+    """Refuse flows of fewer joints: no file of theirs says which joints these are, so that no body has them."""
+    joints, rest = divmod(layers, duenkel_2024.LAYERS)
+    if rest:
+        raise InputError(
+            f"{path}: {layers} layers; the published network has {duenkel_2024.LAYERS} for each joint, "
+            f"{19 * duenkel_2024.LAYERS} for its 19 joints"
+        )
+    if joints != 19:
+        raise InputError(
+            f"{path}: a flow of {joints} joints, and no file of theirs says which of a body's these are, so that it "
+            "draws no pose; published models have 19 (SMPL's body without pelvis and feet): give one of these"
+        )
+
+
+def _orders(path: Path) -> NDArray[np.float64]:
+    """The text file of the orders of joints, one a layer; `_check_orders` says whether it is one."""
     if path.stat().st_size > 2**20:
         raise InputError(f"{path}: too large for the orders of joints")
     try:
-        orders = np.loadtxt(path, ndmin=2)
+        return np.asarray(np.loadtxt(path, ndmin=2), np.float64)
     except ValueError:
         raise InputError(f"{path}: not a table of numbers; expected the orders of joints (permute_dims.pt)") from None
-    whole = orders.astype(np.int64)
+
+
+def _check_orders(orders: NDArray[np.float64], path: Path) -> NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):
+        whole = orders.astype(np.int64)
     if (
         orders.shape != (duenkel_2024.LAYERS, 19)
         or not (np.sort(whole, -1) == np.arange(19)).all()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +21,15 @@ from ...results.poses import LiftResult
 from ...results.times import pace_words
 from ..axes import keypoints_of, world_axes
 from ..photos import Photos, check_photos
-from ..tracks import SceneOptions, Track, clip_rate, pauses, playback_rate, steps_of, tracks_of
+from ..tracks import SceneOptions, Track, clip_rate, pauses, playback_rate, samples_word, steps_of, tracks_of
 from .packing import exact, pack
 from .pictures import pictures_of
 from .placing import beside, seen_places, upright
 from .representatives import representatives
+
+if TYPE_CHECKING:
+    from ..bodies import Bodies
+    from .meshes import Meshes
 
 __all__ = ["describe", "gaps_of", "title_of"]
 
@@ -40,7 +44,11 @@ _SAMPLES, _WITHOUT_PICTURES = 0.35, 0.5
 
 
 def describe(
-    result: LiftResult, options: SceneOptions, photos: Photos = None, fps: float | None = None
+    result: LiftResult,
+    options: SceneOptions,
+    photos: Photos = None,
+    fps: float | None = None,
+    bodies: Bodies | None = None,
 ) -> dict[str, Any]:
     """The scene of a result.
 
@@ -49,6 +57,7 @@ def describe(
         options: what is shown, and how much of it at most.
         photos: see `poseterior.view.photos.read_photo`.
         fps: frames per second of the playback, by default those that the input told, else 10.
+        bodies: surfaces of the same poses (`poseterior.view.bodies.bodies_of`).
 
     Raises:
         InputError: no poses, an unreadable photo, a rate that is none.
@@ -65,7 +74,8 @@ def describe(
     rows = [_poses_of(track, frames) for track in tracks]
     turn = upright(result)
     bare = [_poses(result, shown, track, options) for shown, track in zip(rows, tracks, strict=True)]
-    room = max(_PAGE - _PROGRAM - _size(bare), _LEAST)
+    meshes = _meshes(bodies, rows)
+    room = max(_PAGE - _PROGRAM - _size(bare) - (0 if meshes is None else meshes.size), _LEAST)
     pictures = pictures_of(result, tracks, frames, photos, int((1 - _SAMPLES) * room))
     share = _SAMPLES if any(entry["images"] for entry in pictures) else _WITHOUT_PICTURES
     most = options.hypotheses if len(frames) == 1 else min(options.hypotheses, _MOVING)
@@ -76,6 +86,9 @@ def describe(
         entry["rows"] = _row_of_step(track, frames, shown)
         entry["samples"] = pack(result.samples[shown][:, chosen], _POSE)
         entry["picture"] = picture
+    if meshes is not None:
+        for entry, body in zip(bare, meshes.tracks, strict=True):
+            entry["body"] = body
     known = set(range(len(tracks)))
     return {
         "title": title_of(result),
@@ -100,10 +113,20 @@ def describe(
         "tracks": bare,
         "show": {"mean": options.mean, "regions": options.regions, "keypoints": options.keypoints,
                  "ellipsoids": options.ellipsoids, "samples": len(chosen) > 0},
-        "facts": _facts(result, tracks, everyone, frames, len(chosen), pictures),
+        "facts": _facts(result, tracks, everyone, frames, len(chosen), pictures) + (meshes.facts if meshes else []),
+        "rig": None if meshes is None else meshes.rig,
         "samples": {"shown": len(chosen), "of": int(result.samples.shape[1])},
+        "samplesWord": samples_word(result),
         "people": {"shown": len(known), "of": len(everyone)},
     }  # fmt: skip
+
+
+def _meshes(bodies: Bodies | None, rows: Sequence[Sequence[int]]) -> Meshes | None:
+    if bodies is None:
+        return None
+    from .meshes import described  # needs what reads body models, which no other page does
+
+    return described(bodies, rows)
 
 
 def title_of(result: LiftResult) -> str:
@@ -226,7 +249,7 @@ def _facts(
     facts = [["lifter", result.lifter], ["axes", result.axes], ["origin", f"{result.origin} of each person"]]
     facts += [["seed", str(result.seed)]] if result.seed is not None else []
     facts += [[key, value] for key, value in result.notes.items()]
-    facts.append(["samples", f"{samples} of {drawn} shown"])
+    facts.append([samples_word(result), f"{samples} of {drawn} shown"])
     if len(everyone) > len(tracks):
         facts.append(["people", f"{len(tracks)} of {len(everyone)} shown"])
     if number > 1:

@@ -1,4 +1,4 @@
-"""Numbers as text that a page can hold, in base64: 16-bit whole multiples of a step, or 32-bit floats as they are."""
+"""Numbers as text that a page can hold, in base64: 8- or 16-bit whole multiples of a step, or 32-bit floats as is."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import base64
 from typing import Any, TypedDict
 
 import numpy as np
+from typing_extensions import NotRequired
 
-__all__ = ["Packed", "exact", "pack", "unpack"]
+__all__ = ["Packed", "exact", "pack", "pack_bytes", "unpack"]
 
 #: Stands for a missing number.
 _MISSING = -32768
-_LARGEST = 32767
+_LARGEST, _LARGEST_BYTE = 32767, 127
 
 
 class Packed(TypedDict):
     """An array: ``shape``, ``step`` and ``data`` (little-endian, C order, base64).
 
-    ``step`` is what 1 of an int16 stands for; 0 where the numbers are float32.
+    ``step`` is what 1 of an int16 (where ``bytes`` is 1: of an int8) stands for; 0 where the numbers are float32.
     """
 
     shape: list[int]
     step: float
     data: str
+    bytes: NotRequired[int]
 
 
 def exact(values: Any) -> Packed:
@@ -46,6 +48,14 @@ def pack(values: Any, step: float) -> Packed:
     return {"shape": list(array.shape), "step": step, "data": base64.b64encode(whole.tobytes()).decode()}
 
 
+def pack_bytes(values: Any) -> Packed:
+    """The array, finite, in 255 steps as large as its largest number needs: off by half a step at most."""
+    array = np.asarray(values, np.float64)
+    step = float(np.abs(array).max(initial=0.0)) / _LARGEST_BYTE or 1.0
+    whole = np.rint(array / step).astype(np.int8)
+    return {"shape": list(array.shape), "step": step, "data": base64.b64encode(whole.tobytes()).decode(), "bytes": 1}
+
+
 def unpack(packed: Packed) -> np.ndarray:
     """What a page reads: the array in float64, NaN where a number is missing.
 
@@ -55,5 +65,7 @@ def unpack(packed: Packed) -> np.ndarray:
     data = base64.b64decode(packed["data"])
     if not packed["step"]:
         return np.frombuffer(data, "<f4").reshape(packed["shape"]).astype(np.float64)
+    if packed.get("bytes") == 1:
+        return np.frombuffer(data, "i1").reshape(packed["shape"]) * packed["step"]
     whole = np.frombuffer(data, "<i2").reshape(packed["shape"])
     return np.where(whole == _MISSING, np.nan, whole * packed["step"])

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...files.writing import atomic_write
 from ...results.poses import LiftResult
@@ -21,12 +21,25 @@ from ..photos import Photos
 from ..tracks import SceneOptions
 from .data import describe
 
+if TYPE_CHECKING:
+    from ..bodies import Bodies
+
 __all__ = ["PAGE_OPTIONS", "scene_html", "write_html"]
 
 #: What a page shows where nobody says: as many samples as fit, 200 at most.
 PAGE_OPTIONS = SceneOptions(hypotheses=200)
 #: In this order they are one program.
-_PROGRAM = ("data.js", "camera.js", "body.js", "floor.js", "picture.js", "timeline.js", "joints.js", "page.js")
+_PROGRAM = (
+    "data.js",
+    "camera.js",
+    "body.js",
+    "mesh.js",
+    "floor.js",
+    "picture.js",
+    "timeline.js",
+    "joints.js",
+    "page.js",
+)
 
 
 def write_html(
@@ -36,6 +49,7 @@ def write_html(
     photos: Photos = None,
     fps: float | None = None,
     options: SceneOptions | None = None,
+    bodies: Bodies | None = None,
 ) -> None:
     """Write the scene as one HTML file that needs neither network nor server.
 
@@ -50,12 +64,13 @@ def write_html(
         fps: frames per second of the playback, by default those that the input told, else 10; frame numbers that are
             missing are waited for, up to a second.
         options: see `SceneOptions`; by default up to 200 samples.
+        bodies: surfaces of the poses, shown besides (`poseterior.view.bodies.bodies_of`).
 
     Raises:
         InputError: no poses, an unreadable photo, a path that cannot be written to.
     """
     with atomic_write(path) as file:
-        file.write(scene_html(result, photos=photos, fps=fps, options=options).encode())
+        file.write(scene_html(result, photos=photos, fps=fps, options=options, bodies=bodies).encode())
 
 
 def scene_html(
@@ -64,9 +79,10 @@ def scene_html(
     photos: Photos = None,
     fps: float | None = None,
     options: SceneOptions | None = None,
+    bodies: Bodies | None = None,
 ) -> str:
     """The page as text; see `write_html`."""
-    return _page(describe(result, options or PAGE_OPTIONS, photos, fps))
+    return _page(describe(result, options or PAGE_OPTIONS, photos, fps, bodies))
 
 
 def _page(scene: dict[str, Any]) -> str:

@@ -221,11 +221,19 @@ function drawStage(canvas, colours) {
   for (const { track, points } of bodies) drawShadow(context, project, points, floorHeight(), colours, bodies.length > 1 && track.number === state.person);
   for (const { track, row, at, flat } of bodies) {
     const chosen = track.number === state.person ? active() : -1;
+    const solid = state.mode === "bodies" && surfaces[track.number];
+    const others = solid ? sampleShapes(project, track, row, at) : [];
+    if (solid) {
+      drawSampleShapes(context, others, colours, false);
+      drawSurface(context, project, track, row, at, colours);
+    }
     if (state.regions) drawRegions(context, project, track, row, at, colours, chosen);
+    if (solid) drawSampleShapes(context, others, colours, true);
     if (state.mode === "samples") drawSamples(context, project, track, row, at, colours);
     if (state.mode === "clusters") later.push(drawClusters(context, project, track, row, at, colours));
     if (state.ellipsoids) drawEllipsoids(context, project, track, row, at, colours);
-    if (scene.show.mean) drawMean(context, track, row, flat, colours, chosen);
+    if (solid) markJoints(context, track, row, flat, colours, chosen);
+    else if (scene.show.mean) drawMean(context, track, row, flat, colours, chosen);
     flat.forEach((p, joint) => hits.push({ x: p.x, y: p.y, depth: p.depth, joint, person: track.number }));
   }
   if (state.mode === "clusters") later.forEach((draw) => draw && draw());

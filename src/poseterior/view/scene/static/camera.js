@@ -72,7 +72,7 @@ function extent() {
           low[i] = Math.min(low[i], point[i]);
           high[i] = Math.max(high[i], point[i]);
         }
-        balls.push({ at: point, radius: 0.08 });
+        balls.push({ at: point, radius: state.mode === "bodies" ? 0.14 : 0.08 });
         if (state.regions && radius[joint] > 0.08) balls.push({ at: centre[joint], radius: Math.min(radius[joint], 1.2) });
       });
     }

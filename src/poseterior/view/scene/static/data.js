@@ -8,6 +8,11 @@ function unpack(packed) {
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   const view = new DataView(bytes.buffer);
+  const size = packed.shape.slice(1).reduce((a, b) => a * b, 1);
+  if (packed.bytes === 1) {
+    const values = Float64Array.from(new Int8Array(bytes.buffer), (whole) => whole * packed.step);
+    return { values, shape: packed.shape, row: (i) => values.subarray(i * size, (i + 1) * size) };
+  }
   const values = new Float64Array(bytes.length / (packed.step ? 2 : 4));
   for (let i = 0; i < values.length; i++) {
     if (!packed.step) {
@@ -17,7 +22,6 @@ function unpack(packed) {
     const whole = view.getInt16(2 * i, true);
     values[i] = whole === -32768 ? NaN : whole * packed.step;
   }
-  const size = packed.shape.slice(1).reduce((a, b) => a * b, 1);
   return { values, shape: packed.shape, row: (i) => values.subarray(i * size, (i + 1) * size) };
 }
 

@@ -223,10 +223,11 @@ function press(group, key, value) {
 }
 
 function setMode(mode) {
+  const wider = mode === "bodies" || state.mode === "bodies"; // a surface reaches farther than its bones
   state.mode = mode;
   press("modes", "mode", mode);
   buildLegend();
-  redraw();
+  redraw(wider);
 }
 
 function toggle(id, key, then) {
@@ -270,16 +271,22 @@ function buildLegend() {
   mark(list, "solid", "left", "person's left");
   mark(list, "solid", "right", "person's right");
   mark(list, "solid", "middle", "middle");
-  if (anyUnseen) mark(list, "dashed", "middle", "not seen (hollow, dashed)");
+  if (anyUnseen) mark(list, "dashed", "middle", state.mode === "bodies" ? "not seen (hollow)" : "not seen (hollow, dashed)");
   if (state.regions) mark(list, "ball", "middle", `shaded: ${scene.regionLabel}`);
   if (state.regions && tracks.some((track) => track.radius.values.some((r) => r > FILLED))) mark(list, "ring", "middle", `outline: such a radius above ${FILLED} m`);
-  if (state.mode === "samples") mark(list, "thin", "middle", `thin: ${scene.samples.shown === scene.samples.of ? scene.samples.of : `${scene.samples.shown} of ${scene.samples.of}`} samples; thick: their mean`);
+  if (state.mode === "samples") mark(list, "thin", "middle", `thin: ${scene.samples.shown === scene.samples.of ? scene.samples.of : `${scene.samples.shown} of ${scene.samples.of}`} ${scene.samplesWord}; thick: their mean`);
   if (state.mode === "clusters") mark(list, "thin", "middle", "thin: clusters of the samples; thick: their mean");
+  if (state.mode === "bodies") mark(list, "thin", "middle", bodiesText());
   if (state.ellipsoids) mark(list, "dashed", "middle", "1σ of the lifter's covariance");
   const item = document.createElement("li");
   item.className = "soft";
   item.textContent = placeText();
   list.append(item);
+}
+
+function bodiesText() {
+  const count = surfaces[0].turns.shape[1] - 1;
+  return count ? `solid: mean body; outlined, transparent: ${count} sample${count === 1 ? "" : "s"}` : "solid: the body";
 }
 
 function placeText() {
@@ -306,6 +313,9 @@ function buildPage() {
     const along = (name) => `Along the world's ${name.replace("-", "")}`;
     const titles = { turned: "A little turned", front: along(scene.world[2]), side: along(scene.world[0]) };
     for (const button of $("views").children) button.title = titles[button.dataset.view] || "";
+    // no camera of a world is in front: its axes name the views
+    const named = (name) => (/^-?[xyz]$/.test(name) ? `Along ${name.replace("-", "")}` : `Along ${name}`);
+    for (const [view, axis] of [["front", 2], ["side", 0]]) document.querySelector(`[data-view=${view}]`).textContent = named(scene.world[axis]);
     $("place").title = "People where they were in the world, or beside each other";
   }
   $("alone").hidden = $("person-label").hidden = tracks.length < 2;
@@ -314,7 +324,11 @@ function buildPage() {
   $("main").classList.toggle("bare", !hasPicture());
   $("main").classList.toggle("clip", isClip);
   for (const button of $("modes").children) {
-    if (button.dataset.mode === "samples") button.hidden = !scene.samples.shown;
+    if (button.dataset.mode === "samples") {
+      button.hidden = !scene.samples.shown;
+      button.textContent = scene.samplesWord[0].toUpperCase() + scene.samplesWord.slice(1);
+    }
+    if (button.dataset.mode === "bodies") button.hidden = !rig;
     if (button.dataset.mode === "clusters") button.hidden = !tracks.some((track) => track.clusters);
   }
   tracks.forEach((track) => {
@@ -376,7 +390,7 @@ for (const button of $("views").children)
 $("closer").addEventListener("click", () => zoom(1.2));
 $("farther").addEventListener("click", () => zoom(1 / 1.2));
 $("person").addEventListener("change", () => choosePerson(+$("person").value));
-setMode(scene.samples.shown ? "samples" : "mean");
+setMode(rig ? "bodies" : scene.samples.shown ? "samples" : "mean");
 $("facts-panel").open = wideScreen() && !isClip;
 new ResizeObserver(() => redraw(true)).observe($("stage-box"));
 new ResizeObserver(() => redraw()).observe($("picture-box"));
