@@ -9,8 +9,10 @@ The part of a file is, to the byte, what ``poseterior lift FILE --clip off --out
 from __future__ import annotations
 
 import math
+import os
 import re
 import tempfile
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -177,6 +179,7 @@ class BlockLifter:
         torch.set_num_threads(1)
         self._lifter, self._job = lifter.to(job.how.device).eval(), job
         self._open = ExitStack()
+        weakref.finalize(self, self._open.close)
         self._read: tuple[Place, Prepared] | None = None
 
     def __call__(self, block: Block) -> Lifted:
@@ -285,4 +288,5 @@ def _renamed(keypoints: Keypoints2D, path: str, name: str) -> Keypoints2D:
 
 def _scratch() -> Path:
     """Where files are that nobody else needs; what a killed process leaves there, the next one removes."""
-    return Path(tempfile.gettempdir()) / "poseterior-blocks"
+    user = os.getuid() if hasattr(os, "getuid") else "user"  # not on Windows, where the folder is each user's own
+    return Path(tempfile.gettempdir()) / f"poseterior-blocks-{user}"
