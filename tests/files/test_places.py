@@ -103,6 +103,9 @@ def test_what_is_put_is_there_whole(kind, memory, tmp_path):
     target.put(tmp_path / "part")
     assert target.read() == b"22"
     assert folder.names() == {"a.parquet"}
+    target.remove()
+    target.remove()
+    assert folder.names() == set()
 
 
 def test_storage_without_whole_writes_gets_a_move(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from poseterior.files.places import place_of, stored_files
 from poseterior.keypoints.told import Told
 from poseterior.keypoints.writing import write_keypoints
 from poseterior.lifting import blocks, stream
-from poseterior.lifting.blocks import Block, BlockLifter, Job, Reading, blocks_to_do, record_of
+from poseterior.lifting.blocks import Block, BlockLifter, Job, Reading, blocks_to_do, outdated, record_of
 from poseterior.lifting.stream import How
 from poseterior.results.parts import RECORD, InputParts, Record
 
@@ -170,14 +171,17 @@ def test_a_copy_that_cannot_be_read_is_named_as_the_file(lifter, tmp_path):
     assert "poseterior-blocks" not in str(raised.value)
 
 
-@pytest.mark.parametrize("closed", [True, False])
-def test_what_was_kept_is_removed(lifter, clips, tmp_path, monkeypatch, closed):
+def test_what_was_kept_is_removed(lifter, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "_scratch", lambda: tmp_path / "scratch")
-    if not closed:  # as when a worker ends
-        monkeypatch.setattr(BlockLifter, "close", lambda self: self._open.close() if self._read is None else None)
     lift_all(lifter, job(), [clips])
     assert list((tmp_path / "scratch").iterdir()) == []
     assert sorted(path.suffix for path in Path("poses").iterdir()) == [".json", ".parquet", ".parquet"]
+    lift = BlockLifter(lifter, job())
+    lift(Block(place_of("clips/walk2.jsonl"), "again.parquet"))
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
+    del lift  # as when a worker ends
+    gc.collect()
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_what_is_still_to_be_done():
@@ -188,6 +192,15 @@ def test_what_is_still_to_be_done():
     assert parts(record, {"a.parquet"}) == ["b.parquet"]
     changed = Record({}, (replace(record.files[0], version="older"), record.files[1]))
     assert parts(changed, {"a.parquet", "b.parquet"}) == ["a.parquet"]
+    # what is there of a file that was another is not taken for what comes of it
+    assert outdated(record, changed, {"a.parquet", "b.parquet"}) == {"a.parquet"}
+    assert outdated(record, record, {"a.parquet"}) == set()
+    longer = Record({}, (replace(record.files[0], parts=("a1.parquet", "a2.parquet")), record.files[1]))
+    assert outdated(record, longer, {"a1.parquet", "b.parquet"}) == {"a1.parquet"}
+    more = Record({}, (*record.files, InputParts("c.json", 1, "v", ("c.parquet",))))
+    assert outdated(record, more, {"a.parquet"}) == set()
+    with pytest.raises(InputError, match=r"holds parts of 1 files that are not given now, c\.json for one"):
+        outdated(record, more, {"c.parquet"})
 
 
 def _stored(name, size):

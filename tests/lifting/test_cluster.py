@@ -83,6 +83,8 @@ def test_the_same_bytes_as_one_machine(clips, capsys):
     assert [path for path in times if path.stat().st_mtime_ns != times[path]] == [gone]
     assert main(["lift", "clips", *COMMAND, "--resume"]) == 0
     assert "lifted 0 poses to 0 parts" in capsys.readouterr().out
+    assert main(["lift", "clips/walk1.jsonl", *COMMAND, "--resume"]) != 0
+    assert "holds parts of 3 files that are not given now, clips/walk0.jsonl for one" in capsys.readouterr().err
     assert main(["lift", "clips", *COMMAND, "--resume", "--seed", "1"]) != 0
     assert "was begun by another run (seed 0, not 1)" in capsys.readouterr().err
     assert main(["lift", "clips", *COMMAND]) != 0

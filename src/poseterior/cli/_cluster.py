@@ -73,7 +73,7 @@ def lift_on_cluster(command: _Command) -> None:
     from ..files.places import place_of
     from ..lifters import load
     from ..lifting import stream
-    from ..lifting.blocks import Job, Reading, blocks_to_do, record_of
+    from ..lifting.blocks import Job, Reading, blocks_to_do, outdated, record_of
     from ..lifting.cluster import Outcome, cluster, lift_by_ray
     from ..results.parts import RECORD
     from ._common import check_level
@@ -99,6 +99,13 @@ def lift_on_cluster(command: _Command) -> None:
     job = Job(place, how, Reading(**command.reading()), command.told())
     record = record_of(job, lifter, files)
     earlier, there = _earlier(place, record, command.resume), place.names()
+    if earlier is not None:
+        try:
+            old = outdated(record, earlier, there)
+        except InputError as error:
+            raise InputError(f"--out {place.name}: {error}") from None
+        for part in old:
+            place.within(part).remove()
     blocks = list(blocks_to_do(record, files, earlier, there))
     place.make()
     _write_record(place.within(RECORD), record)

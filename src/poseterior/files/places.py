@@ -119,6 +119,22 @@ class Place:
             system.put_file(str(file), unfinished)
             system.mv(unfinished, path)
 
+    def remove(self) -> None:
+        """Remove the file, where there is one.
+
+        Raises:
+            InputError: it cannot be removed.
+        """
+        with _storage(self.name, "cannot be removed"):
+            try:
+                if self.local:
+                    Path(self.address).unlink()
+                    return
+                system, path, _ = _open(self.address)
+                system.rm_file(path)
+            except FileNotFoundError:
+                return
+
     def make(self) -> None:
         """Make this folder, where there is none.
 

@@ -38,7 +38,7 @@ from ..results.growing import GrowingResult
 from ..results.parts import InputParts, Record
 from .stream import How, Prepared, lift_rows, lift_to_file, marks_of, prepared, rows_of_groups
 
-__all__ = ["Block", "BlockLifter", "Job", "Lifted", "Reading", "blocks_to_do", "record_of"]
+__all__ = ["Block", "BlockLifter", "Job", "Lifted", "Reading", "blocks_to_do", "outdated", "record_of"]
 
 #: Bytes that a part is to have, about, and how many poses at least and at most.
 _PART_BYTES, _FEWEST, _MOST = 256 << 20, 2048, 131_072
@@ -165,6 +165,24 @@ def blocks_to_do(
         for number, part in enumerate(own.parts, 1):
             if not (own in same and part in done):
                 yield Block(Place(file.name, file.address), part, number, len(own.parts))
+
+
+def outdated(record: Record, earlier: Record, there: Iterable[str]) -> set[str]:
+    """Parts in the folder that hold what an earlier run made of files that have changed.
+
+    Raises:
+        InputError: there are parts of files that this run does not have.
+    """
+    names, there = {file.name for file in record.files}, set(there)
+    left = [file.name for file in earlier.files if file.name not in names and there & set(file.parts)]
+    if left:
+        raise InputError(
+            f"holds parts of {len(left)} files that are not given now, {left[0]} for one; give them too, or the name "
+            "of a new folder"
+        )
+    same = set(record.files) & set(earlier.files)
+    kept = {part for file in same for part in file.parts}
+    return {part for file in (*record.files, *earlier.files) for part in file.parts} & there - kept
 
 
 class BlockLifter:

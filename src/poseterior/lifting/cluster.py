@@ -120,7 +120,7 @@ def cluster() -> Iterator[int]:
                 where = os.environ.get("RAY_ADDRESS", "")
                 said = f"RAY_ADDRESS {where}: no cluster answers" if where else "a cluster cannot be started here"
                 raise InputError(f"--engine ray: {said} ({reason(error)})") from error
-        yield int(ray.cluster_resources().get("CPU", 1))
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
     finally:
         if own:
             ray.shutdown()
