@@ -18,6 +18,7 @@ from typing import Any
 
 from .checks import absent, reason
 from .errors import InputError
+from .extras import installed, need
 from .numbered import natural_key
 from .writing import atomic_write, make_folder
 
@@ -276,6 +277,7 @@ def _elsewhere(typed: Path, suffixes: Sequence[str]) -> Iterator[Stored]:
 
 def _open(address: str) -> tuple[Any, str, str]:
     """The file system of an address, the path in it, and its scheme; pyarrow's where fsspec's is not installed."""
+    need("cluster", "fsspec", f"{address}: an address")
     from fsspec.core import url_to_fs
 
     scheme = address.split("://")[0]
@@ -293,8 +295,6 @@ def _open(address: str) -> tuple[Any, str, str]:
 
 def _by_pyarrow(address: str) -> tuple[Any, str] | None:
     """pyarrow's own file system; None where it has none for this address."""
-    from .extras import installed
-
     if not installed("pyarrow"):
         return None
     import pyarrow as pa
