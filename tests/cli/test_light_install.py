@@ -22,7 +22,7 @@ EXTRAS = (
     "pyarrow", "viser", "trimesh", "lightning", "pytorch_lightning", "tensorboard", "fastapi", "uvicorn", "sqlalchemy",
     "imageio_ffmpeg", "ai_edge_litert", "onnxruntime", "platformdirs", "pygltflib", "pxr", "ezc3d",
     "ot", "smplx", "cdflib", "h5py", "scipy", "pandas", "polars", "websockets",
-    "c3d", "onnx", "onnxscript",
+    "c3d", "onnx", "onnxscript", "ray", "duckdb",
 )  # fmt: skip
 KEYPOINTS = str(EXAMPLES / "demo.json")
 
@@ -35,6 +35,10 @@ MISSING: dict[str, tuple[list[str], str]] = {
     ),
     "lift to Parquet": (
         ["lift", KEYPOINTS, "--out", "a.parquet"], "--out a.parquet: needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "lift on a cluster": (
+        ["lift", KEYPOINTS, "--engine", "ray", "--clip", "off", "--out", "poses"],
+        "--engine ray: needs ray: pip install 'poseterior[cluster]'",
     ),
     "lift a folder": (
         ["lift", str(EXAMPLES), "--out", "lifted"],

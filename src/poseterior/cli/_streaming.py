@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ..keypoints import Keypoints2D
     from ..lifters import Lifter
 
-__all__ = ["StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
+__all__ = ["WHOLE", "StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
 
 #: Outputs besides the result, and what else needs all poses at once.
-_WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
+WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
 #: Extensions of the files that grow: `poseterior.results.growing.GROWING`, without importing it.
 _GROWING = (".parquet", ".npz", ".csv")
 
@@ -41,12 +41,17 @@ class StreamOptions:
     shard: str = ""
     """Lift the i-th of n parts alone, e.g. 2/8: for several machines, to a .parquet each, which joined are the
     whole."""
-    workers: int = 1
-    """Processes that lift, for .parquet written frame by frame; the answers are the same."""
+    workers: int | None = None
+    """Processes that lift, for .parquet written frame by frame (default 1), or actors of --engine ray (default: the
+    processors of the cluster); the answers are the same."""
+    engine: Literal["local", "ray"] = "local"
+    """local: this machine. ray: the machines of a Ray cluster, from keypoint files, folders, patterns and addresses
+    (s3://...) to a folder of .parquet parts, frame by frame; goes on with --resume."""
 
     def asks_for_parts(self) -> str:
         """The option that only files that grow have; empty where none is given."""
-        return "--resume" if self.resume else "--shard" if self.shard else "--workers" if self.workers != 1 else ""
+        asked = {"--resume": self.resume, "--shard": self.shard, "--workers": self.workers not in (None, 1)}
+        return next((option for option, given in asked.items() if given), "")
 
     def check_stream(self, out: Path | None) -> tuple[int, int]:
         """The shard, 1 of 1 where none is asked for; refuse what no file could be written with.
@@ -59,7 +64,7 @@ class StreamOptions:
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard or "1/1")
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
             raise InputError(f"--shard {self.shard}: expected i/n with i from 1 to n, e.g. 2/8")
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers: expected at least 1, got {self.workers}")
         suffix = "" if out is None else out.suffix.lower()
         if (asked := self.asks_for_parts()) and suffix != ".parquet":
@@ -91,7 +96,7 @@ class _Command(Protocol):
     precision: Literal["full", "half"]
     resume: bool
     shard: str
-    workers: int
+    workers: int | None
 
     def asks_for_parts(self) -> str: ...
     def check_stream(self, out: Path | None) -> tuple[int, int]: ...
@@ -113,7 +118,7 @@ def why_not_in_parts(command: _Command, lifter: Lifter, sources: Sources) -> str
 
     if command.out is None or command.out.suffix.lower() not in _GROWING or command.out.name.endswith(".coco.json"):
         return f"only {', '.join(_GROWING)} grow"
-    for option in _WHOLE:
+    for option in WHOLE:
         if getattr(command, option):
             return f"--{option.replace('_', '-')} needs all poses at once"
     if sources.seen or not sources.keypoints:
@@ -194,7 +199,7 @@ def lift_stream(command: _Command, lifter: Lifter, path: Path, device: str, cons
                     out, fps, how.half, command.resume, lambda: fingerprint(lifter, ready, how, shard=command.shard)
                 )
                 about = lift_to_file(
-                    lifter, ready, how, make, shard=shard, workers=command.workers,
+                    lifter, ready, how, make, shard=shard, workers=command.workers or 1,
                     source=(command.lifter, command.evidence == "on"), done=done,
                 )  # fmt: skip
         except NotInParts as reason:

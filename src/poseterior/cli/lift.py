@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..detect.sources import Sources
     from ..keypoints import Keypoints2D
+    from ..keypoints.told import Told
     from ..lifters import Lifter
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
@@ -52,7 +53,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
     """
 
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]]
-    """Photographs, films, keypoint files, folders of these; or webcam:0."""
+    """Photographs, films, keypoint files, folders of these, patterns ('clips/*.parquet'); or webcam:0."""
     lifter: str = "mdn"
     """A shipped lifter (see `poseterior lifters`), a folder with trained weights, or the folder of a run."""
     hypotheses: Literal["samples", "kernels"] = "samples"
@@ -128,10 +129,18 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
 
         from ..detect.sources import sorted_out
         from ..files.errors import InputError
+        from ..files.places import expanded
         from ..files.writing import check_outputs
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
 
         self.check_seeing()
+        if self.engine == "ray":
+            from ._cluster import lift_on_cluster
+
+            self.lifter = weights_of(self.lifter, self.checkpoint)
+            lift_on_cluster(self)
+            return
+        self.files = tuple(expanded(self.files))
         self.check_there()
         self.lifter = weights_of(self.lifter, self.checkpoint)
         self._check_hypotheses()
@@ -374,24 +383,15 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
 
     def as_told(self, keypoints: Keypoints2D) -> Keypoints2D:
         """The keypoints with the camera, the height and the frame rate of the options, which results keep."""
-        import numpy as np
+        return self.told()(keypoints)
 
-        from ..files.errors import InputError
+    def told(self) -> Told:
+        """The camera, the height and the frame rate of the options."""
+        from ..keypoints.told import Told
         from ._common import camera_file
 
-        intrinsics: object = None
-        if self.camera is not None:
-            intrinsics = camera_file(self.camera)
-        elif self.focal is not None:
-            sizes = keypoints.image_size.numpy()
-            if not np.isfinite(sizes).all():
-                raise InputError("--focal: the image size is not known; pass --image-size WIDTH HEIGHT too")
-            focal = np.full((len(sizes), 1), self.focal)
-            intrinsics = np.concatenate([focal, focal, sizes / 2], -1)
-        told = keypoints.with_camera(intrinsics=intrinsics, height=self.height)
-        if self.fps is not None:
-            told.rates = dict.fromkeys((identity.file for identity in told.ids), self.fps)
-        return told
+        intrinsics = None if self.camera is None else tuple(camera_file(self.camera))
+        return Told(intrinsics, self.focal if self.camera is None else None, self.height, self.fps)
 
     def _holds_times(self) -> bool:
         """Whether the file for another program has times in it."""

@@ -126,9 +126,10 @@ class View:
         from ..results.containers import SUFFIXES
         from ..results.motion import as_lift_result
         from ..results.motion_files import is_motion, read_motion
+        from ..results.parts import are_parts
 
         remedy = f"lift it first: poseterior lift {self.result} --view scene.html"
-        if self.result.is_dir():
+        if self.result.is_dir() and not are_parts(self.result):
             inside = sorted(path.name for path in self.result.iterdir() if path.suffix.lower() in SUFFIXES)
             named = f"name one of the results in it: {', '.join(inside[:5])}" if inside else "there is no result in it"
             raise InputError(f"{self.result}: is a folder; {named}")
@@ -139,6 +140,8 @@ class View:
         try:
             return load_result(self.result)
         except InputError as refused:
+            if self.result.is_dir():
+                raise
             try:
                 read_keypoints(self.result)
             except InputError:

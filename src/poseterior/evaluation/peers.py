@@ -32,6 +32,7 @@ from ..geometry.skeletons import Skeleton, get_skeleton
 from ..keypoints import Keypoints2D, PoseId
 from ..lifters import Lifter, LifterConfig
 from ..lifters.saved import FILES, folder_of
+from ..results.parts import are_parts, part_files
 from ..results.poses import load_result
 
 __all__ = [
@@ -338,7 +339,8 @@ def load_results(name: str, path: str | Path) -> SavedResults:
         name: of the method.
         path: a file ``PROTOCOL.npz``, or a folder of such. Each holds ``samples (poses, n, 17, 3)``: metres, camera
             axes, h36m17 joints; and, to say which row is which pose, ``clip (poses,)`` and ``frame (poses,)``. Result
-            files that poseterior wrote (``.npz``, ``.parquet``; they call the clip ``file``) are of this kind.
+            files that poseterior wrote (``.npz``, ``.parquet``; they call the clip ``file``) are of this kind, and
+            folders of parts called after the protocol.
 
     Raises:
         InputError: no such file, or a folder without any.
@@ -348,6 +350,8 @@ def load_results(name: str, path: str | Path) -> SavedResults:
         if path.suffix.lower() not in _SUFFIXES:
             raise InputError(f"{path}: unknown extension {path.suffix!r}; results files are: {', '.join(_SUFFIXES)}")
         return SavedResults(name, {path.stem: path})
+    if are_parts(path):
+        return SavedResults(name, {path.name: path})
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder; give PROTOCOL.npz, or a folder of such files")
     files: dict[str, Path] = {}
@@ -362,7 +366,7 @@ def load_results(name: str, path: str | Path) -> SavedResults:
 def _read_results(path: Path) -> dict[str, Any]:
     """``samples`` and what says which row is which."""
     wanted = ("samples", *_CLIP, "frame", "person", "joint_names")
-    if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() == ".parquet" or are_parts(path):
         result = load_result(path)
         return {name: getattr(result, name) for name in wanted if name not in ("clip", "file_name")}
     try:
@@ -469,7 +473,7 @@ def content_hash(lifter: str | Path | PeerLifter | SavedResults | ResultsLifter)
         folder = folder_of(lifter)
         files = tuple(folder / name for name in _DECISIVE if (folder / name).is_file())
     digest.update(label.encode())
-    for file in files:
+    for file in (part for path in files for part in (part_files(path) if path.is_dir() else [path])):
         content = file.read_bytes()
         digest.update(f"\n{file.name} {len(content)}\n".encode())
         digest.update(content)

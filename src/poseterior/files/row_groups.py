@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:  # an extra: imported when a file is written
     pa, pq = (later("parquet", name, "a Parquet file") for name in ("pyarrow", "pyarrow.parquet"))
 
-__all__ = ["Group", "GrowingParquet", "group_of", "part_paths"]
+__all__ = ["Group", "GrowingParquet", "difference", "group_of", "part_paths"]
 
 _MAGIC = b"PAR1"
 #: Fields of Parquet's FileMetaData, RowGroup, ColumnChunk and ColumnMetaData (parquet.thrift).
@@ -184,7 +184,7 @@ class GrowingParquet:
         earlier = entries[0].get("run") if isinstance(entries[0], dict) else None
         if earlier != json.loads(json.dumps(run)):
             raise InputError(
-                f"{self._part}: was begun by another run ({_difference(earlier, run)}); go on with what it was begun "
+                f"{self._part}: was begun by another run ({difference(earlier, run)}); go on with what it was begun "
                 "with, or leave --resume out to begin anew"
             )
         return entries[1:]
@@ -273,7 +273,7 @@ class GrowingParquet:
         self.close()
 
 
-def _difference(earlier: Any, run: dict[str, Any]) -> str:
+def difference(earlier: Any, run: dict[str, Any]) -> str:
     """What one of two runs said otherwise."""
     if not isinstance(earlier, dict):
         return "its log says nothing of it"

@@ -36,7 +36,10 @@ from ..results.poses import LiftResult
 from .draws import CHUNK, check_lift, draw
 from .poses import Known, result_of, settings_of
 
-__all__ = ["How", "Prepared", "fingerprint", "lift_to_file", "prepared", "shard_rows"]
+__all__ = [
+    "How", "Prepared", "fingerprint", "lift_rows", "lift_to_file", "marks_of", "prepared", "rows_of_groups",
+    "shard_rows",
+]  # fmt: skip
 
 #: Groups of rows that wait for their turn, for each process.
 _AHEAD = 2
@@ -140,13 +143,20 @@ def _factor(lifter: Lifter, spool: Spool, poses: int, device: str) -> Tensor | N
 
 def fingerprint(lifter: Lifter, ready: Prepared, how: How, **more: Any) -> dict[str, Any]:
     """What a run is told from another by: who goes on with its file must say the same."""
+    return marks_of(lifter) | {
+        "keypoints": ready.digest[:16], "poses": ready.poses, "samples": how.samples, "seed": how.seed,
+        "level": how.level, "half": how.half, **more,
+    }  # fmt: skip
+
+
+def marks_of(lifter: Lifter) -> dict[str, Any]:
+    """What a lifter is told from another by."""
     weights = hashlib.sha256()
     for name, value in sorted(lifter.state_dict().items()):
         weights.update(name.encode() + value.detach().cpu().numpy().tobytes())
     return {
         "lifter": str(lifter.card.get("name") or lifter.name), "weights": weights.hexdigest()[:16],
-        "keypoints": ready.digest[:16], "poses": ready.poses, "samples": how.samples, "seed": how.seed,
-        "level": how.level, "half": how.half, "evidence": lifter.reader.use_evidence, **more,
+        "evidence": lifter.reader.use_evidence,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,9 +23,10 @@ from ..files.errors import InputError
 from ..files.extras import need
 from ..files.mapped import GrowingArray, map_array
 from ..files.npz import FREE_BYTES, check_entry, load_entry, open_npz, read_header
-from ..files.reading import reader
+from ..files.reading import reader, reading
 from ..files.texts import parse_json, read_json
 from ..files.writing import atomic_write
+from .parts import joined_constants, part_files
 
 __all__ = [
     "GROUP_ROWS", "NOT_OURS", "SUFFIXES", "group_rows", "npz_members", "parquet_table", "read_fields", "row_bytes",
@@ -53,12 +54,14 @@ def write_fields(fields: Fields, path: str | os.PathLike[str]) -> None:
 
 @reader("the file is damaged, lift again")
 def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `write_fields` wrote, as it stands in the file: nothing but the container is checked.
+    """What `write_fields` wrote, as it stands in the file or folder of parts: nothing but the container is checked.
 
     Raises:
         InputError: no such file, a truncated or damaged one, or pickled objects, which are never loaded.
     """
     path = Path(path)
+    if path.is_dir():
+        return _load_parts(path)
     read = _container(path, "result files are")[1]
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -219,31 +222,95 @@ def _save_parquet(fields: Fields, file: IO[bytes]) -> None:
 
 def _load_parquet(path: Path) -> dict[str, Any]:
     need("parquet", "pyarrow", "reading Parquet")
-    from ..files.parquet import METADATA_LOST, open_parquet
+    from ..files.parquet import open_parquet
 
     with open_parquet(path) as file:
-        # in the schema as pyarrow writes them, or in the footer only (polars, DuckDB)
-        metadata = {**(file.metadata.metadata or {}), **(file.schema_arrow.metadata or {})}
-        if b"poseterior" not in metadata:
-            ours = {"mean", "covariance", "keypoints", "frame", "person"} <= set(file.schema_arrow.names)
-            reason = "no 'poseterior' in the schema metadata"
-            raise InputError(
-                f"holds the columns of a poseterior result, but {reason}: {METADATA_LOST}"
-                if ours
-                else NOT_OURS.format(reason)
-            )
-        fields = _about(metadata[b"poseterior"])
-        shapes = fields.pop("shapes", None)
-        if not isinstance(shapes, dict):
-            raise InputError("damaged schema metadata (no 'shapes')")
-        names = file.schema_arrow.names
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
-        if 4 * file.metadata.num_rows * sum(math.prod(_shape(shapes[n], n)) for n in names if n in shapes) > LARGE:
-            return fields | _mapped_columns(file, shapes)
+        fields, shapes = _constants(file)
+        if _bytes(file, shapes) > LARGE:
+            return fields | _mapped_columns(_row_groups(file), shapes)
         table = file.read()
-    return fields | {name: _column(table[name], name, shapes) for name in names}
+    return fields | {name: _column(table[name], name, shapes) for name in table.column_names}
+
+
+def _constants(file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The constants of a Parquet file, and the shapes of its columns."""
+    from ..files.parquet import METADATA_LOST
+
+    # in the schema as pyarrow writes them, or in the footer only (polars, DuckDB)
+    metadata = {**(file.metadata.metadata or {}), **(file.schema_arrow.metadata or {})}
+    names = file.schema_arrow.names
+    if b"poseterior" not in metadata:
+        ours = {"mean", "covariance", "keypoints", "frame", "person"} <= set(names)
+        reason = "no 'poseterior' in the schema metadata"
+        raise InputError(
+            f"holds the columns of a poseterior result, but {reason}: {METADATA_LOST}"
+            if ours
+            else NOT_OURS.format(reason)
+        )
+    fields = _about(metadata[b"poseterior"])
+    shapes = fields.pop("shapes", None)
+    if not isinstance(shapes, dict):
+        raise InputError("damaged schema metadata (no 'shapes')")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{quote(name)}: there are two columns of that name; the file is damaged, lift again")
+    return fields, shapes
+
+
+def _bytes(file: Any, shapes: Mapping[str, Any]) -> int:
+    """What the arrays of a Parquet file take in memory."""
+    row = sum(math.prod(_shape(shapes[name], name)) for name in file.schema_arrow.names if name in shapes)
+    return int(4 * file.metadata.num_rows * row)
+
+
+def _row_groups(file: Any) -> Iterator[Any]:
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number, use_threads=False)
+
+
+#: What to do about a part that cannot be read.
+_PART = "the part is damaged: remove it, and lift again with --resume"
+
+
+def _load_parts(folder: Path) -> dict[str, Any]:
+    """A folder of parts (`poseterior.results.parts`) as one result; of large ones none is whole in memory."""
+    need("parquet", "pyarrow", "reading Parquet")
+    import pyarrow as pa
+
+    from ..files.parquet import open_parquet
+
+    paths = part_files(folder)
+    found, size, shapes, names = [], 0, None, None
+    for path in paths:
+        with reading(path, _PART), open_parquet(path) as file:
+            fields, own = _constants(file)
+            found.append((path, fields))
+            size += _bytes(file, own)
+            if shapes is None:
+                shapes, names = own, file.schema_arrow.names
+            elif (own, file.schema_arrow.names) != (shapes, names):
+                raise InputError(f"{path}: other columns than {paths[0].name}; lift again into a new folder")
+
+    def files_of(path: Path) -> list[str]:
+        with open_parquet(path) as file:
+            return [str(name) for name in file.read(columns=["file"])["file"].unique().to_pylist()]
+
+    def groups() -> Iterator[Any]:
+        for path in paths:
+            with reading(path, _PART), open_parquet(path) as file:
+                yield from _row_groups(file)
+
+    assert shapes is not None
+    assert names is not None
+    constants = joined_constants(found, files_of)
+    if size > LARGE:
+        return constants | _mapped_columns(groups(), shapes)
+    tables = list(groups())
+    if not tables:  # parts without a pose
+        with open_parquet(paths[0]) as file:
+            tables = [file.read()]
+    table = pa.concat_tables(tables)
+    return constants | {name: _column(table[name], name, shapes) for name in names}
 
 
 #: Bytes of arrays beyond which they are not brought to memory, but to the disk, and looked at there.
@@ -262,13 +329,12 @@ def _column(column: Any, name: str, shapes: Mapping[str, Any], before: int = 0) 
     return numbers_of(column, name, _shape(shapes[name], name) if name in shapes else (), "biuf")
 
 
-def _mapped_columns(file: Any, shapes: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The columns of a Parquet file as mapped arrays: a row group at a time is unpacked to the disk."""
+def _mapped_columns(groups: Iterable[Any], shapes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The columns of row groups as mapped arrays: one at a time is unpacked to the disk."""
     grown: dict[str, GrowingArray] = {}
     files: dict[str, int] = {}
     rows = 0
-    for number in range(file.num_row_groups):
-        table = file.read_row_group(number, use_threads=False)
+    for table in groups:
         for name in table.column_names:
             values = _column(table[name], name, shapes, rows)
             if name == "file":
