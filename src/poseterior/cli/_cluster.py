@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ._common import OnOff
-from ._motion import How
 from ._streaming import WHOLE
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..detect.sources import Sources
     from ..files.places import Place, Stored
-    from ..keypoints.told import Told
-    from ..lifters import Lifter
     from ..results.parts import Record
+    from .lift import Lift
 
 __all__ = ["lift_on_cluster"]
 
@@ -27,38 +23,7 @@ __all__ = ["lift_on_cluster"]
 _NAMED = 5
 
 
-class _Command(Protocol):
-    """What is used of `poseterior lift`'s options."""
-
-    files: tuple[Path, ...]
-    out: Path | None
-    lifter: str
-    samples: int
-    seed: int
-    level: float
-    evidence: OnOff
-    hypotheses: Literal["samples", "kernels"]
-    clip: Literal["auto", "on", "off"]
-    fps: float | None
-    how: How | None
-    count: int
-    rig: str | None
-    max_gap: float
-    precision: Literal["full", "half"]
-    resume: bool
-    shard: str
-    workers: int | None
-    device: str
-
-    def reading(self) -> dict[str, Any]: ...
-    def told(self) -> Told: ...
-    def check_used(self, sources: Sources) -> None: ...
-    def check_drawn(self, motions: bool) -> None: ...
-    def check_turns(self, lifter: Lifter) -> None: ...
-    def check_camera(self) -> None: ...
-
-
-def lift_on_cluster(command: _Command) -> None:
+def lift_on_cluster(command: Lift) -> None:
     """Lift files on the machines of a Ray cluster, each block to a part of its own.
 
     Raises:
@@ -126,7 +91,7 @@ def lift_on_cluster(command: _Command) -> None:
     _report(place, record, outcomes, console)
 
 
-def _check(command: _Command) -> Path:
+def _check(command: Lift) -> Path:
     """Refuse options that do not go with a cluster; returns the folder of the result."""
     from ..files.errors import InputError
 
@@ -150,7 +115,7 @@ def _device(device: str) -> str:
     return device if device.startswith("cuda") else check_device(device)
 
 
-def _inputs(command: _Command, out: Place) -> list[Stored]:
+def _inputs(command: Lift, out: Place) -> list[Stored]:
     """The files, none of which is in the folder that is written."""
     from ..detect.sources import Sources
     from ..files.errors import InputError

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING
 
-from ._common import OnOff
 from ._motion import check_motion, write_sheet
 from ._seeing import bar, bar_when_needed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.progress import Progress
-
-    from ..detect.sources import Sources
-    from ..keypoints import Keypoints2D
-    from ..lifters import Lifter
+    from .lift import Lift
 
 __all__ = ["lift_folder"]
 
 
-class _Command(Protocol):
-    """What is used of `poseterior lift`'s options."""
-
-    lifter: str
-    samples: int
-    seed: int
-    level: float
-    evidence: OnOff
-    clip: Literal["auto", "on", "off"]
-    contacts: bool
-    ground: bool
-    camera: Path | None
-    fps: float | None
-    max_gap: float
-    video: Path | None
-    precision: Literal["full", "half"]
-    device: str
-
-    def reading(self) -> dict[str, Any]: ...
-    def finder(self, shown: Progress) -> tuple[Callable[[Path], Keypoints2D], Callable[[list[Path]], object]]: ...
-    def as_told(self, keypoints: Keypoints2D) -> Keypoints2D: ...
-    def asks_for_parts(self) -> str: ...
-    def check_used(self, sources: Sources) -> None: ...
-    def check_drawn(self, motions: bool) -> None: ...
-    def check_turns(self, lifter: Lifter) -> None: ...
-    def check_camera(self) -> None: ...
-
-
-def lift_folder(command: _Command, folder: Path, out: Path) -> None:
+def lift_folder(command: Lift, folder: Path, out: Path) -> None:
     """Every photograph and clip of a folder on its own: a result, a picture, and where asked a film."""
     from rich.console import Console
 
@@ -141,7 +106,7 @@ def lift_folder(command: _Command, folder: Path, out: Path) -> None:
         console.print(f"  {left.file}: {left.reason}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _film_suffix(command: _Command, folder: Path, out: Path) -> str | None:
+def _film_suffix(command: Lift, folder: Path, out: Path) -> str | None:
     """Refuse what does not go with a whole folder; returns the extension of the films, None for none."""
     from ..detect.sources import Sources
     from ..files.errors import InputError

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-from ._common import OnOff
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..detect.sources import Sources
-    from ..keypoints import Keypoints2D
     from ..lifters import Lifter
+    from .lift import Lift
 
 __all__ = ["WHOLE", "StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
 
@@ -74,35 +72,6 @@ class StreamOptions:
         return int(found[1]), int(found[2])
 
 
-class _Command(Protocol):
-    """What is used of `poseterior lift`'s options."""
-
-    out: Path | None
-    lifter: str
-    samples: int
-    seed: int
-    level: float
-    evidence: OnOff
-    clip: Literal["auto", "on", "off"]
-    tracks: Literal["auto", "off"]
-    person: int | None
-    fps: float | None
-    format: str
-    skeleton: str | None
-    image_size: tuple[int, int] | None
-    confidence_scale: Literal["probability", "peak", "percent", "logit", "sum"] | None
-    min_confidence: float | None
-    keep_unseen: bool
-    precision: Literal["full", "half"]
-    resume: bool
-    shard: str
-    workers: int | None
-
-    def asks_for_parts(self) -> str: ...
-    def check_stream(self, out: Path | None) -> tuple[int, int]: ...
-    def as_told(self, keypoints: Keypoints2D) -> Keypoints2D: ...
-
-
 def part_files(out: Path | None) -> list[Path]:
     """What is written beside a Parquet file until it is complete."""
     if out is None or out.suffix.lower() != ".parquet":
@@ -112,7 +81,7 @@ def part_files(out: Path | None) -> list[Path]:
     return list(part_paths(out))
 
 
-def why_not_in_parts(command: _Command, lifter: Lifter, sources: Sources) -> str:
+def why_not_in_parts(command: Lift, lifter: Lifter, sources: Sources) -> str:
     """Why a result is not made in parts, in words; empty where it can be."""
     from ..keypoints.parts import can_be_parts
 
@@ -151,7 +120,7 @@ def poses_bar(console: Console) -> Iterator[Progress]:
         yield shown
 
 
-def lift_stream(command: _Command, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
+def lift_stream(command: Lift, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
     """Lift a file in parts, and say what is to be said; False where it has to be read whole after all.
 
     Raises:
