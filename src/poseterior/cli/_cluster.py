@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..files.places import Place, Stored
     from ..results.parts import Record
-    from .lift import Lift
+    from ._lift_options import LiftOptions
 
 __all__ = ["lift_on_cluster"]
 
@@ -23,7 +23,7 @@ __all__ = ["lift_on_cluster"]
 _NAMED = 5
 
 
-def lift_on_cluster(command: Lift) -> None:
+def lift_on_cluster(command: LiftOptions) -> None:
     """Lift files on the machines of a Ray cluster, each block to a part of its own.
 
     Raises:
@@ -91,7 +91,7 @@ def lift_on_cluster(command: Lift) -> None:
     _report(place, record, outcomes, console)
 
 
-def _check(command: Lift) -> Path:
+def _check(command: LiftOptions) -> Path:
     """Refuse options that do not go with a cluster; returns the folder of the result."""
     from ..files.errors import InputError
 
@@ -115,7 +115,7 @@ def _device(device: str) -> str:
     return device if device.startswith("cuda") else check_device(device)
 
 
-def _inputs(command: Lift, out: Place) -> list[Stored]:
+def _inputs(command: LiftOptions, out: Place) -> list[Stored]:
     """The files, none of which is in the folder that is written."""
     from ..detect.sources import Sources
     from ..files.errors import InputError

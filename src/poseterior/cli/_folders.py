@@ -9,12 +9,12 @@ from ._motion import check_motion, write_sheet
 from ._seeing import bar, bar_when_needed
 
 if TYPE_CHECKING:
-    from .lift import Lift
+    from ._lift_options import LiftOptions
 
 __all__ = ["lift_folder"]
 
 
-def lift_folder(command: Lift, folder: Path, out: Path) -> None:
+def lift_folder(command: LiftOptions, folder: Path, out: Path) -> None:
     """Every photograph and clip of a folder on its own: a result, a picture, and where asked a film."""
     from rich.console import Console
 
@@ -106,7 +106,7 @@ def lift_folder(command: Lift, folder: Path, out: Path) -> None:
         console.print(f"  {left.file}: {left.reason}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _film_suffix(command: Lift, folder: Path, out: Path) -> str | None:
+def _film_suffix(command: LiftOptions, folder: Path, out: Path) -> str | None:
     """Refuse what does not go with a whole folder; returns the extension of the films, None for none."""
     from ..detect.sources import Sources
     from ..files.errors import InputError

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..detect.sources import Sources
     from ..lifters import Lifter
-    from .lift import Lift
+    from ._lift_options import LiftOptions
 
 __all__ = ["WHOLE", "StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
 
@@ -81,7 +81,7 @@ def part_files(out: Path | None) -> list[Path]:
     return list(part_paths(out))
 
 
-def why_not_in_parts(command: Lift, lifter: Lifter, sources: Sources) -> str:
+def why_not_in_parts(command: LiftOptions, lifter: Lifter, sources: Sources) -> str:
     """Why a result is not made in parts, in words; empty where it can be."""
     from ..keypoints.parts import can_be_parts
 
@@ -120,7 +120,7 @@ def poses_bar(console: Console) -> Iterator[Progress]:
         yield shown
 
 
-def lift_stream(command: Lift, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
+def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
     """Lift a file in parts, and say what is to be said; False where it has to be read whole after all.
 
     Raises:
