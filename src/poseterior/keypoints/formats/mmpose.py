@@ -12,8 +12,8 @@ from ...files.checks import Array, as_index, as_list, as_object, describe, numbe
 from ...files.errors import InputError
 from ...files.long_json import LongList, load_json
 from ..detections import Detections, FrameNumbers, Options, Person, join, points, track
-from ..frame_numbers import Frame
 from ..documents import first_entry, innermost
+from ..frame_numbers import Frame
 from ..joint_names import (
     candidates,
     covering_skeleton,
