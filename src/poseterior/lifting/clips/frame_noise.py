@@ -1,4 +1,4 @@
-"""Random numbers of a stretch of a clip, a stream for each frame: stretches that overlap have the same numbers there."""
+"""Random numbers of a stretch of a clip, a stream for each frame: stretches that overlap have the same ones there."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -50,6 +51,8 @@ _CORE = 800
 _OVERLAP, _LASTING, _FADE = 3.0, 3.0, 1.0
 #: Frames of a stretch that tells of the whole clip, and how many there are at most.
 _STRETCH, _STRETCHES = 300, 8
+#: Motions of a window drawn at a time.
+_AT_ONCE = 20
 #: Frames to either side that tell whether somebody jumps towards the camera.
 _AROUND = 6
 
@@ -59,6 +62,10 @@ class _Window(ClipPosterior):
     """A stretch of a long clip, whose motions are those of the clip there."""
 
     clip: LongClip
+
+    @property
+    def _block(self) -> int:
+        return _AT_ONCE
 
     def _noise(self, seed: int, start: int, part: int = 0) -> Noise:
         size = self.gaussian.mean.shape[1]
@@ -193,7 +200,7 @@ class LongClip:
         ends = np.linspace(0, len(self), count + 1).round().astype(int).tolist()
         return [
             (slice(max(0, start - overlap), min(len(self), stop + overlap)), slice(start, stop))
-            for start, stop in zip(ends[:-1], ends[1:], strict=True)
+            for start, stop in pairwise(ends)
         ]
 
     @torch.no_grad()
@@ -256,7 +263,9 @@ def _known(stretches: list[Frames], errors: ClipErrors, middle: int, starts: lis
             break
         weights = fresh
     # The correlations nearest to the middle of the clip.
-    gaps = [max(start - middle, middle - (start + len(part) - 1), 0) for start, part in zip(starts, stretches, strict=True)]
+    gaps = [
+        max(start - middle, middle - (start + len(part) - 1), 0) for start, part in zip(starts, stretches, strict=True)
+    ]
     nearest = int(np.argmin(gaps))
     row = min(max(middle - starts[nearest], 0), len(stretches[nearest]) - 1)
     return Known(shared, density, correlation_roots(stretches[nearest])[row])
