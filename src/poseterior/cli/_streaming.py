@@ -228,6 +228,7 @@ def lift_long_clips(command: _Command, lifter: Lifter, keypoints: Keypoints2D, d
     """
     from ..lifting.clips import clip_lines, parts_of
     from ..lifting.clips.growing import lift_clips_to_file, may_grow
+    from ..lifting.clips.switches import TrackSwitch
     from ..lifting.clips.windows import LONG
     from ..results.times import ASSUMED_FPS
     from ._common import summary_table
@@ -247,13 +248,18 @@ def lift_long_clips(command: _Command, lifter: Lifter, keypoints: Keypoints2D, d
     if table and rates == {None}:
         console.print(f"{ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
     half, fps = command.precision == "half", next(iter(rates))
+    make = _maker(command.out, fps, half, False, lambda: {"clips": "in windows"})
     with poses_bar(console) as shown:
         task = shown.add_task("lifting", total=len(keypoints))
-        about, poses = lift_clips_to_file(
-            lifter, keypoints, parts, _maker(command.out, fps, half, False, lambda: {"clips": "in windows"}),
-            command.samples, command.seed, device, command.level, command.fps, command.max_gap,
-            lambda poses: shown.update(task, completed=poses),
-        )  # fmt: skip
+        try:
+            about, poses = lift_clips_to_file(
+                lifter, keypoints, parts, make, command.samples, command.seed, device, command.level, command.fps,
+                command.max_gap, lambda poses: shown.update(task, completed=poses),
+            )  # fmt: skip
+        except TrackSwitch:  # of two people, one after the other: lifted frame by frame, or refused, by who knows how
+            for path in part_files(command.out):
+                path.unlink(missing_ok=True)
+            return False
         shown.update(task, total=poses)
     if said := about.settings.get("jumps"):
         console.print(f"jumps: {said}", highlight=False, soft_wrap=True, markup=False)

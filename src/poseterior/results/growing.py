@@ -154,10 +154,9 @@ class GrowingCsv:
 
     def add(self, result: LiftResult, clip: Hashable = None) -> None:
         """The next poses: of one ``clip``, whatever it is called, or of a clip for each file and person."""
+        who: list[Hashable] = [clip] * len(result)
         if clip is None:
             who = [*zip(result.file.tolist(), result.person.tolist(), strict=True)]
-        else:
-            who = [clip] * len(result)
         numbers = np.array([self._numbers.setdefault(one, len(self._numbers) + 1) for one in who])
         for number in dict.fromkeys(numbers.tolist()):
             lines = csv_lines(result, result, self._fps, numbers, np.flatnonzero(numbers == number))

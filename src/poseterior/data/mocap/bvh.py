@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
+#: Frames that are text at a time.
+_WRITTEN = 512
 #: Joints that move in their parent's frame by more than this (metres) are written with position channels.
 RIGID_TOLERANCE = 2e-4
 
@@ -400,8 +402,10 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
 
     emit(skeleton.root, 0)
     lines += ["MOTION", f"Frames: {len(p)}", f"Frame Time: {1.0 / fps:.9f}"]
-    table = np.concatenate(columns, axis=1)
-    lines += [" ".join(f"{value:.6f}" for value in row) for row in table.tolist()]
     make_folder(Path(path).parent, path)
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
+        for start in range(0, len(p), _WRITTEN):
+            table = np.concatenate([values[start : start + _WRITTEN] for values in columns], axis=1)
+            row = " ".join(["%.6f"] * table.shape[1]) + "\n"
+            file.write((row * len(table) % tuple(table.ravel().tolist())).encode())

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
 from ...distributions.regions import Region
+from ...files.checks import counted
 from ...geometry.kinematics import bones_to_pose, pose_to_bones
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
@@ -239,8 +240,8 @@ class LongClip:
             frames = [replace(part.frames, told=None) for part in self._stretches]
             alone = shared_of(frames, self._errors).size
         said = clip_words(self.keypoints, present, self.weight, self.errors, told, alone)
-        count = len(self.windows())
-        return self.notes | said | {"windows": f"lifted in {count} windows that overlap and are faded into each other"}
+        count = counted(len(self.windows()), "window")
+        return self.notes | said | {"windows": f"lifted in {count} that overlap and are faded into each other"}
 
 
 def _pieces(count: int, size: int = 128) -> list[slice]:
