@@ -128,7 +128,8 @@ def why_not_in_parts(command: _Command, lifter: Lifter, sources: Sources) -> str
         return "clips are lifted as a whole; add --clip off"
     if not can_be_parts(list(sources.keypoints)):
         return (
-            "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list or an OpenPose folder"
+            "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list, MMPose's JSON or an "
+            "OpenPose folder"
         )
     return ""
 
