@@ -157,6 +157,22 @@ def test_mmpose_of_many_points_and_wrong_ones_are_told_as_of_whole_files(tmp_pat
         list(KeypointParts(tmp_path / "x.json", Options(str(tmp_path / "x.json"))))
 
 
+def test_long_json_is_read_at_once_with_few_objects(tmp_path, monkeypatch):
+    xy, scores = people()
+    entries = [{"joints": JOINTS, "keypoints": np.c_[xy[i, 0], scores[i, 0]].tolist()} for i in range(FRAMES)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, entries)))
+    found = parts.read_long_json(path, Options(str(path)))
+    assert found is not None
+    same(read_keypoints(path), found)
+    assert parts.read_long_json(path, Options(str(path)), person=7) is None  # who is told so by who reads it whole
+    assert parts.read_long_json(path, Options(str(path)), format="coco") is None
+    assert parts.read_long_json(tmp_path, Options(str(tmp_path))) is None
+    assert parts.read_long_json(tmp_path / "none.json", Options("none.json")) is None
+    monkeypatch.setattr(parts, "LONG", 1 << 30)
+    assert parts.read_long_json(path, Options(str(path))) is None
+
+
 def test_openpose_folder(tmp_path):
     folder = tmp_path / "clip"
     folder.mkdir()

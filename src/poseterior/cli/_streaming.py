@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from ._common import OnOff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
     from rich.progress import Progress
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from ..keypoints import Keypoints2D
     from ..lifters import Lifter
 
-__all__ = ["WHOLE", "StreamOptions", "lift_long_clips", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
+__all__ = [
+    "WHOLE",
+    "StreamOptions",
+    "lift_long_clips",
+    "lift_stream",
+    "part_files",
+    "poses_bar",
+    "read_in_parts",
+    "why_not_in_parts",
+]
 
 #: Outputs besides the result, and what else needs all poses at once.
 WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
@@ -219,6 +228,30 @@ def lift_stream(command: _Command, lifter: Lifter, path: Path, device: str, cons
     console.print(summary_table(about, total=int(total or len(about))))
     console.print(f"wrote {out}", highlight=False, soft_wrap=True)
     return True
+
+
+def read_in_parts(asked: dict[str, Any], files: Sequence[Path]) -> Keypoints2D | None:
+    """A long JSON file with few of its objects in memory; None for other files: `read_keypoints` reads them.
+
+    Args:
+        asked: the arguments of `poseterior.keypoints.reading.read_keypoints`.
+        files: to read.
+    """
+    from ..geometry.skeletons import get_skeleton
+    from ..keypoints.detections import Options, size_pair
+    from ..keypoints.parts import read_long_json
+
+    least = asked["min_confidence"]
+    if len(files) != 1 or (least is not None and not 0 <= least <= 1):
+        return None
+    skeleton, size = asked["skeleton"], asked["image_size"]
+    options = Options(
+        str(files[0]),
+        None if skeleton is None else get_skeleton(skeleton),
+        None if size is None else size_pair(list(size), "image_size"),
+        asked["confidence_scale"], least, asked["keep_unseen"],
+    )  # fmt: skip
+    return read_long_json(files[0], options, asked["format"], asked["tracks"] == "auto", asked["person"])
 
 
 def lift_long_clips(command: _Command, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console) -> bool:

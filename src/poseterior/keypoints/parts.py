@@ -35,7 +35,7 @@ from .rates import stated_rate
 from .tables import ParquetTable
 from .tabular import roles
 
-__all__ = ["PART", "KeypointParts", "can_be_parts"]
+__all__ = ["PART", "KeypointParts", "can_be_parts", "read_long_json"]
 
 #: Poses or so of a part.
 PART = 2048
@@ -68,6 +68,22 @@ def can_be_parts(paths: Sequence[Path]) -> bool:
 def _begins(path: Path, magic: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(magic)) == magic
+
+
+def read_long_json(
+    path: Path, options: Options, format: str = AUTO, link: bool = True, person: int | None = None
+) -> Keypoints2D | None:
+    """A long JSON file as `poseterior.keypoints.reading.read_keypoints` reads it, few of its objects at a time.
+
+    Returns:
+        None for other files, and where it has to be read whole: arguments are checked by who does so.
+    """
+    try:
+        if path.is_dir() or kind_of(path) != "json" or path.stat().st_size < LONG:
+            return None
+        return Keypoints2D.cat(list(KeypointParts(path, options, format, link, person)))
+    except (InputError, NotInParts, OSError):
+        return None
 
 
 class KeypointParts:
