@@ -61,9 +61,7 @@ def main() -> None:
         save_animation(clip, path)
         writing, _ = timed(lambda: save_animation(clip, path))
         size = path.stat().st_size / 1e6
-        print(
-            f"{arguments.frames} frames, {size:.1f} MB: written in {writing:.2f} s, peak {before:.0f}, {peak():.0f} MiB"
-        )
+        print(f"{arguments.frames} frames, {size:.1f} MB: written in {writing:.2f} s; peak {peak():.0f} MiB")
         read_bvh(path)  # what is imported, and filled, once
         theirs, ours = [], []
         for _ in range(arguments.rounds):
