@@ -118,6 +118,61 @@ def test_entries(tmp_path, name, numbered):
     same(whole, joined)
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("shape", ["instance_info", "frames", "nested"])
+def test_mmpose(tmp_path, shape, numbered):
+    xy, scores = people(count=3)
+    frames = []
+    for i in range(FRAMES):
+        seen = range(1 + i % 3)  # frames of one, two and three people; one of nobody
+        instances = [{"keypoints": xy[i, j].tolist(), "keypoint_scores": scores[i, j].tolist()} for j in seen]
+        instances = [] if i == 70 else instances
+        frames.append(instances if shape == "nested" else {"instances": instances})
+        if numbered and shape != "nested":
+            frames[-1]["frame_id"] = 3 * i + 5
+    document = {"meta_info": {"fps": 25}, "instance_info": frames} if shape == "instance_info" else frames
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    whole, joined, several, _ = whole_and_parts(tmp_path / "x.json")
+    assert several > 3
+    same(whole, joined)
+    assert len({identity.frame for identity in joined.ids}) == FRAMES - 1
+
+
+def test_mmpose_of_many_points_and_wrong_ones_are_told_as_of_whole_files(tmp_path):
+    rng = np.random.default_rng(3)
+    frames = [
+        {"frame_id": i, "instances": [{"keypoints": rng.uniform(0, 900, (133, 2)).tolist(),
+                                       "keypoint_scores": rng.uniform(0.2, 1, 133).tolist(), "bbox": [[1, 2, 3, 4]]}]}
+        for i in range(FRAMES)
+    ]  # fmt: skip
+    (tmp_path / "x.json").write_text(json.dumps({"meta_info": {}, "instance_info": frames}))
+    whole, joined, several, _ = whole_and_parts(tmp_path / "x.json")
+    assert several > 3
+    same(whole, joined)
+    frames[120]["instances"][0]["keypoints"].pop()
+    (tmp_path / "x.json").write_text(json.dumps({"meta_info": {}, "instance_info": frames}))
+    with pytest.raises(InputError, match=r"frame 120, person 0\.keypoints: 132 joints; expected 17 or 26"):
+        read_keypoints(tmp_path / "x.json")
+    with pytest.raises(NotInParts, match="frame 120, person 0"):
+        list(KeypointParts(tmp_path / "x.json", Options(str(tmp_path / "x.json"))))
+
+
+def test_long_json_is_read_at_once_with_few_objects(tmp_path, monkeypatch):
+    xy, scores = people()
+    entries = [{"joints": JOINTS, "keypoints": np.c_[xy[i, 0], scores[i, 0]].tolist()} for i in range(FRAMES)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, entries)))
+    found = parts.read_long_json(path, Options(str(path)))
+    assert found is not None
+    same(read_keypoints(path), found)
+    assert parts.read_long_json(path, Options(str(path)), person=7) is None  # who is told so by who reads it whole
+    assert parts.read_long_json(path, Options(str(path)), format="coco") is None
+    assert parts.read_long_json(tmp_path, Options(str(tmp_path))) is None
+    assert parts.read_long_json(tmp_path / "none.json", Options("none.json")) is None
+    monkeypatch.setattr(parts, "LONG", 1 << 30)
+    assert parts.read_long_json(path, Options(str(path))) is None
+
+
 def test_openpose_folder(tmp_path):
     folder = tmp_path / "clip"
     folder.mkdir()

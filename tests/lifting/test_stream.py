@@ -79,6 +79,17 @@ def test_the_same_bytes_as_at_once(lifter, keypoints, tmp_path, samples, suffix,
     assert sorted(one.name for one in tmp_path.iterdir()) == [at_once.name, path.name]
 
 
+def test_tables_of_several_people_who_come_together(lifter, keypoints, tmp_path):
+    """People are a clip each, one behind the other, though their frames come together."""
+    ids = [("walk.json", row // 2, row % 2) for row in range(POSES)]
+    keypoints = keypoints._replace(ids=[pp.PoseId(*one) for one in ids])
+    keypoints.rates = {"walk.json": 25.0}
+    streamed(lifter, keypoints, tmp_path / "a.csv", How(0), lambda: GrowingCsv(tmp_path / "a.csv", 25.0))
+    pp.lift(lifter, keypoints, 0).save(tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
 def test_a_lifter_that_doubts_standard_deviations(keypoints, tmp_path):
     flow = pp.load("flow")
     loud = keypoints._replace(covariance=keypoints.covariance * 0 + 1e-2 * np.eye(2, dtype=np.float32))[:70]

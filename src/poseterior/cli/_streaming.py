@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
     from rich.progress import Progress
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from ..lifters import Lifter
     from ._lift_options import LiftOptions
 
-__all__ = ["WHOLE", "StreamOptions", "lift_stream", "part_files", "poses_bar", "why_not_in_parts"]
+__all__ = [
+    "WHOLE",
+    "StreamOptions",
+    "lift_long_clips",
+    "lift_stream",
+    "part_files",
+    "poses_bar",
+    "read_in_parts",
+    "why_not_in_parts",
+]
 
 #: Outputs besides the result, and what else needs all poses at once.
 WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
@@ -85,11 +94,8 @@ def why_not_in_parts(command: LiftOptions, lifter: Lifter, sources: Sources) -> 
     """Why a result is not made in parts, in words; empty where it can be."""
     from ..keypoints.parts import can_be_parts
 
-    if command.out is None or command.out.suffix.lower() not in _GROWING or command.out.name.endswith(".coco.json"):
-        return f"only {', '.join(_GROWING)} grow"
-    for option in WHOLE:
-        if getattr(command, option):
-            return f"--{option.replace('_', '-')} needs all poses at once"
+    if why := _why_not_growing(command):
+        return why
     if sources.seen or not sources.keypoints:
         return (
             "people in photographs and films are found first: write them with --keypoints people.jsonl, and lift that "
@@ -99,8 +105,19 @@ def why_not_in_parts(command: LiftOptions, lifter: Lifter, sources: Sources) -> 
         return "clips are lifted as a whole; add --clip off"
     if not can_be_parts(list(sources.keypoints)):
         return (
-            "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list or an OpenPose folder"
+            "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list, MMPose's JSON or an "
+            "OpenPose folder"
         )
+    return ""
+
+
+def _why_not_growing(command: LiftOptions) -> str:
+    """Which output needs all poses at once, in words; empty where none does."""
+    if command.out is None or command.out.suffix.lower() not in _GROWING:
+        return f"only {', '.join(_GROWING)} grow"
+    for option in WHOLE:
+        if getattr(command, option):
+            return f"--{option.replace('_', '-')} needs all poses at once"
     return ""
 
 
@@ -151,8 +168,6 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
             with prepared(lifter, parts, out, device, seen) as ready:
                 shown.update(reading, total=ready.poses, completed=ready.poses)
                 clip, fps = _clip_line(read, path), command.fps or ready.spool.rates.get(str(path))
-                if out.suffix.lower() == ".csv" and len(read.links.tracks) > 1:
-                    return False  # whose rows are in order of the people
                 lifting = shown.add_task("lifting", total=None)
                 if clip:
                     console.print(clip, highlight=False, soft_wrap=True, markup=False)
@@ -180,6 +195,80 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
 
     console.print(summary_table(about, total=int(total or len(about))))
     console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+    return True
+
+
+def read_in_parts(asked: dict[str, Any], files: Sequence[Path]) -> Keypoints2D | None:
+    """A long JSON file with few of its objects in memory; None for other files: `read_keypoints` reads them.
+
+    Args:
+        asked: the arguments of `poseterior.keypoints.reading.read_keypoints`.
+        files: to read.
+    """
+    from ..geometry.skeletons import get_skeleton
+    from ..keypoints.detections import Options, size_pair
+    from ..keypoints.parts import read_long_json
+
+    least = asked["min_confidence"]
+    if len(files) != 1 or (least is not None and not 0 <= least <= 1):
+        return None
+    skeleton, size = asked["skeleton"], asked["image_size"]
+    options = Options(
+        str(files[0]),
+        None if skeleton is None else get_skeleton(skeleton),
+        None if size is None else size_pair(list(size), "image_size"),
+        asked["confidence_scale"], least, asked["keep_unseen"],
+    )  # fmt: skip
+    return read_long_json(files[0], options, asked["format"], asked["tracks"] == "auto", asked["person"])
+
+
+def lift_long_clips(
+    command: LiftOptions, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
+) -> bool:
+    """Lift clips that are too long to be lifted at once to a file that grows; False where they are to be held whole.
+
+    Raises:
+        InputError: as `poseterior.lifting.clips.growing.lift_clips_to_file`.
+    """
+    from ..lifting.clips import clip_lines, parts_of
+    from ..lifting.clips.growing import lift_clips_to_file, may_grow
+    from ..lifting.clips.switches import TrackSwitch
+    from ..lifting.clips.windows import LONG
+    from ..results.times import ASSUMED_FPS
+    from ._common import summary_table
+
+    if command.clip == "off" or len(keypoints) < LONG or _why_not_growing(command):
+        return False
+    assert command.out is not None
+    rates = {command.fps or keypoints.rates.get(identity.file) for identity in keypoints.ids}
+    table = command.out.suffix.lower() == ".csv"
+    if table and len(rates) > 1:
+        return False
+    parts = parts_of(lifter, keypoints, command.clip, command.fps)
+    if not may_grow(keypoints, parts):
+        return False
+    for line in clip_lines(keypoints, parts, command.fps):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if table and rates == {None}:
+        console.print(f"{ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
+    half, fps = command.precision == "half", next(iter(rates))
+    make = _maker(command.out, fps, half, False, lambda: {"clips": "in windows"})
+    with poses_bar(console) as shown:
+        task = shown.add_task("lifting", total=len(keypoints))
+        try:
+            about, poses = lift_clips_to_file(
+                lifter, keypoints, parts, make, command.samples, command.seed, device, command.level, command.fps,
+                command.max_gap, lambda poses: shown.update(task, completed=poses),
+            )  # fmt: skip
+        except TrackSwitch:  # of two people, one after the other: lifted frame by frame, or refused, by who knows how
+            for path in part_files(command.out):
+                path.unlink(missing_ok=True)
+            return False
+        shown.update(task, total=poses)
+    if said := about.settings.get("jumps"):
+        console.print(f"jumps: {said}", highlight=False, soft_wrap=True, markup=False)
+    console.print(summary_table(about, total=poses))
+    console.print(f"wrote {command.out}", highlight=False, soft_wrap=True)
     return True
 
 

@@ -12,7 +12,7 @@ from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
-from ._streaming import StreamOptions, lift_stream, part_files, why_not_in_parts
+from ._streaming import StreamOptions, lift_long_clips, lift_stream, part_files, read_in_parts, why_not_in_parts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -211,6 +211,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         keypoints = self.as_told(self._found(sources, console))
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
+        if lift_long_clips(self, lifter, keypoints, check_device(self.device), console):
+            return
         result, rotations, turns = self._lifted(lifter, keypoints, check_device(self.device), console)
         if self.hypotheses == "kernels":
             result = replace(result, settings=result.settings | {HYPOTHESES: KERNELS})
@@ -268,7 +270,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         read = None
         stored, files = self._stored(sources.keypoints)
         if files or (alone and not stored):  # what is quick, and may be wrong, comes first
-            read = read_keypoints(files, **{**self.reading(), "image_size": size, "person": person})
+            asked = {**self.reading(), "image_size": size, "person": person}
+            read = read_in_parts(asked, files)
+            read = read_keypoints(files, **asked) if read is None else read
         parts = [*self.look(sources.seen, console).values(), *stored, *([] if read is None else [read])]
         if not parts:
             raise InputError(f"nobody was found in {', '.join(map(str, sources.seen[:5]))}: there is nothing to lift")

@@ -1,4 +1,4 @@
-"""Keypoint files that are read in parts: Parquet, npy, JSON lines, long JSON lists, OpenPose's folders.
+"""Keypoint files read in parts: Parquet, npy, JSON lines, long JSON lists, MMPose's JSON, OpenPose's folders.
 
 What comes out, part after part, is what `poseterior.keypoints.reading.read_keypoints` reads at once, to the bit; memory
 does not grow with the number of frames. Files of which that cannot be said (`NotInParts`) are read whole instead.
@@ -35,12 +35,14 @@ from .rates import stated_rate
 from .tables import ParquetTable
 from .tabular import roles
 
-__all__ = ["PART", "KeypointParts", "can_be_parts"]
+__all__ = ["PART", "KeypointParts", "can_be_parts", "read_long_json"]
 
 #: Poses or so of a part.
 PART = 2048
 #: Formats of JSON whose entries are read one after the other.
 _ENTRIES = ("plain", "openpose")
+#: Those that have readers of their own for long files.
+_WITH_PARTS = ("mmpose",)
 #: Who says things once a file that are said once here too, however many parts there are.
 _TALKATIVE = tuple(f"poseterior.keypoints.{name}" for name in ("joint_names", "formats.openpose", "formats.plain"))
 
@@ -66,6 +68,22 @@ def can_be_parts(paths: Sequence[Path]) -> bool:
 def _begins(path: Path, magic: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(magic)) == magic
+
+
+def read_long_json(
+    path: Path, options: Options, format: str = AUTO, link: bool = True, person: int | None = None
+) -> Keypoints2D | None:
+    """A long JSON file as `poseterior.keypoints.reading.read_keypoints` reads it, few of its objects at a time.
+
+    Returns:
+        None for other files, and where it has to be read whole: arguments are checked by who does so.
+    """
+    try:
+        if path.is_dir() or kind_of(path) != "json" or path.stat().st_size < LONG:
+            return None
+        return Keypoints2D.cat(list(KeypointParts(path, options, format, link, person)))
+    except (InputError, NotInParts, OSError):
+        return None
 
 
 class KeypointParts:
@@ -145,6 +163,12 @@ class KeypointParts:
             entries: Iterator[Any] = json_lines(self.path)
         else:
             document = open_long_json(self.path)
+            long = document.values() if isinstance(document, dict) else (document,)
+            if not any(isinstance(one, LongList) for one in long):
+                raise NotInParts("a document that holds no long list")
+            if (known := self._format_of(document, (*_ENTRIES, *_WITH_PARTS))).read_parts is not None:
+                yield from self._with_rate(known.read_parts(document, self.options, PART), stated_rate(document))
+                return
             if not isinstance(document, LongList):
                 raise NotInParts("a document that is no long list")
             entries = iter(document)
@@ -168,6 +192,13 @@ class KeypointParts:
                 one.fps = one.fps or rate
             yield found
             frame, part = after, list(islice(entries, PART))
+
+    @staticmethod
+    def _with_rate(parts: Iterator[list[Detections]], rate: float | None) -> Iterator[list[Detections]]:
+        for found in parts:
+            for one in found:
+                one.fps = one.fps or rate
+            yield found
 
     def _folder(self) -> Iterator[list[Detections]]:
         """A folder that is one clip of a format whose files are frames each."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from collections.abc import Hashable
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -136,7 +137,9 @@ class GrowingNpz:
 
 
 class GrowingCsv:
-    """The table of `poseterior.results.tables` of one clip, whose rows stand in the order of its poses.
+    """The table of `poseterior.results.tables`: the rows of each clip together, in order of its poses.
+
+    People who come frame after frame are a clip each; their rows wait in files of their own.
 
     Args:
         path: ``.csv``.
@@ -146,21 +149,31 @@ class GrowingCsv:
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
         self.path, self._fps = Path(path), fps
         self._folder = temporary_folder(self.path)
-        self._text = (self._folder / "rows").open("w+b")
-        self._text.write((",".join(COLUMNS) + "\n").encode())
+        self._numbers: dict[Hashable, int] = {}
         self.rows = 0
 
-    def add(self, result: LiftResult) -> None:
-        poses = range(len(result))
-        self._text.write(csv_lines(result, result, self._fps, np.ones(len(result), np.int64), poses).encode())
+    def add(self, result: LiftResult, clip: Hashable = None) -> None:
+        """The next poses: of one ``clip``, whatever it is called, or of a clip for each file and person."""
+        who: list[Hashable] = [clip] * len(result)
+        if clip is None:
+            who = [*zip(result.file.tolist(), result.person.tolist(), strict=True)]
+        numbers = np.array([self._numbers.setdefault(one, len(self._numbers) + 1) for one in who])
+        for number in dict.fromkeys(numbers.tolist()):
+            lines = csv_lines(result, result, self._fps, numbers, np.flatnonzero(numbers == number))
+            with self._rows(number).open("ab") as text:
+                text.write(lines.encode())
         self.rows += len(result)
 
+    def _rows(self, number: int) -> Path:
+        return self._folder / f"rows-{number}"
+
     def finish(self, about: LiftResult) -> None:
-        self._text.seek(0)
         with atomic_write(self.path) as file:
-            shutil.copyfileobj(self._text, file, 1 << 20)
+            file.write((",".join(COLUMNS) + "\n").encode())
+            for number in self._numbers.values():
+                with self._rows(number).open("rb") as text:
+                    shutil.copyfileobj(text, file, 1 << 20)
         self.close()
 
     def close(self) -> None:
-        self._text.close()
         discard_folder(self._folder)

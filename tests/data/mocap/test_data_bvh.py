@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roma
+import torch
 from mocap_files import END_SITES, JOINTS, OFFSETS, PARENTS, cmu_bvh, random_cmu_bvh
 from scipy.spatial.transform import Rotation
 
 from conftest import SHARED
 from poseterior.data.mocap.bvh import read_bvh, rest_offsets, write_bvh
 from poseterior.data.mocap.joint_tables import TABLES, detect_table, to_body
+from poseterior.data.mocap.motion import euler_to_quaternion, forward_kinematics_quaternion
 from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS
 
@@ -49,6 +52,50 @@ def test_forward_kinematics_agrees_with_a_scipy_loop(tmp_path):
             if joint in turned:
                 quaternion = turned[joint].as_quat()
                 assert abs(abs(quaternion @ motion.orientations[frame, j]) - 1) < 1e-12
+
+
+def test_forward_kinematics_is_that_of_roma(tmp_path):
+    """Numbers of one coordinate side by side, against products of quaternions as roma has them."""
+    rng = np.random.default_rng(5)
+    parents, frames = (-1, 0, 1, 1, 0, -1), 5000  # more than are done at a time
+    angles = torch.from_numpy(rng.uniform(-4, 4, (frames, len(parents), 3)))
+    offsets = [torch.from_numpy(rng.normal(size=3 if joint % 2 else (frames, 3))) for joint in range(len(parents))]
+    orders = [(2, 0, 1), (0, 1, 2), (1,), (1, 0), (), (2, 2, 0)]
+    turns = [euler_to_quaternion(angles[:, joint, : len(axes)], axes) for joint, axes in enumerate(orders)]
+    for joint, axes in enumerate(orders):
+        slow = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64).expand(frames, 4)
+        for turn, axis in enumerate(axes):
+            one = torch.eye(3, dtype=torch.float64)[axis] * angles[:, joint, turn, None]
+            slow = roma.quat_product(slow, roma.rotvec_to_unitquat(one))
+        # q and -q are one rotation
+        slow = slow * (slow * turns[joint]).sum(-1, keepdim=True).sign()
+        torch.testing.assert_close(turns[joint], slow, rtol=0, atol=2e-15)
+    given = [turn if joint != 4 else None for joint, turn in enumerate(turns)]
+    positions, orientations = forward_kinematics_quaternion(parents, offsets, given)
+    for joint, parent in enumerate(parents):
+        if parent < 0:
+            assert (positions[:, joint] == offsets[joint].numpy()).all()
+            assert (orientations[:, joint] == turns[joint].numpy()).all()
+            continue
+        before = torch.from_numpy(orientations[:, parent])
+        place = torch.from_numpy(positions[:, parent]) + roma.quat_action(before, offsets[joint].expand(frames, 3))
+        np.testing.assert_allclose(positions[:, joint], place, rtol=0, atol=1e-14)
+        own = roma.quat_product(before, turns[joint])
+        np.testing.assert_allclose(orientations[:, joint], own, rtol=0, atol=1e-15)
+
+
+def test_large_motion_blocks_hold_the_same_to_the_bit(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    path = _write(tmp_path, random_cmu_bvh(7)[0])
+    slow = read_bvh(path)
+    monkeypatch.setattr("poseterior.files.number_tables._LARGE", 0)
+    fast = read_bvh(path)
+    assert np.array_equal(fast.positions, slow.positions)
+    assert np.array_equal(fast.orientations, slow.orientations)
+    broken = path.read_text().rstrip().rsplit(" ", 1)[0] + " 1.2.3"
+    path.write_text(broken)
+    with pytest.raises(InputError, match=r"line \d+: expected a number, found '1.2.3'"):
+        read_bvh(path)
 
 
 def test_forward_kinematics_agrees_with_pybvh(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...files.checks import quote
 from ...files.errors import InputError
+from ...files.number_tables import read_number_table
 from ...files.reading import reader
 from ...files.writing import atomic_write, make_folder
 from ...geometry.skeletons import SKELETONS
-from .motion import Array, Motion, checked, euler_to_quaternion, forward_kinematics_quaternion, snap_rate
+from .motion import Array, Motion, chained, checked, snap_rate, turned
 
 __all__ = [
     "END_SITES",
@@ -37,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
+#: Frames that are text at a time.
+_WRITTEN = 512
 #: Joints that move in their parent's frame by more than this (metres) are written with position channels.
 RIGID_TOLERANCE = 2e-4
 
@@ -171,13 +175,9 @@ def _parse_motion(
         _log.warning("%s: a frame each %g s, as few clips have; pass --fps if that is wrong", path.name, frame_time)
     start = max(frames_match.end(), time_match.end())
     body = text[start:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a word is no number
-        try:
-            values = np.fromstring(body, dtype=np.float64, sep=" ")
-        except (DeprecationWarning, ValueError):
-            _refuse_word(body, first_line + text.count("\n", 0, start), path)
-            raise InputError(f"{path}: the motion block holds something that is no number") from None
+    values = read_number_table(body, columns)
+    if values is None:
+        values = _numbers(body, first_line + text.count("\n", 0, start), path)
     if frames < 1 or values.size == 0:
         raise InputError(f"{path}: no frames ('Frames: {frames}'); nothing to import")
     rows = values.size // columns
@@ -190,6 +190,17 @@ def _parse_motion(
             f"({values.size / columns:.2f} frames); the file is truncated or its CHANNELS are wrong"
         )
     return values.reshape(frames, columns), frame_time
+
+
+def _numbers(body: str, line: int, path: Path) -> Array:
+    """All numbers of a text, wherever its lines are broken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a word is no number
+        try:
+            return np.fromstring(body, dtype=np.float64, sep=" ")
+        except (DeprecationWarning, ValueError):
+            _refuse_word(body, line, path)
+            raise InputError(f"{path}: the motion block holds something that is no number") from None
 
 
 def _refuse_word(body: str, line: int, path: Path) -> None:
@@ -242,27 +253,37 @@ def read_bvh(path: str | Path, fps: float | None = None) -> Motion:
     if not any(kind == "rotation" for node in nodes for kind, _ in node.channels):
         raise InputError(f"{path}: no joint has rotation channels; rotations cannot be imported")
 
-    data = torch.from_numpy(values)
-    translations, rotations = [], []
+    positions, orientations = _kinematics(nodes, values)
+    rate = snap_rate(frame_time) if fps is None else float(fps)
+    parents = tuple(node.parent for node in nodes)
+    return checked(Motion(tuple(node.name for node in nodes), parents, positions, orientations, rate), path)
+
+
+def _kinematics(nodes: list[_Node], values: Array) -> tuple[Array, Array]:
+    """Positions ``(frames, joints, 3)`` and orientations ``(frames, joints, 4)`` of the ``(frames, columns)`` channels.
+
+    Each channel is a row here, so that all that is done to it is done to neighbours in memory.
+    """
+    channels = torch.from_numpy(np.ascontiguousarray(values.T))
+    half = torch.deg2rad(channels) / 2
+    cosines, sines = half.cos(), half.sin()
+    translations: list[Sequence[torch.Tensor]] = []
+    rotations: list[Sequence[torch.Tensor] | None] = []
     column = 0
     for node in nodes:
-        translation = torch.tensor(node.offset, dtype=torch.float64)
-        if any(kind == "position" for kind, _ in node.channels):
-            translation = translation.repeat(len(data), 1)
+        translation = list(torch.tensor(node.offset, dtype=torch.float64))
         turns: list[int] = []
         for kind, axis in node.channels:
             if kind == "position":
-                translation[:, axis] = data[:, column]
+                translation[axis] = channels[column]
             else:
                 turns.append(column)
             column += 1
         axes = [axis for kind, axis in node.channels if kind == "rotation"]
         translations.append(translation)
-        rotations.append(euler_to_quaternion(torch.deg2rad(data[:, turns]), axes) if turns else None)
-    parents = tuple(node.parent for node in nodes)
-    positions, orientations = forward_kinematics_quaternion(parents, translations, rotations)
-    rate = snap_rate(frame_time) if fps is None else float(fps)
-    return checked(Motion(tuple(node.name for node in nodes), parents, positions, orientations, rate), path)
+        own = turned([cosines[i] for i in turns], [sines[i] for i in turns], axes, len(values)) if turns else None
+        rotations.append(own)
+    return chained([node.parent for node in nodes], translations, rotations, len(values))
 
 
 # -- writing ---------------------------------------------------------------------------------------------
@@ -381,8 +402,10 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
 
     emit(skeleton.root, 0)
     lines += ["MOTION", f"Frames: {len(p)}", f"Frame Time: {1.0 / fps:.9f}"]
-    table = np.concatenate(columns, axis=1)
-    lines += [" ".join(f"{value:.6f}" for value in row) for row in table.tolist()]
     make_folder(Path(path).parent, path)
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
+        for start in range(0, len(p), _WRITTEN):
+            table = np.concatenate([values[start : start + _WRITTEN] for values in columns], axis=1)
+            row = " ".join(["%.6f"] * table.shape[1]) + "\n"
+            file.write((row * len(table) % tuple(table.ravel().tolist())).encode())

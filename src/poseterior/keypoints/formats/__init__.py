@@ -9,7 +9,7 @@ A format is a module that has
 * ``read(data, options) -> list[Detections]``: the people in it, as `poseterior.keypoints.detections.Detections`; wrong
   values raise an `InputError` that names the place.
 
-``data`` is what JSON parses to. Three things a module may have besides:
+``data`` is what JSON parses to. Four things a module may have besides:
 
 * ``SCORES``: the scale of its scores where the format has one, see `poseterior.keypoints.scores`; of others the scores'
   distribution over the file tells;
@@ -17,7 +17,9 @@ A format is a module that has
   and Parquet (``"table"``, a `Table`), of HDF5 (``"hdf5"``, an `HDF5File`), TRC (``"trc"``, a `TrcFile`), XML
   (``"xml"``, the root element) or of other text (``"text"``, a `TextFile`);
 * ``FRAME_SUFFIX`` and ``read_frames(frames, options)``: the files of a folder whose names end so are one clip, and are
-  read together, as pairs of path and ``data`` in natural order.
+  read together, as pairs of path and ``data`` in natural order;
+* ``read_parts(data, options, size)``: what ``read`` returns, about so many people at a time, frames uncut, in memory
+  that does not grow with the file.
 
 Which format a file is of, its content says: the format that finds the most marks reads it. Nothing depends on an order
 of formats; where two find equally many, the user has to choose.
@@ -28,7 +30,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -60,6 +62,7 @@ class Format:
     example: str = ""
     frame_suffix: str | None = None
     read_frames: Callable[[Iterable[tuple[str, Any]], Options], list[Detections]] | None = None
+    read_parts: Callable[[Any, Options, int], Iterator[list[Detections]]] | None = None
 
 
 @cache
@@ -78,6 +81,7 @@ def formats() -> dict[str, Format]:
             getattr(module, "EXAMPLE", ""),
             getattr(module, "FRAME_SUFFIX", None),
             None if read_frames is None else _labelling(read_frames, module),
+            _labelling_parts(module) if hasattr(module, "read_parts") else None,
         )
     return dict(sorted(found.items()))
 
@@ -87,14 +91,27 @@ def _labelling(read: Callable[[Any, Options], list[Detections]], module: Any) ->
 
     @functools.wraps(read)
     def labelled(data: Any, options: Options) -> list[Detections]:
-        found = read(data, options)
-        for detections in found:
-            detections.format = module.NAME
-            if detections.scores == JUDGED:
-                detections.scores = getattr(module, "SCORES", JUDGED)
-        return found
+        return _labelled(read(data, options), module)
 
     return labelled
+
+
+def _labelling_parts(module: Any) -> Callable[[Any, Options, int], Iterator[list[Detections]]]:
+    """`_labelling` of what is read in parts."""
+
+    @functools.wraps(module.read_parts)
+    def labelled(data: Any, options: Options, size: int) -> Iterator[list[Detections]]:
+        return (_labelled(part, module) for part in module.read_parts(data, options, size))
+
+    return labelled
+
+
+def _labelled(found: list[Detections], module: Any) -> list[Detections]:
+    for detections in found:
+        detections.format = module.NAME
+        if detections.scores == JUDGED:
+            detections.scores = getattr(module, "SCORES", JUDGED)
+    return found
 
 
 def format_names() -> tuple[str, ...]:

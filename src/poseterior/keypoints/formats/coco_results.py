@@ -49,5 +49,7 @@ def read(data: Any, options: Options) -> list[Detections]:
         frame, person = frames.place(entry["image_id"], what)
         person, tracked = track(entry.get("track_id", entry.get("idx")), person)
         joints = len(skeleton)
-        groups.setdefault(skeleton, []).append(Person(frame, person, xy[:joints], confidence[:joints], tracked=tracked))
+        if joints < len(xy):  # hands and face are not kept in memory
+            xy, confidence = xy[:joints].copy(), confidence[:joints].copy()
+        groups.setdefault(skeleton, []).append(Person(frame, person, xy, confidence, tracked=tracked))
     return [Detections.from_people(people, skeleton, options) for skeleton, people in groups.items()]

@@ -11,8 +11,9 @@ import numpy as np
 from ...files.checks import Array, as_index, as_list, as_object, describe, numbers
 from ...files.errors import InputError
 from ...files.long_json import LongList, load_json
-from ..detections import Detections, FrameNumbers, Options, Person, points, track
+from ..detections import Detections, FrameNumbers, Options, Person, join, points, track
 from ..documents import first_entry, innermost
+from ..frame_numbers import Frame
 from ..joint_names import (
     candidates,
     covering_skeleton,
@@ -47,6 +48,8 @@ class _Frame(msgspec.Struct):
     frame_id: Any = None
 
 
+#: People whose numbers become arrays at once: fewer objects are in memory than a long file has people.
+_TOGETHER = 8192
 #: Where an object has its people, or those of each frame.
 _LISTS = ("instances", "predictions", "pose_results")
 
@@ -86,11 +89,37 @@ def read(data: Any, options: Options) -> list[Detections]:
     also ``{"predictions": […]}`` and samples with ``pred_instances``. Joint names come from ``meta_info`` where it is
     there, else 17 joints are COCO's and 26 Halpe's.
     """
+    found: dict[int, list[Detections]] = {}
+    for part in _parts(data, options, _TOGETHER):
+        for joints, detections in part.items():
+            found.setdefault(joints, []).append(detections)
+    return [whole for parts in found.values() for whole in join(parts)]
+
+
+def read_parts(data: Any, options: Options, size: int) -> Iterator[list[Detections]]:
+    """`read` of a long file, so many people or a few more at a time; frames are not cut."""
+    return (list(part.values()) for part in _parts(data, options, size))
+
+
+def _parts(data: Any, options: Options, size: int) -> Iterator[dict[int, Detections]]:
+    """People by their number of joints in the file, frame after frame."""
     named = _names(data.get("meta_info"), options) if isinstance(data, dict) else None
     layout = unnamed_layout(options.skeleton)
-    groups: dict[int, list[Person]] = {}
     used = {len(named): len(named)} if named is not None else {count: len(order) for count, order in layout.items()}
+
+    def stacked() -> dict[int, Detections]:
+        if named is not None:
+            return {joints: _named(people, named, options) for joints, people in groups.items()}
+        return {joints: Detections.from_people(people, layout[joints], options) for joints, people in groups.items()}
+
+    groups: dict[int, list[Person]] = {}
+    before: int | None = None
     for index, j, instance, what in _people(data):
+        # the number of a frame that is told by its image may still change
+        if index != before and sum(map(len, groups.values())) >= size and not isinstance(index, Frame):
+            yield stacked()
+            groups = {}
+        before = index
         joints, instance = _cut(instance, used) if isinstance(instance, _Instance) else (None, instance)
         rows = _rows(instance, what)
         joints = joints or len(rows)
@@ -103,9 +132,8 @@ def read(data: Any, options: Options) -> list[Detections]:
         person, tracked = track(instance.get("track_id"), j)
         pose = _instance(instance, rows, used[joints], what)
         groups.setdefault(joints, []).append(Person(index, person, *pose, tracked=tracked))
-    if named is not None:
-        return [_named(people, named, options) for people in groups.values()]
-    return [Detections.from_people(people, layout[joints], options) for joints, people in groups.items()]
+    if groups:
+        yield stacked()
 
 
 def _cut(instance: _Instance, used: Mapping[int, int]) -> tuple[int | None, dict[str, Any]]:

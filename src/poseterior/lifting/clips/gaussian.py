@@ -11,6 +11,7 @@ distribution over paths stays as it is.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,10 +30,21 @@ from .motion import motion_densities
 from .sizes import ClipSize
 from .surprises import weights_of
 
-__all__ = ["MotionGaussian", "Setting", "motion_gaussian", "setting_of", "weighed_gaussian"]
+__all__ = [
+    "PASSES",
+    "SETTLED",
+    "Known",
+    "MotionGaussian",
+    "Setting",
+    "Shared",
+    "motion_gaussian",
+    "setting_of",
+    "shared_of",
+    "weighed_gaussian",
+]
 
 #: Times that frames are weighed anew, and change of a weight that is none.
-_PASSES, _SETTLED = 5, 0.02
+PASSES, SETTLED = 5, 0.02
 
 
 @dataclass(frozen=True)
@@ -58,27 +70,92 @@ class Setting:
         return replace(self, seen=self.seen._replace(white=self.seen.white / weight[:, None]))
 
 
-def setting_of(frames: Frames, errors: ClipErrors) -> Setting:
-    """What the frames say, with the errors of this lifter."""
+@dataclass(frozen=True)
+class Shared:
+    """What all frames of a clip share.
+
+    Attributes:
+        size: of its person.
+        middle: ``(d,)`` metres: the mean of what frames say.
+        variance: ``(d,)`` m², of the error that all frames share.
+    """
+
+    size: ClipSize
+    middle: Float[NDArray[np.float64], " d"]
+    variance: Float[NDArray[np.float64], " d"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a clip beforehand, of which a stretch is lifted.
+
+    Attributes:
+        shared: of all frames.
+        density: ``(d,)`` of the acceleration, m²/s³.
+        root: ``(d, d)`` square root of the correlations of the error that all frames share.
+    """
+
+    shared: Shared
+    density: Float[NDArray[np.float64], " d"]
+    root: Float[Tensor, "d d"]
+
+
+def _told(frames: Frames, errors: ClipErrors) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Variance of each coordinate as frames say, m²; whether its joint is seen; whether anybody is; all ``(T, d)``."""
     variance = frames.covariance.diagonal(dim1=-2, dim2=-1).numpy()
     seen = np.repeat(frames.seen.cpu().numpy(), 3, axis=1)
     present = np.broadcast_to(frames.present.numpy()[:, None], seen.shape)
     parts = errors.per_coordinate(variance.shape[1] // 3)
-    variance = variance * parts.scale**2 * np.where(seen, 1.0, errors.hidden**2)
+    return variance * parts.scale**2 * np.where(seen, 1.0, errors.hidden**2), seen, present
+
+
+def shared_of(clip: Sequence[Frames], errors: ClipErrors) -> Shared:
+    """What the frames of a clip share, told by one or more stretches of it."""
+    stretches = [_told(frames, errors) for frames in clip]
+    parts = errors.per_coordinate(stretches[0][0].shape[1] // 3)
     # As large as the frames say on average that show the joint; where none does, as all say.
-    told = np.where(seen.any(0), seen & present, present)
-    typical = (variance * told).sum(0) / told.sum(0)
-    shared = parts.constant * typical
-    lasting = parts.lasting(variance, shared, seen)
-    size = frames.sizes.common(frames.present, errors.size, frames.told)
-    value = (frames.mean + frames.sizes.resized(size.level)).numpy()
-    middle = (value * present).sum(0) / present.sum(0)
+    ever = np.any([seen.any(0) for _, seen, _ in stretches], axis=0)
+    told = [np.where(ever, seen & present, present) for _, seen, present in stretches]
+    total = sum((variance * some).sum(0) for (variance, _, _), some in zip(stretches, told, strict=True))
+    typical = total / sum(some.sum(0) for some in told)
+    sizes = replace(
+        clip[0].sizes,
+        level=torch.cat([frames.sizes.level for frames in clip]),
+        slope=torch.cat([frames.sizes.slope for frames in clip]),
+        variance=torch.cat([frames.sizes.variance for frames in clip]),
+        shape=torch.stack([frames.sizes.shape for frames in clip]).mean(0),
+    )
+    size = sizes.common(torch.cat([frames.present for frames in clip]), errors.size, clip[0].told)
+    values = sum(
+        (_resized(frames, size) * present).sum(0) for frames, (_, _, present) in zip(clip, stretches, strict=True)
+    )
+    return Shared(size, values / sum(present.sum(0) for _, _, present in stretches), parts.constant * typical)
+
+
+def _resized(frames: Frames, size: ClipSize) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = (frames.mean + frames.sizes.resized(size.level)).numpy()
+    return found
+
+
+def setting_of(frames: Frames, errors: ClipErrors, shared: Shared | None = None) -> Setting:
+    """What the frames say, with the errors of this lifter.
+
+    Args:
+        frames: of a clip, or of a stretch of it.
+        errors: of the lifter.
+        shared: by all frames of the clip; None: these are all of them.
+    """
+    shared = shared_of([frames], errors) if shared is None else shared
+    variance, seen, present = _told(frames, errors)
+    parts = errors.per_coordinate(variance.shape[1] // 3)
+    lasting = parts.lasting(variance, shared.variance, seen)
     step = np.diff(frames.times, prepend=frames.times[0])
+    value = _resized(frames, shared.size) - shared.middle
     return Setting(
-        Seen(value - middle, present, step, np.sqrt(lasting), parts.white * variance, parts.seconds),
-        middle,
-        np.sqrt(shared),
-        size,
+        Seen(value, present, step, np.sqrt(lasting), parts.white * variance, parts.seconds),
+        shared.middle,
+        np.sqrt(shared.variance),
+        shared.size,
         frames.sizes.slope,
     )
 
@@ -92,6 +169,8 @@ class MotionGaussian:
         alone: ``(T, d)`` standard deviation on a body of known size, metres.
         roots: square roots of the correlations within each frame, likewise.
         setting, density: what it was made of.
+        shared_root: ``(d, d)`` square root of the correlations of the error that all frames share; None: that of the
+            frame in the middle.
     """
 
     mean: Float[Tensor, "T d"]
@@ -100,6 +179,7 @@ class MotionGaussian:
     setting: Setting
     density: Float[NDArray[np.float64], " d"]
     smoothed: Smoothed
+    shared_root: Float[Tensor, "d d"] | None = None
 
     @property
     def joint_covariance(self) -> Float[Tensor, "T joints 3 3"]:
@@ -136,7 +216,8 @@ class MotionGaussian:
     @property
     def _shared(self) -> Float[Tensor, "d d"]:
         """Square root of the covariance of the errors that all frames share."""
-        return torch.from_numpy(self.setting.constant).unsqueeze(-1) * self.roots[len(self.mean) // 2]
+        root = self.roots[len(self.mean) // 2] if self.shared_root is None else self.shared_root
+        return torch.from_numpy(self.setting.constant).unsqueeze(-1) * root
 
     def log_prob(self, motions: Float[Tensor, "samples T d"], blur: float = 0.0) -> Float[Tensor, " samples"]:
         """Log-density in nats, metres; of motions that are seen with independent noise of that standard deviation."""
@@ -151,9 +232,11 @@ class MotionGaussian:
         return each.logsumexp(0) - math.log(len(points))
 
 
-def motion_gaussian(frames: Frames, setting: Setting) -> tuple[MotionGaussian, Filtered]:
-    """The Gaussian over the motions of a clip, and how surprising each frame was."""
-    density = motion_densities(setting.seen)
+def motion_gaussian(
+    frames: Frames, setting: Setting, known: Known | None = None
+) -> tuple[MotionGaussian, Filtered]:  # fmt: skip
+    """The Gaussian over the motions of a clip, and how surprising each frame was; ``known`` of a stretch of it."""
+    density = motion_densities(setting.seen) if known is None else known.density
     found = filtered(setting.seen, density)
     smooth = smoothed(found, setting.seen, density)
     variance = smooth.variance + setting.constant**2
@@ -165,19 +248,25 @@ def motion_gaussian(frames: Frames, setting: Setting) -> tuple[MotionGaussian, F
             setting,
             density,
             smooth,
+            None if known is None else known.root,
         ),
         found,
     )
 
 
-def weighed_gaussian(frames: Frames, errors: ClipErrors) -> tuple[MotionGaussian, Float[NDArray[np.float64], " T"]]:
-    """The Gaussian over the motions of a clip, and how much each frame counts: less where it fits no others."""
-    setting = setting_of(frames, errors)
+def weighed_gaussian(
+    frames: Frames, errors: ClipErrors, known: Known | None = None
+) -> tuple[MotionGaussian, Float[NDArray[np.float64], " T"]]:
+    """The Gaussian over the motions of a clip, and how much each frame counts: less where it fits no others.
+
+    ``known`` of a stretch of a clip.
+    """
+    setting = setting_of(frames, errors, None if known is None else known.shared)
     weight = np.ones(len(frames))
-    for _ in range(_PASSES):
-        gaussian, found = motion_gaussian(frames, setting.weighed(weight))
+    for _ in range(PASSES):
+        gaussian, found = motion_gaussian(frames, setting.weighed(weight), known)
         fresh = weights_of(found, setting.seen.white, weight)
-        if np.allclose(fresh, weight, atol=_SETTLED):
+        if np.allclose(fresh, weight, atol=SETTLED):
             break
         weight = fresh
     return gaussian, weight

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
@@ -22,10 +23,11 @@ from .gaussian import weighed_gaussian
 from .jitter import least_noise, most_noise
 from .posterior import ClipPosterior
 from .root import check_camera
+from .sizes import ClipSize
 from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back
 from .switches import check_roots, somebody_else
 
-__all__ = ["MAX_GAP", "clip_posterior", "lift_clip", "lift_frames"]
+__all__ = ["MAX_GAP", "clip_keypoints", "clip_posterior", "clip_words", "lift_clip", "lift_frames"]
 
 #: Seconds without the person that are filled.
 MAX_GAP = 0.5
@@ -87,6 +89,25 @@ def lift_frames(
     device: torch.device | str = "cpu",
 ) -> Frames:
     """What the lifter says of each frame of a clip; arguments and what is refused as `lift_clip`."""
+    clip, rate, notes = clip_keypoints(lifter, keypoints, fps, max_gap=max_gap, device=device)
+    frames = replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
+    check_roots(frames.keypoints, frames.poses, frames.present, frames.times)
+    return frames
+
+
+@torch.no_grad()
+def clip_keypoints(
+    lifter: Lifter,
+    keypoints: Keypoints2D,
+    fps: float | None = None,
+    *,
+    max_gap: float = MAX_GAP,
+    device: torch.device | str = "cpu",
+) -> tuple[Keypoints2D, float, dict[str, str]]:
+    """The keypoints of a clip as they are used, frames per second, and what was found of them, in words.
+
+    Arguments and what is refused as `lift_clip`; the lifter is moved and put into evaluation mode.
+    """
     check_lifter(lifter)
     ids = check_keypoints(keypoints).ids
     told = keypoints.rates.get(ids[0].file) if ids else None
@@ -116,22 +137,7 @@ def lift_frames(
         numbers = [clip.ids[row].frame for row in elsewhere.nonzero().squeeze(-1).tolist()]
         count = "counts" if len(numbers) == 1 else "count"
         notes["jumps"] = f"{frame_list(numbers)} showed somebody elsewhere, and {count} as missing"
-    clip = clip.with_noise(factor.to(clip.device))
-    frames = replace(frames_of(lifter, clip, rate, notes), keypoints=clip)  # with the height that is told
-    check_roots(frames.keypoints, frames.poses, frames.present, frames.times)
-    return frames
-
-
-def _unlike_height(frames: Frames, errors: ClipErrors) -> str | None:
-    """What is said where the height that is told is not one that the clip shows."""
-    if frames.told is None:
-        return None
-    _, low, high = frames.sizes.common(frames.present, errors.size).interval(_SURE, errors.height)
-    if low <= frames.told <= high:
-        return None
-    return (
-        f"the height told, {frames.told:g} m, is unlike what the clip shows ({low:.2f} to {high:.2f} m): is it right?"
-    )
+    return clip.with_noise(factor.to(clip.device)), rate, notes
 
 
 def _check_height(keypoints: Keypoints2D) -> None:
@@ -160,19 +166,47 @@ def clip_posterior(
     known = errors or lifter.clips
     used = known or ClipErrors()
     gaussian, weight = weighed_gaussian(frames, used)
-    settings = frames.notes | {
-        "clip": "one body and a steady camera are assumed; each hypothesis is a whole motion",
-        "clip errors": "of the lifter" if known else "typical ones: not measured for this lifter",
-    }
+    size = None if frames.told is None else frames.sizes.common(frames.present, used.size)
+    settings = frames.notes | clip_words(frames.keypoints, frames.present.numpy(), weight, known, frames.told, size)
     if contacts:
         check_camera(frames.keypoints)
         settings["contacts"] = "feet that stand still hold the pelvis"
-    if (said := _unlike_height(frames, used)) is not None:
-        settings["height"] = said
-    if not bool(frames.present.all()):
-        numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(~frames.present.numpy())]
-        settings["filled"] = f"{frame_list(numbers)} in which nobody was seen"
-    if (weight < FLAGGED).any():
-        numbers = [frames.keypoints.ids[row].frame for row in np.flatnonzero(weight < FLAGGED)]
-        settings["outliers"] = f"{frame_list(numbers)} did not fit their neighbours"
     return ClipPosterior(frames, weight, gaussian, used, lifter, settings, contacts)
+
+
+def clip_words(
+    keypoints: Keypoints2D,
+    present: NDArray[np.bool_],
+    weight: Float[NDArray[np.float64], " T"],
+    errors: ClipErrors | None,
+    told: float | None,
+    size: ClipSize | None,
+) -> dict[str, str]:
+    """What is said of a clip.
+
+    Args:
+        keypoints: of every frame.
+        present: ``(T,)`` frames that show somebody.
+        weight: ``(T,)`` how much each frame counted.
+        errors: of the lifter's frames; None where they were not measured.
+        told: height in metres; None where it was not told.
+        size: of the person, as the clip shows it by itself; None without a height.
+    """
+    said = {
+        "clip": "one body and a steady camera are assumed; each hypothesis is a whole motion",
+        "clip errors": "of the lifter" if errors else "typical ones: not measured for this lifter",
+    }
+    if told is not None and size is not None:
+        used = errors or ClipErrors()
+        _, low, high = size.interval(_SURE, used.height)
+        if not low <= told <= high:
+            said["height"] = (
+                f"the height told, {told:g} m, is unlike what the clip shows ({low:.2f} to {high:.2f} m): is it right?"
+            )
+    if not present.all():
+        numbers = [keypoints.ids[row].frame for row in np.flatnonzero(~present)]
+        said["filled"] = f"{frame_list(numbers)} in which nobody was seen"
+    if (weight < FLAGGED).any():
+        numbers = [keypoints.ids[row].frame for row in np.flatnonzero(weight < FLAGGED)]
+        said["outliers"] = f"{frame_list(numbers)} did not fit their neighbours"
+    return said

@@ -29,13 +29,16 @@ from .posterior import ClipPosterior
 from .results import clip_result
 from .switches import TrackSwitch
 from .telling import not_one_motion
+from .windows import LongClip, in_windows
 
 __all__ = [
     "FEWEST_FRAMES",
     "NOT_WHOLE",
     "Clips",
     "Part",
+    "as_named",
     "clip_lines",
+    "clip_of",
     "clip_rows",
     "lift_clips",
     "lift_parts",
@@ -241,11 +244,10 @@ def lift_parts(
     for part in parts:
         own = everything[torch.from_numpy(part.rows)]
         said: dict[str, str] = {}
-        lifted = None
+        lifted: ClipPosterior | LongClip | None = None
         if part.whole:
             try:
-                clip = _clip_of(lifter, own, fps, max_gap, contacts, device)
-                lifted = clip.on_ground() if ground else clip
+                lifted = clip_of(lifter, own, fps, max_gap, contacts, ground, device)
             except TrackSwitch as refused:
                 if part.insisted and len(parts) == 1:
                     raise
@@ -253,8 +255,11 @@ def lift_parts(
                 if part.insisted:
                     continue
         if lifted is not None:
-            used.append(_as_named(lifted, own))
-            draws.append(lifted.draws(samples, seed, level))
+            used.append(as_named(lifted.keypoints, own))
+            if isinstance(lifted, LongClip):
+                draws += [found for _, found in lifted.draws(samples, seed, level)]
+            else:
+                draws.append(lifted.draws(samples, seed, level))
             said = lifted.settings
         else:
             factor = noise_factors(lifter.to(device).eval(), own.to(device))
@@ -291,28 +296,39 @@ def _with_own_roots(result: LiftResult) -> LiftResult:
     return replace(result, root_samples=samples, root=mean, root_covariance=covariance)
 
 
-def _clip_of(
+def clip_of(
     lifter: Lifter,
     own: Keypoints2D,
     fps: float | None,
     max_gap: float,
     contacts: bool,
+    ground: bool,
     device: torch.device | str,
-) -> ClipPosterior:
-    """The posterior of one clip; files that hold a frame each are one clip, whatever each of them is called."""
+) -> ClipPosterior | LongClip:
+    """The posterior of one clip; files that hold a frame each are one clip, whatever each of them is called.
+
+    Long ones are lifted in windows, where neither contacts nor the ground is asked for, which are told by all of a
+    clip. Arguments as of `lift_clips`.
+
+    Raises:
+        TrackSwitch: the clip shows one person after another.
+    """
     name = own.ids[0].file
     together = own._replace(ids=[identity._replace(file=name) for identity in own.ids])
-    return lift_clip(lifter, together, fps, max_gap=max_gap, contacts=contacts, device=device)
+    if in_windows(together) and not (contacts or ground):
+        return LongClip.of(lifter, together, fps, max_gap=max_gap, device=device)
+    clip = lift_clip(lifter, together, fps, max_gap=max_gap, contacts=contacts, device=device)
+    return clip.on_ground() if ground else clip
 
 
-def _as_named(clip: ClipPosterior, own: Keypoints2D) -> Keypoints2D:
+def as_named(keypoints: Keypoints2D, own: Keypoints2D) -> Keypoints2D:
     """The keypoints of a clip as they were used, with the files' own names."""
     named = {identity.frame: identity.file for identity in own.ids}
     ids, last = [], own.ids[0].file
-    for identity in clip.keypoints.ids:
+    for identity in keypoints.ids:
         last = named.get(identity.frame, last)
         ids.append(identity._replace(file=last))
-    return clip.keypoints.to("cpu")._replace(ids=ids)
+    return keypoints.to("cpu")._replace(ids=ids)
 
 
 def _of_both(lifter: Lifter) -> str:

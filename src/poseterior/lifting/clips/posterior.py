@@ -19,7 +19,7 @@ from ...geometry.frames import RootedFrame
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
-from ...noise import PoseNoise, mixed
+from ...noise import Noise, PoseNoise, mixed
 from ...results.poses import LiftResult
 from ..draws import Draws, Placed, check_draws
 from .bodies import mean_logs, of_size, with_body
@@ -194,8 +194,14 @@ class ClipPosterior:
 
     def _rigid(self, samples: int, seed: int, start: int, paired: bool) -> Float[Tensor, "samples T joints 3"]:
         motions, size = self._loose(samples, seed, start, paired)
-        body = of_size(mean_logs(motions, self.skeleton), size, self.skeleton)
+        body = of_size(self._logs(motions, seed, start, paired), size, self.skeleton)
         return with_body(motions, body, self._mobility, self.skeleton) @ self.frames.axes.float()
+
+    def _logs(
+        self, motions: Float[Tensor, "samples T joints 3"], seed: int, start: int, paired: bool
+    ) -> Float[Tensor, "samples joints"]:
+        """The shape of each motion's body, by the logarithms of its bones' lengths."""
+        return mean_logs(motions, self.skeleton)
 
     def _loose(
         self, samples: int, seed: int, start: int, paired: bool = False
@@ -205,7 +211,7 @@ class ClipPosterior:
         drawn, size = self.gaussian.draw(samples if paired else self._block, self._noise(seed, start), paired)
         return self._unflat(drawn[:samples]).float(), size[:samples]
 
-    def _noise(self, seed: int, start: int, part: int = 0) -> PoseNoise:
+    def _noise(self, seed: int, start: int, part: int = 0) -> Noise:
         key = hashlib.blake2b(self.keypoints.keys.cpu().numpy().tobytes(), digest_size=7).digest()
         return PoseNoise(seed, mixed(int.from_bytes(key, "big") + part, start))
 
