@@ -48,7 +48,7 @@ class GivenEvidence(PoseDistribution):
         if not batch.numel():
             empty = torch.zeros(*batch, dims, dtype=self.dtype, device=self.device)
             square = torch.zeros(*batch, dims, dims, dtype=self.dtype, device=self.device)
-            return EvidenceMap(empty, empty, square, square, empty[..., 0])
+            return EvidenceMap(empty, empty, square, empty[..., 0])
         mean, covariance = (part.detach().double() for part in self.base._joint_moments())
         covariance = covariance.reshape(-1, dims, dims)
         seen = keypoints.flatten()
@@ -101,7 +101,9 @@ class GivenEvidence(PoseDistribution):
     def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
         if observed is not None:
             return self._marginal(value, observed)
-        before = _apply(self._map.backward, self._flat(value) - self._map.after) + self._map.before
+        if "backward" not in self._cache:
+            self._cache["backward"] = self._map.backward
+        before = _apply(self._cache["backward"], self._flat(value) - self._map.after) + self._map.before
         return self.base._log_prob(self._unflat(before), None) - self._map.log_det
 
     def _marginal(self, value: Tensor, observed: Tensor) -> Tensor:
