@@ -49,7 +49,8 @@ class GivenEvidence(PoseDistribution):
             empty = torch.zeros(*batch, dims, dtype=self.dtype, device=self.device)
             square = torch.zeros(*batch, dims, dims, dtype=self.dtype, device=self.device)
             return EvidenceMap(empty, empty, square, empty[..., 0])
-        mean, covariance = (part.detach().double() for part in self.base._joint_moments())
+        self._base_covariance = self.base._joint_moments()[1]
+        mean, covariance = self.base.mean.detach().double(), self._base_covariance.detach().double()
         covariance = covariance.reshape(-1, dims, dims)
         seen = keypoints.flatten()
         flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence)
@@ -91,10 +92,20 @@ class GivenEvidence(PoseDistribution):
         by = self._map if by is None else by
         return self._unflat(_apply(by.forward, self._flat(poses) - by.before) + by.after)
 
+    def _middle(self) -> Float[Tensor, "*batch joints 3"]:
+        """Where the base's mean goes."""
+        return self._moved(self.base.mean)
+
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        if isinstance(self.base, MixturePoseDistribution):
+            return self.base.draw_moved(shape, noise, self._map.forward, self._middle(), False)[0]
         return self._moved(self.base._draw(shape, noise))
 
     def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
+        if isinstance(self.base, MixturePoseDistribution):
+            drawn, density = self.base.draw_moved(shape, noise, self._map.forward, self._middle(), True)
+            assert density is not None
+            return drawn, density - self._map.log_det
         drawn, density = self.base._draw_and_log_prob(shape, noise)
         return self._moved(drawn), density - self._map.log_det
 
@@ -130,7 +141,7 @@ class GivenEvidence(PoseDistribution):
         return self._unflat(self._map.after)
 
     def _joint_moments(self) -> tuple[Tensor, Tensor]:
-        _, covariance = self.base._joint_moments()
+        covariance = self._base_covariance
         return self._mean(), self._map.forward @ covariance @ self._map.forward.mT
 
     def _covariance(self) -> Tensor:

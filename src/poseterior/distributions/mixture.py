@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..geometry.bands import bands_of, times_bands
 from ..geometry.frames import RootedFrame
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise
 from .base import PoseDistribution
-from .whitening import Whitening, whitening
+from .whitening import Whitening, log_density_by_bands, whitening
 
 __all__ = [
     "MixturePoseDistribution",
@@ -23,6 +24,8 @@ __all__ = [
 
 #: Poses of each element of the batch from which on the density comes by whole matrices.
 _MANY = 24
+#: Draws of each element from which on theirs does.
+_MATRICES = 100
 
 
 class MixturePoseDistribution(PoseDistribution):
@@ -136,26 +139,98 @@ class MixturePoseDistribution(PoseDistribution):
 
     # -- sampling ------------------------------------------------------------------------------------------
 
-    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
-        count, batch = shape.numel(), self.batch_shape.numel()
+    def _middle(self) -> Float[Tensor, "*batch nonroot 3"]:
+        """Mean in the canonical frame."""
+        return (self.log_weights.exp()[..., None, None] * self.loc).sum(-3)
+
+    def _offsets(self, count: int, noise: Noise) -> Float[Tensor, "n count dims"]:
+        """Draws of each of the ``n`` elements of the batch, canonical frame, less the mean."""
+        batch = self.batch_shape.numel()
         k, joints = self.loc.shape[-3:-1]
+        dims = 3 * joints
         chosen = noise.choose(self.log_weights.exp().reshape(batch, k), count)  # (batch, count)
         row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        error = self._normal(noise, batch, count, joints * 3, event=2)
+        error = self._normal(noise, batch, count, dims, event=2)
         if self.factor is not None:
             rank = self.factor.shape[-1]
             tied = self._normal(noise, batch, count, rank, event=2)
-            factor = self.factor.reshape(batch, -1, joints * 3, rank)
+            factor = self.factor.reshape(batch, -1, dims, rank)
             if factor.shape[1] == 1:
-                error = error + tied @ factor[:, 0].transpose(-1, -2)
+                error = torch.baddbmm(error, tied, factor[:, 0].mT)
             else:
-                own = factor.reshape(batch * k, joints * 3, rank)[row]
+                own = factor.reshape(batch * k, dims, rank)[row]
                 error = error + (own @ tied.unsqueeze(-1)).squeeze(-1)
-        lower = self.scale_tril.reshape(batch * k, joints, 3, 3)[row]
-        poses = (lower @ error.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
-        poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
-        poses = poses.transpose(0, 1).reshape(*shape, *self.batch_shape, joints, 3)
-        return self.frame.to_camera(poses)
+        centred = (self.loc - self._middle().unsqueeze(-3)).reshape(batch * k, 1, dims)
+        parts = torch.cat([bands_of(self.scale_tril).reshape(batch * k, 3, dims), centred], 1)
+        own = parts.flatten(1).index_select(0, row.flatten()).view(batch, count, 4, dims)
+        return times_bands(own, error).add_(own[..., 3, :])
+
+    def _turned(self, matrix: Float[Tensor, "n m dims"] | None, count: int) -> Float[Tensor, "n m dims"]:
+        """A matrix of flat poses in camera axes as one of poses in the canonical frame; None: the identity."""
+        joints = self.loc.shape[-2]
+        if matrix is None:
+            matrix = torch.eye(3 * joints, dtype=self.dtype, device=self.device).expand(count, -1, -1)
+        if self.rotation is None:
+            return matrix
+        turn = self.rotation.reshape(count, 3, 3).mT
+        return (matrix.unflatten(-1, (joints, 3)).flatten(1, 2) @ turn).view(matrix.shape)
+
+    def _placed(
+        self, offsets: Float[Tensor, "n count dims"], shape: torch.Size, matrix: Tensor | None, middle: Tensor
+    ) -> Float[Tensor, "*shape_batch joints 3"]:
+        """Poses in camera axes of offsets from the mean, moved by a matrix; ``middle`` is where their mean goes.
+
+        In memory the draws of each coordinate stand side by side, as `regions.balls` sorts them.
+        """
+        count, joints = len(offsets), len(self.skeleton)
+        root, dims = 3 * self.skeleton.root, 3 * joints
+        turned = self._turned(matrix, count)
+        rows = turned.new_zeros(count, dims, turned.shape[-1])  # the root's stay zero
+        rows[:, :root], rows[:, root + 3 :] = turned[:, :root], turned[:, root:]
+        poses = torch.baddbmm(middle.reshape(count, dims, 1), rows, offsets.mT)  # (n, dims, draws)
+        poses = poses.view(*self.batch_shape, joints, 3, *shape)
+        return poses.permute(*range(poses.ndim - len(shape), poses.ndim), *range(poses.ndim - len(shape)))
+
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self._placed(self._offsets(shape.numel(), noise), shape, None, self._mean())
+
+    def draw_moved(
+        self,
+        shape: torch.Size,
+        noise: Noise,
+        matrix: Float[Tensor, "*batch dims dims"],
+        middle: Float[Tensor, "*batch joints 3"],
+        density: bool,
+    ) -> tuple[Float[Tensor, "*shape_batch joints 3"], Float[Tensor, "*shape_batch"] | None]:
+        """Draws as `sample`, moved: ``middle + matrix (x - mean)``; and their log-density as they were before.
+
+        Args:
+            shape: of the draws of each element of the batch.
+            noise: random numbers.
+            matrix: of the joints other than the root, flattened, camera axes.
+            middle: where the mean goes, metres, the root at zero.
+            density: whether it is asked for.
+        """
+        offsets = self._offsets(shape.numel(), noise)
+        poses = self._placed(offsets, shape, matrix.reshape(-1, *matrix.shape[-2:]), middle)
+        if not density:
+            return poses, None
+        return poses, self._offset_density(offsets).mT.reshape(*shape, *self.batch_shape)
+
+    def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
+        offsets = self._offsets(shape.numel(), noise)
+        density = self._offset_density(offsets).mT.reshape(*shape, *self.batch_shape)
+        return self._placed(offsets, shape, None, self._mean()), density
+
+    def _offset_density(self, offsets: Float[Tensor, "n count dims"]) -> Float[Tensor, "n count"]:
+        """Log-density of poses in the canonical frame, less the mean; without gradients."""
+        count, start = len(offsets), len(self.batch_shape)
+        weights, lower = (part.reshape(count, *part.shape[start:]) for part in (self.log_weights, self.scale_tril))
+        loc = (self.loc - self._middle().unsqueeze(-3)).reshape(count, *self.loc.shape[start:])
+        factor = None if self.factor is None else self.factor.reshape(count, *self.factor.shape[start:])
+        if offsets.shape[1] >= _MATRICES:
+            return whitening(weights, loc, lower, factor, None).log_density(offsets.transpose(0, 1)).mT
+        return log_density_by_bands(offsets, weights, loc, lower, factor)
 
     def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
@@ -173,7 +248,7 @@ class MixturePoseDistribution(PoseDistribution):
     # -- summaries -----------------------------------------------------------------------------------------
 
     def _mean(self) -> Tensor:
-        return self.frame.to_camera((self.log_weights.exp()[..., None, None] * self.loc).sum(-3))
+        return self.frame.to_camera(self._middle())
 
     def _component_joint_covariance(self) -> Tensor:
         """Covariance of each joint under each component, canonical frame: ``(*batch, k, joints - 1, 3, 3)``."""
@@ -216,12 +291,22 @@ class MixturePoseDistribution(PoseDistribution):
         return self.log_weights, (self.loc @ turn.unsqueeze(-3)).flatten(-2), root @ inner @ root.mT
 
     def _joint_moments(self) -> tuple[Tensor, Tensor]:
-        weights, loc, covariance = self.dense()
-        share = weights.exp().unsqueeze(-1)
-        mean = (share * loc).sum(-2)
-        offset = loc - mean.unsqueeze(-2)
-        between = (share * offset).mT @ offset
-        return self._mean(), (share.unsqueeze(-1) * covariance).sum(-3) + between
+        joints = self.loc.shape[-2]
+        share = self.log_weights.exp()[..., None, None]
+        turn = torch.eye(3).to(self.loc) if self.rotation is None else self.rotation
+        blocks = turn.mT[..., None, None, :, :] @ self.scale_tril  # (*batch, k, joints, 3, 3)
+        # Each component's directions, and its mean's way from the common one, weighted so that their squares add up.
+        columns = [((self.loc - self._middle().unsqueeze(-3)) @ turn.unsqueeze(-3)).flatten(-2).unsqueeze(-1)]
+        if self.factor is not None:
+            tied = blocks @ self.factor.unflatten(-2, (joints, 3))  # (*batch, k, joints, 3, rank)
+            columns.append(tied.flatten(-3, -2))
+        wide = (share.sqrt() * torch.cat(columns, -1)).movedim(-3, -2).flatten(-2)  # (*batch, d, k * (1 + rank))
+        covariance = (wide @ wide.mT).unflatten(-1, (joints, 3)).unflatten(-3, (joints, 3))
+        weighted = (share.sqrt().unsqueeze(-3) * blocks).movedim(-4, -2).flatten(-2)  # (*batch, joints, 3, 3 * k)
+        own = (weighted @ weighted.mT).movedim(-3, -1)
+        index = torch.eye(joints, dtype=torch.bool, device=own.device)[:, None, :, None]
+        covariance = torch.where(index, covariance + own.movedim(-1, -3).unsqueeze(-2), covariance)
+        return self._mean(), covariance.flatten(-4, -3).flatten(-2)
 
     def _hypotheses(self) -> tuple[Tensor, Tensor]:
         """The component means ``(*batch, k, joints, 3)`` and weights ``(*batch, k)``, likeliest first."""

@@ -41,6 +41,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -142,9 +143,21 @@ class Region:
 # -- balls of samples ------------------------------------------------------------------------------------------
 
 
+def _ordered(values: Float[Tensor, "samples *shape"]) -> Float[Tensor, "samples *shape"]:
+    """Sorted over the samples, NaN last. NumPy sorts rows of numbers by vectors, a hundred times as fast as torch."""
+    if values.device.type != "cpu" or values.requires_grad:
+        return values.sort(0).values
+    rows = values.movedim(0, -1).contiguous()
+    return torch.from_numpy(np.sort(rows.numpy(), -1)).movedim(-1, 0)
+
+
 def quantiles(values: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
     """Linearly interpolated quantiles over the samples. (`torch.quantile` refuses large tensors.)"""
-    ordered = values.sort(0).values
+    return _quantiles(_ordered(values), levels)
+
+
+def _quantiles(ordered: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
+    values = ordered
     at = torch.tensor(levels, dtype=torch.float64) * (len(values) - 1)
     below = at.floor().long()
     above = (below + 1).clamp(max=len(values) - 1)
@@ -169,10 +182,18 @@ class Balls(NamedTuple):
     pose_scale: Tensor
 
 
+def _around_median(
+    samples: Float[Tensor, "samples *batch joints 3"],
+) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "samples *batch joints"]]:
+    """The coordinate-wise median, NaN where a sample is, and each sample's distance from it."""
+    ordered = _ordered(samples)
+    centre = torch.where(ordered[-1].isnan(), torch.nan, ordered[(len(samples) - 1) // 2])
+    return centre, (samples - centre).square_().sum(-1).sqrt_().clamp_(min=FLOOR)
+
+
 def balls(samples: Float[Tensor, "samples *batch joints 3"], levels: Sequence[float], root: int) -> Balls:
     """The plain balls of samples at some levels."""
-    centre = samples.median(0).values
-    distance = (samples - centre).norm(dim=-1).clamp(min=FLOOR)
+    centre, distance = _around_median(samples)
     *radius, shape = quantiles(distance, [*levels, SPREAD_LEVEL])
     relative = distance / shape
     relative[..., root] = 0.0
@@ -223,14 +244,17 @@ def region_of(
             joints or without ``visible``.
     """
     check_level(level)
-    plain = balls(samples, [level], skeleton.root)
     if recalibration is None:
+        plain = balls(samples, [level], skeleton.root)
         return Region(level, plain.centre, plain.radius[0], plain.pose_scale[0].unsqueeze(-1) * plain.shape, False)
     if recalibration.joints != skeleton.joints:
         raise InputError(f"the recalibration is for other joints than those of {skeleton.name}")
     if visible is None:
         raise InputError("visible: needed for a recalibrated region, whose radii depend on what was seen")
-    return Region(level, plain.centre, *recalibration.radii(level, visible, plain.shape), True)
+    centre, distance = _around_median(samples)
+    shape = quantiles(distance, [SPREAD_LEVEL])[0]
+    shape[..., skeleton.root] = 0.0
+    return Region(level, centre, *recalibration.radii(level, visible, shape), True)
 
 
 # -- what is fitted --------------------------------------------------------------------------------------------
