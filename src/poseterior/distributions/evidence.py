@@ -259,14 +259,28 @@ class EvidenceMap(NamedTuple):
         return torch.linalg.inv(self.forward.double()).to(self.forward)
 
 
+#: Largest eigenvalue of A, see `evidence_map`, up to which its root in single precision is right to some roundings.
+_SHARP = 100.0
+
+
 def evidence_map(
-    mean: Float[Tensor, "n joints 3"], covariance: Float[Tensor, "n d d"], keypoints: Keypoints2D, evidence: Evidence
+    mean: Float[Tensor, "n joints 3"],
+    covariance: Float[Tensor, "n d d"],
+    keypoints: Keypoints2D,
+    evidence: Evidence,
+    precision: torch.dtype = torch.float64,
 ) -> EvidenceMap:
     """The map that adds to a Gaussian with these moments what the network left out.
 
     With H the slopes of the keypoints, C the covariance and ``A = I + H C H^T`` the mean moves by ``C H^T A^-1`` times
     the residual, and the map is ``I - C H^T (A + A^(1/2))^-1 H``: that of the symmetric root in the coordinates in
     which C is the identity.
+
+    Args:
+        mean, covariance: metres, float64; the covariance of the joints other than the root.
+        keypoints: one batch dimension, in the skeleton of the poses.
+        evidence: of the weights.
+        precision: in which the map is asked for; the mean, and all that it comes of, is always found in float64.
     """
     covariance = covariance.clone()
     covariance.diagonal(dim1=-2, dim2=-1).add_(BLUR**2)
@@ -281,10 +295,21 @@ def evidence_map(
         lower = torch.linalg.cholesky(observed)
         linear = residual.unsqueeze(-1) + slope @ (after - before).unsqueeze(-1)
         after = before + (across.mT @ torch.cholesky_solve(linear, lower)).squeeze(-1)
-    root = square_root_from_one(observed)
-    gain = torch.cholesky_solve(slope, torch.linalg.cholesky(observed + root))
-    forward = torch.baddbmm(torch.eye(slope.shape[-1]).to(slope), across.mT, gain, alpha=-1.0)
-    return EvidenceMap(before, after, forward, -lower.diagonal(dim1=-2, dim2=-1).log().sum(-1))
+    log_det = -lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    forward = _map_matrix(*(part.to(precision) for part in (slope, across, observed))).double()
+    if precision is not torch.float64:
+        sharp = (observed.abs().sum(-1).amax(-1) > _SHARP).nonzero().squeeze(-1)
+        if len(sharp):
+            forward[sharp] = _map_matrix(slope[sharp], across[sharp], observed[sharp])
+    return EvidenceMap(before, after, forward, log_det)
+
+
+def _map_matrix(
+    slope: Float[Tensor, "n r d"], across: Float[Tensor, "n r d"], observed: Float[Tensor, "n r r"]
+) -> Float[Tensor, "n d d"]:
+    """``I - across^T (A + A^(1/2))^-1 slope``."""
+    inner = torch.cholesky_inverse(torch.linalg.cholesky(observed + square_root_from_one(observed)))
+    return torch.baddbmm(torch.eye(slope.shape[-1]).to(slope), across.mT, inner @ slope, alpha=-1.0)
 
 
 # -- the detector's own idea of its noise --------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class GivenEvidence(PoseDistribution):
         mean, covariance = self.base.mean.detach().double(), self._base_covariance.detach().double()
         covariance = covariance.reshape(-1, dims, dims)
         seen = keypoints.flatten()
-        flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence)
+        flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence, self.dtype)
         if self.skeleton.name == "h36m17" and bool(seen.height.isfinite().any()):
             draws = self.base._draws_for_summary(DRAWS).detach().double().reshape(-1, len(seen), *self.event_shape)
             told = height_map(

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..geometry.bands import bands_of, times_bands
+from ..geometry.bands import bands_of, squares, times_bands
 from ..geometry.frames import RootedFrame
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise
 from .base import PoseDistribution
-from .whitening import Whitening, log_density_by_bands, whitening
+from .whitening import Whitening, offset_density, whitening
 
 __all__ = [
     "MixturePoseDistribution",
@@ -24,8 +24,8 @@ __all__ = [
 
 #: Poses of each element of the batch from which on the density comes by whole matrices.
 _MANY = 24
-#: Draws of each element from which on theirs does.
-_MATRICES = 100
+#: Draws of all poses together that are made at once: what lies between them stays in the processor's cache.
+_BLOCK = 1600
 
 
 class MixturePoseDistribution(PoseDistribution):
@@ -143,94 +143,89 @@ class MixturePoseDistribution(PoseDistribution):
         """Mean in the canonical frame."""
         return (self.log_weights.exp()[..., None, None] * self.loc).sum(-3)
 
-    def _offsets(self, count: int, noise: Noise) -> Float[Tensor, "n count dims"]:
-        """Draws of each of the ``n`` elements of the batch, canonical frame, less the mean."""
-        batch = self.batch_shape.numel()
-        k, joints = self.loc.shape[-3:-1]
-        dims = 3 * joints
-        chosen = noise.choose(self.log_weights.exp().reshape(batch, k), count)  # (batch, count)
-        row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        error = self._normal(noise, batch, count, dims, event=2)
-        if self.factor is not None:
-            rank = self.factor.shape[-1]
-            tied = self._normal(noise, batch, count, rank, event=2)
-            factor = self.factor.reshape(batch, -1, dims, rank)
-            if factor.shape[1] == 1:
-                error = torch.baddbmm(error, tied, factor[:, 0].mT)
-            else:
-                own = factor.reshape(batch * k, dims, rank)[row]
-                error = error + (own @ tied.unsqueeze(-1)).squeeze(-1)
-        centred = (self.loc - self._middle().unsqueeze(-3)).reshape(batch * k, 1, dims)
-        parts = torch.cat([bands_of(self.scale_tril).reshape(batch * k, 3, dims), centred], 1)
-        own = parts.flatten(1).index_select(0, row.flatten()).view(batch, count, 4, dims)
-        return times_bands(own, error).add_(own[..., 3, :])
+    def _flat(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Log-weights, means less the common one, triangles and ties, with one batch dimension; canonical frame."""
+        start, count = len(self.batch_shape), self.batch_shape.numel()
+        centred = self.loc - self._middle().unsqueeze(-3)
+        parts = (self.log_weights, centred, self.scale_tril, self.factor)
+        weights, loc, lower, factor = (p if p is None else p.reshape(count, *p.shape[start:]) for p in parts)
+        assert weights is not None and loc is not None and lower is not None
+        return weights, loc, lower, factor
 
-    def _turned(self, matrix: Float[Tensor, "n m dims"] | None, count: int) -> Float[Tensor, "n m dims"]:
-        """A matrix of flat poses in camera axes as one of poses in the canonical frame; None: the identity."""
-        joints = self.loc.shape[-2]
+    def _rows(self, matrix: Float[Tensor, "n dims dims"] | None) -> Float[Tensor, "n joints*3 dims"]:
+        """What takes flat poses in the canonical frame to camera axes, moved by a matrix, the root at zero."""
+        count, joints = self.batch_shape.numel(), self.loc.shape[-2]
         if matrix is None:
             matrix = torch.eye(3 * joints, dtype=self.dtype, device=self.device).expand(count, -1, -1)
-        if self.rotation is None:
-            return matrix
-        turn = self.rotation.reshape(count, 3, 3).mT
-        return (matrix.unflatten(-1, (joints, 3)).flatten(1, 2) @ turn).view(matrix.shape)
+        if self.rotation is not None:
+            turn = self.rotation.reshape(count, 3, 3).mT
+            matrix = (matrix.reshape(count, -1, 3) @ turn).view(matrix.shape)
+        at = 3 * self.skeleton.root
+        return torch.cat([matrix[:, :at], matrix.new_zeros(count, 3, matrix.shape[-1]), matrix[:, at:]], 1)
 
-    def _placed(
-        self, offsets: Float[Tensor, "n count dims"], shape: torch.Size, matrix: Tensor | None, middle: Tensor
-    ) -> Float[Tensor, "*shape_batch joints 3"]:
-        """Poses in camera axes of offsets from the mean, moved by a matrix; ``middle`` is where their mean goes.
-
-        In memory the draws of each coordinate stand side by side, as `regions.balls` sorts them.
-        """
-        count, joints = len(offsets), len(self.skeleton)
-        root, dims = 3 * self.skeleton.root, 3 * joints
-        turned = self._turned(matrix, count)
-        rows = turned.new_zeros(count, dims, turned.shape[-1])  # the root's stay zero
-        rows[:, :root], rows[:, root + 3 :] = turned[:, :root], turned[:, root:]
-        poses = torch.baddbmm(middle.reshape(count, dims, 1), rows, offsets.mT)  # (n, dims, draws)
-        poses = poses.view(*self.batch_shape, joints, 3, *shape)
-        return poses.permute(*range(poses.ndim - len(shape), poses.ndim), *range(poses.ndim - len(shape)))
-
-    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
-        return self._placed(self._offsets(shape.numel(), noise), shape, None, self._mean())
-
+    @torch.no_grad()
     def draw_moved(
         self,
         shape: torch.Size,
         noise: Noise,
-        matrix: Float[Tensor, "*batch dims dims"],
+        matrix: Float[Tensor, "*batch dims dims"] | None,
         middle: Float[Tensor, "*batch joints 3"],
         density: bool,
     ) -> tuple[Float[Tensor, "*shape_batch joints 3"], Float[Tensor, "*shape_batch"] | None]:
         """Draws as `sample`, moved: ``middle + matrix (x - mean)``; and their log-density as they were before.
 
+        In memory the draws of each coordinate stand side by side, as regions sort them. There are no gradients.
+
         Args:
             shape: of the draws of each element of the batch.
             noise: random numbers.
-            matrix: of the joints other than the root, flattened, camera axes.
+            matrix: of the joints other than the root, flattened, camera axes; None: the identity.
             middle: where the mean goes, metres, the root at zero.
             density: whether it is asked for.
         """
-        offsets = self._offsets(shape.numel(), noise)
-        poses = self._placed(offsets, shape, matrix.reshape(-1, *matrix.shape[-2:]), middle)
-        if not density:
-            return poses, None
-        return poses, self._offset_density(offsets).mT.reshape(*shape, *self.batch_shape)
+        count, draws = self.batch_shape.numel(), shape.numel()
+        weights, loc, lower, factor = self._flat()
+        k, joints = loc.shape[1:3]
+        dims = 3 * joints
+        chosen = noise.choose(weights.exp(), draws)  # (n, draws)
+        error = self._normal(noise, count, draws, dims, event=2)
+        tied = None if factor is None else self._normal(noise, count, draws, factor.shape[-1], event=2)
+        rows = self._rows(None if matrix is None else matrix.reshape(count, dims, dims))
+        middle = middle.reshape(count, -1, 1)
+        own = torch.cat([bands_of(lower), loc.flatten(-2).unsqueeze(-2)], -2).flatten(-2)  # (n, k, 4 * dims)
+        poses = self._like.new_empty(count, 3 * len(self.skeleton), draws)
+        found = self._like.new_empty(count, draws) if density else None
+        size = max(_BLOCK // draws, 1)
+        for start in range(0, count, size):
+            some = slice(start, start + size)
+            offsets = error[some]
+            number = torch.arange(len(offsets), device=chosen.device).unsqueeze(-1)
+            row = (number * k + chosen[some]).flatten()
+            if factor is not None and tied is not None:
+                ties = factor[some]
+                if ties.shape[1] == 1:
+                    offsets = torch.baddbmm(offsets, tied[some], ties[:, 0].mT)
+                else:
+                    each = ties.flatten(0, 1)[row].unflatten(0, (-1, draws))
+                    offsets = offsets + (each @ tied[some].unsqueeze(-1)).squeeze(-1)
+            parts = own[some].flatten(0, 1).index_select(0, row).view(-1, draws, 4, dims)
+            offsets = times_bands(parts, offsets).add_(parts[..., 3, :])
+            torch.baddbmm(middle[some], rows[some], offsets.mT, out=poses[some])
+            if found is not None:
+                ties = None if factor is None else factor[some]
+                found[some] = offset_density(offsets, weights[some], loc[some], lower[some], ties)
+        poses = poses.view(*self.batch_shape, -1, 3, *shape)
+        last = range(poses.ndim - len(shape), poses.ndim)
+        placed = poses.permute(*last, *range(last.start))
+        return placed, None if found is None else found.mT.reshape(*shape, *self.batch_shape)
+
+    def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        return self.draw_moved(shape, noise, None, self._mean(), False)[0]
 
     def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
-        offsets = self._offsets(shape.numel(), noise)
-        density = self._offset_density(offsets).mT.reshape(*shape, *self.batch_shape)
-        return self._placed(offsets, shape, None, self._mean()), density
-
-    def _offset_density(self, offsets: Float[Tensor, "n count dims"]) -> Float[Tensor, "n count"]:
-        """Log-density of poses in the canonical frame, less the mean; without gradients."""
-        count, start = len(offsets), len(self.batch_shape)
-        weights, lower = (part.reshape(count, *part.shape[start:]) for part in (self.log_weights, self.scale_tril))
-        loc = (self.loc - self._middle().unsqueeze(-3)).reshape(count, *self.loc.shape[start:])
-        factor = None if self.factor is None else self.factor.reshape(count, *self.factor.shape[start:])
-        if offsets.shape[1] >= _MATRICES:
-            return whitening(weights, loc, lower, factor, None).log_density(offsets.transpose(0, 1)).mT
-        return log_density_by_bands(offsets, weights, loc, lower, factor)
+        drawn, density = self.draw_moved(shape, noise, None, self._mean(), True)
+        assert density is not None
+        return drawn, density
 
     def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
@@ -292,21 +287,24 @@ class MixturePoseDistribution(PoseDistribution):
 
     def _joint_moments(self) -> tuple[Tensor, Tensor]:
         joints = self.loc.shape[-2]
+        dims = 3 * joints
         share = self.log_weights.exp()[..., None, None]
-        turn = torch.eye(3).to(self.loc) if self.rotation is None else self.rotation
-        blocks = turn.mT[..., None, None, :, :] @ self.scale_tril  # (*batch, k, joints, 3, 3)
-        # Each component's directions, and its mean's way from the common one, weighted so that their squares add up.
-        columns = [((self.loc - self._middle().unsqueeze(-3)) @ turn.unsqueeze(-3)).flatten(-2).unsqueeze(-1)]
+        # Of each component its ties, and its mean's way from the common one, weighted so that their squares add up.
+        columns = (self.loc - self._middle().unsqueeze(-3)).flatten(-2).unsqueeze(-2)  # (*batch, k, 1, d)
         if self.factor is not None:
-            tied = blocks @ self.factor.unflatten(-2, (joints, 3))  # (*batch, k, joints, 3, rank)
-            columns.append(tied.flatten(-3, -2))
-        wide = (share.sqrt() * torch.cat(columns, -1)).movedim(-3, -2).flatten(-2)  # (*batch, d, k * (1 + rank))
-        covariance = (wide @ wide.mT).unflatten(-1, (joints, 3)).unflatten(-3, (joints, 3))
-        weighted = (share.sqrt().unsqueeze(-3) * blocks).movedim(-4, -2).flatten(-2)  # (*batch, joints, 3, 3 * k)
-        own = (weighted @ weighted.mT).movedim(-3, -1)
-        index = torch.eye(joints, dtype=torch.bool, device=own.device)[:, None, :, None]
-        covariance = torch.where(index, covariance + own.movedim(-1, -3).unsqueeze(-2), covariance)
-        return self._mean(), covariance.flatten(-4, -3).flatten(-2)
+            bands = bands_of(self.scale_tril).unsqueeze(-3)
+            columns = torch.cat([columns, times_bands(bands, self.factor.mT)], -2)
+        wide = (share.sqrt() * columns).flatten(-3, -2)  # (*batch, k * (1 + rank), d)
+        covariance = wide.mT @ wide
+        own = (share * squares(self.scale_tril)).sum(-3)  # (*batch, joints, 6)
+        blocks = own[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].unflatten(-1, (3, 3))
+        parts = covariance.unflatten(-1, (joints, 3)).unflatten(-3, (joints, 3)).diagonal(dim1=-4, dim2=-2)
+        parts.add_(blocks.movedim(-3, -1))
+        if self.rotation is not None:
+            for _ in range(2):  # both sides, as it is symmetric
+                turned = covariance.reshape(*self.batch_shape, dims * joints, 3) @ self.rotation
+                covariance = turned.view(*self.batch_shape, dims, dims).mT
+        return self._mean(), covariance
 
     def _hypotheses(self) -> tuple[Tensor, Tensor]:
         """The component means ``(*batch, k, joints, 3)`` and weights ``(*batch, k)``, likeliest first."""

@@ -35,6 +35,7 @@ import bisect
 import dataclasses
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from numbers import Real
@@ -143,26 +144,26 @@ class Region:
 # -- balls of samples ------------------------------------------------------------------------------------------
 
 
-def _ordered(values: Float[Tensor, "samples *shape"]) -> Float[Tensor, "samples *shape"]:
-    """Sorted over the samples, NaN last. NumPy sorts rows of numbers by vectors, a hundred times as fast as torch."""
-    if values.device.type != "cpu" or values.requires_grad:
-        return values.sort(0).values
-    rows = values.movedim(0, -1).contiguous()
-    return torch.from_numpy(np.sort(rows.numpy(), -1)).movedim(-1, 0)
+def _ordered(rows: Float[Tensor, "*shape samples"]) -> Float[Tensor, "*shape samples"]:
+    """Each row sorted, NaN last. NumPy sorts rows of numbers by vectors, a hundred times as fast as torch."""
+    if rows.device.type != "cpu" or rows.requires_grad:
+        return rows.sort(-1).values
+    return torch.from_numpy(np.sort(rows.numpy(), -1))
+
+
+def _between(
+    ordered: Float[Tensor, "*shape samples"], level: float
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"], float]:
+    """The two numbers between which a quantile lies, and its share of the way."""
+    last = ordered.shape[-1] - 1
+    below = math.floor(level * last)
+    return ordered[..., below], ordered[..., min(below + 1, last)], level * last - below
 
 
 def quantiles(values: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
     """Linearly interpolated quantiles over the samples. (`torch.quantile` refuses large tensors.)"""
-    return _quantiles(_ordered(values), levels)
-
-
-def _quantiles(ordered: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
-    values = ordered
-    at = torch.tensor(levels, dtype=torch.float64) * (len(values) - 1)
-    below = at.floor().long()
-    above = (below + 1).clamp(max=len(values) - 1)
-    share = (at - below).to(values).reshape(-1, *[1] * (values.ndim - 1))
-    return torch.lerp(ordered[below.to(values.device)], ordered[above.to(values.device)], share)
+    ordered = _ordered(values.movedim(0, -1).contiguous())
+    return torch.stack([torch.lerp(*_between(ordered, level)) for level in levels])
 
 
 class Balls(NamedTuple):
@@ -184,16 +185,18 @@ class Balls(NamedTuple):
 
 def _around_median(
     samples: Float[Tensor, "samples *batch joints 3"],
-) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "samples *batch joints"]]:
-    """The coordinate-wise median, NaN where a sample is, and each sample's distance from it."""
-    ordered = _ordered(samples)
-    centre = torch.where(ordered[-1].isnan(), torch.nan, ordered[(len(samples) - 1) // 2])
-    return centre, (samples - centre).square_().sum(-1).sqrt_().clamp_(min=FLOOR)
+) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints samples"]]:
+    """The coordinate-wise median, NaN where a sample is, and each sample's squared distance from it."""
+    rows = samples.movedim(0, -1).contiguous()
+    ordered = _ordered(rows)
+    centre = torch.where(ordered[..., -1].isnan(), torch.nan, ordered[..., (len(samples) - 1) // 2])
+    return centre, (rows - centre.unsqueeze(-1)).square_().sum(-2)
 
 
 def balls(samples: Float[Tensor, "samples *batch joints 3"], levels: Sequence[float], root: int) -> Balls:
     """The plain balls of samples at some levels."""
-    centre, distance = _around_median(samples)
+    centre, squared = _around_median(samples)
+    distance = squared.sqrt().clamp(min=FLOOR).movedim(-1, 0)
     *radius, shape = quantiles(distance, [*levels, SPREAD_LEVEL])
     relative = distance / shape
     relative[..., root] = 0.0
@@ -251,8 +254,9 @@ def region_of(
         raise InputError(f"the recalibration is for other joints than those of {skeleton.name}")
     if visible is None:
         raise InputError("visible: needed for a recalibrated region, whose radii depend on what was seen")
-    centre, distance = _around_median(samples)
-    shape = quantiles(distance, [SPREAD_LEVEL])[0]
+    centre, squared = _around_median(samples)
+    low, high, share = _between(_ordered(squared), SPREAD_LEVEL)
+    shape = torch.lerp(low.sqrt().clamp(min=FLOOR), high.sqrt().clamp(min=FLOOR), share)
     shape[..., skeleton.root] = 0.0
     return Region(level, centre, *recalibration.radii(level, visible, shape), True)
 

@@ -19,7 +19,7 @@ from ..geometry.bands import inverse_bands, times_bands
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..nn.dense import product_for
 
-__all__ = ["Whitening", "log_density_by_bands", "whitening"]
+__all__ = ["Whitening", "offset_density", "whitening"]
 
 
 class Whitening(NamedTuple):
@@ -79,14 +79,20 @@ def whitening(
     return Whitening(centre, matrix.reshape(count, -1, dims), offset, log_norm)
 
 
-def log_density_by_bands(
+#: Poses of each mixture from which on whole matrices pay, where they are made for these poses alone.
+_MATRICES = 100
+
+
+def offset_density(
     rows: Float[Tensor, "n samples dims"],
     log_weights: Float[Tensor, "n k"],
     loc: Float[Tensor, "n k nonroot 3"],
     scale_tril: Float[Tensor, "n k nonroot 3 3"],
     factor: Float[Tensor, "n #k dims rank"] | None,
 ) -> Float[Tensor, "n samples"]:
-    """In nats, of few poses of each mixture, in the mixture's own axes: too few for whole matrices to pay."""
+    """In nats, of poses in the mixtures' own axes; the way that takes least for so many of them."""
+    if rows.shape[1] >= _MATRICES:
+        return whitening(log_weights, loc, scale_tril, factor, None).log_density(rows.transpose(0, 1)).mT
     gap = rows.unsqueeze(2) - loc.flatten(-2).unsqueeze(1)
     white = times_bands(inverse_bands(scale_tril).unsqueeze(1), gap)  # (n, samples, k, dims)
     squared = white.square().sum(-1)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["bands_of", "inverse_bands", "times_bands"]
+__all__ = ["bands_of", "inverse_bands", "squares", "times_bands"]
 
 
 def _stacked(first: Tensor, second: Tensor, third: Tensor) -> Float[Tensor, "*batch 3 3*blocks"]:
@@ -36,10 +36,17 @@ def inverse_bands(lower: Float[Tensor, "*batch blocks 3 3"]) -> Float[Tensor, "*
     return _stacked(diagonal, torch.stack([ba, cb], -1), ca)
 
 
+def squares(lower: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
+    """The products of triangles and their transposes: xx, xy, xz, yy, yz, zz."""
+    a, _, _, ba, b, _, ca, cb, c = lower.flatten(-2).unbind(-1)
+    rows = (a * a, a * ba, a * ca, ba * ba + b * b, ba * ca + b * cb, ca * ca + cb * cb + c * c)
+    return torch.stack(rows, -1)
+
+
 def times_bands(
     bands: Float[Tensor, "*any 3 d"], vectors: Float[Tensor, "*any d"]
 ) -> Float[Tensor, "*any d"]:
-    """The product of the triangles and vectors, broadcast; without gradients."""
+    """The product of the triangles and vectors, broadcast."""
     found = bands[..., 0, :] * vectors
     for by in (1, 2):
         found[..., by:].addcmul_(bands[..., by, by:], vectors[..., :-by])
