@@ -230,7 +230,9 @@ class _Keypoints(NamedTuple):
         # One column more than there are coordinates: the residual.
         columns = pose.new_zeros(count, 2 * joints, dims + 1)
         columns[..., dims:] = residual
-        columns.view(count, -1).index_copy_(1, self.places, moved.unflatten(1, (joints, 2))[:, self.nonroot].mT.flatten(1))
+        columns.view(count, -1).index_copy_(
+            1, self.places, moved.unflatten(1, (joints, 2))[:, self.nonroot].mT.flatten(1)
+        )
         explained = torch.linalg.qr(moved).Q
         nuisance = (zoomed - explained @ (explained.mT @ zoomed)) * self.zoom
         # The noise I + g g^T is whitened by its inverse square root.
@@ -256,7 +258,7 @@ class EvidenceMap(NamedTuple):
     @property
     def backward(self) -> Tensor:
         """The inverse of ``forward``."""
-        return torch.linalg.inv(self.forward.double()).to(self.forward)
+        return torch.linalg.inv(self.forward)
 
 
 #: Largest eigenvalue of A, see `evidence_map`, up to which its root in single precision is right to some roundings.
@@ -296,11 +298,13 @@ def evidence_map(
         linear = residual.unsqueeze(-1) + slope @ (after - before).unsqueeze(-1)
         after = before + (across.mT @ torch.cholesky_solve(linear, lower)).squeeze(-1)
     log_det = -lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    forward = _map_matrix(*(part.to(precision) for part in (slope, across, observed))).double()
-    if precision is not torch.float64:
-        sharp = (observed.abs().sum(-1).amax(-1) > _SHARP).nonzero().squeeze(-1)
-        if len(sharp):
-            forward[sharp] = _map_matrix(slope[sharp], across[sharp], observed[sharp])
+    forward = torch.empty_like(covariance)
+    sharp = observed.abs().sum(-1).amax(-1) > (_SHARP if precision is not torch.float64 else 0.0)
+    for some, kind in ((sharp, torch.float64), (~sharp, precision)):
+        if bool(some.all()):
+            forward = _map_matrix(*(part.to(kind) for part in (slope, across, observed))).double()
+        elif bool(some.any()):
+            forward[some] = _map_matrix(*(part[some].to(kind) for part in (slope, across, observed))).double()
     return EvidenceMap(before, after, forward, log_det)
 
 

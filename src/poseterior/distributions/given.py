@@ -40,7 +40,9 @@ class GivenEvidence(PoseDistribution):
         self.has_density, self.has_rsample = base.has_density, base.has_rsample
         self.can_marginalise = isinstance(base, MixturePoseDistribution)
         self.keypoints = keypoints  # no recalibration: that of the base is of other samples
-        self._map = self._made(keypoints)
+        found = self._made(keypoints)
+        self._exact = found.forward  # whose inverse takes more digits than it has in single precision
+        self._map = EvidenceMap(*(part.to(self.dtype) for part in found))
 
     def _made(self, keypoints: Keypoints2D) -> EvidenceMap:
         dims = 3 * len(self.skeleton.nonroot)
@@ -60,7 +62,7 @@ class GivenEvidence(PoseDistribution):
                 self._moved(draws, flat), flat.after, flat.forward @ covariance @ flat.forward.mT, seen.height.double()
             )
             flat = then(flat, told)
-        return EvidenceMap(*(part.reshape((*batch, *part.shape[1:])).to(self.dtype) for part in flat))
+        return EvidenceMap(*(part.reshape((*batch, *part.shape[1:])) for part in flat))
 
     def _details(self) -> dict[str, Any]:
         return {"base": type(self.base).__name__}
@@ -68,6 +70,7 @@ class GivenEvidence(PoseDistribution):
     def _expanded(self, batch_shape: torch.Size) -> GivenEvidence:
         new = super()._expanded(batch_shape)
         new.base = self.base.expand(batch_shape)
+        new._exact = self._exact.expand(*batch_shape, *self._exact.shape[-2:])
         trail = [len(part.shape) - len(self.batch_shape) for part in self._map]
         new._map = EvidenceMap(
             *(
@@ -113,7 +116,7 @@ class GivenEvidence(PoseDistribution):
         if observed is not None:
             return self._marginal(value, observed)
         if "backward" not in self._cache:
-            self._cache["backward"] = self._map.backward
+            self._cache["backward"] = torch.linalg.inv(self._exact).to(self.dtype)
         before = _apply(self._cache["backward"], self._flat(value) - self._map.after) + self._map.before
         return self.base._log_prob(self._unflat(before), None) - self._map.log_det
 

@@ -147,9 +147,9 @@ class MixturePoseDistribution(PoseDistribution):
         """Log-weights, means less the common one, triangles and ties, with one batch dimension; canonical frame."""
         start, count = len(self.batch_shape), self.batch_shape.numel()
         centred = self.loc - self._middle().unsqueeze(-3)
-        parts = (self.log_weights, centred, self.scale_tril, self.factor)
-        weights, loc, lower, factor = (p if p is None else p.reshape(count, *p.shape[start:]) for p in parts)
-        assert weights is not None and loc is not None and lower is not None
+        parts = (self.log_weights, centred, self.scale_tril)
+        weights, loc, lower = (part.reshape(count, *part.shape[start:]) for part in parts)
+        factor = None if self.factor is None else self.factor.reshape(count, *self.factor.shape[start:])
         return weights, loc, lower, factor
 
     def _rows(self, matrix: Float[Tensor, "n dims dims"] | None) -> Float[Tensor, "n joints*3 dims"]:

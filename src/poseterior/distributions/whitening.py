@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..geometry.bands import inverse_bands, times_bands
-from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
+from ..geometry.linalg import cholesky_or_nan
 from ..nn.dense import product_for
 
 __all__ = ["Whitening", "offset_density", "whitening"]
@@ -102,7 +102,9 @@ def offset_density(
         inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
         chol = cholesky_or_nan(inner)
         half = torch.linalg.solve_triangular(chol, factor.mT, upper=False).mT  # (n, #k, dims, rank)
-        tied = white.flatten(1, 2) @ half[:, 0] if half.shape[1] == 1 else (white.transpose(1, 2) @ half).transpose(1, 2)
+        tied = (
+            white.flatten(1, 2) @ half[:, 0] if half.shape[1] == 1 else (white.transpose(1, 2) @ half).transpose(1, 2)
+        )
         squared = squared - tied.square().sum(-1).view(squared.shape)
         log_det = log_det + chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     log_norm = log_weights - log_det - 0.5 * rows.shape[-1] * math.log(2 * math.pi)
@@ -111,5 +113,7 @@ def offset_density(
 
 def _inverse(lower: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Of 3x3 lower triangles."""
-    eye = torch.eye(3, dtype=lower.dtype, device=lower.device)
-    return torch.stack([solve_lower_3x3(lower, eye[i].expand(lower.shape[:-1])) for i in range(3)], -1)
+    found = torch.zeros_like(lower)
+    for below, band in enumerate(inverse_bands(lower.unsqueeze(-3)).unbind(-2)):
+        found.diagonal(-below, dim1=-2, dim2=-1).copy_(band[..., below:])
+    return found

@@ -43,9 +43,7 @@ def squares(lower: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
     return torch.stack(rows, -1)
 
 
-def times_bands(
-    bands: Float[Tensor, "*any 3 d"], vectors: Float[Tensor, "*any d"]
-) -> Float[Tensor, "*any d"]:
+def times_bands(bands: Float[Tensor, "*any 3 d"], vectors: Float[Tensor, "*any d"]) -> Float[Tensor, "*any d"]:
     """The product of the triangles and vectors, broadcast."""
     found = bands[..., 0, :] * vectors
     for by in (1, 2):
