@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 #: Poses at a time: more take memory and no less time. How many changes no answer but for the rounding of products.
-CHUNK = 128
+CHUNK = 64
 
 
 @dataclass(frozen=True)
