@@ -212,8 +212,8 @@ class MixturePoseDistribution(PoseDistribution):
             offsets = times_bands(parts, offsets).add_(parts[..., 3, :])
             torch.baddbmm(middle[some], rows[some], offsets.mT, out=poses[some])
             if found is not None:
-                ties = None if factor is None else factor[some]
-                found[some] = offset_density(offsets, weights[some], loc[some], lower[some], ties)
+                tying = None if factor is None else factor[some]
+                found[some] = offset_density(offsets, weights[some], loc[some], lower[some], tying)
         poses = poses.view(*self.batch_shape, -1, 3, *shape)
         last = range(poses.ndim - len(shape), poses.ndim)
         placed = poses.permute(*last, *range(last.start))

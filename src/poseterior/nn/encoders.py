@@ -133,7 +133,8 @@ class ResidualMLP(nn.Module):
                 hidden = hidden + block(hidden)
             return nn.functional.silu(self.leave(hidden))
         hidden = dense(self.enter, features)
-        for norm, first, _, _, second in self.blocks:  # type: ignore[misc]
+        for block in self.blocks:
+            norm, first, second = (block[at] for at in (0, 1, 4))  # type: ignore[index]
             hidden = hidden + dense(second, nn.functional.silu(dense(first, norm(hidden)), inplace=True))
         return nn.functional.silu(self.leave(hidden), inplace=True)
 
