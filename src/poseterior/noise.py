@@ -126,10 +126,10 @@ class PoseNoise(Noise):
         size = tuple(size)
         start, end = _place(size, self.batch, event)
         each = size[:start] + size[end:]
-        numbers = [draw(each, generator=generator, dtype=like.dtype) for generator in self._generators]
-        if not numbers:
-            return torch.zeros(size, dtype=like.dtype, device=like.device)
-        return torch.stack(numbers, start).reshape(size).to(like.device)
+        numbers = torch.empty(len(self._generators), *each, dtype=like.dtype)
+        for row, generator in zip(numbers, self._generators, strict=True):
+            draw(each, generator=generator, out=row)
+        return numbers.movedim(0, start).contiguous().reshape(size).to(like.device)
 
     def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         return self._each(torch.randn, size, event, like)

@@ -30,12 +30,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ..files.checks import cut
 from ..files.errors import InputError
-from ..geometry.cameras import explaining_root, linear_projection
+from ..geometry.cameras import explaining_root_of, linear_projection
+from ..geometry.square_roots import square_root_from_one
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of, reprojection_energy, solve_root
 
@@ -145,69 +146,102 @@ def read_evidence(folder: Path) -> Evidence | None:
 # -- the model of what is seen ---------------------------------------------------------------------------------
 
 
-class _Seen(NamedTuple):
-    """Keypoints as a linear function of the pose about some pose, whitened by the information that is missing.
-
-    Attributes:
-        residual: ``(n, 2 joints)``.
-        slope: ``(n, 2 joints, 3 nonroot joints)`` of the prediction.
-    """
-
-    residual: Tensor
-    slope: Tensor
-
-
 def _missing_information(
     covariance: Float[Tensor, "n joints 2 2"], blur: Float[Tensor, "n joints 2"]
 ) -> Float[Tensor, "n joints 2 2"]:
-    """A factor L with ``L L^T = R^-1 - (R + T)^-1``."""
+    """A lower triangle L with ``L L^T = R^-1 - (R + T)^-1``."""
     # R^-1 - (R + T)^-1 = (R + R T^-1 R)^-1, which does not cancel
-    noise = covariance + covariance @ (covariance / blur.square().unsqueeze(-1))
-    return torch.linalg.cholesky(torch.linalg.inv(0.5 * (noise + noise.mT)))
+    xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
+    x, y = blur.square().reciprocal().unbind(-1)
+    mixed = xy * (1.0 + xx * x + yy * y)
+    first, last = xx + xx * xx * x + xy * xy * y, yy + xy * xy * x + yy * yy * y
+    # The factor of the inverse of ((first, mixed), (mixed, last)), whose last pivot is 1 / last.
+    top = (last / (first * last - mixed * mixed)).sqrt()
+    side = -mixed / last * top
+    lower = torch.stack([top, torch.zeros_like(top), side, last.rsqrt()], -1)
+    return lower.unflatten(-1, (2, 2))
 
 
-def _seen(
-    pose: Float[Tensor, "n joints 3"],
-    keypoints: Keypoints2D,
-    camera: tuple[Float[Tensor, "n 4"], Int[Tensor, " n"]],
-    coarseness: float,
-    nonroot: tuple[int, ...],
-) -> _Seen:
-    intrinsics, knowledge = camera[0].double(), camera[1]
-    visible, covariance = keypoints.visible, keypoints.covariance.double()
-    root = explaining_root(pose, keypoints.xy, covariance, visible, intrinsics).nan_to_num(1.0)
-    place = pose + root.unsqueeze(-2)
-    offset, slope = linear_projection(place, intrinsics[:, None, :2])
-    blur = coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels
-    half = _missing_information(covariance, blur).mT
-    gap = keypoints.xy.double() - offset - intrinsics[:, None, 2:]
-    shown = visible[..., None, None].to(half)
-    residual = (half @ gap.unsqueeze(-1) * shown).flatten(1)
-    slope = half @ slope * shown
-    moved = slope.flatten(1, 2)  # by the root, as all joints together
-    joints = pose.shape[-2]
-    whole = torch.diag_embed(slope.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2)  # (n, joints, 2, joints, 3)
-    whole = whole.reshape(len(pose), 2 * joints, joints, 3)[:, :, list(nonroot)].flatten(2)
-    zoomed = (half @ offset.unsqueeze(-1) * shown).flatten(1)
-    spread = torch.tensor(FOCAL_SPREAD, dtype=torch.float64, device=pose.device)[knowledge].nan_to_num(0.0)
-    explained = torch.linalg.qr(moved).Q
+class _Keypoints(NamedTuple):
+    """What of the keypoints does not depend on the pose; float64.
 
-    def unexplained(columns: Tensor) -> Tensor:
-        return columns - explained @ (explained.mT @ columns)
+    Attributes:
+        xy: ``(n, joints, 2)`` px from the principal point.
+        covariance: ``(n, joints, 2, 2)`` px².
+        shown: ``(n, joints)`` 1 where visible.
+        focal: ``(n, 1, 2)`` px.
+        coarseness: metres.
+        stands: ``(n, 3, 3 joints)`` where the root stands, as a linear function of the pose; 1 m where that is unknown.
+        zoom: ``(n, 1, 1)`` standard deviation of the logarithm of the focal length.
+        useful: ``(n,)`` whether there is evidence at all.
+        places: numbers in which the slopes of the joints other than the root stand, see `about`.
+        nonroot: these joints.
+    """
 
-    nuisance = unexplained(zoomed.unsqueeze(-1)) * spread[:, None, None]
-    return _Seen(*_whitened(unexplained(residual.unsqueeze(-1)), unexplained(whole), nuisance))
+    xy: Tensor
+    covariance: Tensor
+    shown: Tensor
+    focal: Tensor
+    coarseness: float
+    stands: Tensor
+    zoom: Tensor
+    useful: Tensor
+    places: Tensor
+    nonroot: tuple[int, ...]
 
+    @classmethod
+    def of(cls, keypoints: Keypoints2D, coarseness: float) -> _Keypoints:
+        intrinsics, knowledge = camera_of(keypoints)
+        intrinsics = intrinsics.double()
+        visible, nonroot = keypoints.visible, keypoints.skeleton.nonroot
+        spread = torch.tensor(FOCAL_SPREAD, dtype=torch.float64, device=visible.device)[knowledge].nan_to_num(0.0)
+        row = 2 * torch.tensor(nonroot).repeat_interleave(3) * (3 * len(nonroot) + 1)
+        places = torch.stack([row, row + 3 * len(nonroot) + 1], -1) + torch.arange(len(row)).unsqueeze(-1)
+        return cls(
+            keypoints.xy.double() - intrinsics[:, None, 2:],
+            keypoints.covariance.double(),
+            visible.double(),
+            intrinsics[:, None, :2],
+            coarseness,
+            explaining_root_of(keypoints.xy, keypoints.covariance, visible, intrinsics),
+            spread[:, None, None],
+            (visible.sum(-1) >= 2) & (knowledge > 0),
+            places.flatten().to(visible.device),
+            nonroot,
+        )
 
-def _whitened(residual: Tensor, slope: Tensor, nuisance: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as they are where the noise is ``I + g g^T``: multiplied by its inverse square root."""
-    square = nuisance.square().sum((-2, -1), keepdim=True)
-    less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
+    def about(self, pose: Float[Tensor, "n nonroot 3"]) -> tuple[Tensor, Tensor]:
+        """Keypoints as a linear function of the pose about some pose, whitened by the information that is missing.
 
-    def white(columns: Tensor) -> Tensor:
-        return columns - less * nuisance @ (nuisance.mT @ columns)
-
-    return white(residual).squeeze(-1), white(slope)
+        Returns:
+            Residual ``(n, 2 joints)``, and slope ``(n, 2 joints, 3 nonroot joints)`` of the prediction.
+        """
+        count, joints = self.shown.shape
+        dims = 3 * len(self.nonroot)
+        whole = pose.new_zeros(count, joints, 3)
+        whole[:, self.nonroot] = pose
+        root = (self.stands @ whole.flatten(1).unsqueeze(-1)).squeeze(-1)
+        place = whole + torch.where(self.useful.unsqueeze(-1), root, 1.0).unsqueeze(-2)
+        offset, slope = linear_projection(place, self.focal)
+        blur = self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels
+        half = _missing_information(self.covariance, blur).mT * self.shown[..., None, None]
+        seen = half @ torch.cat([slope, (self.xy - offset).unsqueeze(-1), offset.unsqueeze(-1)], -1)
+        moved, residual, zoomed = seen.flatten(1, 2).split([3, 1, 1], -1)  # the root moves all joints together
+        # One column more than there are coordinates: the residual.
+        columns = pose.new_zeros(count, 2 * joints, dims + 1)
+        columns[..., dims:] = residual
+        columns.view(count, -1).index_copy_(
+            1, self.places, moved.unflatten(1, (joints, 2))[:, self.nonroot].mT.flatten(1)
+        )
+        explained = torch.linalg.qr(moved).Q
+        nuisance = (zoomed - explained @ (explained.mT @ zoomed)) * self.zoom
+        # The noise I + g g^T is whitened by its inverse square root.
+        square = nuisance.square().sum((-2, -1), keepdim=True)
+        less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
+        known = torch.cat([explained, nuisance], -1)
+        columns -= known @ (torch.cat([explained, less * nuisance], -1).mT @ columns)
+        columns = torch.where(self.useful[:, None, None], columns, 0.0)
+        return columns[..., dims], columns[..., :dims]
 
 
 # -- the update ------------------------------------------------------------------------------------------------
@@ -219,42 +253,67 @@ class EvidenceMap(NamedTuple):
     before: Tensor
     after: Tensor
     forward: Tensor
-    backward: Tensor
     log_det: Tensor
+
+    @property
+    def backward(self) -> Tensor:
+        """The inverse of ``forward``."""
+        return torch.linalg.inv(self.forward)
+
+
+#: Largest eigenvalue of A, see `evidence_map`, up to which its root in single precision is right to some roundings.
+_SHARP = 100.0
 
 
 def evidence_map(
-    mean: Float[Tensor, "n joints 3"], covariance: Float[Tensor, "n d d"], keypoints: Keypoints2D, evidence: Evidence
+    mean: Float[Tensor, "n joints 3"],
+    covariance: Float[Tensor, "n d d"],
+    keypoints: Keypoints2D,
+    evidence: Evidence,
+    precision: torch.dtype = torch.float64,
 ) -> EvidenceMap:
-    """The map that adds to a Gaussian with these moments what the network left out."""
-    nonroot = keypoints.skeleton.nonroot
-    identity = torch.eye(covariance.shape[-1], dtype=torch.float64, device=mean.device)
-    lower = torch.linalg.cholesky(covariance + BLUR**2 * identity)
-    before = mean[:, nonroot].flatten(1)
+    """The map that adds to a Gaussian with these moments what the network left out.
+
+    With H the slopes of the keypoints, C the covariance and ``A = I + H C H^T`` the mean moves by ``C H^T A^-1`` times
+    the residual, and the map is ``I - C H^T (A + A^(1/2))^-1 H``: that of the symmetric root in the coordinates in
+    which C is the identity.
+
+    Args:
+        mean, covariance: metres, float64; the covariance of the joints other than the root.
+        keypoints: one batch dimension, in the skeleton of the poses.
+        evidence: of the weights.
+        precision: in which the map is asked for; the mean, and all that it comes of, is always found in float64.
+    """
+    covariance = covariance.clone()
+    covariance.diagonal(dim1=-2, dim2=-1).add_(BLUR**2)
+    before = mean[:, keypoints.skeleton.nonroot].flatten(1)
+    seen = _Keypoints.of(keypoints, evidence.coarseness)
     after = before
-    camera = camera_of(keypoints)
-    useful = (keypoints.visible.sum(-1) >= 2) & (camera[1] > 0)
     for _ in range(2):
-        pose = torch.zeros_like(mean)
-        pose[:, nonroot] = after.unflatten(1, (-1, 3))
-        residual, slope = _seen(pose, keypoints, camera, evidence.coarseness, nonroot)
-        slope = torch.where(useful[:, None, None], slope, 0.0)
-        gain = slope @ lower
-        information, axes = torch.linalg.eigh(gain.mT @ gain)
-        information = information.clamp(min=0.0)
-        linear = residual + (slope @ (after - before).unsqueeze(-1)).squeeze(-1)
-        step = (axes.mT @ (gain.mT @ linear.unsqueeze(-1))).squeeze(-1) / (1.0 + information)
-        after = before + (lower @ (axes @ step.unsqueeze(-1))).squeeze(-1)
-    inverse = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
-    root = (1.0 + information).sqrt()
-    left, right = lower @ axes, axes.mT @ inverse
-    return EvidenceMap(
-        before,
-        after,
-        left @ (right / root.unsqueeze(-1)),
-        left @ (right * root.unsqueeze(-1)),
-        -root.log().sum(-1),
-    )
+        residual, slope = seen.about(after.unflatten(1, (-1, 3)))
+        across = slope @ covariance
+        observed = across @ slope.mT
+        observed.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        lower = torch.linalg.cholesky(observed)
+        linear = residual.unsqueeze(-1) + slope @ (after - before).unsqueeze(-1)
+        after = before + (across.mT @ torch.cholesky_solve(linear, lower)).squeeze(-1)
+    log_det = -lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    forward = torch.empty_like(covariance)
+    sharp = observed.abs().sum(-1).amax(-1) > (_SHARP if precision is not torch.float64 else 0.0)
+    for some, kind in ((sharp, torch.float64), (~sharp, precision)):
+        if bool(some.all()):
+            forward = _map_matrix(*(part.to(kind) for part in (slope, across, observed))).double()
+        elif bool(some.any()):
+            forward[some] = _map_matrix(*(part[some].to(kind) for part in (slope, across, observed))).double()
+    return EvidenceMap(before, after, forward, log_det)
+
+
+def _map_matrix(
+    slope: Float[Tensor, "n r d"], across: Float[Tensor, "n r d"], observed: Float[Tensor, "n r r"]
+) -> Float[Tensor, "n d d"]:
+    """``I - across^T (A + A^(1/2))^-1 slope``."""
+    inner = torch.cholesky_inverse(torch.linalg.cholesky(observed + square_root_from_one(observed)))
+    return torch.baddbmm(torch.eye(slope.shape[-1]).to(slope), across.mT, inner @ slope, alpha=-1.0)
 
 
 # -- the detector's own idea of its noise --------------------------------------------------------------------------

@@ -40,7 +40,9 @@ class GivenEvidence(PoseDistribution):
         self.has_density, self.has_rsample = base.has_density, base.has_rsample
         self.can_marginalise = isinstance(base, MixturePoseDistribution)
         self.keypoints = keypoints  # no recalibration: that of the base is of other samples
-        self._map = self._made(keypoints)
+        found = self._made(keypoints)
+        self._exact = found.forward  # whose inverse takes more digits than it has in single precision
+        self._map = EvidenceMap(*(part.to(self.dtype) for part in found))
 
     def _made(self, keypoints: Keypoints2D) -> EvidenceMap:
         dims = 3 * len(self.skeleton.nonroot)
@@ -48,18 +50,19 @@ class GivenEvidence(PoseDistribution):
         if not batch.numel():
             empty = torch.zeros(*batch, dims, dtype=self.dtype, device=self.device)
             square = torch.zeros(*batch, dims, dims, dtype=self.dtype, device=self.device)
-            return EvidenceMap(empty, empty, square, square, empty[..., 0])
-        mean, covariance = (part.detach().double() for part in self.base._joint_moments())
+            return EvidenceMap(empty, empty, square, empty[..., 0])
+        self._base_covariance = self.base._joint_moments()[1]
+        mean, covariance = self.base.mean.detach().double(), self._base_covariance.detach().double()
         covariance = covariance.reshape(-1, dims, dims)
         seen = keypoints.flatten()
-        flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence)
+        flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence, self.dtype)
         if self.skeleton.name == "h36m17" and bool(seen.height.isfinite().any()):
             draws = self.base._draws_for_summary(DRAWS).detach().double().reshape(-1, len(seen), *self.event_shape)
             told = height_map(
                 self._moved(draws, flat), flat.after, flat.forward @ covariance @ flat.forward.mT, seen.height.double()
             )
             flat = then(flat, told)
-        return EvidenceMap(*(part.reshape((*batch, *part.shape[1:])).to(self.dtype) for part in flat))
+        return EvidenceMap(*(part.reshape((*batch, *part.shape[1:])) for part in flat))
 
     def _details(self) -> dict[str, Any]:
         return {"base": type(self.base).__name__}
@@ -67,6 +70,7 @@ class GivenEvidence(PoseDistribution):
     def _expanded(self, batch_shape: torch.Size) -> GivenEvidence:
         new = super()._expanded(batch_shape)
         new.base = self.base.expand(batch_shape)
+        new._exact = self._exact.expand(*batch_shape, *self._exact.shape[-2:])
         trail = [len(part.shape) - len(self.batch_shape) for part in self._map]
         new._map = EvidenceMap(
             *(
@@ -91,17 +95,29 @@ class GivenEvidence(PoseDistribution):
         by = self._map if by is None else by
         return self._unflat(_apply(by.forward, self._flat(poses) - by.before) + by.after)
 
+    def _middle(self) -> Float[Tensor, "*batch joints 3"]:
+        """Where the base's mean goes."""
+        return self._moved(self.base.mean)
+
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
+        if isinstance(self.base, MixturePoseDistribution):
+            return self.base.draw_moved(shape, noise, self._map.forward, self._middle(), False)[0]
         return self._moved(self.base._draw(shape, noise))
 
     def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
+        if isinstance(self.base, MixturePoseDistribution):
+            drawn, density = self.base.draw_moved(shape, noise, self._map.forward, self._middle(), True)
+            assert density is not None
+            return drawn, density - self._map.log_det
         drawn, density = self.base._draw_and_log_prob(shape, noise)
         return self._moved(drawn), density - self._map.log_det
 
     def _log_prob(self, value: Tensor, observed: Tensor | None) -> Tensor:
         if observed is not None:
             return self._marginal(value, observed)
-        before = _apply(self._map.backward, self._flat(value) - self._map.after) + self._map.before
+        if "backward" not in self._cache:
+            self._cache["backward"] = torch.linalg.inv(self._exact).to(self.dtype)
+        before = _apply(self._cache["backward"], self._flat(value) - self._map.after) + self._map.before
         return self.base._log_prob(self._unflat(before), None) - self._map.log_det
 
     def _marginal(self, value: Tensor, observed: Tensor) -> Tensor:
@@ -128,7 +144,7 @@ class GivenEvidence(PoseDistribution):
         return self._unflat(self._map.after)
 
     def _joint_moments(self) -> tuple[Tensor, Tensor]:
-        _, covariance = self.base._joint_moments()
+        covariance = self._base_covariance
         return self._mean(), self._map.forward @ covariance @ self._map.forward.mT
 
     def _covariance(self) -> Tensor:

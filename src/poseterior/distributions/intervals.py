@@ -19,6 +19,7 @@ import bisect
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -146,6 +147,11 @@ class AngleRecalibration:
     def to_json(self) -> str:
         """One line, as results keep it."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @cached_property
+    def text(self) -> str:
+        """`to_json`, made once: every part of a long result asks for it."""
+        return self.to_json()
 
     @classmethod
     def from_json(cls, text: str, source: str = "angle_calibration") -> AngleRecalibration:

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..geometry.bands import bands_of, squares, times_bands
 from ..geometry.frames import RootedFrame
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise
 from .base import PoseDistribution
-from .whitening import Whitening, whitening
+from .whitening import Whitening, offset_density, whitening
 
 __all__ = [
     "MixturePoseDistribution",
@@ -23,6 +24,8 @@ __all__ = [
 
 #: Poses of each element of the batch from which on the density comes by whole matrices.
 _MANY = 24
+#: Draws of all poses together that are made at once: what lies between them stays in the processor's cache.
+_BLOCK = 1600
 
 
 class MixturePoseDistribution(PoseDistribution):
@@ -136,26 +139,93 @@ class MixturePoseDistribution(PoseDistribution):
 
     # -- sampling ------------------------------------------------------------------------------------------
 
+    def _middle(self) -> Float[Tensor, "*batch nonroot 3"]:
+        """Mean in the canonical frame."""
+        return (self.log_weights.exp()[..., None, None] * self.loc).sum(-3)
+
+    def _flat(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Log-weights, means less the common one, triangles and ties, with one batch dimension; canonical frame."""
+        start, count = len(self.batch_shape), self.batch_shape.numel()
+        centred = self.loc - self._middle().unsqueeze(-3)
+        parts = (self.log_weights, centred, self.scale_tril)
+        weights, loc, lower = (part.reshape(count, *part.shape[start:]) for part in parts)
+        factor = None if self.factor is None else self.factor.reshape(count, *self.factor.shape[start:])
+        return weights, loc, lower, factor
+
+    def _rows(self, matrix: Float[Tensor, "n dims dims"] | None) -> Float[Tensor, "n joints*3 dims"]:
+        """What takes flat poses in the canonical frame to camera axes, moved by a matrix, the root at zero."""
+        count, joints = self.batch_shape.numel(), self.loc.shape[-2]
+        if matrix is None:
+            matrix = torch.eye(3 * joints, dtype=self.dtype, device=self.device).expand(count, -1, -1)
+        if self.rotation is not None:
+            turn = self.rotation.reshape(count, 3, 3).mT
+            matrix = (matrix.reshape(count, -1, 3) @ turn).view(matrix.shape)
+        at = 3 * self.skeleton.root
+        return torch.cat([matrix[:, :at], matrix.new_zeros(count, 3, matrix.shape[-1]), matrix[:, at:]], 1)
+
+    @torch.no_grad()
+    def draw_moved(
+        self,
+        shape: torch.Size,
+        noise: Noise,
+        matrix: Float[Tensor, "*batch dims dims"] | None,
+        middle: Float[Tensor, "*batch joints 3"],
+        density: bool,
+    ) -> tuple[Float[Tensor, "*shape_batch joints 3"], Float[Tensor, "*shape_batch"] | None]:
+        """Draws as `sample`, moved: ``middle + matrix (x - mean)``; and their log-density as they were before.
+
+        In memory the draws of each coordinate stand side by side, as regions sort them. There are no gradients.
+
+        Args:
+            shape: of the draws of each element of the batch.
+            noise: random numbers.
+            matrix: of the joints other than the root, flattened, camera axes; None: the identity.
+            middle: where the mean goes, metres, the root at zero.
+            density: whether it is asked for.
+        """
+        count, draws = self.batch_shape.numel(), shape.numel()
+        weights, loc, lower, factor = self._flat()
+        k, joints = loc.shape[1:3]
+        dims = 3 * joints
+        chosen = noise.choose(weights.exp(), draws)  # (n, draws)
+        error = self._normal(noise, count, draws, dims, event=2)
+        tied = None if factor is None else self._normal(noise, count, draws, factor.shape[-1], event=2)
+        rows = self._rows(None if matrix is None else matrix.reshape(count, dims, dims))
+        middle = middle.reshape(count, -1, 1)
+        own = torch.cat([bands_of(lower), loc.flatten(-2).unsqueeze(-2)], -2).flatten(-2)  # (n, k, 4 * dims)
+        poses = self._like.new_empty(count, 3 * len(self.skeleton), draws)
+        found = self._like.new_empty(count, draws) if density else None
+        size = max(_BLOCK // draws, 1)
+        for start in range(0, count, size):
+            some = slice(start, start + size)
+            offsets = error[some]
+            number = torch.arange(len(offsets), device=chosen.device).unsqueeze(-1)
+            row = (number * k + chosen[some]).flatten()
+            if factor is not None and tied is not None:
+                ties = factor[some]
+                if ties.shape[1] == 1:
+                    offsets = torch.baddbmm(offsets, tied[some], ties[:, 0].mT)
+                else:
+                    each = ties.flatten(0, 1)[row].unflatten(0, (-1, draws))
+                    offsets = offsets + (each @ tied[some].unsqueeze(-1)).squeeze(-1)
+            parts = own[some].flatten(0, 1).index_select(0, row).view(-1, draws, 4, dims)
+            offsets = times_bands(parts, offsets).add_(parts[..., 3, :])
+            torch.baddbmm(middle[some], rows[some], offsets.mT, out=poses[some])
+            if found is not None:
+                tying = None if factor is None else factor[some]
+                found[some] = offset_density(offsets, weights[some], loc[some], lower[some], tying)
+        poses = poses.view(*self.batch_shape, -1, 3, *shape)
+        last = range(poses.ndim - len(shape), poses.ndim)
+        placed = poses.permute(*last, *range(last.start))
+        return placed, None if found is None else found.mT.reshape(*shape, *self.batch_shape)
+
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
-        count, batch = shape.numel(), self.batch_shape.numel()
-        k, joints = self.loc.shape[-3:-1]
-        chosen = noise.choose(self.log_weights.exp().reshape(batch, k), count)  # (batch, count)
-        row = torch.arange(batch, device=chosen.device).unsqueeze(-1) * k + chosen
-        error = self._normal(noise, batch, count, joints * 3, event=2)
-        if self.factor is not None:
-            rank = self.factor.shape[-1]
-            tied = self._normal(noise, batch, count, rank, event=2)
-            factor = self.factor.reshape(batch, -1, joints * 3, rank)
-            if factor.shape[1] == 1:
-                error = error + tied @ factor[:, 0].transpose(-1, -2)
-            else:
-                own = factor.reshape(batch * k, joints * 3, rank)[row]
-                error = error + (own @ tied.unsqueeze(-1)).squeeze(-1)
-        lower = self.scale_tril.reshape(batch * k, joints, 3, 3)[row]
-        poses = (lower @ error.unflatten(-1, (joints, 3)).unsqueeze(-1)).squeeze(-1)
-        poses = poses + self.loc.reshape(batch * k, joints, 3)[row]
-        poses = poses.transpose(0, 1).reshape(*shape, *self.batch_shape, joints, 3)
-        return self.frame.to_camera(poses)
+        return self.draw_moved(shape, noise, None, self._mean(), False)[0]
+
+    def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
+        drawn, density = self.draw_moved(shape, noise, None, self._mean(), True)
+        assert density is not None
+        return drawn, density
 
     def _weighted_draw(self, samples: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of every component, weighted by the components' probabilities: ``samples * k`` draws."""
@@ -173,7 +243,7 @@ class MixturePoseDistribution(PoseDistribution):
     # -- summaries -----------------------------------------------------------------------------------------
 
     def _mean(self) -> Tensor:
-        return self.frame.to_camera((self.log_weights.exp()[..., None, None] * self.loc).sum(-3))
+        return self.frame.to_camera(self._middle())
 
     def _component_joint_covariance(self) -> Tensor:
         """Covariance of each joint under each component, canonical frame: ``(*batch, k, joints - 1, 3, 3)``."""
@@ -216,12 +286,25 @@ class MixturePoseDistribution(PoseDistribution):
         return self.log_weights, (self.loc @ turn.unsqueeze(-3)).flatten(-2), root @ inner @ root.mT
 
     def _joint_moments(self) -> tuple[Tensor, Tensor]:
-        weights, loc, covariance = self.dense()
-        share = weights.exp().unsqueeze(-1)
-        mean = (share * loc).sum(-2)
-        offset = loc - mean.unsqueeze(-2)
-        between = (share * offset).mT @ offset
-        return self._mean(), (share.unsqueeze(-1) * covariance).sum(-3) + between
+        joints = self.loc.shape[-2]
+        dims = 3 * joints
+        share = self.log_weights.exp()[..., None, None]
+        # Of each component its ties, and its mean's way from the common one, weighted so that their squares add up.
+        columns = (self.loc - self._middle().unsqueeze(-3)).flatten(-2).unsqueeze(-2)  # (*batch, k, 1, d)
+        if self.factor is not None:
+            bands = bands_of(self.scale_tril).unsqueeze(-3)
+            columns = torch.cat([columns, times_bands(bands, self.factor.mT)], -2)
+        wide = (share.sqrt() * columns).flatten(-3, -2)  # (*batch, k * (1 + rank), d)
+        covariance = wide.mT @ wide
+        own = (share * squares(self.scale_tril)).sum(-3)  # (*batch, joints, 6)
+        blocks = own[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].unflatten(-1, (3, 3))
+        parts = covariance.unflatten(-1, (joints, 3)).unflatten(-3, (joints, 3)).diagonal(dim1=-4, dim2=-2)
+        parts.add_(blocks.movedim(-3, -1))
+        if self.rotation is not None:
+            for _ in range(2):  # both sides, as it is symmetric
+                turned = covariance.reshape(*self.batch_shape, dims * joints, 3) @ self.rotation
+                covariance = turned.view(*self.batch_shape, dims, dims).mT
+        return self._mean(), covariance
 
     def _hypotheses(self) -> tuple[Tensor, Tensor]:
         """The component means ``(*batch, k, joints, 3)`` and weights ``(*batch, k)``, likeliest first."""

@@ -35,12 +35,14 @@ import bisect
 import dataclasses
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -142,14 +144,26 @@ class Region:
 # -- balls of samples ------------------------------------------------------------------------------------------
 
 
+def _ordered(rows: Float[Tensor, "*shape samples"]) -> Float[Tensor, "*shape samples"]:
+    """Each row sorted, NaN last. NumPy sorts rows of numbers by vectors, a hundred times as fast as torch."""
+    if rows.device.type != "cpu" or rows.requires_grad:
+        return rows.sort(-1).values
+    return torch.from_numpy(np.sort(rows.numpy(), -1))
+
+
+def _between(
+    ordered: Float[Tensor, "*shape samples"], level: float
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"], float]:
+    """The two numbers between which a quantile lies, and its share of the way."""
+    last = ordered.shape[-1] - 1
+    below = math.floor(level * last)
+    return ordered[..., below], ordered[..., min(below + 1, last)], level * last - below
+
+
 def quantiles(values: Float[Tensor, "samples *shape"], levels: Sequence[float]) -> Float[Tensor, "levels *shape"]:
     """Linearly interpolated quantiles over the samples. (`torch.quantile` refuses large tensors.)"""
-    ordered = values.sort(0).values
-    at = torch.tensor(levels, dtype=torch.float64) * (len(values) - 1)
-    below = at.floor().long()
-    above = (below + 1).clamp(max=len(values) - 1)
-    share = (at - below).to(values).reshape(-1, *[1] * (values.ndim - 1))
-    return torch.lerp(ordered[below.to(values.device)], ordered[above.to(values.device)], share)
+    ordered = _ordered(values.movedim(0, -1).contiguous())
+    return torch.stack([torch.lerp(*_between(ordered, level)) for level in levels])
 
 
 class Balls(NamedTuple):
@@ -169,10 +183,20 @@ class Balls(NamedTuple):
     pose_scale: Tensor
 
 
+def _around_median(
+    samples: Float[Tensor, "samples *batch joints 3"],
+) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints samples"]]:
+    """The coordinate-wise median, NaN where a sample is, and each sample's squared distance from it."""
+    rows = samples.movedim(0, -1).contiguous()
+    ordered = _ordered(rows)
+    centre = torch.where(ordered[..., -1].isnan(), torch.nan, ordered[..., (len(samples) - 1) // 2])
+    return centre, (rows - centre.unsqueeze(-1)).square_().sum(-2)
+
+
 def balls(samples: Float[Tensor, "samples *batch joints 3"], levels: Sequence[float], root: int) -> Balls:
     """The plain balls of samples at some levels."""
-    centre = samples.median(0).values
-    distance = (samples - centre).norm(dim=-1).clamp(min=FLOOR)
+    centre, squared = _around_median(samples)
+    distance = squared.sqrt().clamp(min=FLOOR).movedim(-1, 0)
     *radius, shape = quantiles(distance, [*levels, SPREAD_LEVEL])
     relative = distance / shape
     relative[..., root] = 0.0
@@ -223,14 +247,18 @@ def region_of(
             joints or without ``visible``.
     """
     check_level(level)
-    plain = balls(samples, [level], skeleton.root)
     if recalibration is None:
+        plain = balls(samples, [level], skeleton.root)
         return Region(level, plain.centre, plain.radius[0], plain.pose_scale[0].unsqueeze(-1) * plain.shape, False)
     if recalibration.joints != skeleton.joints:
         raise InputError(f"the recalibration is for other joints than those of {skeleton.name}")
     if visible is None:
         raise InputError("visible: needed for a recalibrated region, whose radii depend on what was seen")
-    return Region(level, plain.centre, *recalibration.radii(level, visible, plain.shape), True)
+    centre, squared = _around_median(samples)
+    low, high, share = _between(_ordered(squared), SPREAD_LEVEL)
+    shape = torch.lerp(low.sqrt().clamp(min=FLOOR), high.sqrt().clamp(min=FLOOR), share)
+    shape[..., skeleton.root] = 0.0
+    return Region(level, centre, *recalibration.radii(level, visible, shape), True)
 
 
 # -- what is fitted --------------------------------------------------------------------------------------------

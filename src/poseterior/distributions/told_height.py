@@ -57,7 +57,6 @@ def height_map(
         mean,
         after,
         identity - by.factor[:, None, None] * outer,
-        identity + (by.factor / shrink)[:, None, None] * outer,
         shrink.log(),
     )
 
@@ -111,6 +110,5 @@ def then(first: EvidenceMap, second: EvidenceMap) -> EvidenceMap:
         first.before,
         second.after,
         second.forward @ first.forward,
-        first.backward @ second.backward,
         first.log_det + second.log_det,
     )

@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..geometry.linalg import solve_lower_3x3
+from ..geometry.bands import inverse_bands, times_bands
+from ..geometry.linalg import cholesky_or_nan
 from ..nn.dense import product_for
 
-__all__ = ["Whitening", "whitening"]
+__all__ = ["Whitening", "offset_density", "whitening"]
 
 
 class Whitening(NamedTuple):
@@ -78,7 +79,41 @@ def whitening(
     return Whitening(centre, matrix.reshape(count, -1, dims), offset, log_norm)
 
 
+#: Poses of each mixture from which on whole matrices pay, where they are made for these poses alone.
+_MATRICES = 100
+
+
+def offset_density(
+    rows: Float[Tensor, "n samples dims"],
+    log_weights: Float[Tensor, "n k"],
+    loc: Float[Tensor, "n k nonroot 3"],
+    scale_tril: Float[Tensor, "n k nonroot 3 3"],
+    factor: Float[Tensor, "n #k dims rank"] | None,
+) -> Float[Tensor, "n samples"]:
+    """In nats, of poses in the mixtures' own axes; the way that takes least for so many of them."""
+    if rows.shape[1] >= _MATRICES:
+        return whitening(log_weights, loc, scale_tril, factor, None).log_density(rows.transpose(0, 1)).mT
+    gap = rows.unsqueeze(2) - loc.flatten(-2).unsqueeze(1)
+    white = times_bands(inverse_bands(scale_tril).unsqueeze(1), gap)  # (n, samples, k, dims)
+    squared = white.square().sum(-1)
+    log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum((-2, -1))
+    if factor is not None:
+        inner = factor.mT @ factor
+        inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        chol = cholesky_or_nan(inner)
+        half = torch.linalg.solve_triangular(chol, factor.mT, upper=False).mT  # (n, #k, dims, rank)
+        tied = (
+            white.flatten(1, 2) @ half[:, 0] if half.shape[1] == 1 else (white.transpose(1, 2) @ half).transpose(1, 2)
+        )
+        squared = squared - tied.square().sum(-1).view(squared.shape)
+        log_det = log_det + chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    log_norm = log_weights - log_det - 0.5 * rows.shape[-1] * math.log(2 * math.pi)
+    return (log_norm.unsqueeze(1) - 0.5 * squared).logsumexp(-1)
+
+
 def _inverse(lower: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Of 3x3 lower triangles."""
-    eye = torch.eye(3, dtype=lower.dtype, device=lower.device)
-    return torch.stack([solve_lower_3x3(lower, eye[i].expand(lower.shape[:-1])) for i in range(3)], -1)
+    found = torch.zeros_like(lower)
+    for below, band in enumerate(inverse_bands(lower.unsqueeze(-3)).unbind(-2)):
+        found.diagonal(-below, dim1=-2, dim2=-1).copy_(band[..., below:])
+    return found

@@ -13,10 +13,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .spd import inverse_2x2
+
 __all__ = [
     "ASSUMED_FIELD_OF_VIEW",
     "assumed_intrinsics",
     "explaining_root",
+    "explaining_root_of",
     "fit_root",
     "linear_projection",
     "pixels_to_plane",
@@ -102,6 +105,20 @@ def explaining_root(
     return torch.where(visible.sum(-1, keepdim=True) >= 2, root, float("nan"))
 
 
+def explaining_root_of(
+    xy: Float[Tensor, "n joints 2"],
+    covariance: Float[Tensor, "n joints 2 2"],
+    visible: Bool[Tensor, "n joints"],
+    intrinsics: Float[Tensor, "n 4"],
+) -> Float[Tensor, "n 3 joints*3"]:
+    """What takes a pose, flattened, to its `explaining_root`: for who asks of several poses, one after the other.
+
+    Float64; zero for joints that are not visible. Where fewer than two are, the root that it tells is arbitrary.
+    """
+    normal = _root_equations(xy, covariance, visible, intrinsics)
+    return -torch.linalg.pinv(normal.sum(-3), hermitian=True) @ normal.transpose(-3, -2).flatten(-2)
+
+
 def _root_equations(
     xy: Float[Tensor, "*batch joints 2"],
     covariance: Float[Tensor, "*batch joints 2 2"],
@@ -116,7 +133,7 @@ def _root_equations(
     covariance = torch.where(known.unsqueeze(-1), covariance.double(), identity)
     focal = torch.diag_embed(intrinsics[..., :2]).unsqueeze(-3).expand(*xy.shape, 2)
     camera = torch.cat([focal, (intrinsics[..., None, 2:] - xy).unsqueeze(-1)], -1)  # (*batch, joints, 2, 3)
-    normal = camera.mT @ torch.linalg.inv(covariance) @ camera
+    normal = camera.mT @ (inverse_2x2(covariance) @ camera)
     return torch.where(known.unsqueeze(-1), normal, 0.0)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "inverse_square_root",
     "inverse_within",
     "lower_2x2",
+    "schedule",
     "transposed",
 ]
 
@@ -75,17 +76,20 @@ def block_diagonal(blocks: Float[Tensor, "*batch n 3 3"]) -> Float[Tensor, "*bat
     return (blocks.unsqueeze(-2) * identity[:, None, :, None]).flatten(-4, -3).flatten(-2)
 
 
-def _schedule(smallest: float) -> list[float]:
-    """Factors of scaled Newton-Schulz steps that take singular values from ``smallest`` to 1 to all be 1."""
+def schedule(smallest: float, near: float = 1e-9) -> list[float]:
+    """Factors of scaled Newton-Schulz steps that take singular values from ``smallest`` to 1 to all be 1.
+
+    But for about the square of ``near``.
+    """
     low, factors = smallest, []
-    while 1.0 - low > 1e-9:  # one more step squares what is left
+    while 1.0 - low > near:  # one more step squares what is left
         factor = math.sqrt(3.0 / (1.0 + low + low * low))
         factors.append(factor)
         low = factor * low * (3.0 - (factor * low) ** 2) / 2.0
     return [*factors, 1.0]
 
 
-_FACTORS = _schedule(math.sqrt(_SMALLEST))
+_FACTORS = schedule(math.sqrt(_SMALLEST))
 
 
 def inverse_square_root(matrix: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..distributions.mixture import MixturePoseDistribution
 from ..keypoints import Keypoints2D
+from ..nn.dense import dense
 from ..nn.encoders import (
     ResidualMLP,
     body_size,
@@ -91,7 +92,7 @@ class MixtureDensityLifter(Lifter):
         dtype = self.head.weight.dtype  # wider than mixed precision's, float64 where someone checks densities
         hidden = self.network(features.to(dtype))
         k, joints = self.config.kernels, len(self.others)
-        parts = self.head(hidden).to(dtype).unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
+        parts = dense(self.head, hidden).to(dtype).unflatten(-1, (k, -1)).split(list(self.sizes.values()), -1)
         raw = dict(zip(self.sizes, parts, strict=True))
         evidence = lateral_evidence(view, self.skeleton.root)
         offset = raw["offset"].unflatten(-1, (joints, 3))
@@ -100,7 +101,7 @@ class MixtureDensityLifter(Lifter):
         scale_tril = self.config.temperature * lower
         factor = None
         if self.tie is not None:
-            factor = self.tie(hidden).to(dtype).unflatten(-1, (1, 3 * joints, self.config.rank))
+            factor = dense(self.tie, hidden).to(dtype).unflatten(-1, (1, 3 * joints, self.config.rank))
         turn = view.rotation.to(dtype)
         return MixturePoseDistribution(raw["logit"].squeeze(-1), loc, scale_tril, factor, turn, self.skeleton)
 

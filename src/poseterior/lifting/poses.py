@@ -89,7 +89,7 @@ def settings_of(lifter: Lifter, known: Known, rates: Mapping[str, float], files:
 
 def _angle_calibration(lifter: Lifter) -> str:
     recalibration = lifter.recalibration
-    return "" if recalibration is None or recalibration.angles is None else recalibration.angles.to_json()
+    return "" if recalibration is None or recalibration.angles is None else recalibration.angles.text
 
 
 def _places(draws: list[Draws]) -> dict[str, Any]:

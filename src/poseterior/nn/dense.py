@@ -13,10 +13,10 @@ from functools import lru_cache
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Product", "plainly", "product_for", "times"]
+__all__ = ["Product", "dense", "plainly", "product_for", "times"]
 
 #: ``rows @ weight.T + bias`` of ``(rows, inputs)``, ``(outputs, inputs)`` and ``(outputs)`` or None.
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -60,6 +60,16 @@ def product_for(rows: Tensor, weight: Tensor) -> Product:
     many = rows.numel() >= _FEWEST * rows.shape[-1]
     product = _one_dnn() if plain and many and not torch.is_autocast_enabled("cpu") else None
     return functional.linear if product is None else product
+
+
+def dense(layer: nn.Linear, rows: Float[Tensor, "*any inputs"]) -> Float[Tensor, "*any outputs"]:
+    """``layer(rows)``, the fastest way while no gradients are tracked."""
+    if plainly():
+        found: Tensor = layer(rows)
+        return found
+    product = product_for(rows, layer.weight)
+    flat = product(rows.reshape(-1, rows.shape[-1]), layer.weight, layer.bias)
+    return flat.view(*rows.shape[:-1], flat.shape[-1])
 
 
 def times(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..keypoints import Keypoints2D
 from ..keypoints.view import CAMERA_KNOWLEDGE, CanonicalView, canonical_view
+from .dense import dense, plainly
 
 __all__ = [
     "TYPICAL_SIZE",
@@ -90,10 +91,10 @@ def lateral_evidence(view: CanonicalView, root: int) -> Float[Tensor, "*batch no
 
 def lower_triangles(raw: Float[Tensor, "*batch 6"], minimum: float) -> Float[Tensor, "*batch 3 3"]:
     """Unconstrained numbers to 3x3 lower triangles (metres) whose diagonals exceed ``minimum``."""
-    diagonal = minimum + 0.1 * nn.functional.softplus(raw[..., :3] - 1.0)
-    lower = torch.diag_embed(diagonal)
-    lower[..., [1, 2, 2], [0, 0, 1]] = 0.05 * raw[..., 3:]
-    return lower
+    a, b, c = (minimum + 0.1 * nn.functional.softplus(raw[..., :3] - 1.0)).unbind(-1)
+    ba, ca, cb = (0.05 * raw[..., 3:]).unbind(-1)
+    zero = torch.zeros_like(a)
+    return torch.stack([a, zero, zero, ba, b, zero, ca, cb, c], -1).unflatten(-1, (3, 3))
 
 
 class ResidualMLP(nn.Module):
@@ -126,10 +127,16 @@ class ResidualMLP(nn.Module):
             nn.init.zeros_(last.bias)
 
     def forward(self, features: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch width"]:
-        hidden = self.enter(features)
+        if plainly() or self.training:
+            hidden = self.enter(features)
+            for block in self.blocks:
+                hidden = hidden + block(hidden)
+            return nn.functional.silu(self.leave(hidden))
+        hidden = dense(self.enter, features)
         for block in self.blocks:
-            hidden = hidden + block(hidden)
-        return nn.functional.silu(self.leave(hidden))
+            norm, first, second = (block[at] for at in (0, 1, 4))  # type: ignore[index]
+            hidden = hidden + dense(second, nn.functional.silu(dense(first, norm(hidden)), inplace=True))
+        return nn.functional.silu(self.leave(hidden), inplace=True)
 
 
 class FedBlock(nn.Module):
