@@ -217,7 +217,7 @@ class MixturePoseDistribution(PoseDistribution):
         poses = poses.view(*self.batch_shape, -1, 3, *shape)
         last = range(poses.ndim - len(shape), poses.ndim)
         placed = poses.permute(*last, *range(last.start))
-        return placed, None if found is None else found.mT.reshape(*shape, *self.batch_shape)
+        return placed, None if found is None else found.mT.reshape((*shape, *self.batch_shape))
 
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
         return self.draw_moved(shape, noise, None, self._mean(), False)[0]
