@@ -22,7 +22,7 @@ __all__ = ["RotationsThroughPoses"]
 
 _SMPL = SKELETONS["smpl22"]
 #: Draws that are turned into rotations together.
-_ROWS = 3200
+_ROWS = 6400
 
 
 class RotationsThroughPoses(RotationDistribution):

@@ -45,10 +45,7 @@ _SURE_STEPS = 1
 _SETTLED, _SETTLED_SINGLE = 2e-16, 1e-9
 #: Each cofactor of a 3x3 matrix is a product of two entries less another: the four of all nine, rows one after another.
 _COFACTORS = [
-    3 * ((i + di) % 3) + (j + dj) % 3
-    for di, dj in ((1, 1), (2, 2), (1, 2), (2, 1))
-    for i in range(3)
-    for j in range(3)
+    3 * ((i + di) % 3) + (j + dj) % 3 for di, dj in ((1, 1), (2, 2), (1, 2), (2, 1)) for i in range(3) for j in range(3)
 ]
 #: Below this (relative) two rotations are nearly as near, and the steps do not suffice.
 _FIXED = 1e-5

@@ -52,8 +52,8 @@ class JointFlow(RotationFlow, JointDensity):
         base = haar_quaternions(batch, noise, features)
         if plainly():
             return self.from_base(base, self.parameters_of(features, joint), joint)
-        rows = (part.reshape(-1, part.shape[-1]) for part in (base, features))
-        q, total = drawn_rotations(self, *rows, joint, density)
+        rows = features.reshape(-1, features.shape[-1])
+        q, total = drawn_rotations(self, base.reshape(-1, 4), rows, joint, density)
         return q.reshape(base.shape), total.reshape(batch)
 
 

@@ -60,14 +60,15 @@ def _products(dtype: torch.dtype, device: torch.device) -> _Products:
     right = left.mT
     conjugate = left.new_tensor([-1.0, -1.0, -1.0, 1.0]).unsqueeze(-1)
     matrix = tables.matrix.mT.unflatten(0, (3, 3))  # (row, column, pair)
-    columns = (
-        torch.cat([matrix[:, axis], matrix[:, (axis - 1) % 3], -matrix[:, (axis + 1) % 3]]) for axis in range(3)
-    )
-    products = (left, right, left * conjugate, right * conjugate)
+    columns = (torch.cat([matrix[:, axis], matrix[:, (axis - 1) % 3], -matrix[:, (axis + 1) % 3]]) for axis in range(3))
+    each = [part.flatten(1).contiguous() for part in (left, right, left * conjugate, right * conjugate)]
     return _Products(
-        *(each.flatten(1).contiguous() for each in products),
-        tuple(each.contiguous() for each in columns),
-        tuple(each.mT.contiguous() for each in tables.about),
+        each[0],
+        each[1],
+        each[2],
+        each[3],
+        tuple(part.contiguous() for part in columns),
+        tuple(part.mT.contiguous() for part in tables.about),
     )
 
 
