@@ -191,12 +191,13 @@ def drawn_rotations(
     turns, hidden = turns.unflatten(0, (layers + 1, 20)), hidden.unflatten(0, (layers, flow.hidden))
     turns[:, 3:16:4] += 1.0  # see `so3.affine_parameters`
     stretch = turns[:, 16:].tanh().mul_(-so3.MAXIMUM_STRETCH)
-    shrink = stretch.exp()
     total = torch.full_like(base[:, 0], torch.nan)
-    if density:
-        # Four times what unit quaternions and centred stretches would change of the logarithms of the lengths.
-        lengths = turns[:, :16].unflatten(1, (4, 4)).square().sum(2).clamp_(min=1e-24).log_().sum((0, 1))
-        total = torch.add(lengths.mul_(-2.0), stretch.mean(1).sum(0), alpha=-4.0)
+    if density:  # the lengths of the quaternions and the mean of the stretches change nothing else
+        total.zero_()
+        stretch -= stretch.mean(1, keepdim=True)
+        quaternions = turns[:, :16].unflatten(1, (4, 4))
+        quaternions /= quaternions.square().sum(2, keepdim=True).sqrt_().clamp_(min=1e-12)
+    shrink = stretch.exp_()
     q = base.mT.contiguous()
     for layer in range(layers, -1, -1):
         if layer < layers:
