@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from poseterior.noise import Noise, PoseNoise, SharedNoise, StreamNoise, keys_of, mixed
+from poseterior.noise import DrawnNoise, Noise, PoseNoise, SharedNoise, StreamNoise, keys_of, mixed
 
 LIKE = torch.zeros((), dtype=torch.float64)
 
@@ -84,3 +84,12 @@ def test_keys_tell_poses_apart_and_nothing_else():
     moved = points.clone()
     moved[..., 0, 0] += 1e-3
     assert bool(((keys_of(moved, seen) != keys) == seen[:, 0]).all())
+
+
+def test_numbers_drawn_ahead_come_in_their_order_and_size():
+    like = torch.zeros(())
+    numbers = [torch.randn(4, 3, 2), torch.randn(4, 3)]
+    ahead = DrawnNoise(part[1:3] for part in numbers)
+    assert torch.equal(ahead.normal((2, 3, 2), 1, like), numbers[0][1:3])
+    with pytest.raises(ValueError, match=r"numbers of \(2, 3\) were drawn, \(4, 3\) are asked for"):
+        ahead.normal((4, 3), 0, like)

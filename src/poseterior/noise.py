@@ -10,14 +10,14 @@ All numbers are drawn on the processor, so that a seed means the same on every d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Noise", "PoseNoise", "SharedNoise", "StreamNoise", "as_noise", "keys_of", "mixed"]
+__all__ = ["DrawnNoise", "Noise", "PoseNoise", "SharedNoise", "StreamNoise", "as_noise", "keys_of", "mixed"]
 
 #: The finaliser of splitmix64 (Steele et al. 2014), as two's complement.
 _MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
@@ -161,6 +161,25 @@ class SharedNoise(Noise):
 
     def uniform(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
         return self._shared(self._one.uniform, size, event, like)
+
+
+class DrawnNoise(Noise):
+    """Normal numbers that were drawn already, for whoever asks for the same sizes in the same order.
+
+    So many poses can be worked on in parts with the numbers that they would get together.
+
+    Args:
+        numbers: one tensor for each time that somebody will ask.
+    """
+
+    def __init__(self, numbers: Iterable[Tensor]) -> None:
+        self._numbers = iter(numbers)
+
+    def normal(self, size: Sequence[int], event: int, like: Tensor) -> Tensor:
+        numbers = next(self._numbers)
+        if numbers.shape != tuple(size):
+            raise ValueError(f"numbers of {tuple(numbers.shape)} were drawn, {tuple(size)} are asked for")
+        return numbers
 
 
 def as_noise(source: Noise | torch.Generator | None) -> Noise:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import poseterior as pp
-from poseterior.distributions import RotationsThroughPoses
+from poseterior.distributions import RotationsThroughPoses, regions, through_poses
 from poseterior.distributions.evidence import Evidence
 from poseterior.evaluation.evidence import fit_evidence
 from poseterior.files.errors import InputError
@@ -20,6 +20,7 @@ from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import detector_noise as noise
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
+from poseterior.lifting.draws import draw
 
 _TINY = {"width": 16, "blocks": 1, "context": 8, "trunk": 8, "layers": 2, "segments": 3, "hidden": 4}
 
@@ -294,3 +295,33 @@ def test_it_is_as_accurate_as_the_lifter_it_goes_through(shipped):
         for lifter in (shipped, load("flow"))
     ]
     assert errors[0] <= 1.05 * errors[1] + 2
+
+
+# -- in parts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+def test_how_many_draws_are_turned_together_changes_nothing(tiny, monkeypatch, batch):
+    posterior = tiny.rotations(people(*batch))
+    with torch.no_grad():
+        whole = posterior.positions().sample_with_rotations((7,), seed=2)
+        monkeypatch.setattr(through_poses, "_ROWS", 2 * math.prod(batch))
+        parts = posterior.positions().sample_with_rotations((7,), seed=2)
+    for one, other in zip(whole[:3], parts[:3], strict=True):
+        torch.testing.assert_close(one, other, atol=1e-8, rtol=0)
+    assert parts.log_prob.shape == (7, *batch)
+    assert bool(parts.log_prob.isnan().all())
+
+
+def test_regions_are_made_of_the_samples_that_were_drawn(tiny, monkeypatch):
+    keypoints, counted, draw_bodies = people(3), [], RotationsThroughPoses._draw_bodies
+    monkeypatch.setattr(
+        RotationsThroughPoses, "_draw_bodies", lambda self, *given: counted.append(1) or draw_bodies(self, *given)
+    )
+    lifter = copy.copy(tiny)
+    lifter.recalibration = None
+    (found,) = draw(lifter, keypoints, regions.SAMPLES, regions.SEED)
+    assert len(counted) == 1  # neither for the mean nor for the region again
+    expected = lifter(keypoints).region(0.9)
+    torch.testing.assert_close(found.region.radius, expected.radius)
+    torch.testing.assert_close(found.region.centre, expected.centre)

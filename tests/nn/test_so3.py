@@ -152,7 +152,7 @@ def test_haar_has_the_moments_of_the_uniform_distribution() -> None:
 
 
 def test_products_after_inference_mode_have_gradients() -> None:
-    so3._tables.cache_clear()
+    so3.quaternion_tables.cache_clear()
     with torch.inference_mode():
         quaternion_product(haar(2), haar(2))
     q = haar(2).requires_grad_()
@@ -394,7 +394,7 @@ def test_roots_are_found_to_the_last_digits(monkeypatch, dtype: torch.dtype, tol
     arctangent, calls, displacement = torch.atan2, [], so3._displacement
     with monkeypatch.context() as counted:
         counted.setattr(torch, "atan2", lambda *parts: calls.append(1) or arctangent(*parts))  # once a step
-        t = so3._solve_angle(weights, u, v)
+        t = so3.solve_angle(weights, u, v)
     assert 3 <= len(calls) < so3._STEPS // 2
     sine, cosine = t.sin().unsqueeze(-1), t.cos().unsqueeze(-1)
     value = t + displacement(weights, u * cosine + v * sine, v * cosine - u * sine)

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..geometry.body import SMPL25, estimate_offsets, points_from
 from ..geometry.skeletons import SKELETONS
 from ..nn.body_evidence import evidence_from_points
+from ..nn.dense import plainly
 from ..nn.rotation_networks import RotationNetwork
-from ..noise import Noise
+from ..noise import DrawnNoise, Noise
 from .base import PoseDistribution
 from .rotations import RotationDistribution
 from .seeded import SeededDistribution
@@ -20,6 +21,8 @@ from .seeded import SeededDistribution
 __all__ = ["RotationsThroughPoses"]
 
 _SMPL = SKELETONS["smpl22"]
+#: Draws that are turned into rotations together.
+_ROWS = 6400
 
 
 class RotationsThroughPoses(RotationDistribution):
@@ -68,17 +71,34 @@ class RotationsThroughPoses(RotationDistribution):
         self, shape: torch.Size, noise: Noise, offsets: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Float[Tensor, "*shape_batch"]]:
         positions = self.poses._draw_any(shape, noise).to(self.dtype)
+        full = positions.shape[:-2]
+        numbers = self.network.numbers(full, noise, positions) if full and not plainly() else None
+        if numbers is None:
+            rotations, own = self._turned(positions, noise)
+        else:
+            # In parts whose numbers stay in the processor's cache; each draw depends on its own pose alone.
+            rows = max(1, _ROWS // full[1:].numel())
+            rotations = positions.new_empty(*full, len(_SMPL), 3, 3)
+            own = positions.new_empty(*full, len(SMPL25), 3)
+            for start in range(0, full[0], rows):
+                some = slice(start, start + rows)
+                rotations[some], own[some] = self._turned(positions[some], DrawnNoise(part[some] for part in numbers))
+        bodies = own if offsets is None else offsets.to(own).expand(*own.shape[:-2], len(SMPL25), 3)
+        return rotations, bodies, positions.new_full(full, torch.nan)
+
+    def _turned(
+        self, positions: Float[Tensor, "*any joints 3"], noise: Noise
+    ) -> tuple[Float[Tensor, "*any 22 3 3"], Float[Tensor, "*any 25 3"]]:
+        """Rotations behind these poses, one draw each, and the bodies' rest offsets."""
         points, known = points_from(positions, self.poses.skeleton)
         points = torch.where(known.unsqueeze(-1), points, 0.0)
         seen = known.expand(points.shape[:-1])
         own, lengths_known = estimate_offsets(points, seen)
         sigma = points.new_full((), self.misfit).expand(seen.shape)
         evidence = evidence_from_points(points, seen, sigma, own, lengths_known).to(self.dtype)
-        drawn, density = self.network.draw(torch.Size(), evidence, noise)
+        drawn, _ = self.network.draw(torch.Size(), evidence, noise, density=False)
         pelvis = evidence.frame.transpose(-1, -2).unsqueeze(-3) @ drawn[..., :1, :, :]
-        rotations = torch.cat([pelvis, drawn[..., 1:, :, :]], -3)
-        bodies = own if offsets is None else offsets.to(own).expand(*own.shape[:-2], len(SMPL25), 3)
-        return rotations, bodies, torch.full_like(density[..., 0], torch.nan)
+        return torch.cat([pelvis, drawn[..., 1:, :, :]], -3), own
 
     def offsets(self, rotations: Tensor, noise: Noise | torch.Generator | None = None) -> NoReturn:
         """Bodies are drawn together with their rotations (``positions().sample_with_rotations``), not after them."""

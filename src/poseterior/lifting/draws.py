@@ -233,7 +233,8 @@ def _draw_articulated(
         covariance = torch.einsum("s...i,s...j->...ij", poses - mean, poses - mean) / (samples - 1)
     none = torch.full_like(density, torch.nan)
     summary = summarise(posterior.rotations, rotations, density, mode, log_group_ratios(offsets).mean(0).cpu())
-    return Draws(poses.cpu(), mean.cpu(), covariance.cpu(), none.cpu(), _region(posterior, level), summary)
+    region = _region(posterior, level, Drawn(samples, seed, poses))
+    return Draws(poses.cpu(), mean.cpu(), covariance.cpu(), none.cpu(), region, summary)
 
 
 def _region(posterior: PoseDistribution, level: float, drawn: Drawn | None = None) -> Region:

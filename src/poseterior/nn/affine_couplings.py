@@ -119,20 +119,25 @@ class AffineCouplings(Transform):
         ]
 
     def _asked(self, kept: Tensor, weights: _Weights, prepared: Tensor, product: Product) -> tuple[Tensor, Tensor]:
-        """As `_parameters`."""
-        hidden = product(kept.clamp(-self.reach, self.reach).view(-1, self.half), weights.own, None)
-        hidden.view(*kept.shape[:-1], -1).add_(prepared)
+        """Shift of the other half, and what its factor comes from (`_parameters`)."""
+        seen = kept.clamp(-self.reach, self.reach).view(-1, self.half)
+        if prepared.numel() == weights.own.shape[0]:  # of one pose alone: a bias as any other
+            hidden = product(seen, weights.own, prepared.reshape(-1))
+        else:
+            hidden = product(seen, weights.own, None)
+            hidden.view(*kept.shape[:-1], -1).add_(prepared)
         for weight, bias in weights.rest:
             hidden = product(nn.functional.silu(hidden, inplace=True), weight, bias)
         shift, raw = hidden.view(*kept.shape[:-1], -1).chunk(2, -1)
-        return shift, raw / raw.abs().mul_(1 / _STEEPEST).add_(1)
+        return shift, raw
 
     def _forwards_in_place(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(*x.shape[:-1], x.shape[-1] - self.half)
         product = product_for(x, self._weights[0].own)
         for weights, order, part in zip(self._weights, self.orders, prepared, strict=True):
             kept, changed = self._halves(x.index_select(-1, order))
-            shift, log_scale = self._asked(kept, weights, part, product)
+            shift, raw = self._asked(kept, weights, part, product)
+            log_scale = raw / raw.abs().mul_(1 / _STEEPEST).add_(1)
             total += log_scale
             x = torch.cat([kept, torch.addcmul(shift, changed, log_scale.exp_())], -1)
         return x, total.sum(-1)
@@ -142,9 +147,10 @@ class AffineCouplings(Transform):
         product = product_for(y, self._weights[0].own)
         for weights, back, part in zip(self._weights[::-1], self.back.flip(0), prepared[::-1], strict=True):
             kept, changed = self._halves(y)
-            shift, log_scale = self._asked(kept, weights, part, product)
-            total -= log_scale
-            moved = (changed - shift).mul_(log_scale.neg_().exp_())
+            shift, raw = self._asked(kept, weights, part, product)
+            log_scale = raw / raw.abs().mul_(-1 / _STEEPEST).sub_(1)  # of the way back: minus that of the way there
+            total += log_scale
+            moved = (changed - shift).mul_(log_scale.exp_())
             y = torch.cat([kept, moved], -1).index_select(-1, back)
         return y, total.sum(-1)
 

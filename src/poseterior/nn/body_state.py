@@ -39,8 +39,14 @@ SIGHT_WIDTH = 6 * TARGETS + 4 + 6 * TARGETS
 _ROOT_STEPS = 24
 #: Share by which the first guess of the root may be too small.
 _UPWARDS = 3e-4
-#: Relative steps below which rounding alone is left.
-_SETTLED = 2e-16
+#: Of these, those that are always needed, and lead down from where they start.
+_SURE_STEPS = 1
+#: Relative steps below which rounding alone is left, and below which the next one is lost in single precision.
+_SETTLED, _SETTLED_SINGLE = 2e-16, 1e-9
+#: Each cofactor of a 3x3 matrix is a product of two entries less another: the four of all nine, rows one after another.
+_COFACTORS = [
+    3 * ((i + di) % 3) + (j + dj) % 3 for di, dj in ((1, 1), (2, 2), (1, 2), (2, 1)) for i in range(3) for j in range(3)
+]
 #: Below this (relative) two rotations are nearly as near, and the steps do not suffice.
 _FIXED = 1e-5
 #: Points that coincide with others at rest, or nearly: not looked at.
@@ -155,34 +161,39 @@ def procrustes(matrix: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 3 3"]:
     """
     if torch.is_grad_enabled() and matrix.requires_grad:
         return roma.special_procrustes(matrix)
-    m = matrix.double()
-    first = m[..., 0, :]
-    # Each row is the product of the two that follow it.
-    cofactors = torch.linalg.cross(m.roll(-1, -2), m.roll(-2, -2))
-    square, minors = m.square().sum((-2, -1)), cofactors.square().sum((-2, -1))
-    determinant = (first * cofactors[..., 0, :]).sum(-1)
+    rows = matrix.reshape(-1, 9).double().mT.contiguous()  # components first: operations on many neighbours at once
+    one, other, third, fourth = rows[_COFACTORS].unflatten(0, (4, 9))
+    cofactors = (one * other).addcmul_(third, fourth, value=-1.0)
+    square, minors = rows.square().sum(0), cofactors.square().sum(0)
+    determinant = (rows[:3] * cofactors[:3]).sum(0)
     root = _largest_root(square, minors, determinant)
     eight, four = 8.0 * determinant, 4.0 * minors
-    for _ in range(_ROOT_STEPS):
+    settled = _SETTLED if matrix.dtype is torch.float64 else _SETTLED_SINGLE
+    for step in range(_ROOT_STEPS):
         gap = root.square().sub_(square)
-        value = gap.square().sub_(root * eight).sub_(four)
-        slope = (root * gap).mul_(4.0).sub_(eight)
-        step = value.div_(slope)
+        value = gap.square().addcmul_(root, eight, value=-1.0).sub_(four)
+        slope = gap.mul_(root).mul_(4.0).sub_(eight)
+        down = value.div_(slope)
+        if step < _SURE_STEPS:
+            root = root - down
+            continue
         # From above every step leads down, until rounding leads up: there it stays, whatever others still need.
-        on = (slope > 0) & (step > _SETTLED * root)
+        on = (slope > 0) & (down > settled * root)
         if not bool(on.any()):
             break
-        root = torch.where(on, root - step, root)
+        root = torch.where(on, root - down, root)
     kappa = 0.5 * (root.square() - square)
     scale = kappa * root - determinant
     fixed = scale > _FIXED * square.pow(1.5)
-    weight = torch.where(fixed, 1.0 / torch.where(fixed, scale, 1.0), 0.0)[..., None, None]
-    found = (kappa + square)[..., None, None] * m + root[..., None, None] * cofactors - m @ m.transpose(-1, -2) @ m
-    found = (found * weight).to(matrix.dtype)
+    whole = rows.unflatten(0, (3, 3))
+    cubed = (whole.unsqueeze(1) * whole).sum(2)  # M M^T
+    cubed = (cubed.unsqueeze(2) * whole).sum(1).flatten(0, 1)
+    found = torch.addcmul(cubed.neg_(), rows, kappa + square).addcmul_(cofactors, root).div_(scale)
+    found = found.to(matrix.dtype).mT.reshape(matrix.shape)
     if bool(fixed.all()):
         return found
-    found = found.clone()
-    found[~fixed] = _by_decomposition(m[~fixed]).to(matrix.dtype)
+    loose = ~fixed.view(matrix.shape[:-2])
+    found[loose] = _by_decomposition(matrix[loose].double()).to(matrix.dtype)
     return found
 
 

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..noise import Noise
+from .dense import plainly
+from .rotation_rows import drawn_rotations
 from .so3 import RotationFlow, affine_parameters, haar_quaternions, quaternion_product
 
 __all__ = ["AngularCentralGaussians", "JointDensity", "JointFlow"]
@@ -29,9 +31,9 @@ class JointDensity(nn.Module):
         raise NotImplementedError
 
     def draw(
-        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise
+        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise, density: bool = True
     ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
-        """Rotations of one joint, and their log-density."""
+        """Rotations of one joint, and their log-density (which may be NaN where ``density`` is not asked for)."""
         raise NotImplementedError
 
 
@@ -44,11 +46,15 @@ class JointFlow(RotationFlow, JointDensity):
         return self.to_base(q, self.parameters_of(features))[1]
 
     def draw(
-        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise
+        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise, density: bool = True
     ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
-        parameters = self.parameters_of(features, joint)
-        like = parameters.hidden[0]
-        return self.from_base(haar_quaternions(like.shape[:-1], noise, like), parameters, joint)
+        batch = features.shape[:-1]
+        base = haar_quaternions(batch, noise, features)
+        if plainly():
+            return self.from_base(base, self.parameters_of(features, joint), joint)
+        rows = features.reshape(-1, features.shape[-1])
+        q, total = drawn_rotations(self, base.reshape(-1, 4), rows, joint, density)
+        return q.reshape(base.shape), total.reshape(batch)
 
 
 class _Mixture(NamedTuple):
@@ -107,7 +113,7 @@ class AngularCentralGaussians(JointDensity):
         return self._log_density(q, self._parameters_of(features))
 
     def draw(
-        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise
+        self, features: Float[Tensor, "*any features"], joint: int, noise: Noise, density: bool = True
     ) -> tuple[Float[Tensor, "*any 4"], Float[Tensor, "*any"]]:
         mixture = self._parameters_of(features, joint)
         weights, stretch = mixture.log_weights.exp(), mixture.stretch

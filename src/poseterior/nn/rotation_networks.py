@@ -150,9 +150,28 @@ class RotationNetwork(nn.Module):
         evidence: BodyEvidence,
         noise: Noise | torch.Generator | None = None,
         context: Float[Tensor, "*batch context"] | None = None,
+        density: bool = True,
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
-        """Rotations and the log-density of each modelled joint. Joints that are not modelled get the identity."""
+        """Rotations and the log-density of each modelled joint. Joints that are not modelled get the identity.
+
+        Args:
+            shape: how many for each element of the batch.
+            evidence: of shape ``(*batch)``.
+            noise: source of random numbers.
+            context: from `encode`, if known.
+            density: whether the log-density is asked for; where it is not it may be NaN.
+        """
         raise NotImplementedError
+
+    def numbers(self, shape: tuple[int, ...], noise: Noise, like: Tensor) -> list[Tensor] | None:
+        """All random numbers that `draw` would ask for, in its order; None where that depends on what is drawn.
+
+        Args:
+            shape: of the draws with the batch's.
+            noise: where they come from.
+            like: a tensor whose dtype and device they have.
+        """
+        return None
 
     def _all_joints(self, found: dict[int, Tensor], like: Tensor) -> Float[Tensor, "*any 22 3 3"]:
         """The rotations found (by joint, ``(*any, 3, 3)``), and the identity for the others."""
@@ -298,12 +317,18 @@ class SequentialNetwork(RotationNetwork):
             state.advance(joint, rotation)
         return torch.stack(sights, -2), torch.stack(guesses, -3), torch.cat(columns, -1)
 
+    def numbers(self, shape: tuple[int, ...], noise: Noise, like: Tensor) -> list[Tensor] | None:
+        if not isinstance(self.density, JointFlow):
+            return None
+        return [noise.normal((*shape, 4), 1, like) for _ in self.joints]
+
     def draw(
         self,
         shape: torch.Size,
         evidence: BodyEvidence,
         noise: Noise | torch.Generator | None = None,
         context: Float[Tensor, "*batch context"] | None = None,
+        density: bool = True,
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
         context, noise = self.encode(evidence) if context is None else context, as_noise(noise)
         full = (*shape, *evidence.batch_shape)
@@ -324,10 +349,10 @@ class SequentialNetwork(RotationNetwork):
                     hidden = hidden + times(columns, weights[: 6 * row, row])
             hidden = nn.functional.silu(hidden)
             hidden = hidden + nn.functional.silu(times(hidden, self.inner[row], self.inner_bias[row]))
-            q, density = self.density.draw(hidden, row, noise)
+            q, own = self.density.draw(hidden, row, noise, density)
             rotation = guess @ nearest_rotation(times(hidden, self.aim[row])) @ rotation_matrix(q)
             found[joint] = rotation
-            densities.append(density)
+            densities.append(own)
             if self.sees_others:
                 columns = torch.cat([columns, self._seen_rotation(rotation, joint, evidence)], -1)
                 state.advance(joint, rotation)
@@ -407,15 +432,16 @@ class CoupledNetwork(RotationNetwork):
         evidence: BodyEvidence,
         noise: Noise | torch.Generator | None = None,
         context: Float[Tensor, "*batch context"] | None = None,
+        density: bool = True,
     ) -> tuple[Float[Tensor, "*shape_batch 22 3 3"], Float[Tensor, "*shape_batch joints"]]:
         context = self.encode(evidence) if context is None else context
         q = haar_quaternions((*shape, *evidence.batch_shape, len(self.joints)), noise, context, event=2)
         total = torch.zeros_like(q[..., 0])
         for group, trunk, flow in reversed(list(self._turns())):
             parameters = flow.parameters_of(self._features(group, trunk, q, evidence, context))
-            moved, density = flow.from_base(q[..., group, :], parameters)
+            moved, added = flow.from_base(q[..., group, :], parameters)
             index = torch.tensor(group, device=q.device)
-            q, total = q.index_copy(-2, index, moved), total.index_add(-1, index, density)
+            q, total = q.index_copy(-2, index, moved), total.index_add(-1, index, added)
         rotations = self.usual @ roma.unitquat_to_rotmat(q)
         found = {joint: rotations[..., row, :, :] for row, joint in enumerate(self.joints)}
         return self._all_joints(found, context), total

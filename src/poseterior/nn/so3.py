@@ -55,15 +55,15 @@ _SIGN = ((1.0, -1.0, 1.0, 1.0), (1.0, 1.0, -1.0, 1.0), (-1.0, 1.0, 1.0, 1.0), (-
 
 def quaternion_product(p: Float[Tensor, "*batch 4"], q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The rotation ``q``, then ``p`` (broadcasting)."""
-    return _pairs(p, q) @ _tables(p.dtype, p.device).product
+    return _pairs(p, q) @ quaternion_tables(p.dtype, p.device).product
 
 
 def rotation_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Of unit quaternions, as ``roma.unitquat_to_rotmat`` up to rounding; a third of its operations."""
-    return (_pairs(q, q) @ _tables(q.dtype, q.device).matrix).unflatten(-1, (3, 3))
+    return (_pairs(q, q) @ quaternion_tables(q.dtype, q.device).matrix).unflatten(-1, (3, 3))
 
 
-class _Tables(NamedTuple):
+class QuaternionTables(NamedTuple):
     """What is linear in the 16 products of the components of two quaternions p and q.
 
     Attributes:
@@ -81,7 +81,7 @@ class _Tables(NamedTuple):
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # what is made in that mode can never be differentiated
-def _tables(dtype: torch.dtype, device: torch.device) -> _Tables:
+def quaternion_tables(dtype: torch.dtype, device: torch.device) -> QuaternionTables:
     eye, sign = torch.eye(4, dtype=dtype), torch.tensor(_SIGN, dtype=dtype)
     left = eye[:, _INDEX] * sign  # left[i] = M(e_i)
     # right[j] is the matrix of x -> x e_j
@@ -90,7 +90,7 @@ def _tables(dtype: torch.dtype, device: torch.device) -> _Tables:
     conjugate = torch.tensor([-1.0, -1.0, -1.0, 1.0], dtype=dtype)
     matrix = between[..., :3, :3] * conjugate[:, None, None]
     tables = (left.movedim(-1, 1).reshape(16, 4), matrix.reshape(16, 9), between.reshape(16, 16), right[:3].mT)
-    return _Tables(*(table.contiguous().to(device) for table in tables))
+    return QuaternionTables(*(table.contiguous().to(device) for table in tables))
 
 
 def _pairs(p: Tensor, q: Tensor) -> Float[Tensor, "*batch 16"]:
@@ -146,7 +146,7 @@ def _slope(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
 def _turned_about(q: Tensor, angle: Tensor, axis: int) -> Tensor:
     """``q`` after a turn by ``angle`` about its own column ``axis``."""
     half = (0.5 * angle).unsqueeze(-1)
-    return q * half.cos() + (q @ _tables(q.dtype, q.device).about[axis]) * half.sin()
+    return q * half.cos() + (q @ quaternion_tables(q.dtype, q.device).about[axis]) * half.sin()
 
 
 def mobius(
@@ -171,7 +171,7 @@ def mobius(
     return _turned_about(q, _displacement(weights, u, v), axis), _slope(weights, u, v).log()
 
 
-def _solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def solve_angle(weights: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """The angle t with t + displacement(at angle t) = 0, by Newton's method kept inside a shrinking bracket.
 
     A component's centre, seen from angle t, is the complex number ``(u + iv) exp(-it)``; its displacement is
@@ -213,7 +213,7 @@ def mobius_inverse(
     weights = _weights(logits)
     u, v = _centres_in_frame(q, centres, axis)
     with torch.no_grad():
-        t = _solve_angle(weights.detach(), u.detach(), v.detach())
+        t = solve_angle(weights.detach(), u.detach(), v.detach())
     differentiate = torch.is_grad_enabled() and (weights.requires_grad or u.requires_grad or v.requires_grad)
     for _ in range(2 if differentiate else 0):
         sine, cosine = t.sin().unsqueeze(-1), t.cos().unsqueeze(-1)
@@ -246,7 +246,7 @@ def affine_parameters(
 def affine_matrix(parameters: tuple[Tensor, ...], inverse: bool = False) -> Float[Tensor, "*batch 4 4"]:
     """``W = U diag(exp s) V^T`` with U x = a x b and V x = c x d, or its inverse; of determinant 1 (s sums to 0)."""
     a, b, c, d, stretch = parameters
-    table = _tables(a.dtype, a.device).between
+    table = quaternion_tables(a.dtype, a.device).between
     left, right = ((_pairs(p, q) @ table).unflatten(-1, (4, 4)) for p, q in ((a, b), (c, d)))
     if inverse:
         return (right * (-stretch).exp().unsqueeze(-2)) @ left.transpose(-1, -2)
