@@ -2,6 +2,7 @@
 
     python benchmarks/pictures.py                            # docs/photograph.png, docs/demo.png, docs/many.png
     python benchmarks/pictures.py --store stores/cmu-test    # and docs/motion.png: a clip lifted from one noisy camera
+    python benchmarks/pictures.py --playground playground/index.html   # docs/playground.png alone, by Chromium
 
 The photograph, a frame of a film in PyPI's ``pose2sim`` wheel (BSD-3), is lifted by `poseterior lift` as a user would,
 and needs the detector's model once: `poseterior detectors fetch blazepose`. The clip is made by
@@ -76,11 +77,36 @@ def motion(store: str) -> None:
     small(sheet)
 
 
+def playground(page: Path) -> None:
+    """The page that `poseterior playground` wrote, with an arm that is hidden, by Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    target = DOCS / "playground.png"
+    with sync_playwright() as api:
+        browser = api.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 1360, "height": 880}, color_scheme="light")
+        shown.goto(page.resolve().as_uri())
+        while shown.get_attribute("#main", "data-state") != "ready":
+            shown.wait_for_timeout(100)
+        shown.locator("#starts button", has_text="Badminton").click()
+        for joint in ("left wrist", "left elbow"):
+            shown.locator("#joints li", has_text=joint).locator(".eye").click()
+        shown.mouse.move(2, 2)
+        shown.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        shown.wait_for_timeout(4000)
+        shown.screenshot(path=target)
+        browser.close()
+    small(target)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", help="pose store of CMU's test clips, for the clip")
     parser.add_argument("--film", type=Path, default=None, help=f"wheel of {FILM}, else downloaded")
+    parser.add_argument("--playground", type=Path, help="page of `poseterior playground`: only its picture is drawn")
     options = parser.parse_args()
+    if options.playground:
+        return playground(options.playground)
     photograph(options.film)
     examples()
     if options.store:

@@ -1,6 +1,7 @@
 """What MkDocs generates when it builds the site: the help of every command, and the shipped recipes.
 
-A hook of MkDocs (see mkdocs.yml): it fills lines ``<!-- generated: cli -->`` and ``<!-- generated: recipes -->``.
+A hook of MkDocs (see mkdocs.yml): it fills lines ``<!-- generated: cli -->`` and ``<!-- generated: recipes -->``, and
+with ``POSETERIOR_PLAYGROUND=playground/index.html`` puts that page on the site.
 Nothing heavy is imported.
 """
 
@@ -18,6 +19,8 @@ from unittest import mock
 from poseterior.cli import parse
 
 RECIPES = Path(__file__).resolve().parents[1] / "src" / "poseterior" / "recipes"
+#: Names the file that ``poseterior playground`` wrote; without it the site has its picture alone.
+PLAYGROUND = "POSETERIOR_PLAYGROUND"
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 _SUBCOMMAND = re.compile(r"^ +• ([\w-]+)", re.MULTILINE)
 
@@ -74,7 +77,21 @@ def recipes() -> str:
     return "\n".join(rows) + "\n\n" + "\n\n".join(parts)
 
 
+def playground() -> str:
+    """The page itself, where whoever builds the site has made it: see `on_post_build`."""
+    if not os.environ.get(PLAYGROUND):
+        return ""
+    return '<a class="md-button" href="play.html" target="_blank">Open the page here</a> (17 MB)'
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """MkDocs calls this at the end: the page that POSETERIOR_PLAYGROUND names becomes a part of the site."""
+    if page := os.environ.get(PLAYGROUND):
+        target = Path(config["site_dir"]) / "playground" / "play.html"
+        target.write_bytes(Path(page).read_bytes())
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """MkDocs calls this with each page before it is rendered."""
-    makers = {"cli": cli, "recipes": recipes}
+    makers = {"cli": cli, "recipes": recipes, "playground": playground}
     return _MARK.sub(lambda found: makers[found[1]](), markdown)

@@ -22,7 +22,9 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("words", ["lift", "ik", "angles", "prior score", "data leaks", "data import", "bench"])
+@pytest.mark.parametrize(
+    "words", ["lift", "ik", "angles", "prior score", "data leaks", "data import", "bench", "playground"]
+)
 def test_no_line_is_wider_than_the_terminal(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     lines = help_of(words, capsys).splitlines()
     # the names of all subcommands are one word

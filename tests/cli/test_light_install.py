@@ -67,6 +67,7 @@ MISSING: dict[str, tuple[list[str], str]] = {
         ["export", "onnx", "mdn", "--out", "m.onnx"],
         "m.onnx: writing ONNX needs onnx: pip install 'poseterior[export]'",
     ),
+    "play": (["playground", "--no-open"], "the playground needs onnx: pip install 'poseterior[playground]'"),
     "experiments": (
         ["experiments", "relative", "--data", "store", "--out", "x"],
         "training needs lightning: pip install 'poseterior[train]'",

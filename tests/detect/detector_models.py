@@ -10,8 +10,8 @@ import pytest
 
 from poseterior.detect.base import Array
 from poseterior.detect.detectors import blazepose
-from poseterior.detect.models import fetched
 from poseterior.files.extras import installed
+from poseterior.files.fetched import fetched
 
 #: For tests that look with BlazePose; `.ci/run` fetches its model.
 needs_blazepose = pytest.mark.skipif(

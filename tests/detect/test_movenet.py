@@ -13,9 +13,9 @@ from PIL import Image
 from poseterior.detect.centers import Maps, people_in_maps
 from poseterior.detect.detectors import load_detector, movenet
 from poseterior.detect.graphs import PictureNetwork
-from poseterior.detect.models import fetched
 from poseterior.detect.squares import Square, border_distances, crop, looks, upright_crop, whole
 from poseterior.files.errors import InputError
+from poseterior.files.fetched import fetched
 
 needs_movenet = pytest.mark.skipif(
     not fetched(movenet.SOURCE), reason="MoveNet's model is not on this machine: poseterior detectors fetch movenet"

@@ -187,6 +187,9 @@ COMMANDS = {
     ),
     "weights.Export": Command("weights export ronchi_2018 {weights}", {}, {"out": ("--out {}", "e/x.pth.tar")}),
     "Export": Command("export onnx", {"lifter": "{}"}, {"out": ("--out {}", "x.onnx")}, ("lifter",)),
+    "Playground": Command(
+        "playground --no-open", {"runtime": "--runtime {}"} | _LIFTER, {"out": ("--out {}", "p/index.html")}
+    ),
     "Experiments": Command(
         "experiments relative",
         {"data": "--data {}", "test": "--test {}", "labels": "--labels {}"},

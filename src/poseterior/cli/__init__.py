@@ -34,6 +34,7 @@ from .keypoints import Keypoints
 from .labels import Labels
 from .lift import Lift
 from .lifters import Lifters
+from .playground import Playground
 from .prior import Prior
 from .train import Train
 from .view import View
@@ -64,6 +65,7 @@ _Command = (
     | Annotated[Compare, tyro.conf.subcommand(name="compare")]
     | Annotated[Experiments, tyro.conf.subcommand(name="experiments")]
     | Annotated[Export, tyro.conf.subcommand(name="export")]
+    | Annotated[Playground, tyro.conf.subcommand(name="playground")]
     | Annotated[Weights, tyro.conf.subcommand(name="weights")]
 )
 

@@ -32,8 +32,8 @@ class Fetch:
 
     def run(self) -> None:
         from ..detect.detectors import detector_module
-        from ..detect.models import cache_folder, fetch
         from ..files.errors import InputError
+        from ..files.fetched import cache_folder, fetch
 
         module = detector_module(self.name)
         source = getattr(module, "SOURCE", None)
@@ -166,8 +166,8 @@ class List:
 
 def _of_its_model(module: Any) -> list[str]:
     """The licence of a detector's model, where it is from, and what is missing."""
-    from ..detect.models import cache_folder, fetched
     from ..files.extras import installed
+    from ..files.fetched import cache_folder, fetched
 
     source = getattr(module, "SOURCE", None)
     said = [f"licence: {module.LICENCE}" + (f"; its model is from {source.requirement}" if source else "")]

@@ -13,7 +13,7 @@ A detector is a module that has
 and may have
 
 * ``ARGUMENT``: what is to stand behind its name, for lists and messages;
-* ``SOURCE``: where its model is fetched from, a `poseterior.detect.packages.Package`.
+* ``SOURCE``: where its model is fetched from, a `poseterior.files.packages.Package`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files.packages import ModelFile, Wheel
 from ...geometry.skeletons import get_skeleton
 from ..base import Array, Person, checked_picture
 from ..blaze import HEAT_SIDE, BlazeNetworks, Candidate, Seen
@@ -20,7 +21,6 @@ from ..boxes import landmark_overlap
 from ..covariance import Evidence, NoiseModel, heat_moments, read_noise
 from ..models import model_bytes
 from ..noise import person_of
-from ..packages import ModelFile, Wheel
 from ..squares import Square, border_distances, looks, whole
 
 __all__ = ["ABOUT", "LICENCE", "NAME", "NEEDS", "SOURCE", "BlazePose", "evidence_of", "load"]

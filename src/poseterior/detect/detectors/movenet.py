@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...files.packages import ModelFile, NpmPackage
 from ...geometry.skeletons import get_skeleton
 from ..base import Array, Person, checked_picture
 from ..boxes import landmark_overlap
@@ -22,7 +23,6 @@ from ..covariance import Evidence, NoiseModel, heat_moments, read_noise
 from ..graphs import PictureNetwork
 from ..models import model_bytes
 from ..noise import person_of
-from ..packages import ModelFile, NpmPackage
 from ..squares import Square, border_distances, looks, upright_crop, whole
 
 __all__ = ["ABOUT", "LICENCE", "NAME", "NEEDS", "SOURCE", "MoveNet", "Seen", "evidence_of", "load", "noise_model"]

@@ -7,16 +7,12 @@ names.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import os
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ...files.writing import atomic_write
 from ...results.poses import LiftResult
-from ..palette import DARK, LIGHT, Theme
+from ..offline import colours, json_text, own, render, static, whole_program
 from ..photos import Photos
 from ..tracks import SceneOptions
 from .data import describe
@@ -24,22 +20,13 @@ from .data import describe
 if TYPE_CHECKING:
     from ..bodies import Bodies
 
-__all__ = ["PAGE_OPTIONS", "scene_html", "write_html"]
+__all__ = ["PAGE_OPTIONS", "SHARED", "scene_html", "write_html"]
 
 #: What a page shows where nobody says: as many samples as fit, 200 at most.
 PAGE_OPTIONS = SceneOptions(hypotheses=200)
-#: In this order they are one program.
-_PROGRAM = (
-    "data.js",
-    "camera.js",
-    "body.js",
-    "mesh.js",
-    "floor.js",
-    "picture.js",
-    "timeline.js",
-    "joints.js",
-    "page.js",
-)
+#: What other pages that draw bodies share, and what is this page's own: in this order they are one program.
+SHARED = ("data.js", "camera.js", "body.js", "mesh.js", "floor.js", "flat.js", "looks.js", "turning.js")
+_PROGRAM = ("picture.js", "timeline.js", "joints.js", "page.js")
 
 
 def write_html(
@@ -86,51 +73,11 @@ def scene_html(
 
 
 def _page(scene: dict[str, Any]) -> str:
-    import jinja2
-    from markupsafe import Markup
-
-    style = _colours() + _file("page.css")
-    program = "(() => {\n'use strict';\n" + "\n".join(map(_file, _PROGRAM)) + "\n})();\n"
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(_file("page.html")).render(
+    style = colours() + static(__package__, "page.css")
+    return render(
+        static(__package__, "page.html"),
         scene=scene,
-        data=Markup(_json(scene)),
-        style=Markup(style),
-        program=Markup(program),
-        style_hash=_hash(style),
-        program_hash=_hash(program),
+        data=json_text(scene),
+        style=own(style),
+        program=own(whole_program(static(__package__, name) for name in (*SHARED, *_PROGRAM))),
     )
-
-
-def _json(scene: dict[str, Any]) -> str:
-    """JSON that ends no element of HTML, whatever is in its strings."""
-    text = json.dumps(scene, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _hash(text: str) -> str:
-    """How a content security policy names an inline program or style."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _colours() -> str:
-    """The palette as variables of the style: dark where the reader's system is, or the page's switch."""
-    light = _variables(LIGHT, ground=LIGHT.panel, card=LIGHT.paper)
-    dark = _variables(DARK, ground=DARK.paper, card=DARK.panel)  # cards are lighter than what they lie on
-    return (
-        f":root {{ color-scheme: light; {light} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ color-scheme: dark; {dark} }} }}\n"
-        f":root[data-theme=dark] {{ color-scheme: dark; {dark} }}\n"
-    )
-
-
-def _variables(theme: Theme, ground: str, card: str) -> str:
-    colours = {name: getattr(theme, name) for name in ("left", "right", "middle", "accent", "ink", "soft")}
-    colours |= {"line": theme.grid, "edge": theme.line, "ground": ground, "card": card}
-    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath("static").joinpath(name).read_text(encoding="utf-8")

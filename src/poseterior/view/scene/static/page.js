@@ -1,37 +1,6 @@
 // Controls, and when what is drawn again.
-const $ = (id) => document.getElementById(id);
-const setText = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
 const canvases = { stage: $("stage"), picture: $("picture"), timeline: $("timeline") };
 const isClip = scene.frames.length > 1;
-let colours = {};
-
-function readColours() {
-  const style = getComputedStyle(document.documentElement);
-  for (const name of ["left", "right", "middle", "accent", "ink", "soft", "line", "ground", "card"])
-    colours[name] = style.getPropertyValue(`--${name}`).trim();
-}
-
-// As many pixels as the screen has, in units of CSS px.
-function sharpen(canvas, context) {
-  const ratio = Math.min(devicePixelRatio || 1, 3), w = Math.round(canvas.clientWidth * ratio), h = Math.round(canvas.clientHeight * ratio);
-  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-}
-
-const wideScreen = () => matchMedia("(min-width: 68rem)").matches;
-
-let asked = false;
-function redraw(refit = false) {
-  if (refit) fitStage();
-  if (asked) return;
-  asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    draw();
-  });
-}
-
-const fitStage = () => fit(canvases.stage.clientWidth, canvases.stage.clientHeight);
 
 function draw() {
   drawStage(canvases.stage, colours);
@@ -63,16 +32,6 @@ function choosePerson(number) {
   redraw(state.alone);
 }
 
-function nearest(places, event, reach) {
-  const box = event.target.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-  let best = null, least = reach;
-  for (const place of places) {
-    const far = Math.hypot(place.x - x, place.y - y);
-    if (far < least) [least, best] = [far, place];
-  }
-  return best;
-}
-
 function watchPointer(canvas, places) {
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerType !== "mouse" || event.buttons) return;
@@ -89,62 +48,6 @@ function watchPointer(canvas, places) {
     state.pinned = hit && hit.joint !== state.pinned ? hit.joint : -1;
     state.hover = -1;
     redraw();
-  });
-}
-
-// -- the eye -------------------------------------------------------------------------------------------
-
-function turn(yaw, pitch) {
-  cancelAnimationFrame(turning);
-  eye.yaw += yaw;
-  eye.pitch = Math.min(Math.max(eye.pitch + pitch, -30), 89.9);
-  press("views", "view", "");
-  redraw();
-}
-
-function zoom(factor) {
-  eye.zoom = Math.min(Math.max(eye.zoom * factor, 0.4), 8);
-  redraw();
-}
-
-function watchEye(canvas) {
-  let last = null, moved = 0;
-  canvas.addEventListener("pointerdown", (event) => {
-    last = [event.clientX, event.clientY];
-    moved = 0;
-    canvas.dataset.dragged = "no";
-    canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!last || !event.buttons) return;
-    const dx = event.clientX - last[0], dy = event.clientY - last[1];
-    moved += Math.abs(dx) + Math.abs(dy);
-    if (moved < 5) return;
-    canvas.dataset.dragged = "yes";
-    canvas.classList.add("turning");
-    last = [event.clientX, event.clientY];
-    turn(-dx * 0.45, dy * 0.3);
-  });
-  for (const name of ["pointerup", "pointercancel"])
-    canvas.addEventListener(name, () => {
-      last = null;
-      canvas.classList.remove("turning");
-    });
-  canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !wideScreen()) return; // where the page scrolls, it may
-    event.preventDefault();
-    zoom(Math.exp(-event.deltaY * 0.0015));
-  }, { passive: false });
-  canvas.addEventListener("dblclick", () => lookFrom("turned", redraw));
-  canvas.addEventListener("keydown", (event) => {
-    const turns = { ArrowLeft: [8, 0], ArrowRight: [-8, 0], ArrowUp: [0, 6], ArrowDown: [0, -6] }[event.key];
-    if (turns) turn(...turns);
-    else if (event.key === "+" || event.key === "=") zoom(1.15);
-    else if (event.key === "-") zoom(1 / 1.15);
-    else if (event.key === "0") lookFrom("turned", redraw);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
   });
 }
 
@@ -218,10 +121,6 @@ function watchTimeline(canvas) {
 
 // -- what stands around --------------------------------------------------------------------------------
 
-function press(group, key, value) {
-  for (const button of $(group).children) button.setAttribute("aria-pressed", String(button.dataset[key] === value));
-}
-
 function setMode(mode) {
   const wider = mode === "bodies" || state.mode === "bodies"; // a surface reaches farther than its bones
   state.mode = mode;
@@ -239,30 +138,6 @@ function toggle(id, key, then) {
     buildLegend();
     redraw(then);
   });
-}
-
-const SHAPES = {
-  solid: "M2 7.5h20", dashed: "M2 7.5h20", thin: "M2 12 22 3M2 8 22 7M2 4 22 11", ball: "M12 7.5m-7 0a7 7 0 1 0 14 0a7 7 0 1 0-14 0", dot: "M12 7.5m-4.4 0a4.4 4.4 0 1 0 8.8 0a4.4 4.4 0 1 0-8.8 0",
-  ring: "M12 7.5m-7 0a7 7 0 1 0 14 0a7 7 0 1 0-14 0",
-  curve: "M1 12 7 6l5 3 5-6 6 4", hatch: "M2 14 10 1M8 14 16 1M14 14 22 1", lane: "M2 7.5h20",
-};
-
-function mark(list, shape, side, text) {
-  const item = document.createElement("li"), label = document.createElement("span");
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  svg.setAttribute("viewBox", "0 0 24 15");
-  svg.setAttribute("aria-hidden", "true");
-  const looks = {
-    solid: { "stroke-width": 4.5 }, dashed: { "stroke-width": 3.6, "stroke-dasharray": "5 3.5" }, thin: { "stroke-width": 1 }, curve: { "stroke-width": 2 },
-    ball: { "stroke-width": 1, fill: "currentColor", "fill-opacity": 0.2 }, ring: { "stroke-width": 1.4 }, dot: { "stroke-width": 2 }, hatch: { "stroke-width": 1 }, lane: { "stroke-width": 5 },
-  }[shape];
-  const all = { d: SHAPES[shape], fill: "none", stroke: "currentColor", "stroke-linecap": shape === "solid" ? "round" : "butt", ...looks };
-  for (const [name, value] of Object.entries(all)) path.setAttribute(name, value);
-  svg.append(path);
-  label.textContent = text;
-  item.className = side;
-  item.append(svg, label);
-  list.append(item);
 }
 
 function buildLegend() {
@@ -348,23 +223,6 @@ function buildPage() {
   if (anyRegion) mark(times, "curve", "middle", `${percent(scene.level)} radius, mean of the joints (mm); of the joint that is chosen, in its colour`);
   if (tracks.some((track) => gapTimes(track).length)) mark(times, "hatch", "middle", "no frames, or the person is not there");
   if (anyUnseen) mark(times, "lane", "unseen", "joints not seen (darker: more)");
-}
-
-function watchTheme() {
-  const dark = matchMedia("(prefers-color-scheme: dark)"), root = document.documentElement;
-  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
-  const changed = () => {
-    $("theme").setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
-    readColours();
-    colours.dark = isDark();
-    redraw();
-  };
-  $("theme").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    changed();
-  });
-  dark.addEventListener("change", changed);
-  changed();
 }
 
 if (tracks.length > 2 && innerWidth < 600) state.alone = true; // a row of people would be tiny

@@ -58,19 +58,7 @@ function drawKeypoints(context, track, row, at, scale, colours, onPhoto) {
   const points = [];
   for (let j = 0; j < JOINTS; j++) points.push(Number.isFinite(xy[2 * j]) ? at(xy[2 * j], xy[2 * j + 1]) : null);
   points.forEach((p, j) => p && drawSpread(context, p, spread.subarray(3 * j, 3 * j + 3), scale, colours[scene.sides[j]]));
-  context.lineCap = "round";
-  for (const pass of ["rim", "line"])
-    for (const [child, parent] of BONES) {
-      if (!points[child] || !points[parent]) continue;
-      context.strokeStyle = pass === "rim" ? rim : colours[scene.sides[child]];
-      context.lineWidth = pass === "rim" ? 5 : 2.6;
-      context.globalAlpha = pass === "rim" ? 0.7 : 1;
-      context.beginPath();
-      context.moveTo(...points[parent]);
-      context.lineTo(...points[child]);
-      context.stroke();
-    }
-  context.globalAlpha = 1;
+  drawFlatBones(context, points, colours, rim);
   points.forEach((p, j) => {
     if (!p) return;
     spots.push({ x: p[0], y: p[1], joint: j, person: track.number });
@@ -91,21 +79,6 @@ function drawKeypoints(context, track, row, at, scale, colours, onPhoto) {
     context.lineWidth = 2;
     context.stroke();
   });
-}
-
-// One standard deviation: the image of a circle under the covariance's factor.
-function drawSpread(context, p, [a, b, c], scale, colour) {
-  if (!Number.isFinite(a)) return;
-  context.beginPath();
-  for (let i = 0; i <= 32; i++) {
-    const angle = (i / 32) * 2 * Math.PI, u = Math.cos(angle), v = Math.sin(angle);
-    context[i ? "lineTo" : "moveTo"](p[0] + scale * a * u, p[1] + scale * (b * u + c * v));
-  }
-  context.fillStyle = alphaOf(colour, 0.28);
-  context.fill();
-  context.strokeStyle = alphaOf(colour, 0.75);
-  context.lineWidth = 1;
-  context.stroke();
 }
 
 function tellPicture(track, shownAt, row) {

