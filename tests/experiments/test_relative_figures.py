@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from poseterior.experiments import figures as relative_figures
+from poseterior.experiments.crowd_figures import crowd_figure, finetuning_figure
 from poseterior.experiments.figures import (
     ablation_figure,
     cumulative_figure,
@@ -29,7 +30,7 @@ from poseterior.view.photos import read_photo
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 FILES = [
     "supervision.png", "joints.png", "cumulative.png", "keypoint-noise.png", "label-noise.png", "ablations.png",
-    "depth-order.png",
+    "depth-order.png", "crowd.png", "fine-tuning.png",
 ]  # fmt: skip
 
 
@@ -89,10 +90,23 @@ def made_up() -> dict[str, Any]:
                 runs[name] = run("noise2d", method, name, worse, noise={"train": train, "test": px})
     for flip, error in ((1.0, 134.0), (0.5, 180.0), ("crowd", 62.6), (0.25, 70.0), (0.75, 150.0)):
         runs[f"flip {flip}"] = run("labelnoise", "relative", f"flip {flip}", error, flip=flip)
+    for share, error in ((0.1, 51.0), (0.5, 49.0), (1.0, 47.5)):
+        runs[f"crowd-{share:g}"] = run("crowd", "relative", f"crowd, {share:.0%} of the labels", error, 0.9)
     flat, mean = measures(76.9, 0.5), measures(143.0, 0.748)
     for row in flat["order by gap"]:
         row["accuracy"] = 0.0
-    return {"runs": runs, "baselines": {"flat depth": flat, "mean pose": mean}, "size": "full"}
+    baselines = {"flat depth": flat, "mean pose": mean}
+    return {"runs": runs, "baselines": baselines, "size": "full", "crowd": answers_of_a_crowd()}
+
+
+def answers_of_a_crowd() -> dict[str, Any]:
+    """A crowd that is right at the published rate in the middle of each gap but the last, where it is always right."""
+    rows = []
+    for low, high in ((0.0, 0.1), (0.1, 0.3), (0.3, None)):
+        share = 1.0 if high is None else 0.5 + 1.25 * (low + high) / 2
+        rows.append({"from": low, "to": high, "labels": 400, "accuracy": share, "error": 0.01, "published": share})
+    joints = get_skeleton("h36m17").joints
+    return {"labels": 1200, "by gap": rows, "per joint": {name: 0.6 + 0.02 * i for i, name in enumerate(joints)}}
 
 
 def only(**kept: Any) -> dict[str, Any]:
@@ -236,6 +250,37 @@ def test_order_is_drawn_by_gap() -> None:
     assert names[-1] == "above 400\n29 % of pairs"
 
 
+def test_a_crowd_is_drawn_beside_the_published_one() -> None:
+    left, right = crowd_figure(made_up()).axes
+    lines = curves(left)
+    gap, share = np.asarray(lines["published crowd"]).T
+    assert np.interp([0.0, 200.0], gap, share) == pytest.approx([50.0, 75.0])
+    assert share[gap >= 400.0] == pytest.approx(100.0)
+    (drawn,) = left.containers
+    points = drawn.lines[0].get_xydata()
+    assert points.tolist() == [pytest.approx(p) for p in ([50.0, 56.25], [200.0, 75.0], [350.0, 100.0])]
+    # Where a crowd is as good as the published one it lies on its line.
+    assert np.interp(points[:2, 0], gap, share) == pytest.approx(points[:2, 1], abs=0.05)
+    names = [label.get_text() for label in right.get_yticklabels()]
+    widths = [bar.get_width() for bar in right.patches]
+    assert widths == sorted(widths, reverse=True)
+    knees = [60 + 2 * get_skeleton("h36m17").index(f"{side}_knee") for side in ("left", "right")]
+    assert widths[names.index("knee")] == pytest.approx(np.mean(knees))
+    assert len(names) == 11
+
+
+def test_going_on_from_a_crowd_is_drawn_after_the_run_before() -> None:
+    figure = finetuning_figure(made_up())
+    error, order = figure.axes
+    assert [bar.get_width() for bar in error.patches] == [52.3, 51.0, 49.0, 47.5]
+    assert [bar.get_width() for bar in order.patches] == pytest.approx([88.0, 90.0, 90.0, 90.0])
+    assert [bar.get_alpha() for bar in error.patches] == [0.45, 1.0, 1.0, 1.0]
+    names = [label.get_text() for label in error.get_yticklabels()]
+    assert names == ["before", *(f"crowd, {share} of the labels" for share in ("10%", "50%", "100%"))]
+    assert finetuning_figure(only(group="budget")) is None
+    assert crowd_figure(only(group="budget")) is None
+
+
 # -- what is missing ---------------------------------------------------------------------------------------
 
 
@@ -255,6 +300,7 @@ def test_main_run_is_the_one_named_as_its_method_else_the_largest() -> None:
         ("noise2d", ["keypoint-noise.png"]),
         ("labelnoise", ["label-noise.png"]),
         ("ablation", ["ablations.png"]),
+        ("crowd", ["fine-tuning.png"]),
     ],
 )
 def test_one_group_makes_its_own_figures(group: str, files: list[str], tmp_path: Path) -> None:
