@@ -59,3 +59,36 @@ def test_gradients_where_they_are_tracked() -> None:
     x, matrix = numbers(6, 3).requires_grad_(), numbers(3, 2, seed=1)
     dense.times(x, matrix).sum().backward()
     torch.testing.assert_close(x.grad, matrix.sum(1).expand(6, 3))
+
+
+def test_products_of_training_keep_float32_and_the_setting() -> None:
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randn(96, 512, generator=generator, requires_grad=True)
+    weight = torch.randn(256, 512, generator=generator, requires_grad=True)
+    before = torch.get_float32_matmul_precision()
+    with dense.full_width() as kept:
+        assert torch.get_float32_matmul_precision() == ("medium" if kept else before)
+        torch.nn.functional.linear(rows, weight).square().sum().backward()
+    assert torch.get_float32_matmul_precision() == before
+    exact = [part.detach().double().requires_grad_() for part in (rows, weight)]
+    torch.nn.functional.linear(*exact).square().sum().backward()
+    for found, wanted in zip((rows.grad, weight.grad), exact, strict=True):
+        assert found is not None
+        assert wanted.grad is not None
+        assert (found - wanted.grad).abs().max() < 1e-5 * wanted.grad.abs().max()
+
+
+def test_a_processor_that_rounds_products_keeps_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "_keeps_float32", lambda: False)
+    before = torch.get_float32_matmul_precision()
+    with dense.full_width() as kept:
+        assert not kept
+        assert torch.get_float32_matmul_precision() == before
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_the_setting_is_put_back_after_an_error() -> None:
+    before = torch.get_float32_matmul_precision()
+    with pytest.raises(KeyError), dense.full_width():
+        raise KeyError("a step")
+    assert torch.get_float32_matmul_precision() == before

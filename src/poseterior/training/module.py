@@ -59,15 +59,16 @@ class LiftingModule(L.LightningModule):
         self.schedule = schedule
         self.average: AveragedModel | None = None
         if schedule.average > 0:
-            self.average = AveragedModel(lifter, avg_fn=self._averaged_value, use_buffers=True)
+            self.average = AveragedModel(lifter, multi_avg_fn=self._average_in, use_buffers=True)
             self.average.requires_grad_(False)
 
-    def _averaged_value(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    @torch.no_grad()
+    def _average_in(self, averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
         """Moving average whose memory grows with the run, so that short runs do not keep their first weights."""
-        if not average.is_floating_point():
-            return current
-        decay = min(self.schedule.average, (1.0 + int(count)) / (10.0 + int(count)))
-        return torch.lerp(current, average, decay)
+        if averages[0].is_floating_point():
+            decay = min(self.schedule.average, (1.0 + int(count)) / (10.0 + int(count)))
+            current = list(torch._foreach_lerp(current, averages, decay))
+        torch._foreach_copy_(averages, current)
 
     @property
     def averaged(self) -> Model:
@@ -129,6 +130,8 @@ class LiftingModule(L.LightningModule):
             {"params": vectors, "weight_decay": 0.0},
         ]
         betas = (self.schedule.beta1, self.schedule.beta2)
-        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=betas)
+        # Lightning does not clip what a fused optimiser unscales by itself, as in mixed precision.
+        fused = self.trainer.precision == "32-true"
+        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=betas, fused=fused)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

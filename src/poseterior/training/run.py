@@ -33,6 +33,7 @@ from ..files.settings import check_settings, whole
 from ..files.writing import atomic_write, check_outputs, make_folder
 from ..lifters import Model, load_model, model_class
 from ..lifters.base import build_model
+from ..nn.dense import full_width
 from ..objectives import Objective, make_objective
 from .batches import Batches, Draw, HidingJoints, StoredObservations, split_observations
 from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
@@ -471,7 +472,7 @@ def _fit(
     stops = StopsBetweenSteps(out / "checkpoints" / "last.ckpt", keeping)
     trainer.callbacks.append(stops)  # type: ignore[attr-defined]
     try:
-        with quiet_log_threads(), stops:
+        with quiet_log_threads(), full_width(), stops:
             trainer.fit(
                 module,
                 train_dataloaders=batches,
