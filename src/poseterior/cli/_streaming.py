@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..detect.sources import Sources
+    from ..keypoints import Keypoints2D
     from ..lifters import Lifter
     from ._lift_options import LiftOptions
 

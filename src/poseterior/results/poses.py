@@ -64,7 +64,6 @@ Rotations are not written: motion files (`RotationResult.save`) are for them.
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -77,13 +76,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from .._version import __version__
-from ..files.checks import quote, reason
+from ..files.checks import quote
 from ..files.errors import InputError
-from ..files.mapped import let_go
 from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from .angles import Angles, angles_of_poses
 from .animation import numbered_paths
+from .arrays import ARRAYS, CHECKED, array, check_calibration, check_level, check_numbers, check_shapes, strings
 from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
 from .exports import EXPORT_SUFFIXES, export_kind, save_export
 from .lifted import AXES, WORLD_AXES
@@ -118,31 +117,6 @@ SMOOTH_ROOT = "root"
 UNITS = "metres"
 ORIGIN = "pelvis"
 
-#: Row shape of each array in terms of p(oses), s(amples), j(oints); and its dtype.
-_ARRAYS: dict[str, tuple[tuple[str | int, ...], type]] = {
-    "samples": (("p", "s", "j", 3), np.float32),
-    "mean": (("p", "j", 3), np.float32),
-    "covariance": (("p", "j", 3, 3), np.float32),
-    "log_prob": (("p", "s"), np.float32),
-    "region_center": (("p", "j", 3), np.float32),
-    "region_radius": (("p", "j"), np.float32),
-    "pose_radius": (("p", "j"), np.float32),
-    "keypoints": (("p", "j", 2), np.float32),
-    "keypoint_covariance": (("p", "j", 2, 2), np.float32),
-    "visible": (("p", "j"), np.bool_),
-    "image_size": (("p", 2), np.float32),
-    "intrinsics": (("p", 4), np.float32),
-    "root": (("p", 3), np.float32),
-    "root_covariance": (("p", 3, 3), np.float32),
-    "root_samples": (("p", "s", 3), np.float32),
-    "ground": (("p", 4), np.float32),
-    "frame": (("p",), np.int64),
-    "person": (("p",), np.int64),
-}
-_MAY_BE_MISSING = (
-    "log_prob", "keypoints", "keypoint_covariance", "image_size", "intrinsics", "root", "root_covariance",
-    "root_samples", "ground",
-)  # fmt: skip
 _PER_SAMPLE = ("samples", "log_prob", "root_samples")
 _REGION = ("region_center", "region_radius", "pose_radius")
 _CONSTANTS = (
@@ -161,8 +135,6 @@ _ABSENT: np.ndarray = np.empty(0, np.float32)
 _WORLD = "world"
 #: Poses at a time, and pairs of draws, where regions are made of what a result holds.
 _CHUNK, _PAIRS = 16, 4096
-#: Poses at a time that are checked.
-_CHECKED = 1024
 #: Files of joint rotations, which `LiftResult.save` hands to `RotationResult.save`.
 _MOTIONS = (".bvh", ".glb", ".usda", ".usdc", ".usdz")
 
@@ -195,7 +167,7 @@ class LiftResult(Provenance):
         InputError: a wrong shape or an infinite or missing number; names the field, pose and joint.
     """
 
-    PER_POSE: ClassVar[tuple[str, ...]] = (*_ARRAYS, "file", "rotations")
+    PER_POSE: ClassVar[tuple[str, ...]] = (*ARRAYS, "file", "rotations")
 
     samples: np.ndarray
     mean: np.ndarray
@@ -234,25 +206,25 @@ class LiftResult(Provenance):
             raise InputError(f"settings: expected pairs of names and values, got {quote(self.settings)}")
         if self.seed is not None and (not isinstance(self.seed, (int, np.integer)) or self.seed < 0):
             raise InputError(f"seed: expected a whole number from 0, or none; got {quote(self.seed)}")
-        _check_calibration(self.angle_calibration)
+        check_calibration(self.angle_calibration)
         put(self, "joint_names", tuple(str(name) for name in self.joint_names))
         put(self, "settings", {str(key): str(value) for key, value in self.settings.items()})
         put(self, "seed", None if self.seed is None else int(self.seed))
         for name in ("skeleton", "lifter", "version"):
             put(self, name, str(getattr(self, name)))
-        put(self, "file", _strings(self.file))
+        put(self, "file", strings(self.file))
         if self.intrinsics is _ABSENT:
             put(self, "intrinsics", np.full((len(self.file), 4), np.nan))
         absent = [name for name in _REGION if getattr(self, name) is _ABSENT]
         rootless = [name for name in _ROOT if getattr(self, name) is _ABSENT]
         unknown = [name for name in _OF_CLIPS if getattr(self, name) is None]
-        given = [name for name in _ARRAYS if name not in (*absent, *rootless, *unknown)]
+        given = [name for name in ARRAYS if name not in (*absent, *rootless, *unknown)]
         for name in given:
-            put(self, name, _array(getattr(self, name), name, _ARRAYS[name][1]))
+            put(self, name, array(getattr(self, name), name))
         self._check_constants()
         self._check_region(absent)
         self._check_shapes(given)
-        self._check_numbers(given)
+        check_numbers({name: getattr(self, name) for name in given}, self.joint_names)
         if len(rootless) == 1:
             raise InputError(f"{rootless[0]}: is missing; give root and root_covariance, or neither")
         own = (self._own_region() if absent else {}) | (self._own_root() if rootless else {})
@@ -275,7 +247,7 @@ class LiftResult(Provenance):
             raise InputError(f"joint_names: skeleton {self.skeleton!r} has the joints {expected_names}")
 
     def _check_region(self, absent: list[str]) -> None:
-        _check_level(self.level)
+        check_level(self.level)
         if not isinstance(self.calibrated, (bool, np.bool_)):
             raise InputError(f"calibrated: expected true or false, got {quote(self.calibrated)}")
         object.__setattr__(self, "level", float(self.level))
@@ -286,63 +258,9 @@ class LiftResult(Provenance):
             raise InputError(f"calibrated: without {', '.join(_REGION)} regions are the samples' own, uncalibrated")
 
     def _check_shapes(self, names: list[str]) -> None:
-        if self.samples.ndim != 4:
-            raise InputError(f"samples has shape {self.samples.shape}; expected (poses, samples, joints, 3)")
-        sizes = {"p": len(self.file), "s": self.samples.shape[1], "j": len(self.joint_names)}
-        for name in names:
-            expected = tuple(sizes[part] if isinstance(part, str) else part for part in _ARRAYS[name][0])
-            found = getattr(self, name).shape
-            if found != expected:
-                raise InputError(
-                    f"{name} has shape {found}; expected {expected} for {sizes['p']} poses (entries of"
-                    f" 'file'), {sizes['s']} samples and {sizes['j']} joints (entries of 'joint_names')"
-                )
+        check_shapes({name: getattr(self, name) for name in names}, len(self.file), len(self.joint_names))
         if self.rotations is not None and len(self.rotations) != len(self):
             raise InputError(f"rotations: has {len(self.rotations)} poses; expected {len(self)}")
-
-    def _check_numbers(self, names: list[str]) -> None:
-        for name in names:
-            if _ARRAYS[name][1] is not np.float32:
-                continue
-            values = getattr(self, name)
-            for start in range(0, len(values), _CHECKED):
-                some = values[start : start + _CHECKED]
-                # one pass over the (large) samples; the exact place is looked up only if something is wrong
-                with np.errstate(invalid="ignore", over="ignore"):
-                    total = float(np.abs(some).max(initial=0.0))
-                if np.isfinite(total):
-                    continue
-                bad = np.isinf(some) if name in _MAY_BE_MISSING else ~np.isfinite(some)
-                if bad.any():
-                    self._refuse(name, some, bad, "a finite number", start)
-            let_go(values)
-        for start in range(0, len(self), _CHECKED):
-            self._check_seen(slice(start, start + _CHECKED))
-
-    def _check_seen(self, rows: slice) -> None:
-        """Keypoints of visible joints are numbers, and as uncertain as can be."""
-        visible, keypoints = self.visible[rows], self.keypoints[rows]
-        hidden = np.isnan(keypoints).any(-1) & visible
-        if hidden.any():
-            self._refuse("keypoints", keypoints, hidden[..., None], "numbers, or visible=False", rows.start)
-        spread = self.keypoint_covariance[rows].astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            area = spread[..., 0, 0] * spread[..., 1, 1] - spread[..., 0, 1] * spread[..., 1, 0]
-            flat = visible & ~((area > 0) & (spread[..., 0, 0] > 0))
-        if flat.any():
-            expected = "a positive definite matrix, or visible=False"
-            told = self.keypoint_covariance[rows]
-            self._refuse("keypoint_covariance", told, flat[..., None, None], expected, rows.start)
-
-    def _refuse(self, name: str, values: np.ndarray, bad: np.ndarray, expected: str, before: int) -> None:
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = f"pose {before + place[0]}"
-        pattern = _ARRAYS[name][0]
-        if "s" in pattern:
-            where += f", sample {place[pattern.index('s')]}"
-        if "j" in pattern:
-            where += f", joint {self.joint_names[place[pattern.index('j')]]!r}"
-        raise InputError(f"{name}: {where} has {values[place]}; expected {expected}")
 
     def __repr__(self) -> str:
         poses, drawn = self.samples.shape[:2]
@@ -374,7 +292,7 @@ class LiftResult(Provenance):
         Raises:
             InputError: a level that is not between 0 and 1.
         """
-        _check_level(level)
+        check_level(level)
         if level == self.level:
             return self
         return self._uncalibrated(level)
@@ -399,7 +317,7 @@ class LiftResult(Provenance):
         Raises:
             InputError: a level that is not between 0 and 1.
         """
-        _check_level(level)
+        check_level(level)
         return self._uncalibrated(level).region_radius
 
     def radius(self, level: float = 0.9) -> Float[NDArray[np.float32], "poses joints"]:
@@ -425,7 +343,7 @@ class LiftResult(Provenance):
             parts.append(tuple(t.numpy() for t in (region.centre, region.radius, region.pose_radius)))
         if not parts:
             sizes = {"p": 0, "j": len(self.joint_names)}
-            return {n: np.zeros([sizes[i] if isinstance(i, str) else i for i in _ARRAYS[n][0]]) for n in _REGION}
+            return {n: np.zeros([sizes[i] if isinstance(i, str) else i for i in ARRAYS[n][0]]) for n in _REGION}
         return {name: np.concatenate(part) for name, part in zip(_REGION, zip(*parts, strict=True), strict=True)}
 
     def _normal_draws(self, rows: slice) -> Float[NDArray[np.float32], "draws rows joints 3"]:
@@ -482,7 +400,7 @@ class LiftResult(Provenance):
         Raises:
             InputError: a level that is not between 0 and 1, or another skeleton than h36m17.
         """
-        _check_level(level)
+        check_level(level)
         import torch
 
         from ..distributions.bodies import heights
@@ -491,8 +409,8 @@ class LiftResult(Provenance):
             tall = heights(torch.from_numpy(self.mean[None]), self.tree).draws[0].numpy()
             return np.stack([tall, np.full_like(tall, np.nan), np.full_like(tall, np.nan)], -1)
         found = np.empty((len(self), 3), np.float32)
-        for start in range(0, len(self), _CHECKED):
-            rows = slice(start, start + _CHECKED)
+        for start in range(0, len(self), CHECKED):
+            rows = slice(start, start + CHECKED)
             measured = heights(torch.from_numpy(np.array(self.samples[rows])).movedim(1, 0), self.tree)
             found[rows] = torch.stack([measured.mean, *measured.interval(level)], -1).numpy()
         return found
@@ -512,7 +430,7 @@ class LiftResult(Provenance):
         Raises:
             InputError: a level that is not between 0 and 1 or that the calibration does not reach; another skeleton.
         """
-        _check_level(level)
+        check_level(level)
         return angles_of_poses(self, self, level)
 
     def save(
@@ -560,7 +478,7 @@ class LiftResult(Provenance):
 
     def fields(self, samples: bool = True, half: bool = False) -> dict[str, Any]:
         """What result files hold, by name; arguments as of `save`."""
-        found = {name: getattr(self, name) for name in (*_CONSTANTS, "angle_calibration", "file", *_ARRAYS)}
+        found = {name: getattr(self, name) for name in (*_CONSTANTS, "angle_calibration", "file", *ARRAYS)}
         found = {name: value for name, value in found.items() if name not in _OF_CLIPS or value is not None}
         if not samples:
             found |= {name: found[name][:, :0] for name in _PER_SAMPLE if name in found}
@@ -597,41 +515,6 @@ def _covariance(points: Float[Array, "poses samples 3"]) -> Float[Array, "poses 
     return np.einsum("psi,psj->pij", offset, offset) / (points.shape[1] - 1)
 
 
-def _check_calibration(text: Any) -> None:
-    # What is in it is checked where it is used, which takes torch.
-    try:
-        good = isinstance(text, str) and (not text or isinstance(json.loads(text), dict))
-    except (ValueError, RecursionError):
-        good = False
-    if not good:
-        raise InputError(f"angle_calibration: expected the text of a JSON object, or none; got {quote(text)}")
-
-
-def _check_level(level: Any) -> None:
-    # As `poseterior.distributions.regions.check_level`, without importing torch: results are read without it.
-    if isinstance(level, (bool, np.bool_)) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
-        raise InputError(f"level: expected a probability above 0 and below 1, e.g. 0.9, got {quote(level)}")
-
-
-def _array(value: Any, name: str, dtype: type) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-        if dtype is not np.float32 and array.size and array.dtype.kind not in "biu":
-            raise ValueError(f"found {array.dtype}")
-        return np.ascontiguousarray(array, dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name}: expected an array of {np.dtype(dtype).name} ({reason(error)})") from None
-
-
-def _strings(value: Any) -> np.ndarray:
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.ndim == 1:
-        return value
-    names = value.tolist() if isinstance(value, np.ndarray) else value
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise InputError("file: expected a list of strings, one per pose")
-    return np.asarray(names, dtype=np.str_)
-
-
 # -- files ---------------------------------------------------------------------------------------------
 
 
@@ -661,7 +544,7 @@ def _build(fields: dict[str, Any]) -> LiftResult:
             f"{SCHEMA!r};"
             f" it was written by version {quote(fields.get('version'))}: use that version, or lift again"
         )
-    names = {"file", *_ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())
+    names = {"file", *ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())
     names -= {name for name in (*_ROOT, *_OF_CLIPS) if name not in fields}
     settings = fields.get("settings")
     if isinstance(settings, Mapping) and SMOOTH_ROOT in settings:  # of a clip, whose samples the container left out
@@ -678,8 +561,8 @@ def _with_empty_arrays(fields: dict[str, Any], names: set[str]) -> dict[str, Any
     """The fields with the arrays that a container leaves out, or cannot tell the shape of, because they are empty."""
     sizes = {"p": _count(fields.get("file")), "s": 0, "j": _count(fields.get("joint_names"))}
     found = dict(fields)
-    for name in names & set(_ARRAYS):
-        pattern, dtype = _ARRAYS[name]
+    for name in names & set(ARRAYS):
+        pattern, dtype = ARRAYS[name]
         left_out = name in _PER_SAMPLE and name not in fields
         shapeless = sizes["p"] == 0 and isinstance(fields.get(name), list) and fields[name] == []
         if left_out or shapeless:
