@@ -159,3 +159,9 @@ def test_no_name_is_undefined() -> None:
         if line[: column - 1].count('"') % 2 == 0:
             undefined.append(f"{hit['filename']}:{row}: {hit['message']}")
     assert not undefined, undefined
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Test folders are no packages: of two files of one name the second is not collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}

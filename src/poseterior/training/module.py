@@ -7,6 +7,7 @@ the batches that an unbroken one would have seen.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -63,7 +64,7 @@ class LiftingModule(L.LightningModule):
             self.average.requires_grad_(False)
 
     @torch.no_grad()
-    def _average_in(self, averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def _average_in(self, averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         """Moving average whose memory grows with the run, so that short runs do not keep their first weights."""
         if averages[0].is_floating_point():
             decay = min(self.schedule.average, (1.0 + int(count)) / (10.0 + int(count)))
