@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
@@ -104,6 +105,15 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         made_up_store(tmp_path / store)
     for number, block in enumerate(code):
         exec(compile(block.code, f"{name_of(page)}, block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", sorted(ELSEWHERE))
+def test_what_is_imported_exists(page: str) -> None:
+    """Of pages whose code runs elsewhere, or in parts."""
+    code = [block.code for block in blocks(ROOT / page) if block.language == "python"]
+    for place, names in re.findall(r"^from (poseterior[\w.]*) import ([\w, ]+)$", "\n".join(code), re.MULTILINE):
+        for name in names.split(", "):
+            assert hasattr(importlib.import_module(place), name), f"{place}: {name}"
 
 
 def test_the_keypoint_file_of_the_tutorial_is_read(tmp_path: Path) -> None:
@@ -285,6 +295,14 @@ def test_docstrings_become_markdown() -> None:
     assert as_markdown(table) == "Fields:\n\n\n| a | b |\n| --- | --- |\n| x | one two |\n| y | a\\|b |\n\nend"
     assert as_markdown("Args:\n    a, b: both.\nor c, d") == "Args:\n    a,\N{NO-BREAK SPACE}b: both.\nor c, d"
     assert as_markdown("See\n\n>>> f(1)\n2") == "See\n\n\n```pycon\n>>> f(1)\n2\n```\n"
+
+
+def test_doctests_stand_before_the_sections() -> None:
+    """In a section's table their brackets would be links, at which the strict build of the site stops."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                assert not re.search("^ +>>>", ast.get_docstring(node) or "", re.MULTILINE), f"{path}: {node}"
 
 
 # -- words -----------------------------------------------------------------------------------------------------

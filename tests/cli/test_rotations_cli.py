@@ -206,6 +206,12 @@ def test_z_up_is_turned(walk, tmp_path):
         (np.array([["a"]]), "array: holds <U1; expected an array of numbers"),
         ({"points": [[[1, 2]]]}, "points have shape (1, 1, 2); expected (frames, joints, 3)"),
         ({"points": [[[1, 2, 3], [1, 2]]]}, "points: expected numbers in lists of equal length"),
+        (
+            [{"joints": ["nose"], "keypoints": [[1, 2]]}],
+            "holds 2D keypoints, and inverse kinematics takes 3D points; lift it first "
+            "(`poseterior lift FILE --out poses.npz`) and pass the result",
+        ),
+        ({"joints": ["nose"], "keypoints": [[1, 2]]}, "holds 2D keypoints, and inverse kinematics takes 3D points"),
         ({"poses": []}, 'expected nested lists (frames, joints, 3), or {"joints": [names], "points": [frames]}'),
         ({"joints": ["tail"], "points": [[[1, 2, 3]]]}, "joints: no skeleton has all of them, 'tail' for example"),
         ({"joints": ["LHip", "left_hip"], "points": [[[0, 0, 0]] * 2]}, "joints: 'left_hip' is there twice"),

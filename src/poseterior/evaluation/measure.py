@@ -64,6 +64,11 @@ def evaluate(
 
     The same numbers as `poseterior bench` prints for the same lifter, poses, samples and seed.
 
+    >>> import poseterior as pp  # doctest: +SKIP
+    >>> result = pp.evaluate("flow", "stores/cmu-test", "cmu-test", poses=200)  # doctest: +SKIP
+    >>> result["estimates"]["mean"]["MPJPE"], result["uncertainty"]["half width"]["MPJPE"]  # doctest: +SKIP
+    (35.8, 6.4)
+
     Args:
         lifter: itself, a shipped name, or a folder with weights.
         data: observations, the Parquet file of some (`poseterior data simulate`, `poseterior data import`), or the
@@ -83,11 +88,6 @@ def evaluate(
         (docs/benchmark.md), and ``size``, the predicted and the true body sizes (metres, from ankles to head top)
         of at most `SIZES` poses of which every joint that they take is known. The predicted one is that of the mean
         pose, which is smaller than the hypotheses where they disagree.
-
-        >>> import poseterior as pp  # doctest: +SKIP
-        >>> result = pp.evaluate("flow", "stores/cmu-test", "cmu-test", poses=200)  # doctest: +SKIP
-        >>> result["estimates"]["mean"]["MPJPE"], result["uncertainty"]["half width"]["MPJPE"]  # doctest: +SKIP
-        (35.8, 6.4)
 
     Raises:
         InputError: no such lifter, file or store; a store without a protocol or a file with one; no poses, poses

@@ -28,6 +28,11 @@ def read(path: Path) -> PointFile | None:
     if isinstance(content, dict) and "schema" in content:
         return None
     found = content if isinstance(content, dict) else {"points": content}
+    if _has_keypoints(content):
+        raise InputError(
+            "holds 2D keypoints, and inverse kinematics takes 3D points; "
+            "lift it first (`poseterior lift FILE --out poses.npz`) and pass the result"
+        )
     if "points" not in found:
         raise InputError('expected nested lists (frames, joints, 3), or {"joints": [names], "points": [frames]}')
     arrays: dict[str, Any] = {}
@@ -41,6 +46,12 @@ def read(path: Path) -> PointFile | None:
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise InputError("joints: expected a list of names")
     return PointFile(joint_names=names, **arrays)
+
+
+def _has_keypoints(content: Any) -> bool:
+    """Whether this is a plain file of keypoints, of one person or a list of people."""
+    first = content[0] if isinstance(content, list) and content else content
+    return isinstance(first, dict) and "keypoints" in first and "points" not in first
 
 
 def _filled(value: Any) -> Any:
