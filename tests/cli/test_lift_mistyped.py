@@ -233,6 +233,15 @@ def test_a_folder_as_out_needs_one_folder(capsys, tmp_path: Path) -> None:
     assert refused(capsys, "lift", shot, "--out", out) == needs + "a file" + instead
 
 
+def test_addresses_are_of_a_cluster(capsys, tmp_path: Path) -> None:
+    read = "addresses are read with --engine ray; add it, or copy the file here first"
+    for address in ("s3://bucket/a.jsonl", "s3://bucket/*.jsonl"):
+        assert refused(capsys, "lift", address, "--out", tmp_path / "a.parquet") == f"{address}: {read}"
+    written = "addresses are written with --engine ray; add it, or give a path of this machine"
+    out = "s3://bucket/a.parquet"
+    assert refused(capsys, "lift", keypoints(tmp_path / "a.json"), "--out", out) == f"--out {out}: {written}"
+
+
 @pytest.mark.parametrize("option", [["--every", "2"], ["--start", "1"], ["--end", "2"]])
 def test_options_of_films_without_one(option: list[str], capsys, tmp_path: Path) -> None:
     message = f"{option[0]}: is of films, and there is none here; leave it out"

@@ -140,6 +140,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             self.lifter = weights_of(self.lifter, self.checkpoint)
             lift_on_cluster(self)
             return
+        self.check_here()
         self.files = tuple(expanded(self.files))
         self.check_there()
         self.lifter = weights_of(self.lifter, self.checkpoint)
@@ -342,6 +343,23 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
 
         if len(self.files) == 1 and not self.files[0].exists() and not str(self.files[0]).startswith("webcam"):
             raise InputError(f"{self.files[0]}: {absent(self.files[0])}")
+
+    def check_here(self) -> None:
+        """Refuse addresses of other storage, which `pathlib` takes for folders of this machine."""
+        from ..files.errors import InputError
+        from ..files.places import is_address, place_of
+
+        for path in self.files:
+            if is_address(path) and not path.exists():
+                raise InputError(
+                    f"{place_of(path).address}: addresses are read with --engine ray; add it, or copy the file here "
+                    "first"
+                )
+        if self.out is not None and is_address(self.out) and not self.out.parent.exists():
+            raise InputError(
+                f"--out {place_of(self.out).address}: addresses are written with --engine ray; add it, or give a path "
+                "of this machine"
+            )
 
     def check_folder_alone(self) -> None:
         """Refuse a folder as --out of anything but one folder."""
