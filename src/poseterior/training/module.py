@@ -7,7 +7,6 @@ the batches that an unbroken one would have seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -21,6 +20,9 @@ from ..files.errors import InputError
 from ..lifters import Model
 from ..objectives import Objective
 from .recipes import Schedule
+
+#: As torch's averaging gives them.
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 __all__ = ["LiftingModule", "batch_generator", "learning_rate_factor"]
 
@@ -64,11 +66,11 @@ class LiftingModule(L.LightningModule):
             self.average.requires_grad_(False)
 
     @torch.no_grad()
-    def _average_in(self, averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    def _average_in(self, averages: _Tensors, current: _Tensors, count: Tensor | int) -> None:
         """Moving average whose memory grows with the run, so that short runs do not keep their first weights."""
         if averages[0].is_floating_point():
             decay = min(self.schedule.average, (1.0 + int(count)) / (10.0 + int(count)))
-            current = list(torch._foreach_lerp(current, averages, decay))
+            current = torch._foreach_lerp(current, averages, decay)
         torch._foreach_copy_(averages, current)
 
     @property
