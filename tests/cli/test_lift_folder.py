@@ -308,9 +308,11 @@ def test_an_empty_folder_is_refused(capsys, folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_film_options_of_a_file(capsys, folder, tmp_path):
+def test_film_options_of_a_file(capsys, folder, tmp_path, monkeypatch):
     one = write(folder / "a.json", entry())
     assert "unknown extension '.avi'; use one of: .mp4, .gif" in refused(capsys, one, "--video", "a.avi")
-    message = refused(capsys, one, "--video", tmp_path / "a.gif")
+    # Before anything is lifted, or written.
+    monkeypatch.setattr("poseterior.cli.lift.Lift._lifted", None)
+    message = refused(capsys, one, "--video", tmp_path / "a.gif", "--out", tmp_path / "a.npz")
     assert message.endswith("a.gif: a film needs a clip, but every file has one frame; write a picture instead")
-    assert list(tmp_path.glob("*.gif")) == []
+    assert list(tmp_path.glob("a.*")) == []

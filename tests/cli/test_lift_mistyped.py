@@ -181,6 +181,9 @@ def test_bad_values_are_refused_before_a_film_is_looked_at(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert refused(capsys, "lift", clip(tmp_path / "walk.mkv"), "--detector", "blobs", *arguments) == message
+    one = keypoints(tmp_path / "other.json")
+    said = refused(capsys, "lift", photo(tmp_path / "b.png"), one, "--detector", "blobs", "--video", tmp_path / "a.gif")
+    assert said == f"{tmp_path / 'a.gif'}: a film needs a clip, but every file has one frame; write a picture instead"
     assert detector.looks == 0
 
 

@@ -205,7 +205,7 @@ def test_plain_refusals(store: Path, tmp_path: Path) -> None:
         tasks(["bandai-cross"], store)
     with pytest.raises(InputError, match=r"^nothing to measure on: pass --data STORE"):
         tasks()
-    with pytest.raises(InputError, match=r"^mdn: named twice"):
+    with pytest.raises(InputError, match=r"^mdn: named twice; name it once$"):
         entries(["mdn", "mdn"])
     with pytest.raises(InputError, match=r"^--results mine: expected NAME=PATH"):
         entries(results=["mine"])

@@ -241,3 +241,6 @@ def test_two_lifters_of_one_name(tmp_path):
     assert named(["mdn", "runs/a/weights", "b"]) == {"mdn": "mdn", "a": "runs/a/weights", "b": "b"}
     with pytest.raises(InputError, match=r"x/a: two lifters are called 'a'; rename one of the folders"):
         named(["a", "x/a"])
+    for twice in ("mdn", "./mdn", "mdn/weights"):
+        with pytest.raises(InputError, match=rf"^{twice}: named twice; name it once$"):
+            named(["mdn", "flow", twice])

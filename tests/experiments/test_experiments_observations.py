@@ -1,9 +1,11 @@
 """The relative-depth experiments on stored observations, with a crowd's labels."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import made_up_store
 from poseterior.cli import main
@@ -43,6 +45,7 @@ def stored(tmp_path_factory):
 def test_the_crowd_is_as_often_right_as_it_was_made(stored):
     _, data, labels = stored
     table = crowd_by_gap(data.observations, labels)
+    assert table is not None
     assert table["labels"] > 0.95 * len(labels)
     assert sum(row["labels"] for row in table["by gap"]) == table["labels"]
     for row in table["by gap"]:
@@ -97,3 +100,57 @@ def test_what_does_not_go_together_is_refused(stored, tmp_path):
 def test_it_says_whether_relative_depth_helped(error, words):
     results = {"baselines": {"flat depth": {"P-MPJPE": 90.0}}, "runs": {"relative": {"P-MPJPE": error}}}
     assert words in relative.against_flat_depth(results)
+
+
+def _poseless(data, rows):
+    """The same pictures, of which those of a mask have no 3D pose."""
+    o = data.observations
+    pose, observed = torch.where(rows[:, None, None], 0.0, o.pose), o.observed & ~rows[:, None]
+    return dataclasses.replace(data, observations=dataclasses.replace(o, pose=pose, observed=observed))
+
+
+def test_observations_without_poses_are_refused_before_anything_is_written(stored, tmp_path, capsys):
+    folder, data, _ = stored
+    flat = tmp_path / "flat.parquet"
+    save_observations(_poseless(data, torch.ones(len(data), dtype=torch.bool)), flat)
+    out = tmp_path / "x"
+    command = ["experiments", "relative", "--quick", "--groups", "crowd", "--out", str(out)]
+    labels = ["--labels", str(folder / "labels.parquet")]
+    assert main([*command, *labels, "--data", str(flat)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"--data {flat}: has no 3D poses, which all runs learn from or start from; give observations with 3D poses "
+        "(`poseterior data import h36m` ...) or a pose store; to learn from labels of it: poseterior train "
+        f"relative-finetune init=relative data.observations={flat} data.labels=LABELS.parquet"
+    ) in said
+    assert main([*command, *labels, "--data", str(folder / "train.parquet"), "--test", str(flat)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith(
+        f"--test {flat}: has no 3D poses, which all runs are measured on; give observations with 3D poses (`poseterior "
+        "data import h36m` ...)"
+    )
+    assert not out.exists()
+
+
+def test_figures_2_and_3_are_left_out_where_no_labelled_picture_has_a_pose(stored, tmp_path, capsys, monkeypatch):
+    _, data, labels = stored
+    tiny = relative.ExperimentSize(views=10_000, test_views=20, width=16, steps=3, batch=8)
+    monkeypatch.setattr(relative, "SIZES", {"quick": tiny})
+    rows = torch.arange(len(data)) % 2 == 0
+    names = np.array([image_id(i) for i in data.observations.keypoints.ids])[rows.numpy()]
+    chosen = np.flatnonzero(np.isin(labels.image, names))
+    save_observations(_poseless(data, rows), tmp_path / "some.parquet")
+    save_labels(labels.select(chosen), tmp_path / "labels.parquet")
+    assert main([
+        "experiments", "relative", "--quick", "--groups", "crowd", "--out", str(tmp_path / "x"),
+        "--data", str(tmp_path / "some.parquet"), "--labels", str(tmp_path / "labels.parquet"),
+    ]) == 0, capsys.readouterr()  # fmt: skip
+    printed = capsys.readouterr().out
+    line = "figures 2 and 3 are left out: no label is of two joints whose true depths differ in --data"
+    assert printed.count(line) == 1
+    results = json.loads((tmp_path / "x" / "results.json").read_text())
+    assert "crowd" not in results
+    assert {"crowd-0.1", "crowd-0.5", "crowd-1"} <= set(results["runs"])
+    assert all(np.isfinite(run["P-MPJPE"]) for run in results["runs"].values())
+    assert (tmp_path / "x" / "figures" / "fine-tuning.png").is_file()
+    assert not (tmp_path / "x" / "figures" / "crowd.png").exists()

@@ -302,3 +302,13 @@ def test_motions_of_amass_have_one_sample_and_their_shape(tmp_path: Path) -> Non
     own = Rotation.from_quat(smpl_quaternions(found.mean)[:, 1:].reshape(-1, 4)).as_matrix().reshape(4, 21, 3, 3)
     np.testing.assert_allclose(own, theirs, atol=1e-5)
     assert torch.isfinite(found.points(found.mean[:, None])).all()
+
+
+@pytest.mark.parametrize("command", ["view {here} --html {folder}/x.html", "ik {here} --picture {folder}/x.png"])
+def test_a_body_model_that_is_not_there_is_refused_at_once(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, gone = tmp_path / "no_result.npz", tmp_path / "nix.npz"
+    here.write_text("not even opened")
+    assert main([*command.format(here=here, folder=tmp_path).split(), "--mesh", str(gone)]) == 2
+    assert capsys.readouterr().err.strip() == f"poseterior: error: {gone}: no such file"

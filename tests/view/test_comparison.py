@@ -33,7 +33,8 @@ def test_a_row_a_pose_and_a_column_a_lifter_in_one_scale(keypoints):
     assert [panel.get_title() for panel in panels[0]] == ["", *results]
     spans = [np.ptp(panel.get_xlim()) for panel in panels[:, 1:].flat]
     assert spans == pytest.approx([spans[0]] * 4)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["person's left", "person's right", "middle"]
+    said = ["person's left", "person's right", "middle", "thick: mean", "thin: 4 hypotheses"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == said
     assert "one scale" in figure._suptitle.get_text()
     assert "brought to one size" not in figure._suptitle.get_text()
     figure.canvas.draw()
@@ -64,6 +65,9 @@ def test_the_command_takes_observations_and_photographs(keypoints, tmp_path, cap
     assert main([*words, "--pose", "3", "--out", str(out)]) == 2
     assert f"--pose 3: {tmp_path / 'o.parquet'} has 3 poses, numbered from 0" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "x.gif")]) == 2
+    capsys.readouterr()
+    assert main([*words[:4], "relative", *words[4:], "--out", str(out)]) == 2
+    assert "relative: named twice; name it once" in capsys.readouterr().err
 
 
 def test_results_of_other_poses_are_refused(keypoints):

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from ..results.poses import LiftResult
 
 __all__ = [
-    "OnOff", "camera_file", "check_device", "check_extension", "check_level", "check_samples", "lifter_folder",
-    "quiet_lightning", "summary_table", "weights_of",
+    "OnOff", "camera_file", "check_device", "check_extension", "check_level", "check_mesh", "check_samples",
+    "lifter_folder", "quiet_lightning", "summary_table", "weights_of",
 ]  # fmt: skip
 
 #: Samples from which on the ends of an interval are told by them: those of fewer lie too far inside.
@@ -68,6 +68,15 @@ def check_device(device: str) -> str:
         reason = str(error).splitlines()[0]
         raise InputError(f"--device {device}: not usable here ({reason}); use --device cpu") from None
     return device
+
+
+def check_mesh(path: Path | None) -> None:
+    """Refuse a body model that is not there, before the result that it is for is opened."""
+    from ..files.checks import absent
+    from ..files.errors import InputError
+
+    if path is not None and not path.exists():
+        raise InputError(f"{path}: {absent(path)}")
 
 
 def camera_file(path: Path) -> list[float]:

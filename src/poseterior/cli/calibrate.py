@@ -68,7 +68,7 @@ class Calibrate:
     """
 
     lifter: tyro.conf.Positional[str]
-    """A folder with trained weights, or a shipped lifter."""
+    """A folder with trained weights, the folder of a run, or a shipped lifter."""
     data: Path
     """A pose store, seen by the simulator, or a file of observations, of which half the clips only measure."""
     test: tyro.conf.UseAppendAction[Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PATH")]] = ()
@@ -104,9 +104,9 @@ class Calibrate:
         from ..files.writing import check_outputs
         from ..lifters import list_shipped, load
         from ..lifters.saved import folder_of
-        from ._common import check_device
+        from ._common import check_device, weights_of
 
-        folder = folder_of(self.lifter)
+        folder = folder_of(weights_of(self.lifter))
         self._check(shipped=folder in list_shipped().values())
         device, test_paths = check_device(self.device), self._tests()
         check_outputs({"--out": self.out or folder / CALIBRATION_FILE}, [self.data, *test_paths.values()])

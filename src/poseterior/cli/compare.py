@@ -28,7 +28,7 @@ class Compare(SeeingOptions):
     file: tyro.conf.Positional[Path]
     """Photograph, film, keypoint file, or observations (`poseterior data import lsp`)."""
     lifters: tyro.conf.Positional[tuple[str, ...]]
-    """Shipped lifters or folders with trained weights."""
+    """Shipped lifters, folders with trained weights, or folders of runs."""
     out: Path
     """The picture: .png."""
     photo: Path | None = None
@@ -57,13 +57,14 @@ class Compare(SeeingOptions):
         from ..lifters import load
         from ..lifting.poses import lift
         from ..view.comparison import save_comparison
-        from ._common import check_device, check_extension, lifter_folder
+        from ._common import check_device, check_extension, lifter_folder, weights_of
 
         self.check_seeing()
         check_extension(self.out, "--out", (".png",))
+        lifters = {name: weights_of(lifter) for name, lifter in named(self.lifters).items()}
         check_outputs(
             {"--out": self.out},
-            [self.file, self.photo, *self.model, self.noise_model, *map(lifter_folder, self.lifters)],
+            [self.file, self.photo, *self.model, self.noise_model, *map(lifter_folder, lifters.values())],
         )
         if not self.lifters:
             raise InputError("compare: name the lifters to draw, shipped ones or folders")
@@ -86,7 +87,7 @@ class Compare(SeeingOptions):
             name: lift(
                 load(folder, evidence=self.evidence == "on"), some, samples=self.samples, seed=self.seed, device=device
             )
-            for name, folder in named(self.lifters).items()
+            for name, folder in lifters.items()
         }
         photos = self.photo or {str(path): path for path in sources.pictures} or None
         save_comparison(results, self.out, max_poses=len(rows), photos=photos, hypotheses=self.samples)

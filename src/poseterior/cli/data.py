@@ -127,7 +127,7 @@ class Lift:
     data: tyro.conf.Positional[Path]
     """A pose store, of which only 2D views count, or a file of observations, of which only the keypoints do."""
     lifter: str
-    """Folder of weights of the method `unsupervised`."""
+    """Folder of weights of the method `unsupervised`, or of its run."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder of the new store."""
     recipe: str = "unsupervised"
@@ -147,9 +147,11 @@ class Lift:
         from ..lifters import load
         from ..training.own_poses import store_own_poses
         from ..training.recipes import read_recipe
+        from ._common import weights_of
 
         whole(self.views, "--views", 1, expected="at least 1")
         number(self.fps, "--fps", ABOVE_ZERO, expected="a number above 0")
+        self.lifter = weights_of(self.lifter)
         check_outputs({"--out": self.out}, [self.data, self.lifter])
         count = store_own_poses(
             load(self.lifter, recalibrated=False, evidence=False),

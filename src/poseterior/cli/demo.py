@@ -13,7 +13,7 @@ class Demo:
     out: Path = Path("demo")
     """Folder for poses.parquet (of a light install: poses.npz), scene.html and summary.png."""
     lifter: str = "mdn"
-    """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
+    """A shipped lifter (see `poseterior lifters`), a folder with trained weights, or the folder of a run."""
     samples: int = 200
     """Hypotheses per pose."""
     level: float = 0.9
@@ -33,7 +33,7 @@ class Demo:
         from ..lifters import load
         from ..lifting.poses import lift
         from ..view import save_summary, write_html
-        from ._common import check_level, lifter_folder, summary_table
+        from ._common import check_level, lifter_folder, summary_table, weights_of
 
         console = Console()
         if self.out.exists() and not self.out.is_dir():
@@ -42,6 +42,7 @@ class Demo:
         results = self.out / ("poses.parquet" if installed("pyarrow") else "poses.npz")
         scene, summary = self.out / "scene.html", self.out / "summary.png"
         viewer = installed("viser") and installed("trimesh")
+        self.lifter = weights_of(self.lifter)
         check_outputs({"--out": [results, scene, summary]}, [lifter_folder(self.lifter)])
         result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
         console.print(summary_table(result))

@@ -41,14 +41,15 @@ class Experiments:
     experiment: tyro.conf.Positional[Literal["relative"]]
     """Which experiments."""
     data: Path
-    """Pose store to learn from, or observations (`poseterior data import h36m`, `lsp` ...; .parquet)."""
+    """Pose store to learn from, or observations with 3D poses (`poseterior data import h36m` ...; .parquet)."""
     out: Path = Path("experiments/relative")
     """Folder of observations, runs, results.json and figures."""
     test: Path | None = None
-    """Pose store, or observations, to measure on (default: a quarter of the clips of --data)."""
+    """Pose store, or observations with 3D poses, to measure on (default: a quarter of the clips of --data)."""
     labels: Path | None = None
-    """A crowd's labels of the pictures in --data (`poseterior labels`): how often it is right by difference of depths
-    (figures 2 and 3), and what going on from them is worth (figure 5)."""
+    """A crowd's labels of the pictures in --data, which must be observations (`poseterior labels`): how often it is
+    right by difference of depths (figures 2 and 3; left out where no labelled joints have known depths), and what going
+    on from them is worth (figure 5)."""
     quick: bool = False
     """Small networks and short runs: minutes instead of hours, to see that everything works."""
     groups: tuple[str, ...] = ("budget", "labelnoise", "ablation", "noise2d", "joints", "crowd")

@@ -22,7 +22,7 @@ class Export:
     target: tyro.conf.Positional[Literal["onnx"]]
     """What to write."""
     lifter: tyro.conf.Positional[str]
-    """Name of shipped weights (all but 'rotations'), or the folder of a lifter."""
+    """Name of shipped weights (all but 'rotations'), the folder of a lifter, or the folder of a run."""
     out: Path
     """The .onnx file."""
     level: float = 0.9
@@ -30,10 +30,11 @@ class Export:
 
     def run(self) -> None:
         from ..files.writing import check_outputs
-        from ._common import check_extension, check_level, lifter_folder
+        from ._common import check_extension, check_level, lifter_folder, weights_of
 
         check_extension(self.out, "--out", (".onnx",))
         check_level(self.level)
+        self.lifter = weights_of(self.lifter)
         check_outputs({"--out": self.out}, [lifter_folder(self.lifter)])
 
         from ..lifters import load

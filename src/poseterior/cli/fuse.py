@@ -45,7 +45,7 @@ class Fuse(SeeingOptions, FileOptions):
     up: Literal["auto", "x", "-x", "y", "-y", "z", "-z"] = "auto"
     """Axis of the calibration's world that points up; auto: the nearest to what is above in the pictures."""
     lifter: str = "mdn"
-    """A shipped lifter (see `poseterior lifters`) or a folder with trained weights."""
+    """A shipped lifter (see `poseterior lifters`), a folder with trained weights, or the folder of a run."""
     samples: int = 200
     """Hypotheses per pose."""
     person: int | None = None
@@ -90,12 +90,21 @@ class Fuse(SeeingOptions, FileOptions):
         from ..results.poses import RESULT_SUFFIXES
         from ..results.rotations import MOTION_SUFFIXES
         from ..results.usd import USD_SUFFIXES
-        from ._common import check_device, check_extension, check_level, check_samples, lifter_folder, summary_table
+        from ._common import (
+            check_device,
+            check_extension,
+            check_level,
+            check_samples,
+            lifter_folder,
+            summary_table,
+            weights_of,
+        )  # fmt: skip
 
         check_extension(self.out, "--out", (*RESULT_SUFFIXES, *_EXPORTS, ".bvh", ".glb", *USD_SUFFIXES))
         check_extension(self.motion, "--motion", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
+        self.lifter = weights_of(self.lifter)
         inputs = [*self.files, *self.calibration, *self.model, self.noise_model, lifter_folder(self.lifter)]
         outputs = {"--out": self.out, "--motion": self.motion, "--view": self.view, "--picture": self.picture}
         check_outputs(outputs, inputs)

@@ -63,7 +63,7 @@ class Ik:
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
-    """A lifter with rotations: shipped, or a folder with trained weights."""
+    """A lifter with rotations: shipped, a folder with trained weights, or the folder of a run."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Motion file: .bvh, .glb, .usda, .usdz, .mot (OpenSim), or .npz (as AMASS, with means and samples)."""
     view: Path | None = None
@@ -89,15 +89,17 @@ class Ik:
         from ..lifting.posture import check_handedness, check_standing
         from ..results.poses import load_result
         from ..results.rotations import MOTION_SUFFIXES
-        from ._common import check_device, check_extension, check_level, lifter_folder
+        from ._common import check_device, check_extension, check_level, check_mesh, lifter_folder, weights_of
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
+        self.lifter = weights_of(self.lifter)
         inputs = [self.file, lifter_folder(self.lifter), self.mesh]
         check_outputs({"--out": self.out, "--view": self.view, "--picture": self.picture}, inputs)
         if self.mesh is not None and self.view is None and self.picture is None:
             raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --view x.html or --picture p.png")
+        check_mesh(self.mesh)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_rig(self.rig, [] if self.out is None else [self.out])
         check_level(self.level)

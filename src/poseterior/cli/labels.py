@@ -25,7 +25,8 @@ class Import:
     """
 
     file: tyro.conf.Positional[Path]
-    """.csv (columns image, joint_a, joint_b, label, confidence, annotator, time) or .json (published)."""
+    """.csv (columns image, joint_a, joint_b, label, confidence, annotator, and time in seconds since 1970-01-01 UTC) or
+    .json (published)."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The labels: Parquet file."""
     keypoints: Path | None = None

@@ -210,6 +210,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         if not why_whole and lift_stream(self, lifter, sources.keypoints[0], check_device(self.device), console):
             return
         keypoints = self.as_told(self._found(sources, console))
+        self._check_moves([keypoints])
         for line in clip_summary(keypoints):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         if lift_long_clips(self, lifter, keypoints, check_device(self.device), console):
@@ -274,7 +275,10 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             asked = {**self.reading(), "image_size": size, "person": person}
             read = read_in_parts(asked, files)
             read = read_keypoints(files, **asked) if read is None else read
-        parts = [*self.look(sources.seen, console).values(), *stored, *([] if read is None else [read])]
+        given = [*stored, *([] if read is None else [read])]
+        if not sources.films:  # photographs that are looked at add nothing that moves
+            self._check_moves(given)
+        parts = [*self.look(sources.seen, console).values(), *given]
         if not parts:
             raise InputError(f"nobody was found in {', '.join(map(str, sources.seen[:5]))}: there is nothing to lift")
         keypoints = joined(parts)
@@ -310,6 +314,14 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             raise InputError("--hypotheses kernels: does not go with a folder or a camera; lift file by file")
         if self.samples != 200:
             raise InputError("--samples: does not go with --hypotheses kernels, which are as many as the mixture has")
+
+    def _check_moves(self, parts: list[Keypoints2D]) -> None:
+        """Refuse a film of what does not move, before it is lifted."""
+        if self.video is not None:
+            from ..view.film import check_moves
+
+            ids = [i for keypoints in parts for i in keypoints.ids]
+            check_moves(self.video, [i.file for i in ids], [i.frame for i in ids])
 
     def _photos(self, sources: Sources) -> Any:
         """The pictures and films behind the poses, by the names that results call them."""

@@ -22,7 +22,7 @@ class Playground:
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("playground")
     """Folder for index.html."""
     lifter: str = "mdn"
-    """Name of shipped weights (all but 'rotations'), or the folder of a lifter."""
+    """Name of shipped weights (all but 'rotations'), the folder of a lifter, or the folder of a run."""
     level: float = 0.9
     """Probability with which each joint is within its region."""
     fetch: bool = False
@@ -36,7 +36,7 @@ class Playground:
     def run(self) -> None:
         from ..files.errors import InputError
         from ..files.writing import check_outputs, make_folder
-        from ._common import check_level, lifter_folder
+        from ._common import check_level, lifter_folder, weights_of
 
         page = self.out / "index.html"
         if self.out.exists() and not self.out.is_dir():
@@ -44,6 +44,7 @@ class Playground:
         if self.fetch and self.runtime:
             raise InputError("--fetch downloads the runtime, --runtime gives a copy of it: choose one of them")
         check_level(self.level)
+        self.lifter = weights_of(self.lifter)
         check_outputs({"--out": page}, [lifter_folder(self.lifter), *self.runtime])
 
         from ..view.playground.runtime import SOURCE, fetch_runtime, load_runtime, need_packages

@@ -25,7 +25,7 @@ class Sample:
     seed: int = 0
     """Seed of the samples."""
     lifter: str = "rotations"
-    """A lifter with rotations: shipped, or a folder with trained weights."""
+    """A lifter with rotations: shipped, a folder with trained weights, or the folder of a run."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """.npz (one clip, as AMASS); .bvh or .glb (a file per pose, numbered)."""
     clip: bool = False
@@ -50,13 +50,14 @@ class Sample:
         from ..lifting.prior import sample_prior
         from ..results.motion import as_lift_result
         from ..results.rotations import MOTION_SUFFIXES
-        from ._common import check_extension, lifter_folder
+        from ._common import check_extension, lifter_folder, weights_of
         from ._motion import check_motion, write_motion, write_picture
 
         check_extension(self.out, "--out", MOTION_SUFFIXES)
         check_extension(self.view, "--view", (".html",))
         check_extension(self.picture, "--picture", (".png",))
         outputs = {"--out": self.out, "--view": self.view, "--picture": self.picture}
+        self.lifter = weights_of(self.lifter)
         check_outputs(outputs, [lifter_folder(self.lifter)])
         check_motion(self.fps, None, 1, 1)
         if self.n < 1:
@@ -105,7 +106,7 @@ class Score:
     file: tyro.conf.Positional[Path]
     """Motion file, or folder of a pose store."""
     lifter: str = "rotations"
-    """A lifter with rotations: shipped, or a folder with trained weights."""
+    """A lifter with rotations: shipped, a folder with trained weights, or the folder of a run."""
     samples: int = 2000
     """Samples of the prior to compare with."""
     seed: int = 0
@@ -129,9 +130,10 @@ class Score:
         from ..files.writing import check_outputs
         from ..lifters import load_prior
         from ..lifting.prior import SCORE_SUFFIXES, score_poses
-        from ._common import check_extension, lifter_folder
+        from ._common import check_extension, lifter_folder, weights_of
 
         check_extension(self.out, "--out", SCORE_SUFFIXES)
+        self.lifter = weights_of(self.lifter)
         check_outputs({"--out": self.out}, [self.file, lifter_folder(self.lifter)])
         if self.samples < 1:
             raise InputError(f"--samples: expected at least 1, got {self.samples}")

@@ -61,7 +61,7 @@ class View:
     def run(self) -> None:
         from ..files.errors import InputError
         from ..files.writing import check_outputs
-        from ._common import camera_file, check_extension, check_level
+        from ._common import camera_file, check_extension, check_level, check_mesh
 
         check_extension(self.html, "--html", (".html",))
         check_extension(self.png, "--png", (".png", ".pdf", ".svg"))
@@ -71,6 +71,7 @@ class View:
         check_outputs(outputs, [self.result, self.camera, self.photo, self.token_file, self.mesh])
         if self.mesh is not None and self.html is None and self.picture is None:
             raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --html scene.html or --picture p.png")
+        check_mesh(self.mesh)
         if self.level is not None:
             check_level(self.level)
         from ..view import save_hypotheses, save_summary, serve, write_html

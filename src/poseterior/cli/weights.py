@@ -56,15 +56,16 @@ class Export:
     system: tyro.conf.Positional[Literal["wehrbein_2021", "duenkel_2024", "ronchi_2018", "yu_2021", "li_lee_2019"]]
     """Whose code shall read them."""
     weights: tyro.conf.Positional[str]
-    """Folder of a lifter or prior of the system's published method."""
+    """Folder of a lifter or prior of the system's published method, or of its run."""
     out: Path
     """A new folder for the checkpoint's files."""
 
     def run(self) -> None:
         from ..lifters.base import load_model
         from ..published.originals.exporting import export_weights
+        from ._common import weights_of
 
-        names = export_weights(self.system, load_model(self.weights), self.out)
+        names = export_weights(self.system, load_model(weights_of(self.weights)), self.out)
         print(f"wrote {self.out}: {', '.join(names)}")
 
 

@@ -108,6 +108,9 @@ def entries(
     Raises:
         InputError: two of the same name, ``NAME=`` left out, or what does not load.
     """
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name}: named twice; name it once")
     found = [
         _from_weights(name, device, evidence) for name in names or (() if peers or results else tuple(list_shipped()))
     ]

@@ -9,7 +9,6 @@ import torch
 from ..data.labels.labels import DepthLabels
 from ..data.labels.simulated import attach_labels, crowd_accuracy
 from ..data.observations import Observations
-from ..files.errors import InputError
 from ..geometry.skeletons import SKELETONS
 
 __all__ = ["EDGES", "crowd_by_gap", "crowd_finding"]
@@ -18,7 +17,7 @@ __all__ = ["EDGES", "crowd_by_gap", "crowd_finding"]
 EDGES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 
 
-def crowd_by_gap(observations: Observations, labels: DepthLabels) -> dict[str, Any]:
+def crowd_by_gap(observations: Observations, labels: DepthLabels) -> dict[str, Any] | None:
     """Share of right labels by the true difference of depths, and by joint.
 
     Args:
@@ -40,7 +39,7 @@ def crowd_by_gap(observations: Observations, labels: DepthLabels) -> dict[str, A
     gap = depth[..., 0] - depth[..., 1]
     counts = known & (labelled.confidence > 0) & (labelled.order != 0) & (gap != 0)
     if not bool(counts.any()):
-        raise InputError("--labels: no label is of two joints whose true depths differ in --data")
+        return None
     right = (gap.sign() == labelled.order)[counts]
     size, pairs = gap.abs()[counts], labelled.pairs[counts]
     rows = []

@@ -29,6 +29,7 @@ from ..metrics.depth_order import order_accuracy, order_accuracy_by_gap
 from ..training import train
 from ..training.recipes import Recipe, read_recipe
 from .crowd import crowd_by_gap
+from .posed import observed_poses
 
 __all__ = [
     "GROUPS",
@@ -222,7 +223,7 @@ def measure(pose: Tensor, observations: Observations) -> dict[str, Any]:
 def _baselines(observations: Observations, training: Observations) -> dict[str, Any]:
     """The true x and y without depth, and the mean training pose."""
     flat = observations.pose * torch.tensor([1.0, 1.0, 0.0])
-    mean = training.pose.mean(0).expand_as(observations.pose)
+    mean = training.pose[training.observed.any(-1)].mean(0).expand_as(observations.pose)
     return {"flat depth": measure(flat, observations), "mean pose": measure(mean, observations)}
 
 
@@ -295,8 +296,13 @@ def _observations(
 ) -> tuple[ObservationSet, ObservationSet]:
     """Pictures to learn from and to measure on: stored ones, or of stores by the recipe's cameras."""
     if store.is_file():
-        stored = load_observations(store)
-        training, held = _split(stored, 0.25, seed) if test is None else (stored, load_observations(test))
+        stored = observed_poses(store, "--data")
+        training, held = _split(stored, 0.25, seed) if test is None else (stored, observed_poses(test, "--test"))
+        # Pictures without a pose may be learnt from by their labels; nothing can be measured on them.
+        known = held.observations.observed.any(-1)
+        if not bool(known.any()):
+            raise InputError(f"--data {store}: no picture held out has a 3D pose to measure on; add --test FILE")
+        held = select_poses(held, known)
         return spread_poses(training, min(size.views, len(training))), spread_poses(
             held, min(size.test_views, len(held))
         )
@@ -388,7 +394,8 @@ def run_relative(
         report: called with one line per run.
 
     Raises:
-        InputError: no store, an unknown size or group, or a folder with experiments of other settings.
+        InputError: no store, observations without 3D poses, an unknown size or group, or a folder with experiments of
+            other settings.
     """
     if size not in SIZES:
         raise InputError(f"size: expected one of {', '.join(SIZES)}, got {size!r}")
@@ -420,7 +427,10 @@ def run_relative(
     baselines = _baselines(held.observations, training.observations)
     results: dict[str, Any] = {"size": size, "views": len(training), "runs": {}, "baselines": baselines}
     if crowd is not None:
-        results["crowd"] = crowd_by_gap(load_observations(out / "train.parquet").observations, crowd)
+        if (table := crowd_by_gap(training.observations, crowd)) is not None:
+            results["crowd"] = table
+        else:
+            report("figures 2 and 3 are left out: no label is of two joints whose true depths differ in --data")
     main = {"supervised", "relative", "mixture"}
     runs = [run for run in relative_runs() if run.group in groups or run.name in main]
     for number, run in enumerate(runs, 1):

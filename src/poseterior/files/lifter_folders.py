@@ -29,6 +29,9 @@ def folder_of(name_or_path: str | Path) -> Path:
     folder = Path(name_or_path)
     if (folder / "config.json").is_file():
         return folder
+    inside = folder / "weights"
+    if (inside / "config.json").is_file():
+        raise InputError(f"{name_or_path}: is the folder of a run; its weights are in {inside}")
     problem = "has no config.json" if folder.is_dir() else "is neither a folder nor a shipped lifter"
     raise InputError(f"{name_or_path}: {problem}; shipped lifters: {', '.join(shipped) or 'none'}")
 

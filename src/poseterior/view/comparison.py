@@ -29,6 +29,8 @@ __all__ = ["comparison_figure", "save_comparison"]
 _AZIMUTH, _ELEVATION = 35.0, 12.0
 #: Bodies whose sizes differ by more than this are brought to one.
 _ALIKE = 1.5
+#: Widths in points of the mean's bones, and of a hypothesis'.
+_THICK, _THIN = 2.4, 0.6
 _INCHES, _DPI = 2.6, 130
 
 _Array = NDArray[np.floating[Any]]
@@ -85,9 +87,11 @@ def comparison_figure(
                 panel.set_title(name, fontsize=10, parse_math=False)
     sizes = "; bodies brought to one size" if brought else ""
     figure.suptitle(f"one scale, panels {2 * half:.1f} m wide, from {_AZIMUTH:.0f}° to the right{sizes}", fontsize=10)
+    thin = max(len(poses[0]) for poses in turned.values()) - 1
     figure.legend(
-        handles=side_handles("left", "right", "middle"), loc="outside lower center", ncols=3, frameon=False, fontsize=9
-    )
+        handles=[*side_handles("left", "right", "middle"), *_stick_handles(thin)],
+        loc="outside lower center", ncols=5 if columns > 3 else 3, frameon=False, fontsize=9,
+    )  # fmt: skip
     return legible(figure)
 
 
@@ -142,20 +146,32 @@ def _panels(result: LiftResult, chosen: list[int], scale: float, hypotheses: int
     return found
 
 
+def _stick_handles(hypotheses: int) -> list[Any]:
+    """Entries of a legend for what is drawn thick, and thin."""
+    from matplotlib.lines import Line2D
+
+    colour = COLOURS["middle"]
+    handles = [Line2D([], [], color=colour, linewidth=_THICK, label="thick: mean")]
+    if hypotheses:
+        name = f"{hypotheses} hypotheses" if hypotheses > 1 else "1 hypothesis"
+        handles.append(Line2D([], [], color=colour, linewidth=_THIN, label=f"thin: {name}"))
+    return handles
+
+
 def _sticks(axes: Axes, poses: Float[_Array, "n joints 3"], tree: Skeleton) -> None:
     from matplotlib.collections import LineCollection
 
     bones = np.asarray(tree.bones, int).reshape(-1, 2)
     colours = [COLOURS[tree.sides[child]] for child, _ in bones]
     thin = poses[1:, bones, :2].reshape(-1, 2, 2)
-    axes.add_collection(LineCollection(list(thin), colors=colours * (len(poses) - 1), linewidths=0.6, alpha=0.3))
+    axes.add_collection(LineCollection(list(thin), colors=colours * (len(poses) - 1), linewidths=_THIN, alpha=0.3))
     # what is nearer to the eye is drawn over what is farther
     order = np.argsort(poses[0, bones, 2].mean(1))
     axes.add_collection(
         LineCollection(
             list(poses[0, bones[order], :2]),
             colors=[colours[i] for i in order],
-            linewidths=2.4,
+            linewidths=_THICK,
             capstyle="round",
             zorder=3,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from .tracks import clip_rate, tracks_of
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["VIDEO_SUFFIXES", "check_video", "save_film"]
+__all__ = ["VIDEO_SUFFIXES", "check_moves", "check_video", "save_film"]
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
 
@@ -57,6 +57,23 @@ def check_video(path: str | os.PathLike[str], fps: float) -> None:
     check_writable(path)
     if suffix == ".mp4":
         check_ffmpeg(name)
+
+
+def check_moves(path: str | os.PathLike[str], files: Sequence[str], frames: Sequence[int]) -> None:
+    """Make sure that there is a clip for a film, before anything is lifted for it.
+
+    Args:
+        path: of the film.
+        files, frames: of each pose.
+
+    Raises:
+        InputError: no file has two frames.
+    """
+    poses = set(zip(files, frames, strict=True))
+    if len(poses) == len({file for file, _ in poses}):
+        raise InputError(
+            f"{os.fspath(path)}: a film needs a clip, but every file has one frame; write a picture instead"
+        )
 
 
 def save_film(
@@ -115,11 +132,8 @@ def save_film(
     if not np.isfinite(turn):
         raise InputError(f"turn: expected degrees per second, got {turn}")
     suffix = Path(path).suffix.lower()
+    check_moves(path, result.file.tolist(), result.frame.tolist())
     tracks = [track for track in tracks_of(result) if not track.still]
-    if not tracks:
-        raise InputError(
-            f"{os.fspath(path)}: a film needs a clip, but every file has one frame; write a picture instead"
-        )
     known = {frame for track in tracks for frame in track.poses}
     said = gap_line([sorted(track.poses) for track in tracks], fps, max_gap)
     if said:

@@ -223,6 +223,12 @@ def test_csv_skeleton_by_argument(tmp_path):
     ("old", "new", "message"),
     [
         ("-1,0.9", "near,0.9", "line 3: label: expected a number, found 'near'"),
+        (
+            "1700000000.25",
+            "2023-11-14T22:13:20Z",
+            "line 3: time: expected seconds since 1970-01-01 UTC, for example 1700000000, or nothing where unknown, "
+            "found '2023-11-14T22:13:20Z'",
+        ),
         ("+1,,,", "3,,,", "depth labels: line 4: label is 3.0; expected -1"),
         ("spine,thorax", "spine,tail", "depth labels: line 5: joint_b is 'tail'; expected a joint of h36m17"),
         ("spine,thorax", "spine,spine", "depth labels: line 5: joint_b is 'spine'; expected another joint"),

@@ -7,9 +7,9 @@ were merged: ``{"joint_names": [14], "images": [{"im_file", "is_train", "keypoin
 confidence that the stored label is right is ``prob`` where it is 1 and ``1 - risk`` where it is 0.
 
 The CSV has one row per answer and the columns image, joint_a, joint_b, label (-1, 0, +1 as in `DepthLabels`), and,
-where known, confidence (1), annotator, time and skeleton; its first line may be ``# skeleton: NAME`` instead of that
-column. Spreadsheets and pandas read and write it: names that they would take for numbers or for nothing (007, NA) have
-an apostrophe before them, and so have those that begin with one.
+where known, confidence (1), annotator, time (seconds since 1970-01-01 UTC) and skeleton; its first line may be
+``# skeleton: NAME`` instead of that column. Spreadsheets and pandas read and write it: names that they would take for
+numbers or for nothing (007, NA) have an apostrophe before them, and so have those that begin with one.
 """
 
 from __future__ import annotations
@@ -311,7 +311,7 @@ def _from_rows(rows: list[_Row], width: int, skeleton: str) -> DepthLabels:
         columns["label"].append(_number(row["label"], f"line {line}: label"))
         columns["confidence"].append(_number(row.get("confidence") or "1", f"line {line}: confidence"))
         columns["annotator"].append(_unguarded((row.get("annotator") or "").strip()))
-        columns["time"].append(_number(row.get("time") or "nan", f"line {line}: time"))
+        columns["time"].append(_seconds(row.get("time") or "nan", f"line {line}: time"))
     text = ("image", "joint_a", "joint_b", "annotator")
     try:
         arrays = {name: np.array(entries, str if name in text else float) for name, entries in columns.items()}
@@ -337,6 +337,16 @@ def _number(text: str, what: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"{what}: expected a number, found {describe(text)}") from None
+
+
+def _seconds(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"{what}: expected seconds since 1970-01-01 UTC, for example 1700000000, or nothing where unknown, found "
+            f"{describe(text)}"
+        ) from None
 
 
 def _decimal(value: np.float32) -> float:

@@ -28,15 +28,27 @@ PAPERS = (*_OBSERVED, "duenkel_2024")
 
 
 def named(lifters: Sequence[str]) -> dict[str, str]:
-    """What each is called in tables: its folder's name (that of the run, for ``RUN/weights``)."""
+    """What each is called in tables: its folder's name (that of the run, for ``RUN/weights``).
+
+    Raises:
+        InputError: one that is named twice, or two of one name.
+    """
     names: dict[str, str] = {}
     for lifter in lifters:
         path = Path(lifter)
         short = path.resolve().parent.name if path.name == "weights" else path.name
+        if short in names and _place(names[short]) == _place(lifter):
+            raise InputError(f"{lifter}: named twice; name it once")
         if short in names:
             raise InputError(f"{lifter}: two lifters are called {short!r}; rename one of the folders")
         names[short] = lifter
     return names
+
+
+def _place(lifter: str) -> Path:
+    """Where a lifter is, the same for ``RUN`` and ``RUN/weights``."""
+    path = Path(lifter).resolve()
+    return path.parent if path.name == "weights" else path
 
 
 def evaluate_paper(
