@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 #: Outputs besides the result, and what else needs all poses at once.
-WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
+WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground")
 #: Extensions of the files that grow: `poseterior.results.growing.GROWING`, without importing it.
 _GROWING = (".parquet", ".npz", ".csv")
 

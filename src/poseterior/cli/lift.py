@@ -13,6 +13,7 @@ from ._motion import How, check_motion, check_rig, frame_rate, write_motion, wri
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
 from ._streaming import StreamOptions, lift_long_clips, lift_stream, part_files, read_in_parts, why_not_in_parts
+from ._unused import check_json_samples, check_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -182,6 +183,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         }  # fmt: skip
         check_outputs({**outputs, "--out (until it is complete)": part_files(self.out)}, inputs)
         self.check_stream(self.out)
+        check_json_samples(self.json_samples, self.out, self.samples)
         self.check_drawn(bool(self._motions()))
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
@@ -189,7 +191,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         self.check_camera()
         from ..evaluation.kernels import with_hypotheses
         from ..keypoints.tracks import clip_summary
-        from ..lifters import load
+        from ..lifters import ArticulatedLifter, load
         from ..results.provenance import HYPOTHESES, KERNELS
         from ..results.times import ASSUMED_FPS
 
@@ -203,6 +205,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             load(self.lifter, evidence=self.evidence == "on"), self.hypotheses, self.samples
         )
         self.check_turns(lifter)
+        turned_sheet = self.picture is not None and isinstance(lifter, ArticulatedLifter)
+        check_shown(self.how, self.count, bool(self._motions()), turned_sheet)
         console = Console()
         why_whole = why_not_in_parts(self, lifter, sources)
         if why_whole and (asked := self.asks_for_parts()):
@@ -339,6 +343,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             if getattr(self, option) is not None:
                 raise InputError(f"--{option}: does not go with a camera; use --out poses.jsonl or .csv")
         check_live(self.out)
+        self.check_unused()
         check_level(self.level)
         self.check_camera()
         lifter = load(self.lifter, evidence=self.evidence == "on")
@@ -384,6 +389,12 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             f"--out {self.out}: a folder as --out needs exactly one folder of photographs and clips, not {given}; give "
             "that, or name a file: --out poses.parquet"
         )
+
+    def check_unused(self) -> None:
+        """Refuse options of motion files and of .json where neither is written."""
+        check_json_samples(self.json_samples, self.out, self.samples)
+        check_rig(self.rig, [])
+        check_shown(self.how, self.count, motions=False)
 
     def check_drawn(self, motions: bool) -> None:
         """Refuse so many samples as nothing could be made of, before any work is done."""
