@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ._common import OnOff
+from ._common import OnOff, options_named
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
@@ -470,10 +470,11 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         for name in ("contacts", "ground"):
             if getattr(self, name) and not any(part.whole for part in parts):
                 raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
-        result = lift_parts(
-            lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
-            contacts=self.contacts, ground=self.ground,
-        )  # fmt: skip
+        with options_named("samples"):
+            result = lift_parts(
+                lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
+                contacts=self.contacts, ground=self.ground,
+            )  # fmt: skip
         for name in (NOT_WHOLE, "jumps", "ground"):
             if said := result.settings.get(name):
                 console.print(f"{name}: {said}", highlight=False, soft_wrap=True, markup=False)
