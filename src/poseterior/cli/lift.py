@@ -135,6 +135,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
 
         self.check_seeing()
+        self.check_reading()
         if self.engine == "ray":
             from ._cluster import lift_on_cluster
 
