@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -282,8 +283,21 @@ def test_a_killed_command_goes_on(keypoints, tmp_path):
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
     assert part.exists()
+    kept = {one: one.read_bytes() for one in (part, log)}
+    rows = sum(json.loads(line)["rows"] for line in kept[log].splitlines(keepends=True)[1:] if line.endswith(b"\n"))
+    anew = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert f"\nbegins anew; --resume would have gone on at pose {rows}\n" in anew.stdout
+    out.unlink()
+    for one, content in kept.items():
+        one.write_bytes(content)
     again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=True)
-    assert "goes on after " in again.stdout
+    assert f"goes on after {rows} of 2500 poses" in again.stdout
+    assert "begins anew" not in again.stdout
+    for one, content in kept.items():
+        one.write_bytes(content)
+    other = subprocess.run([*command, "--seed", "7"], env=environment, capture_output=True, text=True, check=True)
+    assert "\nbegins anew: what x.parquet.part held is of another run\n" in other.stdout
+    subprocess.run(command, env=environment, capture_output=True, check=True)
     unbroken = [*command[:-1], str(tmp_path / "whole.parquet")]
     subprocess.run(unbroken, env=environment, capture_output=True, check=True)
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()

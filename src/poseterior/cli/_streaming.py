@@ -191,9 +191,16 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
                 make = _maker(
                     out, fps, how.half, command.resume, lambda: fingerprint(lifter, ready, how, shard=command.shard)
                 )
+
+                def opened() -> Any:
+                    file = make()
+                    if anew := getattr(file, "anew", ""):
+                        console.print(anew, highlight=False, soft_wrap=True, markup=False)
+                    return file
+
                 with options_named("samples", "shard"):
                     about = lift_to_file(
-                        lifter, ready, how, make, shard=shard, workers=command.workers or 1,
+                        lifter, ready, how, opened, shard=shard, workers=command.workers or 1,
                         source=(command.lifter, command.evidence == "on"), done=done,
                     )  # fmt: skip
         except NotInParts as reason:
