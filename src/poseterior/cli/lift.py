@@ -10,6 +10,7 @@ import tyro
 
 from ._common import OnOff, options_named
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
+from ._places import check_addresses, check_single
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
 from ._streaming import StreamOptions, lift_long_clips, lift_stream, part_files, read_in_parts, why_not_in_parts
@@ -142,9 +143,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             self.lifter = weights_of(self.lifter, self.checkpoint)
             lift_on_cluster(self)
             return
-        self.check_here()
+        check_addresses(self.files, self.out)
         self.files = tuple(expanded(self.files))
-        self.check_there()
+        check_single(self.files)
         self.lifter = weights_of(self.lifter, self.checkpoint)
         self._check_hypotheses()
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
@@ -353,31 +354,6 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             detector, lifter, camera_frames(camera), self.out, level=self.level, seconds=self.end, device=device,
             told=self.as_told,
         )  # fmt: skip
-
-    def check_there(self) -> None:
-        """Refuse a single input that is not there by its own name, before others are asked what they are for."""
-        from ..files.checks import absent
-        from ..files.errors import InputError
-
-        if len(self.files) == 1 and not self.files[0].exists() and not str(self.files[0]).startswith("webcam"):
-            raise InputError(f"{self.files[0]}: {absent(self.files[0])}")
-
-    def check_here(self) -> None:
-        """Refuse addresses of other storage, which `pathlib` takes for folders of this machine."""
-        from ..files.errors import InputError
-        from ..files.places import is_address, place_of
-
-        for path in self.files:
-            if is_address(path) and not path.exists():
-                raise InputError(
-                    f"{place_of(path).address}: addresses are read with --engine ray; add it, or copy the file here "
-                    "first"
-                )
-        if self.out is not None and is_address(self.out) and not self.out.parent.exists():
-            raise InputError(
-                f"--out {place_of(self.out).address}: addresses are written with --engine ray; add it, or give a path "
-                "of this machine"
-            )
 
     def check_folder_alone(self) -> None:
         """Refuse a folder as --out of anything but one folder."""
