@@ -148,7 +148,8 @@ def test_stored_value_of_a_hidden_joint_changes_nothing(capsys, plain, tmp_path,
     for stored in ([0, 0, 0], [370, 250, 0.05], [-1e6, 1e6, 0], [1e30, 0, 0], [float("nan"), 3, 0.99], None):
         points: list[Any] = [[x, y, 1.0] for x, y in PERSON.tolist()]
         points[13] = stored
-        assert main(["lift", str(plain(points)), "--samples", "4", "--out", str(out), "--json-samples"]) == 0
+        more = ["--json-samples"] if extension == "json" else []
+        assert main(["lift", str(plain(points)), "--samples", "4", "--out", str(out), *more]) == 0
         assert capsys.readouterr().err == ""
         contents.add(_content(out))
     assert len(contents) == 1
@@ -243,7 +244,7 @@ def test_garbled_json(refused, tmp_path):
     path.write_text('{"joints": nonsense}')
     assert refused(path) == "not valid JSON (line 1, column 12: Expecting value)"
     path.write_bytes(b'{"joints": ["\xff"]}')
-    assert refused(path) == "not UTF-8 text (byte 13), so not JSON; nor is it npy or npz"
+    assert refused(path) == "not UTF-8 text (byte 13), so not JSON; nor is it npy, npz or Parquet"
     path.write_text("[" * 100_000)
     assert refused(path) == "nested too deeply to be a keypoint file"
 
@@ -400,7 +401,8 @@ def test_a_pickle_inside_an_npy_is_never_loaded(refused, tmp_path):
     [
         (["--samples", "-3"], "--samples: expected at least 0, got -3"),
         (["--seed", "-1"], "--seed: expected 0 to below 2^62, got -1"),
-        (["--image-size", "0", "0"], "image_size: expected [width, height] in pixels, above 0, found [0.0, 0.0]"),
+        (["--image-size", "0", "0"], "--image-size: expected [width, height] in pixels, above 0, found [0.0, 0.0]"),
+        (["--min-confidence", "7"], "--min-confidence: expected a number from 0 to 1, got 7.0"),
         (["--focal", "0"], "--focal: expected 1 to 1e7 pixels, got 0"),
     ],
 )

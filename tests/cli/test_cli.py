@@ -189,8 +189,9 @@ def test_thousand_people(capsys, tmp_path):
         (["--focal", "100", "--camera", "c.json"], "--focal and --camera: give one of the two"),
         (["--height", "9"], "--height: expected 0.3 to 3 metres, got 9"),
         (["--device", "warp"], "--device warp: not usable here"),
-        (["--format", "xml"], "unknown format 'xml'; known: auto"),
-        (["--skeleton", "cat"], "unknown skeleton 'cat'; known: h36m17"),
+        (["--format", "xml"], "--format: unknown format 'xml'; known: auto"),
+        (["--skeleton", "cat"], "--skeleton: unknown skeleton 'cat'; known: h36m17"),
+        (["--out", "a.bvh", "--rig", "cat"], "--rig: unknown rig 'cat'; shipped: asf"),
     ],
 )
 def test_refusals(capsys, plain, arguments, message):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,6 +211,23 @@ def test_memory_that_is_not_there_is_refused_before_work(lifter, monkeypatch):
     draws.check_memory(lifter, 10_000, 100)
     with pytest.raises(InputError, match=r"^samples: 200 samples of 20000 poses take 3 GB of memory, of 1 GB that"):
         draws.check_memory(lifter, 20_000, 200)
+    few = r" take 1,240 GB of memory, of 1 GB that there are; ask for fewer \(0 keeps the summary\)$"
+    with pytest.raises(InputError, match=r"^samples: 1999999999 samples of 1 pose" + few):
+        draws.check_memory(lifter, 1, 1_999_999_999)
+    with pytest.raises(InputError, match=r"^samples: 3999999 samples of 500 poses at a time" + few):
+        draws.check_memory(lifter, 500, 3_999_999, growing=True)
+
+
+def test_samples_of_a_file_that_grows_are_told_from_poses(table, tmp_path, capsys):
+    """Writing frame by frame, which is done, is no advice."""
+    out = tmp_path / "x.parquet"
+    assert main(["lift", str(table), "--clip", "off", "--samples", "99999999999", "--out", str(out)]) == 2
+    said = capsys.readouterr().err.removeprefix("poseterior: error: ")
+    assert re.fullmatch(
+        r"--samples: 99999999999 samples of \d+ poses at a time take [\d,]+ GB of memory, of [\d,]+ GB that there are; "
+        r"ask for fewer \(0 keeps the summary\)\n", said,
+    )  # fmt: skip
+    assert not list(tmp_path.glob("x.*"))
 
 
 # -- the command ---------------------------------------------------------------------------------------------
@@ -264,8 +283,21 @@ def test_a_killed_command_goes_on(keypoints, tmp_path):
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
     assert part.exists()
+    kept = {one: one.read_bytes() for one in (part, log)}
+    rows = sum(json.loads(line)["rows"] for line in kept[log].splitlines(keepends=True)[1:] if line.endswith(b"\n"))
+    anew = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert f"\nbegins anew; --resume would have gone on at pose {rows}\n" in anew.stdout
+    out.unlink()
+    for one, content in kept.items():
+        one.write_bytes(content)
     again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=True)
-    assert "goes on after " in again.stdout
+    assert f"goes on after {rows} of 2500 poses" in again.stdout
+    assert "begins anew" not in again.stdout
+    for one, content in kept.items():
+        one.write_bytes(content)
+    other = subprocess.run([*command, "--seed", "7"], env=environment, capture_output=True, text=True, check=True)
+    assert "\nbegins anew: what x.parquet.part held is of another run\n" in other.stdout
+    subprocess.run(command, env=environment, capture_output=True, check=True)
     unbroken = [*command[:-1], str(tmp_path / "whole.parquet")]
     subprocess.run(unbroken, env=environment, capture_output=True, check=True)
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
@@ -278,6 +310,14 @@ def test_a_killed_command_goes_on(keypoints, tmp_path):
         ("--resume --out x.npz", "--resume: is for a result that grows; add --out poses.parquet"),
         ("--resume --out x.parquet", "--resume: clips are lifted as a whole; add --clip off"),
         ("--shard 3/2 --clip off --out x.parquet", "--shard 3/2: expected i/n with i from 1 to n, e.g. 2/8"),
+        (
+            "--shard 1/1000000000000 --clip off --out x.parquet",
+            "--shard 1/1000000000000: has more than 6 digits; there are at most 999999 shards",
+        ),
+        (
+            "--shard 1/999999 --samples 0 --clip off --out x.parquet",
+            "--shard: 999999 shards of 3 row groups of 64 poses; ask for at most 3",
+        ),
         ("--workers 0 --out x.parquet", "--workers: expected at least 1, got 0"),
         ("--precision half --out x.csv", "--precision half: is for the samples of a .parquet or .npz"),
         ("--workers 2 --clip off --out x.parquet --view x.html", "--workers: --view needs all poses at once"),

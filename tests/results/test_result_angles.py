@@ -99,10 +99,19 @@ def test_without_samples_angles_have_no_interval(caplog) -> None:
     with caplog.at_level(logging.WARNING):
         found = bending(samples=0).angles()
     assert [record.message for record in caplog.records] == [
-        "knee.mp4: holds no samples, so that its angles have no intervals; lift again to .parquet or .npz"
+        "knee.mp4: holds no samples, so that its angles have no intervals; lift again to .parquet or .npz, with "
+        "--samples above 0"
     ]
     np.testing.assert_allclose(found.degrees[:, found.index("left_knee_flexion")], np.linspace(10, 60, 6), atol=1e-4)
     assert np.isnan(found.lower).all()
+    assert found.label("intervals") == "no intervals (there are no samples)"
+    assert found.only(["left_knee_flexion"]).label("interval") == "no interval (there are no samples)"
+    caplog.clear()
+    bending(samples=0, file=["a.jsonl"] * 2 + ["b.jsonl"] * 3 + ["c.jsonl"]).angles()
+    assert [record.message for record in caplog.records] == [
+        "a.jsonl and 2 more: hold no samples, so that their angles have no intervals; lift again to .parquet or .npz, "
+        "with --samples above 0"
+    ]
 
 
 def test_an_angle_is_seen_where_all_its_joints_are() -> None:

@@ -405,6 +405,11 @@ def as_layout_1(path: Path) -> None:
         pq.write_table(table.replace_schema_metadata({"poseterior": json.dumps(about)}), path)
 
 
+def test_a_name_without_an_extension_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"/nofolder: no such file$"):
+        load_result(tmp_path / "nofolder")
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_files_of_layout_1_are_read_and_their_regions_are_uncalibrated(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"r.{suffix}"

@@ -51,6 +51,23 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
         load_runtime([package, old])
     with pytest.raises(InputError, match=r"missing\.wasm: cannot be read \(No such file"):
         load_runtime([tmp_path / "missing.wasm"])
+    with pytest.raises(InputError, match=r"missing\.tgz: no such file$"):
+        load_runtime([tmp_path / "missing.tgz"])
+
+
+def test_a_lifter_that_is_not_exported_is_refused_before_it_is_traced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "load_runtime", lambda given=(): runtime.Runtime("", b""))
+    monkeypatch.setattr(runtime, "fetch_runtime", lambda: pytest.fail("downloads before it refuses"))
+    page, lifter = ["playground", "--out", str(tmp_path / "p")], ["--lifter", "rotations"]
+    for words in ([*page, *lifter], [*page, *lifter, "--fetch"],
+                  ["export", "onnx", "rotations", "--out", str(tmp_path / "p.onnx")]):  # fmt: skip
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("poseterior: error: lifter 'rotations' cannot be exported: its poses are those of ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

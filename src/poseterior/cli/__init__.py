@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tyro
 
+from ._empty import refuse_empty
 from ._help import readable_help
 from .angles import Angles
 from .annotate import Annotate
@@ -116,6 +117,12 @@ def _warned_once() -> Iterator[None]:
         printer.removeFilter(new)
 
 
+def _commands() -> dict[str, Any]:
+    """Class of each command."""
+    found = (get_args(one) for one in get_args(_Command))
+    return {about.name: command for command, about in found}
+
+
 def parse(arguments: Sequence[str]) -> Any:
     """The command that the arguments ask for, with its options; nothing is run.
 
@@ -148,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with _sigterm_ends_tidily(), _warned_once():
+            refuse_empty(given, _commands())
             parse(given or ["--help"]).run()
             sys.stdout.flush()  # what goes to a file may meet a full disk only now
     except InputError as error:

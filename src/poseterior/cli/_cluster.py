@@ -42,13 +42,13 @@ def lift_on_cluster(command: LiftOptions) -> None:
     from ..lifting.cluster import Outcome, cluster, lift_by_ray
     from ..results.parts import RECORD
     from ._common import check_level
-    from ._motion import check_motion, check_rig
+    from ._motion import check_motion
 
     out = _check(command)
     for module in ("ray", "pyarrow"):
         need("cluster", module, "--engine ray:")
     check_motion(command.fps, command.how, command.count, command.samples, command.max_gap)
-    check_rig(command.rig, [])
+    command.check_unused()
     check_level(command.level)
     command.check_drawn(motions=False)
     command.check_camera()
@@ -95,7 +95,7 @@ def _check(command: LiftOptions) -> Path:
     """Refuse options that do not go with a cluster; returns the folder of the result."""
     from ..files.errors import InputError
 
-    for option in WHOLE:
+    for option in (*WHOLE, "json_samples"):
         if getattr(command, option):
             raise InputError(f"--{option.replace('_', '-')}: does not go with --engine ray; make it of the result")
     if command.shard:

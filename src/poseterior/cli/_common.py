@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OnOff", "camera_file", "check_device", "check_extension", "check_level", "check_mesh", "check_samples",
-    "lifter_folder", "quiet_lightning", "summary_table", "weights_of",
+    "lifter_folder", "of_option", "options_named", "quiet_lightning", "summary_table", "weights_of",
 ]  # fmt: skip
 
 #: Samples from which on the ends of an interval are told by them: those of fewer lie too far inside.
@@ -77,6 +79,32 @@ def check_mesh(path: Path | None) -> None:
 
     if path is not None and not path.exists():
         raise InputError(f"{path}: {absent(path)}")
+
+
+@contextmanager
+def of_option(option: str) -> Iterator[None]:
+    """Within, an error begins with this option, in place of the argument's name where it begins with that."""
+    from ..files.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        said = str(error).removeprefix(f"{option.removeprefix('--').replace('-', '_')}: ")
+        raise InputError(f"{option}: {said}") from None
+
+
+@contextmanager
+def options_named(*names: str) -> Iterator[None]:
+    """Within, an error that begins with the name of an argument begins with that of the option."""
+    from ..files.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        said = str(error)
+        if said.partition(":")[0] not in names:
+            raise
+        raise InputError(f"--{said.partition(':')[0].replace('_', '-')}:{said.partition(':')[2]}") from None
 
 
 def camera_file(path: Path) -> list[float]:

@@ -37,6 +37,7 @@ def lift_folder(command: LiftOptions, folder: Path, out: Path) -> None:
     need("parquet", "pyarrow", f"--out {out}: writing the results as Parquet", "; or lift file by file to .npz")
     check_motion(command.fps, None, 1, command.samples, command.max_gap)
     check_level(command.level)
+    command.check_unused()
     command.check_drawn(motions=False)
     command.check_camera()
     lifter = load(command.lifter, evidence=command.evidence == "on")

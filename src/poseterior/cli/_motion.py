@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ._common import of_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from ..results.provenance import Provenance
     from ..results.rotations import RotationResult
     from ..view.bodies import Bodies
-
 
 __all__ = ["How", "check_motion", "check_rig", "frame_rate", "write_motion", "write_picture", "write_sheet"]
 
@@ -59,7 +60,8 @@ def check_rig(rig: str | None, motions: Iterable[Path]) -> None:
         return
     if not any(path.suffix.lower() == ".bvh" for path in motions):
         raise InputError(f"--rig {rig}: is for .bvh files; add --out clip.bvh")
-    get_rig(rig)
+    with of_option("--rig"):
+        get_rig(rig)
 
 
 def write_motion(

@@ -28,7 +28,12 @@ class FileOptions:
     """Keep people without a visible joint, whose poses are the prior; by default they are left out."""
 
     def reading(self) -> dict[str, Any]:
-        """The arguments of `poseterior.keypoints.reading.read_keypoints`."""
+        """The arguments of `poseterior.keypoints.reading.read_keypoints`.
+
+        Raises:
+            InputError: as `check_reading`.
+        """
+        self.check_reading()
         return {
             "format": self.format,
             "skeleton": self.skeleton,
@@ -37,6 +42,28 @@ class FileOptions:
             "min_confidence": self.min_confidence,
             "keep_unseen": self.keep_unseen,
         }
+
+    def check_reading(self) -> None:
+        """Refuse values that no file could be read with, before any is.
+
+        Raises:
+            InputError: names the option.
+        """
+        from ..geometry.skeletons import get_skeleton
+        from ..keypoints.detections import size_pair
+        from ..keypoints.reading import check_format, check_scores
+        from ._common import of_option
+
+        with of_option("--format"):
+            check_format(self.format)
+        with of_option("--skeleton"):
+            if self.skeleton is not None:
+                get_skeleton(self.skeleton)
+        with of_option("--image-size"):
+            if self.image_size is not None:
+                size_pair(list(self.image_size), "image_size")
+        with of_option("--min-confidence"):
+            check_scores(None, self.min_confidence)
 
 
 @dataclass(kw_only=True)

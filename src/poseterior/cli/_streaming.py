@@ -32,9 +32,12 @@ __all__ = [
 ]
 
 #: Outputs besides the result, and what else needs all poses at once.
-WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground", "json_samples")
+WHOLE = ("motion", "view", "picture", "video", "keypoints", "photo", "contacts", "ground")
 #: Extensions of the files that grow: `poseterior.results.growing.GROWING`, without importing it.
 _GROWING = (".parquet", ".npz", ".csv")
+
+#: Of the numbers of a shard.
+_SHARD_DIGITS = 6
 
 
 @dataclass(kw_only=True)
@@ -69,7 +72,11 @@ class StreamOptions:
         """
         from ..files.errors import InputError
 
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard or "1/1")
+        found = re.fullmatch(r"(\d+)/(\d+)", self.shard or "1/1", re.ASCII)
+        if found is not None and max(map(len, found.groups())) > _SHARD_DIGITS:
+            raise InputError(
+                f"--shard {self.shard}: has more than {_SHARD_DIGITS} digits; there are at most 999999 shards"
+            )
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
             raise InputError(f"--shard {self.shard}: expected i/n with i from 1 to n, e.g. 2/8")
         if self.workers is not None and self.workers < 1:
@@ -150,6 +157,7 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
     from ..keypoints.judging import NotInParts
     from ..keypoints.parts import KeypointParts
     from ..lifting.stream import How, fingerprint, lift_to_file, prepared
+    from ._common import options_named, summary_table
 
     assert command.out is not None
     out, shard = command.out, command.check_stream(command.out)
@@ -183,17 +191,23 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
                 make = _maker(
                     out, fps, how.half, command.resume, lambda: fingerprint(lifter, ready, how, shard=command.shard)
                 )
-                about = lift_to_file(
-                    lifter, ready, how, make, shard=shard, workers=command.workers or 1,
-                    source=(command.lifter, command.evidence == "on"), done=done,
-                )  # fmt: skip
+
+                def opened() -> Any:
+                    file = make()
+                    if anew := getattr(file, "anew", ""):
+                        console.print(anew, highlight=False, soft_wrap=True, markup=False)
+                    return file
+
+                with options_named("samples", "shard"):
+                    about = lift_to_file(
+                        lifter, ready, how, opened, shard=shard, workers=command.workers or 1,
+                        source=(command.lifter, command.evidence == "on"), done=done,
+                    )  # fmt: skip
         except NotInParts as reason:
             if asked := command.asks_for_parts():
                 raise InputError(f"{asked}: {path} has to be read whole: {reason}") from None
             return False
         total = begun and shown.tasks[lifting].total
-    from ._common import summary_table
-
     console.print(summary_table(about, total=int(total or len(about))))
     console.print(f"wrote {out}", highlight=False, soft_wrap=True)
     return True

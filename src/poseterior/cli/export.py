@@ -41,6 +41,7 @@ class Export:
         from ..lifting.onnx_files import export_onnx
 
         lifter = load(self.lifter)
+        lifter.to_module(self.level)  # refuses what cannot be exported
         print(f"tracing {self.lifter}, which takes half a minute", flush=True)
         told = export_onnx(lifter, self.out, self.level)
         print(f"wrote {self.out}: {told['lifter']}, {self.out.stat().st_size / 1e6:.1f} MB")

@@ -12,6 +12,7 @@ from ._common import OnOff
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_sheet
 from ._reading import FileOptions
 from ._seeing import SeeingOptions
+from ._unused import check_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,6 +116,7 @@ class Fuse(SeeingOptions, FileOptions):
         check_samples(self.samples, self.seed, 1)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
+        check_shown(self.how, self.count, bool(self._motions()))
         check_rig(self.rig, self._motions())
         from ..keypoints.calibration import read_cameras
         from ..lifters import load

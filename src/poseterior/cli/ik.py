@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
+from ._unused import check_shown
 
 #: Frames of a clip by which what is not told is judged, at most.
 _JUDGED = 300
@@ -101,6 +102,7 @@ class Ik:
             raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --view x.html or --picture p.png")
         check_mesh(self.mesh)
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
+        check_shown(self.how, self.count, self.out is not None, self.picture is not None)
         check_rig(self.rig, [] if self.out is None else [self.out])
         check_level(self.level)
         if self.sigma is not None and not 0 <= self.sigma <= 1e4:

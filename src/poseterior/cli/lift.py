@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ._common import OnOff
+from ._common import OnOff, options_named
 from ._motion import How, check_motion, check_rig, frame_rate, write_motion, write_picture, write_sheet
+from ._places import check_addresses, check_single
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
 from ._streaming import StreamOptions, lift_long_clips, lift_stream, part_files, read_in_parts, why_not_in_parts
+from ._unused import check_json_samples, check_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,15 +136,16 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
 
         self.check_seeing()
+        self.check_reading()
         if self.engine == "ray":
             from ._cluster import lift_on_cluster
 
             self.lifter = weights_of(self.lifter, self.checkpoint)
             lift_on_cluster(self)
             return
-        self.check_here()
+        check_addresses(self.files, self.out)
         self.files = tuple(expanded(self.files))
-        self.check_there()
+        check_single(self.files)
         self.lifter = weights_of(self.lifter, self.checkpoint)
         self._check_hypotheses()
         if len(self.files) == 1 and self.files[0].is_dir() and self.out and (self.out.is_dir() or not self.out.suffix):
@@ -182,6 +185,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         }  # fmt: skip
         check_outputs({**outputs, "--out (until it is complete)": part_files(self.out)}, inputs)
         self.check_stream(self.out)
+        check_json_samples(self.json_samples, self.out, self.samples)
         self.check_drawn(bool(self._motions()))
         check_motion(self.fps, self.how, self.count, self.samples, self.max_gap)
         check_level(self.level)
@@ -189,7 +193,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         self.check_camera()
         from ..evaluation.kernels import with_hypotheses
         from ..keypoints.tracks import clip_summary
-        from ..lifters import load
+        from ..lifters import ArticulatedLifter, load
         from ..results.provenance import HYPOTHESES, KERNELS
         from ..results.times import ASSUMED_FPS
 
@@ -203,6 +207,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             load(self.lifter, evidence=self.evidence == "on"), self.hypotheses, self.samples
         )
         self.check_turns(lifter)
+        turned_sheet = self.picture is not None and isinstance(lifter, ArticulatedLifter)
+        check_shown(self.how, self.count, bool(self._motions()), turned_sheet)
         console = Console()
         why_whole = why_not_in_parts(self, lifter, sources)
         if why_whole and (asked := self.asks_for_parts()):
@@ -339,6 +345,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             if getattr(self, option) is not None:
                 raise InputError(f"--{option}: does not go with a camera; use --out poses.jsonl or .csv")
         check_live(self.out)
+        self.check_unused()
         check_level(self.level)
         self.check_camera()
         lifter = load(self.lifter, evidence=self.evidence == "on")
@@ -347,31 +354,6 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             detector, lifter, camera_frames(camera), self.out, level=self.level, seconds=self.end, device=device,
             told=self.as_told,
         )  # fmt: skip
-
-    def check_there(self) -> None:
-        """Refuse a single input that is not there by its own name, before others are asked what they are for."""
-        from ..files.checks import absent
-        from ..files.errors import InputError
-
-        if len(self.files) == 1 and not self.files[0].exists() and not str(self.files[0]).startswith("webcam"):
-            raise InputError(f"{self.files[0]}: {absent(self.files[0])}")
-
-    def check_here(self) -> None:
-        """Refuse addresses of other storage, which `pathlib` takes for folders of this machine."""
-        from ..files.errors import InputError
-        from ..files.places import is_address, place_of
-
-        for path in self.files:
-            if is_address(path) and not path.exists():
-                raise InputError(
-                    f"{place_of(path).address}: addresses are read with --engine ray; add it, or copy the file here "
-                    "first"
-                )
-        if self.out is not None and is_address(self.out) and not self.out.parent.exists():
-            raise InputError(
-                f"--out {place_of(self.out).address}: addresses are written with --engine ray; add it, or give a path "
-                "of this machine"
-            )
 
     def check_folder_alone(self) -> None:
         """Refuse a folder as --out of anything but one folder."""
@@ -384,6 +366,12 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             f"--out {self.out}: a folder as --out needs exactly one folder of photographs and clips, not {given}; give "
             "that, or name a file: --out poses.parquet"
         )
+
+    def check_unused(self) -> None:
+        """Refuse options of motion files and of .json where neither is written."""
+        check_json_samples(self.json_samples, self.out, self.samples)
+        check_rig(self.rig, [])
+        check_shown(self.how, self.count, motions=False)
 
     def check_drawn(self, motions: bool) -> None:
         """Refuse so many samples as nothing could be made of, before any work is done."""
@@ -459,10 +447,11 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         for name in ("contacts", "ground"):
             if getattr(self, name) and not any(part.whole for part in parts):
                 raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
-        result = lift_parts(
-            lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
-            contacts=self.contacts, ground=self.ground,
-        )  # fmt: skip
+        with options_named("samples"):
+            result = lift_parts(
+                lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
+                contacts=self.contacts, ground=self.ground,
+            )  # fmt: skip
         for name in (NOT_WHOLE, "jumps", "ground"):
             if said := result.settings.get(name):
                 console.print(f"{name}: {said}", highlight=False, soft_wrap=True, markup=False)

@@ -51,17 +51,18 @@ class Playground:
 
         need_packages()
 
-        if self.fetch:
-            print(f"{SOURCE.requirement} (licence {SOURCE.licence}), {SOURCE.megabytes} MB to download", flush=True)
-            for path in fetch_runtime():
-                print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 as it should be", flush=True)
-        runtime = load_runtime(self.runtime)
-
         from ..lifters import load
         from ..view.playground.page import Playground as Played
         from ..view.playground.page import write_playground
 
+        runtime = None if self.fetch else load_runtime(self.runtime)
         lifter = load(self.lifter)
+        lifter.to_module(self.level)  # refuses what cannot be exported
+        if self.fetch:
+            print(f"{SOURCE.requirement} (licence {SOURCE.licence}), {SOURCE.megabytes} MB to download", flush=True)
+            for path in fetch_runtime():
+                print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 as it should be", flush=True)
+        runtime = runtime or load_runtime()
         print(f"tracing {self.lifter}, which takes half a minute", flush=True)
         played = Played.of(lifter, self.level)
         make_folder(self.out)

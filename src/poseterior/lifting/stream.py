@@ -33,7 +33,7 @@ from ..lifters.detector_noise import factors_of, noise_logs, noise_words, tells_
 from ..results.containers import GROUP_ROWS, group_rows, row_bytes
 from ..results.growing import Growing, GrowingResult, packed
 from ..results.poses import LiftResult
-from .draws import CHUNK, check_lift, draw
+from .draws import CHUNK, bytes_needed, check_lift, check_memory, draw
 from .poses import Known, result_of, settings_of
 
 __all__ = [
@@ -225,6 +225,8 @@ def lift_to_file(
         InputError: as `poseterior.lift`, and as the file.
     """
     check_lift(lifter, how.samples, how.seed, CHUNK, how.level)
+    at_once = rows or group_rows(bytes_needed(lifter, 1, how.samples))
+    check_memory(lifter, min(at_once, ready.poses), how.samples, growing=True)
     lifter = lifter.to(how.device).eval()
     rows = rows or rows_of_groups(lifter, ready, how)
     first, end = shard_rows(ready.poses, rows, shard)

@@ -67,7 +67,9 @@ class Angles(Provenance):
         return f"Angles({poses}, {len(self.names)} angles, {self.label('intervals')})"
 
     def label(self, what: str) -> str:
-        """What people read beside an interval, e.g. ``"90 % intervals (calibrated)"``."""
+        """What people read beside an interval, e.g. ``"90 % intervals (calibrated)"``, or that there is none."""
+        if np.isfinite(self.degrees).any() and not np.isfinite(self.lower).any():
+            return f"no {what} (there are no samples)"
         return f"{100 * self.level:g} % {what} ({'' if self.calibrated else 'un'}calibrated)"
 
     def index(self, name: str) -> int:
@@ -202,9 +204,12 @@ def angles_of_poses(result: _Sampled, about: Provenance, level: float) -> Angles
         degrees = angles_of_points(torch.from_numpy(np.array(result.mean)), result.tree).numpy()
         unknown = np.full_like(degrees, np.nan)
         found = [(degrees, unknown, unknown, False)]
+        files = list(dict.fromkeys(about.file.tolist())) or ["result"]
+        one = len(files) == 1
         _log.warning(
-            "%s: holds no samples, so that its angles have no intervals; lift again to .parquet or .npz",
-            about.file[0] if len(about) else "result",
+            "%s, so that %s angles have no intervals; lift again to .parquet or .npz, with --samples above 0",
+            f"{files[0]}: holds no samples" if one else f"{files[0]} and {len(files) - 1} more: hold no samples",
+            "its" if one else "their",
         )
     else:
         parts = [slice(start, start + _CHUNK) for start in range(0, max(len(about), 1), _CHUNK)]

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..files.checks import quote, reason
+from ..files.checks import absent, quote, reason
 from ..files.errors import InputError
 from ..files.extras import need
 from ..files.mapped import GrowingArray, map_array
@@ -62,9 +62,11 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if path.is_dir():
         return _load_parts(path)
+    if not path.suffix and not path.exists():
+        raise InputError(f"{path}: {absent(path)}")
     read = _container(path, "result files are")[1]
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {absent(path)}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
     return read(path)

@@ -66,6 +66,11 @@ class GrowingResult:
     def rows(self) -> int:
         return self._file.rows
 
+    @property
+    def anew(self) -> str:
+        """As `GrowingParquet.anew`."""
+        return self._file.anew
+
     def add(self, result: LiftResult) -> None:
         self.add_packed(packed(result, self._half))
 
