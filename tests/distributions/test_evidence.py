@@ -12,7 +12,7 @@ import poseterior as pp
 from poseterior.distributions.evidence import (
     EVIDENCE_FILE,
     Evidence,
-    _missing_information,
+    missing_information,
     read_evidence,
 )
 from poseterior.distributions.given import GivenEvidence
@@ -50,7 +50,7 @@ def test_what_is_missing_is_the_difference_of_two_precisions() -> None:
     covariance = root @ root.mT + 0.1 * torch.eye(2, dtype=F64)
     blur = torch.rand(5, 17, 2, dtype=F64) + 0.5
     wide = covariance + torch.diag_embed(blur.square())
-    half = _missing_information(covariance, blur)
+    half = missing_information(covariance, blur)
     torch.testing.assert_close(half @ half.mT, torch.linalg.inv(covariance) - torch.linalg.inv(wide))
 
 

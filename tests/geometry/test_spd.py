@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from poseterior.geometry.linalg import inverse_lower_3x3
 from poseterior.geometry.spd import (
     block_diagonal,
     inverse_2x2,
     inverse_3x3,
     inverse_square_root,
     inverse_within,
-    lower_2x2,
 )
 
 F64 = torch.float64
@@ -41,7 +41,8 @@ def test_inverse_within_one_and_two() -> None:
 def test_small_closed_forms() -> None:
     two, three = positive(2), positive(3)
     torch.testing.assert_close(inverse_2x2(two), torch.linalg.inv(two), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(lower_2x2(two), torch.linalg.cholesky(two))
+    lower = torch.linalg.cholesky(three)
+    torch.testing.assert_close(inverse_lower_3x3(lower), torch.linalg.inv(lower), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(inverse_3x3(three), torch.linalg.inv(three), rtol=1e-9, atol=1e-9)
 
 

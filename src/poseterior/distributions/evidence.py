@@ -48,8 +48,10 @@ __all__ = [
     "energy_per_freedom",
     "evidence_map",
     "log_misfit",
+    "missing_information",
     "noise_evidence",
     "read_evidence",
+    "whitening_share",
 ]
 
 #: Name of the file beside the weights.
@@ -146,7 +148,7 @@ def read_evidence(folder: Path) -> Evidence | None:
 # -- the model of what is seen ---------------------------------------------------------------------------------
 
 
-def _missing_information(
+def missing_information(
     covariance: Float[Tensor, "n joints 2 2"], blur: Float[Tensor, "n joints 2"]
 ) -> Float[Tensor, "n joints 2 2"]:
     """A lower triangle L with ``L L^T = R^-1 - (R + T)^-1``."""
@@ -160,6 +162,12 @@ def _missing_information(
     side = -mixed / last * top
     lower = torch.stack([top, torch.zeros_like(top), side, last.rsqrt()], -1)
     return lower.unflatten(-1, (2, 2))
+
+
+def whitening_share(nuisance: Float[Tensor, "n d 1"]) -> Float[Tensor, "n 1 1"]:
+    """The share s with which ``I - s g g^T`` whitens the noise ``I + g g^T``: it is the inverse square root."""
+    square = nuisance.square().sum((-2, -1), keepdim=True)
+    return torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
 
 
 class _Keypoints(NamedTuple):
@@ -224,7 +232,7 @@ class _Keypoints(NamedTuple):
         place = whole + torch.where(self.useful.unsqueeze(-1), root, 1.0).unsqueeze(-2)
         offset, slope = linear_projection(place, self.focal)
         blur = self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels
-        half = _missing_information(self.covariance, blur).mT * self.shown[..., None, None]
+        half = missing_information(self.covariance, blur).mT * self.shown[..., None, None]
         seen = half @ torch.cat([slope, (self.xy - offset).unsqueeze(-1), offset.unsqueeze(-1)], -1)
         moved, residual, zoomed = seen.flatten(1, 2).split([3, 1, 1], -1)  # the root moves all joints together
         # One column more than there are coordinates: the residual.
@@ -235,11 +243,8 @@ class _Keypoints(NamedTuple):
         )
         explained = torch.linalg.qr(moved).Q
         nuisance = (zoomed - explained @ (explained.mT @ zoomed)) * self.zoom
-        # The noise I + g g^T is whitened by its inverse square root.
-        square = nuisance.square().sum((-2, -1), keepdim=True)
-        less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
         known = torch.cat([explained, nuisance], -1)
-        columns -= known @ (torch.cat([explained, less * nuisance], -1).mT @ columns)
+        columns -= known @ (torch.cat([explained, whitening_share(nuisance) * nuisance], -1).mT @ columns)
         columns = torch.where(self.useful[:, None, None], columns, 0.0)
         return columns[..., dims], columns[..., :dims]
 

@@ -1,8 +1,8 @@
 """The update of `poseterior.distributions.evidence`, by sums and products alone, so that it can be exported.
 
 With ``S = H C H^T``, H the whitened slopes of the keypoints and C the covariance of the pose, the map of the samples is
-``I - C H^T Z^2 (I + Z)^-1 H`` with ``Z = (I + S)^(-1/2)``. It is the map that `evidence_map` makes of the eigenvectors
-of ``L^T H^T H L``, L the Cholesky factor of C, and takes neither.
+``I - C H^T Z^2 (I + Z)^-1 H`` with ``Z = (I + S)^(-1/2)``: that of `evidence_map`, which takes torch's factors of
+``I + S`` and of the equations of the root, where this has sums and products.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..geometry.cameras import linear_projection
-from ..geometry.spd import inverse_2x2, inverse_3x3, inverse_square_root, inverse_within, lower_2x2, transposed
+from ..geometry.spd import inverse_2x2, inverse_3x3, inverse_square_root, inverse_within, transposed
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of
-from .evidence import BLUR, FOCAL_SPREAD, Evidence
+from .evidence import BLUR, FOCAL_SPREAD, Evidence, missing_information, whitening_share
 
 __all__ = ["MomentMap", "moment_map"]
 
@@ -130,9 +130,8 @@ class _Keypoints(NamedTuple):
         right = transposed(self.camera) @ (self.precision @ (self.camera @ pose.unsqueeze(-1)))
         stands = -(self.place @ right.sum(1)).squeeze(-1)
         offset, slope = linear_projection(pose + stands.unsqueeze(1), self.focal[:, None])
-        blur = (self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)).square().unsqueeze(-1)  # px²
-        noise = self.covariance + self.covariance @ (self.covariance / blur)
-        half = transposed(lower_2x2(inverse_2x2(0.5 * (noise + noise.mT)))) * self.shown[..., None, None]
+        blur = self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # px
+        half = transposed(missing_information(self.covariance, blur)) * self.shown[..., None, None]
         residual = (half @ (self.xy - offset).unsqueeze(-1)).flatten(1)
         slope = half @ slope
         zoomed = (half @ offset.unsqueeze(-1)).flatten(1)
@@ -152,8 +151,7 @@ class _Keypoints(NamedTuple):
 
 def _whitened(residual: Tensor, slope: Tensor, nuisance: Float[Tensor, "n d 1"]) -> tuple[Tensor, Tensor]:
     """Both as they are where the noise is ``I + g g^T``: multiplied by its inverse square root."""
-    square = nuisance.square().sum((-2, -1), keepdim=True)
-    less = torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
+    less = whitening_share(nuisance)
 
     def white(columns: Tensor) -> Tensor:
         return columns - less * nuisance * (nuisance * columns).sum(-2, keepdim=True)

@@ -9,31 +9,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .linalg import inverse_lower_3x3
+
 __all__ = ["bands_of", "inverse_bands", "squares", "times_bands"]
 
 
-def _stacked(first: Tensor, second: Tensor, third: Tensor) -> Float[Tensor, "*batch 3 3*blocks"]:
-    """Bands of their parts: ``(*batch, blocks)`` of a, b, c; of below a and below b; and of what is two below a."""
-    (a, b, c), (ba, cb), ca = first.unbind(-1), second.unbind(-1), third
+def bands_of(lower: Float[Tensor, "*batch blocks 3 3"]) -> Float[Tensor, "*batch 3 3*blocks"]:
+    """The diagonal, and what stands one and two before it in each row."""
+    a, _, _, ba, b, _, ca, cb, c = lower.flatten(-2).unbind(-1)
     zero = torch.zeros_like(a)
     rows = (torch.stack(row, -1).flatten(-2) for row in ((a, b, c), (zero, ba, cb), (zero, zero, ca)))
     return torch.stack(list(rows), -2)
 
 
-def bands_of(lower: Float[Tensor, "*batch blocks 3 3"]) -> Float[Tensor, "*batch 3 3*blocks"]:
-    """The diagonal, and what stands one and two before it in each row."""
-    second = torch.stack([lower[..., 1, 0], lower[..., 2, 1]], -1)
-    return _stacked(lower.diagonal(dim1=-2, dim2=-1), second, lower[..., 2, 0])
-
-
 def inverse_bands(lower: Float[Tensor, "*batch blocks 3 3"]) -> Float[Tensor, "*batch 3 3*blocks"]:
     """Those of the triangles' inverses."""
-    diagonal = lower.diagonal(dim1=-2, dim2=-1).reciprocal()
-    a, b, c = diagonal.unbind(-1)
-    ba = -lower[..., 1, 0] * a * b
-    cb = -lower[..., 2, 1] * b * c
-    ca = -(lower[..., 2, 0] * a + lower[..., 2, 1] * ba) * c
-    return _stacked(diagonal, torch.stack([ba, cb], -1), ca)
+    return bands_of(inverse_lower_3x3(lower))
 
 
 def squares(lower: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:

@@ -11,6 +11,7 @@ __all__ = [
     "cholesky_or_nan",
     "ellipse_axes",
     "ellipse_covariance",
+    "inverse_lower_3x3",
     "solve_lower_3x3",
 ]
 
@@ -21,6 +22,16 @@ def solve_lower_3x3(lower: Float[Tensor, "*batch 3 3"], right: Float[Tensor, "*b
     y = (right[..., 1] - lower[..., 1, 0] * x) / lower[..., 1, 1]
     z = (right[..., 2] - lower[..., 2, 0] * x - lower[..., 2, 1] * y) / lower[..., 2, 2]
     return torch.stack([x, y, z], -1)
+
+
+def inverse_lower_3x3(lower: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Inverse of 3x3 lower triangles, a lower triangle again."""
+    a, b, c = lower.diagonal(dim1=-2, dim2=-1).reciprocal().unbind(-1)
+    ba = -lower[..., 1, 0] * a * b
+    cb = -lower[..., 2, 1] * b * c
+    ca = -(lower[..., 2, 0] * a + lower[..., 2, 1] * ba) * c
+    zero = torch.zeros_like(a)
+    return torch.stack([a, zero, zero, ba, b, zero, ca, cb, c], -1).unflatten(-1, (3, 3))
 
 
 def cholesky_3x3(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .linalg import cholesky_3x3
+from .linalg import cholesky_3x3, inverse_lower_3x3
 
 __all__ = [
     "block_diagonal",
@@ -20,7 +20,6 @@ __all__ = [
     "inverse_3x3",
     "inverse_square_root",
     "inverse_within",
-    "lower_2x2",
     "schedule",
     "transposed",
 ]
@@ -38,23 +37,9 @@ def inverse_2x2(matrix: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch 2 
     return torch.stack([d, -b, -c, a], -1).unflatten(-1, (2, 2)) / determinant[..., None, None]
 
 
-def lower_2x2(matrix: Float[Tensor, "*batch 2 2"]) -> Float[Tensor, "*batch 2 2"]:
-    """Cholesky factor."""
-    a = matrix[..., 0, 0].sqrt()
-    b = matrix[..., 1, 0] / a
-    c = (matrix[..., 1, 1] - b.square()).sqrt()
-    return torch.stack([a, torch.zeros_like(a), b, c], -1).unflatten(-1, (2, 2))
-
-
 def inverse_3x3(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The inverse, by the Cholesky factor."""
-    lower = cholesky_3x3(matrix)
-    a, b, c = (1.0 / lower[..., i, i] for i in range(3))
-    ba = -lower[..., 1, 0] * a * b
-    cb = -lower[..., 2, 1] * b * c
-    ca = -(lower[..., 2, 0] * a + lower[..., 2, 1] * ba) * c
-    zero = torch.zeros_like(a)
-    inverse = torch.stack([a, zero, zero, ba, b, zero, ca, cb, c], -1).unflatten(-1, (3, 3))
+    inverse = inverse_lower_3x3(cholesky_3x3(matrix))
     return transposed(inverse) @ inverse
 
 

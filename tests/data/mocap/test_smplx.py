@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from made_up_body import rest_joints
 from poseterior.data.mocap.amass import REST_OFFSETS, read_amass
 from poseterior.data.mocap.joint_tables import TABLES, to_body
 from poseterior.data.mocap.smplx import pose_mesh, read_smpl_body, smpl_rotations
@@ -21,23 +22,13 @@ SMPL = SKELETONS["smpl22"]
 PARENTS = np.array([*SMPL.parents, 20, 21])
 
 
-def _rest_joints() -> np.ndarray:
-    """The rest joints of our AMASS skeleton, in SMPL's rest pose; then two hands."""
-    joints = np.zeros((24, 3))
-    for joint in range(22):
-        parent = SMPL.parents[joint]
-        joints[joint] = REST_OFFSETS[joint] + (0 if parent < 0 else joints[parent])
-    joints[22], joints[23] = joints[20] + [0.08, 0, 0], joints[21] - [0.08, 0, 0]
-    return joints
-
-
 def _model(seed: int = 0, shapes: int = 10) -> dict[str, np.ndarray]:
     """A body model in SMPL's layout, 60 vertices: its regressor, shapes and pose corrections are random."""
     generator = np.random.default_rng(seed)
     regressor = generator.random((24, 60))
     regressor /= regressor.sum(1, keepdims=True)
     vertices = generator.normal(0, 0.3, (60, 3))
-    vertices += np.linalg.pinv(regressor) @ (_rest_joints() - regressor @ vertices)
+    vertices += np.linalg.pinv(regressor) @ (rest_joints() - regressor @ vertices)
     parents = np.where(PARENTS < 0, 2**32 - 1, PARENTS).astype(np.uint32)
     return {
         "v_template": vertices, "shapedirs": generator.normal(0, 0.003, (60, 3, shapes)), "J_regressor": regressor,
@@ -236,7 +227,7 @@ def test_mesh_follows_the_joints(tmp_path):
 def test_mesh_and_rest_body_agree(tmp_path):
     """Vertices that sit on their joint stay on the joints of our kinematics, in any batch shape."""
     pytest.importorskip("smplx")
-    joints = np.concatenate([_rest_joints(), np.zeros((36, 3))])
+    joints = np.concatenate([rest_joints(), np.zeros((36, 3))])
     changes = {"v_template": joints, "J_regressor": np.eye(24, 60), "posedirs": np.zeros((60, 3, 207))}
     path, ours = _write(tmp_path / "model.npz", **changes), _rotations(6).reshape(2, 3, 22, 3, 3)
     vertices, _ = pose_mesh(path, ours, torch.zeros(2, 3, 3).double())
