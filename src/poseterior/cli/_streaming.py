@@ -152,8 +152,7 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
         InputError: as `poseterior.lifting.stream.lift_to_file`.
     """
     from ..files.errors import InputError
-    from ..geometry.skeletons import get_skeleton
-    from ..keypoints.detections import Options, size_pair
+    from ..keypoints.detections import Options
     from ..keypoints.judging import NotInParts
     from ..keypoints.parts import KeypointParts
     from ..lifting.stream import How, fingerprint, lift_to_file, prepared
@@ -161,11 +160,9 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
 
     assert command.out is not None
     out, shard = command.out, command.check_stream(command.out)
-    options = Options(
-        str(path),
-        None if command.skeleton is None else get_skeleton(command.skeleton),
-        None if command.image_size is None else size_pair(list(command.image_size), "image_size"),
-        command.confidence_scale, command.min_confidence, command.keep_unseen,
+    options = Options.said(
+        str(path), command.skeleton, command.image_size, command.confidence_scale, command.min_confidence,
+        command.keep_unseen,
     )  # fmt: skip
     read = KeypointParts(path, options, command.format, command.tracks == "auto", command.person)
     how = How(command.samples, command.seed, device, command.level, command.precision == "half")
@@ -220,20 +217,15 @@ def read_in_parts(asked: dict[str, Any], files: Sequence[Path]) -> Keypoints2D |
         asked: the arguments of `poseterior.keypoints.reading.read_keypoints`.
         files: to read.
     """
-    from ..geometry.skeletons import get_skeleton
-    from ..keypoints.detections import Options, size_pair
+    from ..keypoints.detections import Options
     from ..keypoints.parts import read_long_json
 
     least = asked["min_confidence"]
     if len(files) != 1 or (least is not None and not 0 <= least <= 1):
         return None
-    skeleton, size = asked["skeleton"], asked["image_size"]
-    options = Options(
-        str(files[0]),
-        None if skeleton is None else get_skeleton(skeleton),
-        None if size is None else size_pair(list(size), "image_size"),
-        asked["confidence_scale"], least, asked["keep_unseen"],
-    )  # fmt: skip
+    options = Options.said(
+        str(files[0]), asked["skeleton"], asked["image_size"], asked["confidence_scale"], least, asked["keep_unseen"]
+    )
     return read_long_json(files[0], options, asked["format"], asked["tracks"] == "auto", asked["person"])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files.checks import Array, as_index, as_list, numbers, quote
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton, body_of
+from ..geometry.skeletons import Skeleton, body_of, get_skeleton
 from .frame_numbers import Frame, FrameNumbers
 from .keypoints import MAXIMUM_COORDINATE, Keypoints2D, PoseId
 from .scores import JUDGED
@@ -57,6 +57,25 @@ class Options:
     confidence_scale: str | None = None
     min_confidence: float | None = None
     keep_unseen: bool = False
+
+    @classmethod
+    def said(
+        cls,
+        file: str,
+        skeleton: str | Skeleton | None = None,
+        image_size: Sequence[float] | None = None,
+        confidence_scale: str | None = None,
+        min_confidence: float | None = None,
+        keep_unseen: bool = False,
+    ) -> Options:
+        """The same in the words of `poseterior.keypoints.reading.read_keypoints`.
+
+        Raises:
+            InputError: no such skeleton; no size of a picture.
+        """
+        order = None if skeleton is None else get_skeleton(skeleton)
+        size = None if image_size is None else size_pair(list(image_size), "image_size")
+        return cls(file, order, size, confidence_scale, min_confidence, keep_unseen)
 
 
 @dataclass

@@ -19,9 +19,9 @@ from ..files.errors import InputError
 from ..files.long_json import no_collection
 from ..files.numbered import natural_key
 from ..files.reading import reading
-from ..geometry.skeletons import Skeleton, get_skeleton
+from ..geometry.skeletons import Skeleton
 from .cleaning import clean
-from .detections import Detections, Options, is_nobody, join, size_pair
+from .detections import Detections, Options, is_nobody, join
 from .documents import KINDS, SUFFIXES, UnknownContent, kind_of, read_document, without_copies
 from .file_clips import FileClip, file_clips
 from .formats import AUTO, detect_format, format_names, formats
@@ -92,11 +92,9 @@ def read_keypoints(
     if not listed:
         raise InputError("no keypoint file is given")
     check_format(format)
-    order = None if skeleton is None else get_skeleton(skeleton)
-    size = None if image_size is None else size_pair(list(image_size), "image_size")
+    options = Options.said("", skeleton, image_size, confidence_scale, min_confidence, keep_unseen)
     intrinsics = None if camera is None else read_intrinsics(camera)
     check_scores(confidence_scale, min_confidence)
-    options = Options("", order, size, confidence_scale, min_confidence, keep_unseen)
 
     groups = _together([Path(item) for item in listed])
     raw: list[tuple[str, Detections]] = []

@@ -26,9 +26,8 @@ from ..data.observations import is_observations, load_observations
 from ..files.errors import InputError
 from ..files.places import Place, Stored
 from ..files.writing import discard_folder, temporary_folder
-from ..geometry.skeletons import get_skeleton
 from ..keypoints import Keypoints2D
-from ..keypoints.detections import Options, size_pair
+from ..keypoints.detections import Options
 from ..keypoints.judging import NotInParts
 from ..keypoints.parts import KeypointParts, can_be_parts
 from ..keypoints.reading import read_keypoints
@@ -64,12 +63,9 @@ class Reading:
 
     def options(self, name: str) -> Options:
         """For files that are read in parts."""
-        return Options(
-            name,
-            None if self.skeleton is None else get_skeleton(self.skeleton),
-            None if self.image_size is None else size_pair(list(self.image_size), "image_size"),
-            self.confidence_scale, self.min_confidence, self.keep_unseen,
-        )  # fmt: skip
+        return Options.said(
+            name, self.skeleton, self.image_size, self.confidence_scale, self.min_confidence, self.keep_unseen
+        )
 
 
 @dataclass(frozen=True)
