@@ -69,12 +69,12 @@ def test_printed_drawn_and_written_radii_are_the_regions(
     assert printed(text) == expected[:3]
 
     radius = np.stack(list(pq.read_table(out)["region_radius"].to_numpy()))
-    np.testing.assert_allclose(radius, region.radius.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(radius, region.radius.numpy(), rtol=1e-6, atol=1e-6)
     assert [[round(1000 * float(r)) for r in row[1:]] for row in radius] == expected
     result = pp.load_result(out)
     assert (result.level, result.calibrated) == (level, True)
-    np.testing.assert_allclose(result.region_center, region.centre.numpy(), rtol=1e-6)
-    np.testing.assert_allclose(result.pose_radius, region.pose_radius.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(result.region_center, region.centre.numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(result.pose_radius, region.pose_radius.numpy(), rtol=1e-6, atol=1e-6)
 
     for figure, columns in ((summary_figure(result, 2), 5), (photo_figure(result, 2), 4)):
         drawn = figure.axes[columns - 1 :: columns]
@@ -100,7 +100,7 @@ def test_without_a_recalibration_everything_says_so(
     result = pp.load_result(tmp_path / "a.npz")
     assert not result.calibrated
     region = lifter(pp.read_keypoints(examples)).region(0.9)
-    np.testing.assert_allclose(result.region_radius, region.radius.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(result.region_radius, region.radius.numpy(), rtol=1e-6, atol=1e-6)
     assert photo_figure(result, 1).axes[3].get_xlabel() == "90 % radius, mm (uncalibrated)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import poseterior as pp
@@ -33,3 +34,19 @@ def test_the_flows_moments_are_nearer_to_those_of_all_draws_than_those_of_256():
     assert float((ours[0] - mean).norm(dim=-1).mean()) < 0.012
     assert misfit(ours[1]) < misfit(theirs[1])
     torch.testing.assert_close(poses.mean, ours[0])
+
+
+@pytest.mark.parametrize("poses", [1, 3])
+def test_draws_are_the_same_bits_whether_the_moments_come_along_or_not(poses: int) -> None:
+    keypoints = pp.example_keypoints()[:poses]
+    for evidence in (False, True):
+        lifter = pp.load("flow", evidence=evidence)
+        with torch.no_grad():
+            along, before = lifter(keypoints), lifter(keypoints)
+            first = along.sample_and_log_prob((120,), seed=1)
+            before.mean  # noqa: B018 - now its moments are there
+            for a, b in zip(first, before.sample_and_log_prob((120,), seed=1), strict=True):
+                assert torch.equal(a, b)
+            assert torch.equal(first[0], along.sample((120,), seed=1))
+            torch.testing.assert_close(along.mean, before.mean, atol=1e-6, rtol=0)
+            torch.testing.assert_close(along.covariance, before.covariance, atol=1e-6, rtol=1e-4)

@@ -12,6 +12,7 @@ from poseterior.geometry.cameras import project
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load, method_names
 from poseterior.lifters.flow import FlowConfig, FlowLifter
+from poseterior.lifters.regression import RegressionConfig, RegressionLifter
 
 SMALL = FlowConfig(layers=4, hidden=24, context=16, rank=2, width=32, blocks=1)
 INTRINSICS = torch.tensor([1000.0, 1000.0, 500.0, 500.0])
@@ -234,3 +235,16 @@ def test_configuration_is_checked():
         with pytest.raises(InputError) as error:
             FlowConfig.from_dict(values)
         assert str(error.value) == message
+
+
+def test_a_shallower_flow_starts_from_the_couplings_nearest_to_the_poses() -> None:
+    deep = bent()
+    shallow = FlowLifter.started_from(deep, {"layers": 3})
+    assert isinstance(shallow, FlowLifter)
+    assert shallow.config.layers == 3 == len(shallow.couplings.nets) == len(shallow.couplings.orders)
+    kept = deep.state_dict()
+    for name, value in shallow.state_dict().items():
+        assert torch.equal(value, kept[name][:3] if name == "couplings.orders" else kept[name]), name
+    for layers in (4, 9, None):
+        assert FlowLifter.started_from(deep, {"layers": layers}) is deep
+    assert FlowLifter.started_from(RegressionLifter(RegressionConfig(width=8, blocks=1)), {"layers": 3}) is None

@@ -61,18 +61,18 @@ def test_no_error_is_the_mixture_itself(people):
 
 def test_a_mixture_becomes_a_widened_one_with_the_same_means(people, tmp_path):
     plain = mixture()
-    lifter = WidenedMixtureLifter.started_from(plain).eval()
+    lifter = WidenedMixtureLifter.started_from(plain, {}).eval()
     keypoints = seen(people)
     torch.testing.assert_close(lifter(keypoints).mean, plain(keypoints).mean)
     assert bool((lifter(keypoints).stddev[:, 1:] > plain(keypoints).stddev[:, 1:]).all())
-    assert WidenedMixtureLifter.started_from(lifter) is lifter
-    assert WidenedMixtureLifter.started_from(RegressionLifter(RegressionConfig(width=8, blocks=1))) is None
+    assert WidenedMixtureLifter.started_from(lifter, {}) is lifter
+    assert WidenedMixtureLifter.started_from(RegressionLifter(RegressionConfig(width=8, blocks=1)), {}) is None
     lifter.save_pretrained(tmp_path / "saved")
     assert torch.equal(load(tmp_path / "saved")(keypoints).log_prob(people), lifter(keypoints).log_prob(people))
 
 
 def test_hidden_joints_have_errors_of_their_own(people):
-    lifter = WidenedMixtureLifter.started_from(mixture()).eval().requires_grad_(False)
+    lifter = WidenedMixtureLifter.started_from(mixture(), {}).eval().requires_grad_(False)
     visible = torch.ones(32, 17, dtype=torch.bool)
     visible[:, 13] = False
     keypoints = seen(people, visible=visible)
@@ -85,7 +85,7 @@ def test_hidden_joints_have_errors_of_their_own(people):
 
 
 def test_a_told_height_leaves_little_doubt_of_the_size(people):
-    lifter = WidenedMixtureLifter.started_from(mixture()).eval().requires_grad_(False)
+    lifter = WidenedMixtureLifter.started_from(mixture(), {}).eval().requires_grad_(False)
     told, untold = lifter(seen(people, height=1.7)), lifter(seen(people))
     # Another height changes what the network says, so compare what is added about the means.
     for poses, size in ((told, 0.02), (untold, 0.07)):

@@ -92,3 +92,14 @@ def test_the_setting_is_put_back_after_an_error() -> None:
     with pytest.raises(KeyError), dense.full_width():
         raise KeyError("a step")
     assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.parametrize("rows", [48, 200, 333])
+@torch.no_grad()
+def test_rows_said_to_be_the_same_in_company_are(rows: int) -> None:
+    x, weight, bias = numbers(700, 24), numbers(192, 24, seed=1), numbers(192, seed=2)
+    if dense.alone_or_not(x[:rows]):
+        product = dense.product_for(x, weight)
+        assert torch.equal(product(x[:rows], weight, bias), product(x, weight, bias)[:rows])
+    assert not dense.alone_or_not(x[:10])
+    assert not dense.alone_or_not(x.double())

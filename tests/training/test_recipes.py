@@ -35,6 +35,7 @@ SINCE_0_1 = {
     "flow-broad",
     "flow-people",
     "flow-people-finish",
+    "flow-shallow",
     "mdn-people",
     "relative-finish",
     "rotations-points",

@@ -21,6 +21,10 @@ __all__ = [
 ]
 
 
+#: Rows up to which draws and the points of the moments go through the layers together.
+_FEW_ROWS = 2048
+
+
 @lru_cache
 def cubature_points(dims: int) -> Float[Tensor, "points dims"]:
     """Latents whose images have the mean and covariance of all, to third order in the map: ``2 dims`` of equal weight.
@@ -94,15 +98,40 @@ class FlowPoseDistribution(SampledPoseDistribution):
         return self._normal(noise, *shape, *self.batch_shape, self._dims)
 
     def _draw(self, shape: torch.Size, noise: Noise) -> Tensor:
-        return self.from_latent(self._latent(shape, noise))
+        latent = self._latent(shape, noise)
+        if torch.is_grad_enabled() or not hasattr(self.transform, "inv_and_ladj"):
+            return self.from_latent(latent)
+        return self._poses_of(latent)[0]
 
     def _draw_and_log_prob(self, shape: torch.Size, noise: Noise) -> tuple[Tensor, Tensor]:
         if not hasattr(self.transform, "inv_and_ladj"):
             return super()._draw_and_log_prob(shape, noise)
         scaled = self._latent(shape, noise)
-        flat, ladj = self.transform.inv_and_ladj(self.latent_scale * scaled)
+        flat, ladj = self._poses_of(scaled)
         constant = self._dims * (0.5 * math.log(2 * math.pi) + math.log(self.latent_scale))
-        return self._to_camera(flat), -ladj - 0.5 * scaled.square().sum(-1) - constant
+        return flat, -ladj - 0.5 * scaled.square().sum(-1) - constant
+
+    def _poses_of(self, latent: Float[Tensor, "*samples_batch dims"]) -> tuple[Tensor, Tensor]:
+        """As `from_latent`, with the map's determinant; for few poses, the moments on the way.
+
+        Where rows are few the time is that of the operations' number: one way through the layers for both.
+        """
+        along = "moments" not in self._cache and self._may_go_along(latent)
+        asked = torch.cat([latent, self._cubature]) if along else latent
+        flat, ladj = self.transform.inv_and_ladj(self.latent_scale * asked)
+        poses = self._to_camera(flat)
+        if not along:
+            return poses, ladj
+        of_moments = poses[len(latent) :]
+        self._cache["moments"] = self._moments_of(of_moments, len(of_moments))
+        return poses[: len(latent)], ladj[: len(latent)]
+
+    def _may_go_along(self, latent: Tensor) -> bool:
+        """Whether so few rows have time for the moments' points, and are the same bits with and without them."""
+        steady = getattr(self.transform, "alone_or_not", None)
+        if latent.ndim != 2 + len(self.batch_shape) or steady is None or not steady(latent):
+            return False
+        return (len(latent) + 2 * self._dims) * self.batch_shape.numel() <= _FEW_ROWS
 
     @property
     @torch.no_grad()
@@ -120,11 +149,15 @@ class FlowPoseDistribution(SampledPoseDistribution):
     def _moments(self) -> tuple[Tensor, Tensor]:
         if "moments" not in self._cache:
             with torch.no_grad():
-                latent = cubature_points(self._dims).to(self.dtype).to(self.device)
-                latent = latent.reshape(-1, *[1] * len(self.batch_shape), self._dims)
-                poses = self.from_latent(latent.expand(-1, *self.batch_shape, -1))
+                poses = self.from_latent(self._cubature)
                 self._cache["moments"] = self._moments_of(poses, len(poses))
-        return self._cache["moments"]
+        found: tuple[Tensor, Tensor] = self._cache["moments"]
+        return found
+
+    @property
+    def _cubature(self) -> Float[Tensor, "points *batch dims"]:
+        latent = cubature_points(self._dims).to(self.dtype).to(self.device)
+        return latent.reshape(-1, *[1] * len(self.batch_shape), self._dims).expand(-1, *self.batch_shape, -1)
 
     def _mode(self) -> Tensor:
         """Uphill from the best of 63 draws and z0: by Newton's method where the transform has one, else Adam's."""

@@ -40,9 +40,27 @@ class GivenEvidence(PoseDistribution):
         self.has_density, self.has_rsample = base.has_density, base.has_rsample
         self.can_marginalise = isinstance(base, MixturePoseDistribution)
         self.keypoints = keypoints  # no recalibration: that of the base is of other samples
-        found = self._made(keypoints)
-        self._exact = found.forward  # whose inverse takes more digits than it has in single precision
-        self._map = EvidenceMap(*(part.to(self.dtype) for part in found))
+        self._given = keypoints  # what the map is made of, whatever ``keypoints`` is set to later
+        if torch.is_grad_enabled():
+            self._exact  # noqa: B018 - now, with the gradients of the base's moments
+
+    @property
+    def _exact(self) -> EvidenceMap:
+        """The map in double precision: its inverse takes more digits than it has in single precision.
+
+        Made when it is first asked for: a base that is asked for samples before that finds its moments on the way.
+        """
+        if "exact" not in self._cache:
+            self._cache["exact"] = self._made(self._given)
+        found: EvidenceMap = self._cache["exact"]
+        return found
+
+    @property
+    def _map(self) -> EvidenceMap:
+        if "map" not in self._cache:
+            self._cache["map"] = EvidenceMap(*(part.to(self.dtype) for part in self._exact))
+        found: EvidenceMap = self._cache["map"]
+        return found
 
     def _made(self, keypoints: Keypoints2D) -> EvidenceMap:
         dims = 3 * len(self.skeleton.nonroot)
@@ -51,8 +69,8 @@ class GivenEvidence(PoseDistribution):
             empty = torch.zeros(*batch, dims, dtype=self.dtype, device=self.device)
             square = torch.zeros(*batch, dims, dims, dtype=self.dtype, device=self.device)
             return EvidenceMap(empty, empty, square, empty[..., 0])
-        self._base_covariance = self.base._joint_moments()[1]
-        mean, covariance = self.base.mean.detach().double(), self._base_covariance.detach().double()
+        covariance = self._cache["base covariance"] = self.base._joint_moments()[1]
+        mean, covariance = self.base.mean.detach().double(), covariance.detach().double()
         covariance = covariance.reshape(-1, dims, dims)
         seen = keypoints.flatten()
         flat = evidence_map(mean.reshape(-1, *self.event_shape), covariance, seen, self.evidence, self.dtype)
@@ -70,14 +88,9 @@ class GivenEvidence(PoseDistribution):
     def _expanded(self, batch_shape: torch.Size) -> GivenEvidence:
         new = super()._expanded(batch_shape)
         new.base = self.base.expand(batch_shape)
-        new._exact = self._exact.expand(*batch_shape, *self._exact.shape[-2:])
-        trail = [len(part.shape) - len(self.batch_shape) for part in self._map]
-        new._map = EvidenceMap(
-            *(
-                part.expand(*batch_shape, *part.shape[len(part.shape) - event :])
-                for part, event in zip(self._map, trail, strict=True)
-            )
-        )
+        before = len(self.batch_shape)
+        parts = (part.expand(*batch_shape, *part.shape[before:]) for part in self._exact)
+        new._cache |= {"exact": EvidenceMap(*parts), "base covariance": self._cache.get("base covariance")}
         return new
 
     # -- the map -------------------------------------------------------------------------------------------
@@ -116,7 +129,7 @@ class GivenEvidence(PoseDistribution):
         if observed is not None:
             return self._marginal(value, observed)
         if "backward" not in self._cache:
-            self._cache["backward"] = torch.linalg.inv(self._exact).to(self.dtype)
+            self._cache["backward"] = torch.linalg.inv(self._exact.forward).to(self.dtype)
         before = _apply(self._cache["backward"], self._flat(value) - self._map.after) + self._map.before
         return self.base._log_prob(self._unflat(before), None) - self._map.log_det
 
@@ -144,8 +157,8 @@ class GivenEvidence(PoseDistribution):
         return self._unflat(self._map.after)
 
     def _joint_moments(self) -> tuple[Tensor, Tensor]:
-        covariance = self._base_covariance
-        return self._mean(), self._map.forward @ covariance @ self._map.forward.mT
+        forward, covariance = self._map.forward, self._cache["base covariance"]
+        return self._mean(), forward @ covariance @ forward.mT
 
     def _covariance(self) -> Tensor:
         _, covariance = self._joint_moments()

@@ -8,6 +8,7 @@ is seen. Both are `Model`s: a configuration, weights, a card, and a folder to ke
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -106,8 +107,11 @@ class Model(nn.Module):
         self.clips: ClipErrors | None = None
 
     @classmethod
-    def started_from(cls, model: Model) -> Model | None:
-        """What a run of this method starts from, given a saved model: itself if it is of the method; None: nothing."""
+    def started_from(cls, model: Model, settings: Mapping[str, Any]) -> Model | None:
+        """What a run of this method starts from, given a saved model: itself if it is of the method; None: nothing.
+
+        ``settings`` of the run's lifter that the model may be brought to, in a subclass.
+        """
         return model if isinstance(model, cls) else None
 
     def fit_constants(self, observations: Any) -> None:

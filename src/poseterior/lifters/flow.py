@@ -9,6 +9,7 @@ detector covariance in. The published network, which has samples but no density,
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from ..nn.encoders import (
     lower_triangles,
     view_and_features,
 )
-from .base import Lifter, LifterConfig, register
+from .base import Lifter, LifterConfig, Model, register
 from .temperature import best_temperature
 
 __all__ = ["FlowConfig", "FlowLifter"]
@@ -98,6 +99,19 @@ class FlowLifter(Lifter):
         self.couplings = ConditionalCouplings(
             3 * n, c.context, c.layers, (c.hidden, c.hidden), c.coupling, c.bins, reach=c.reach
         )
+
+    @classmethod
+    def started_from(cls, model: Model, settings: Mapping[str, Any]) -> Model | None:
+        """A flow, or the part of one with more couplings that is nearest to the poses: the first ``layers`` of them."""
+        started = super().started_from(model, settings)
+        layers = settings.get("layers")
+        if not isinstance(started, FlowLifter) or not isinstance(layers, int) or layers >= started.config.layers:
+            return started
+        shallow = cls(dataclasses.replace(started.config, layers=layers))
+        kept = {name: value for name, value in started.state_dict().items() if name in shallow.state_dict()}
+        shallow.load_state_dict(kept | {"couplings.orders": started.couplings.orders[:layers]})
+        shallow.card = started.card
+        return shallow
 
     def encode(self, keypoints: Keypoints2D) -> tuple[EvidenceTransform, Tensor, Tensor]:
         """What the evidence says, computed once per pose.

@@ -9,6 +9,8 @@ are trained.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -90,10 +92,10 @@ class WidenedMixtureLifter(MixtureDensityLifter):
         self.log_error = nn.Parameter(torch.full((3, len(self.others)), _START).log())
 
     @classmethod
-    def started_from(cls, model: Model) -> Model | None:
+    def started_from(cls, model: Model, settings: Mapping[str, Any]) -> Model | None:
         """A widened lifter goes on as it is; a plain mixture becomes one."""
         if type(model) is not MixtureDensityLifter:
-            return super().started_from(model)
+            return super().started_from(model, settings)
         lifter = cls(WidenedConfig(**dataclasses.asdict(model.config)))
         lifter.load_state_dict(model.state_dict(), strict=False)
         return lifter

@@ -24,6 +24,7 @@ from zuko.transforms import (
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from .affine_couplings import AffineCouplings
 from .ascent import climbed
+from .dense import alone_or_not
 from .factored import FactoredMLP
 
 __all__ = [
@@ -198,6 +199,10 @@ class StandardisedCouplings(ComposedTransform):
             total = ladj if total is None else total + ladj
         assert total is not None
         return y, total
+
+    def alone_or_not(self, latent: Tensor) -> bool:
+        """Whether each of these rows gives the same bits when more rows come along (`poseterior.nn.dense`)."""
+        return isinstance(self.transforms[-1], AffineCouplings) and alone_or_not(latent.flatten(0, -2))
 
     def mode_from(self, start: Tensor, spread: float) -> Tensor | None:
         """The place of highest density that lies uphill from a start ``(*batch, d)``, where latents have this spread.

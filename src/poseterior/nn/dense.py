@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Product", "dense", "full_width", "plainly", "product_for", "times"]
+__all__ = ["Product", "alone_or_not", "dense", "full_width", "plainly", "product_for", "times"]
 
 #: ``rows @ weight.T + bias`` of ``(rows, inputs)``, ``(outputs, inputs)`` and ``(outputs)`` or None.
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -61,6 +61,14 @@ def product_for(rows: Tensor, weight: Tensor) -> Product:
     many = rows.numel() >= _FEWEST * rows.shape[-1]
     product = _one_dnn() if plain and many and not torch.is_autocast_enabled("cpu") else None
     return functional.linear if product is None else product
+
+
+def alone_or_not(rows: Float[Tensor, "rows inputs"]) -> bool:
+    """Whether each of these rows gives the same bits through a dense layer when more rows come along.
+
+    oneDNN's products do, which sum in one order for two rows and more; MKL's choose another way for other numbers.
+    """
+    return product_for(rows, rows) is not functional.linear
 
 
 def dense(layer: nn.Linear, rows: Float[Tensor, "*any inputs"]) -> Float[Tensor, "*any outputs"]:

@@ -206,7 +206,7 @@ def build_lifter(settings: dict[str, Any], given: frozenset[str] = frozenset()) 
     if start is None:
         return build_model(cls.name, values)
     loaded = load_model(start)
-    model = cls.started_from(loaded)
+    model = cls.started_from(loaded, values)
     if model is None:
         raise InputError(f"lifter.init: {start} holds a {loaded.name!r} lifter, the recipe names {cls.name!r}")
     check_settings("lifter", values, [f.name for f in dataclasses.fields(model.config)], f" for {cls.name!r}")
