@@ -135,23 +135,25 @@ class AffineCouplings(Transform):
         total = x.new_zeros(*x.shape[:-1], x.shape[-1] - self.half)
         product = product_for(x, self._weights[0].own)
         for weights, order, part in zip(self._weights, self.orders, prepared, strict=True):
-            kept, changed = self._halves(x.index_select(-1, order))
+            x = x.index_select(-1, order)
+            kept, changed = self._halves(x)
             shift, raw = self._asked(kept, weights, part, product)
             log_scale = raw / raw.abs().mul_(1 / _STEEPEST).add_(1)
             total += log_scale
-            x = torch.cat([kept, torch.addcmul(shift, changed, log_scale.exp_())], -1)
+            torch.addcmul(shift, changed, log_scale.exp_(), out=changed)
         return x, total.sum(-1)
 
     def _backwards_in_place(self, y: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         total = y.new_zeros(*y.shape[:-1], y.shape[-1] - self.half)
         product = product_for(y, self._weights[0].own)
+        y = y.clone(memory_format=torch.contiguous_format)
         for weights, back, part in zip(self._weights[::-1], self.back.flip(0), prepared[::-1], strict=True):
             kept, changed = self._halves(y)
             shift, raw = self._asked(kept, weights, part, product)
             log_scale = raw / raw.abs().mul_(-1 / _STEEPEST).sub_(1)  # of the way back: minus that of the way there
             total += log_scale
-            moved = (changed - shift).mul_(log_scale.exp_())
-            y = torch.cat([kept, moved], -1).index_select(-1, back)
+            changed.sub_(shift).mul_(log_scale.exp_())
+            y = y.index_select(-1, back)
         return y, total.sum(-1)
 
     def _blocks(self, map_: _Way, values: Tensor) -> tuple[Tensor, Tensor]:
