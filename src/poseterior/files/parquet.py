@@ -23,12 +23,15 @@ else:  # an extra: imported when a file is read
 
 __all__ = [
     "METADATA_LOST",
+    "array_of",
     "column_names",
+    "column_of",
     "is_text",
     "metadata_of",
     "numbers_of",
     "open_parquet",
     "read_table",
+    "text_column",
     "texts_of",
 ]
 
@@ -40,6 +43,49 @@ METADATA_LOST = (
 #: A file may claim to hold this many bytes of values, and beyond no more than this times its own size.
 FREE_BYTES = 1024**3
 MAXIMUM_RATIO = 1000
+
+
+def column_of(values: NDArray[Any]) -> pa.Array:
+    """Numbers or truth values ``(n,)`` as a column.
+
+    ``pyarrow.array`` says the same, but imports pandas where that is installed, which takes longer than most lifts.
+    """
+    if values.dtype == bool:
+        kind, held = pa.bool_(), np.packbits(values, bitorder="little")
+    else:
+        kind, held = pa.from_numpy_dtype(values.dtype), np.ascontiguousarray(values)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(held)])
+
+
+def array_of(column: pa.Array) -> NDArray[Any]:
+    """The numbers or truth values of a column ``(n,)``; where a cell is empty they are NaN, of doubles if need be.
+
+    ``column.to_numpy`` says the same, but imports pandas, see `column_of`.
+    """
+    held, start, count = column.buffers(), column.offset, len(column)
+    if not count:
+        return np.empty(0, column.type.to_pandas_dtype())
+    if pa.types.is_boolean(column.type):
+        values: NDArray[Any] = _bits(held[1], start, count)
+    else:
+        values = np.frombuffer(held[1], column.type.to_pandas_dtype(), count=start + count)[start:]
+    if not column.null_count:
+        return values
+    kind = values.dtype if values.dtype.kind == "f" else np.float64
+    return np.where(_bits(held[0], start, count), values, np.array(np.nan, kind))
+
+
+def _bits(held: pa.Buffer, start: int, count: int) -> NDArray[np.bool_]:
+    return np.unpackbits(np.frombuffer(held, np.uint8), count=start + count, bitorder="little")[start:].astype(bool)
+
+
+def text_column(texts: Sequence[str]) -> pa.StringArray:
+    """Texts as a column, see `column_of`."""
+    held = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, held)], dtype=np.int64)
+    if ends[-1] >= 2**31:
+        raise InputError(f"{ends[-1]:,} bytes of text do not go into one column; expected less than 2 GiB")
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(held)))
 
 
 def open_parquet(path: str | os.PathLike[str]) -> pq.ParquetFile:
@@ -162,7 +208,7 @@ def numbers_of(
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
         if isinstance(column, pa.ChunkedArray):  # of no chunk at all
-            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
     rows, count = len(column), math.prod(shape)
     if shape:
         lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
@@ -171,7 +217,7 @@ def numbers_of(
             raise InputError(f"column {name!r} holds {_short(column.type)}; expected lists of {count} numbers per row")
         _refuse_nulls(column, name, rows)
         if lists:
-            lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+            lengths = array_of(column.value_lengths())
             if (lengths != count).any():
                 row = int(np.argmax(lengths != count))
                 raise InputError(f"column {name!r}: row {row} holds {lengths[row]} numbers; expected {count}")
@@ -181,8 +227,7 @@ def numbers_of(
         raise InputError(f"column {name!r} holds {_short(column.type)}; expected {_EXPECTED.get(kinds, 'numbers')}")
     if kind != "f" or not (shape or missing):
         _refuse_nulls(column, name, rows)
-    values = column.to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(values).reshape(rows, *shape)
+    return np.ascontiguousarray(array_of(column)).reshape(rows, *shape)
 
 
 _EXPECTED = {"b": "true or false", "iu": "whole numbers", "f": "numbers with a decimal point"}
@@ -198,7 +243,7 @@ def _kind(type_: pa.DataType) -> str:
 
 def _refuse_nulls(column: pa.Array, name: str, rows: int) -> None:
     if column.null_count:
-        entry = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        entry = int(np.argmax(array_of(column.is_null())))
         row = entry * rows // max(1, len(column))
         raise InputError(f"column {name!r}: row {row} has an empty cell; make the file anew")
 

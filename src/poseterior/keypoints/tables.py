@@ -163,6 +163,8 @@ class ParquetTable(Table):
     def numbers(self, column: int, start: int = 0) -> Array:
         import pyarrow as pa
 
+        from ..files.parquet import array_of
+
         values = self.rows.column(column)
         if (
             pa.types.is_dictionary(values.type)
@@ -176,7 +178,9 @@ class ParquetTable(Table):
                 raise InputError(f"column {quote(self.names[column])}: expected numbers, found text") from None
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_null(values.type)):
             raise InputError(f"column {quote(self.names[column])} holds {cut(str(values.type), 60)}; expected numbers")
-        return np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)[start:]
+        parts = values.cast(pa.float64())
+        parts = parts.chunks if isinstance(parts, pa.ChunkedArray) else [parts]
+        return np.concatenate([np.empty(0), *(array_of(part) for part in parts)])[start:]
 
 
 def read_parquet_table(path: Path) -> ParquetTable:

@@ -199,15 +199,17 @@ def parquet_table(fields: Fields) -> tuple[Any, dict[str, Any]]:
     need("parquet", "pyarrow", "writing Parquet", " (or write .npz or .json)")
     import pyarrow as pa
 
+    from ..files.parquet import column_of, text_column
+
     arrays, constants = _split(fields)
-    columns: dict[str, Any] = {"file": pa.array(arrays.pop("file").tolist(), pa.string())}
+    columns: dict[str, Any] = {"file": text_column(arrays.pop("file").tolist())}
     shapes: dict[str, list[int]] = {}
     # what tells the rows apart stands first: arrays of one number per pose
     for name, values in sorted(arrays.items(), key=lambda item: item[1].ndim > 1):
         if values.ndim == 1:
-            columns[name] = pa.array(values)
+            columns[name] = column_of(values)
         elif row := _row(values):
-            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), row)
+            columns[name] = pa.FixedSizeListArray.from_arrays(column_of(values.reshape(-1)), row)
             shapes[name] = list(values.shape[1:])
     about = json.dumps(constants | {"shapes": shapes}, ensure_ascii=False)
     table = pa.table(columns).replace_schema_metadata({"poseterior": about})
