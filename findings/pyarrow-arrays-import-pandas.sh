@@ -2,8 +2,8 @@
 # One would guess: pyarrow imports pandas when somebody converts to or from pandas; a NumPy array that becomes a column,
 # or a column that becomes a NumPy array, does not.
 # What happens: `pyarrow.array`, `pyarrow.scalar` and `Array.to_numpy` look for pandas at their first call, and import
-# all of it wherever it is installed: a quarter of a second of the processor, and the memory, for a program that never uses it. With
-# buffers (`Array.from_buffers`, `Array.buffers`) the same columns are made and read without.
+# all of it wherever it is installed: a quarter of a second of the processor, and its memory, for a program that never
+# uses it. With buffers (`Array.from_buffers`, `Array.buffers`) the same columns are made and read without.
 # Version: pyarrow 26.0.1, pandas 3.1.1. Source: https://arrow.apache.org/docs/python/numpy.html
 set -euo pipefail
 folder=$(mktemp -d)
