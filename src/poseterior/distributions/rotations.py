@@ -23,6 +23,8 @@ from ..nn.rotation_networks import RotationNetwork
 from ..noise import Noise, SharedNoise, as_noise, mixed
 from ..registry import lazy_module
 from .base import SampledPoseDistribution
+from .drawn import Drawn
+from .regions import SAMPLES, SEED
 from .seeded import SeededDistribution
 
 #: Imported when it is first used: it loads the whole of PyTorch's compiler.
@@ -208,6 +210,12 @@ class RotationDistribution(SeededDistribution):
             offsets = self.offsets(rotations, noise)
         return rotations, offsets.to(rotations.dtype).expand(*rotations.shape[:-3], len(SMPL25), 3), density
 
+    def _draw_several(
+        self, asked: list[tuple[torch.Size, Noise]], offsets: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor, Float[Tensor, "*shape_batch"]]]:
+        """`_draw_bodies` of several shapes and sources, each as if it were alone."""
+        return [self._draw_bodies(shape, noise, offsets) for shape, noise in asked]
+
     def offsets(
         self, rotations: Tensor, noise: Noise | torch.Generator | None = None
     ) -> Float[Tensor, "*samples_batch 25 3"]:
@@ -283,8 +291,27 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         return self._draw_with_rotations(shape, noise).poses
 
     def _draw_with_rotations(self, shape: torch.Size, noise: Noise) -> ArticulatedDraws:
-        rotations, offsets, density = self.rotations._draw_bodies(shape, noise, self._offsets)
+        return self._articulated(*self.rotations._draw_bodies(shape, noise, self._offsets))
+
+    def _articulated(self, rotations: Tensor, offsets: Tensor, density: Tensor) -> ArticulatedDraws:
         return ArticulatedDraws(self.of_rotations(rotations, offsets), rotations, offsets, density)
+
+    @torch.no_grad()
+    def draw_together(self, samples: int, seed: int) -> tuple[ArticulatedDraws, Drawn]:
+        """Draws as `sample_with_rotations` gives them, and those of which `region` is made, in one go.
+
+        The work of few poses is the number of operations, whatever they are done with.
+        """
+        ours = self.recalibration
+        count, own_seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        if (count, own_seed) == (samples, seed) or not samples or not self.batch_shape.numel():
+            draws = self.sample_with_rotations((samples,), seed=seed)
+            return draws, Drawn(samples, seed, draws.poses)
+        asked = [self._checked((number,), None, of) for number, of in ((samples, seed), (count, own_seed))]
+        draws, others = (
+            self._articulated(*found) for found in self.rotations._draw_several(asked, self._offsets)
+        )
+        return draws, Drawn(count, own_seed, others.poses)
 
     @torch.no_grad()
     def sample_with_rotations(

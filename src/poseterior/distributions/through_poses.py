@@ -70,21 +70,51 @@ class RotationsThroughPoses(RotationDistribution):
     def _draw_bodies(
         self, shape: torch.Size, noise: Noise, offsets: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Float[Tensor, "*shape_batch"]]:
-        positions = self.poses._draw_any(shape, noise).to(self.dtype)
-        full = positions.shape[:-2]
-        numbers = self.network.numbers(full, noise, positions) if full and not plainly() else None
+        return self._draw_several([(shape, noise)], offsets)[0]
+
+    def _draw_several(
+        self, asked: list[tuple[torch.Size, Noise]], offsets: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor, Float[Tensor, "*shape_batch"]]]:
+        drawn = [self.poses._draw_any(shape, noise).to(self.dtype) for shape, noise in asked]
+        numbers = None if plainly() else self._numbers(drawn, [noise for _, noise in asked])
         if numbers is None:
-            rotations, own = self._turned(positions, noise)
+            turned = [self._turned(part, noise) for part, (_, noise) in zip(drawn, asked, strict=True)]
         else:
-            # In parts whose numbers stay in the processor's cache; each draw depends on its own pose alone.
-            rows = max(1, _ROWS // full[1:].numel())
-            rotations = positions.new_empty(*full, len(_SMPL), 3, 3)
-            own = positions.new_empty(*full, len(SMPL25), 3)
-            for start in range(0, full[0], rows):
-                some = slice(start, start + rows)
-                rotations[some], own[some] = self._turned(positions[some], DrawnNoise(part[some] for part in numbers))
-        bodies = own if offsets is None else offsets.to(own).expand(*own.shape[:-2], len(SMPL25), 3)
-        return rotations, bodies, positions.new_full(full, torch.nan)
+            sizes = [part.shape[:-2].numel() for part in drawn]
+            rotations, bodies = self._turned_in_parts(torch.cat([part.flatten(0, -3) for part in drawn]), numbers)
+            turned = [
+                (some.view(*part.shape[:-2], len(_SMPL), 3, 3), own.view(*part.shape[:-2], len(SMPL25), 3))
+                for part, some, own in zip(drawn, rotations.split(sizes), bodies.split(sizes), strict=True)
+            ]
+        found = []
+        for rotations, own in turned:
+            body = own if offsets is None else offsets.to(own).expand(*own.shape[:-2], len(SMPL25), 3)
+            found.append((rotations, body, rotations.new_full(rotations.shape[:-3], torch.nan)))
+        return found
+
+    def _numbers(self, drawn: list[Tensor], noises: list[Noise]) -> list[Float[Tensor, "rows 4"]] | None:
+        """The random numbers of the rotations behind these poses, of each joint; None where they come with the draws."""
+        if any(part.ndim < 3 for part in drawn):
+            return None
+        each = [self.network.numbers(part.shape[:-2], noise, part) for part, noise in zip(drawn, noises, strict=True)]
+        known = [part for part in each if part is not None]
+        if len(known) < len(each):
+            return None
+        return [torch.cat([part.flatten(0, -2) for part in joint]) for joint in zip(*known, strict=True)]
+
+    def _turned_in_parts(
+        self, positions: Float[Tensor, "rows joints 3"], numbers: list[Float[Tensor, "rows 4"]]
+    ) -> tuple[Float[Tensor, "rows 22 3 3"], Float[Tensor, "rows 25 3"]]:
+        """As `_turned`, in parts that stay in the processor's cache; each draw depends on its own pose alone."""
+        rotations = positions.new_empty(len(positions), len(_SMPL), 3, 3)
+        own = positions.new_empty(len(positions), len(SMPL25), 3)
+        # As few parts as can be, of one size: many small operations take as long for few rows.
+        parts = max(1, -(-len(positions) // _ROWS))
+        size = -(-len(positions) // parts)
+        for start in range(0, len(positions), size):
+            rows = slice(start, start + size)
+            rotations[rows], own[rows] = self._turned(positions[rows], DrawnNoise(part[rows] for part in numbers))
+        return rotations, own
 
     def _turned(
         self, positions: Float[Tensor, "*any joints 3"], noise: Noise
@@ -96,7 +126,7 @@ class RotationsThroughPoses(RotationDistribution):
         own, lengths_known = estimate_offsets(points, seen)
         sigma = points.new_full((), self.misfit).expand(seen.shape)
         evidence = evidence_from_points(points, seen, sigma, own, lengths_known).to(self.dtype)
-        drawn, _ = self.network.draw(torch.Size(), evidence, noise, density=False)
+        drawn = self.network.draw_alike(evidence, known, noise)
         pelvis = evidence.frame.transpose(-1, -2).unsqueeze(-3) @ drawn[..., :1, :, :]
         return torch.cat([pelvis, drawn[..., 1:, :, :]], -3), own
 

@@ -237,7 +237,7 @@ def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: flo
 def _draw_articulated(
     posterior: ArticulatedPoseDistribution, samples: int, seed: int, level: float, mode: bool
 ) -> Draws:
-    poses, rotations, offsets, density = posterior.sample_with_rotations((samples,), seed=seed)
+    (poses, rotations, offsets, density), drawn = posterior.draw_together(samples, seed)
     if samples < posterior.summary_draws:
         mean, covariance = posterior.mean, posterior.covariance
     else:  # the lifter would draw as many again for its own mean
@@ -245,7 +245,7 @@ def _draw_articulated(
         covariance = torch.einsum("s...i,s...j->...ij", poses - mean, poses - mean) / (samples - 1)
     none = torch.full_like(density, torch.nan)
     summary = summarise(posterior.rotations, rotations, density, mode, log_group_ratios(offsets).mean(0).cpu())
-    region = _region(posterior, level, Drawn(samples, seed, poses))
+    region = _region(posterior, level, drawn)
     return Draws(poses.cpu(), mean.cpu(), covariance.cpu(), none.cpu(), region, summary)
 
 

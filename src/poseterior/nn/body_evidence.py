@@ -17,11 +17,8 @@ from ..geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_
 from ..geometry.kinematics import bones_to_pose
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view
-from ..registry import lazy_module
 from .encoders import TYPICAL_SIZE, evidence_features, evidence_width
-
-#: Imported when it is first used: it loads the whole of PyTorch's compiler.
-roma = lazy_module("roma")
+from .nearest_rotations import procrustes
 
 __all__ = [
     "FLAT_WIDTH",
@@ -278,4 +275,4 @@ def _trunk_frame(centred: Tensor, seen: Tensor, offsets: Tensor) -> Tensor:
     cross = (rest * weight).transpose(-1, -2) @ body
     # Where the points do not fix the frame: as a person who faces the camera.
     upright = torch.tensor(_UPRIGHT, dtype=centred.dtype, device=centred.device)
-    return roma.special_procrustes(cross + 1e-4 * upright)
+    return procrustes(cross + 1e-4 * upright)

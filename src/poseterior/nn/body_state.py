@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,19 +10,14 @@ from torch import Tensor
 
 from ..geometry.body import SMPL25
 from ..geometry.skeletons import SKELETONS
-from ..registry import lazy_module
 from .body_evidence import BodyEvidence
-
-#: Imported when it is first used: it loads the whole of PyTorch's compiler.
-roma = lazy_module("roma")
 
 __all__ = [
     "SIGHT_WIDTH",
     "TARGETS",
+    "USUAL_WEIGHT",
     "BodyState",
     "Targets",
-    "nearest_rotation",
-    "procrustes",
     "targets_of",
 ]
 
@@ -34,21 +28,8 @@ TARGETS = 6
 #: place, and (later than the others: weights from before have none for them) in which directions each point is
 #: uncertain.
 SIGHT_WIDTH = 6 * TARGETS + 4 + 6 * TARGETS
-#: Newton steps to the largest root of `procrustes`: from far away, or to two roots nearly at one place, each halves the
-#: distance at least.
-_ROOT_STEPS = 24
-#: Share by which the first guess of the root may be too small.
-_UPWARDS = 3e-4
-#: Of these, those that are always needed, and lead down from where they start.
-_SURE_STEPS = 1
-#: Relative steps below which rounding alone is left, and below which the next one is lost in single precision.
-_SETTLED, _SETTLED_SINGLE = 2e-16, 1e-9
-#: Each cofactor of a 3x3 matrix is a product of two entries less another: the four of all nine, rows one after another.
-_COFACTORS = [
-    3 * ((i + di) % 3) + (j + dj) % 3 for di, dj in ((1, 1), (2, 2), (1, 2), (2, 1)) for i in range(3) for j in range(3)
-]
-#: Below this (relative) two rotations are nearly as near, and the steps do not suffice.
-_FIXED = 1e-5
+#: Weight of the usual rotation in a joint's guess: decides only what the evidence leaves open.
+USUAL_WEIGHT = 1e-3
 #: Points that coincide with others at rest, or nearly: not looked at.
 _SKIPPED = ("spine1", "left_collar", "right_collar")
 #: Points that move nearly rigidly with a joint beside its children, and the weight that they have in the guess.
@@ -143,77 +124,3 @@ def targets_of(joints: tuple[int, ...]) -> Targets:
             if not child and SMPL25.joints[point] in near:
                 beyond[row].append((column, point))
     return Targets(index, there, rigid, beyond)
-
-
-def nearest_rotation(raw: Float[Tensor, "*any 9"]) -> Float[Tensor, "*any 3 3"]:
-    """The rotation nearest to the identity plus nine numbers: any rotation, reached without a seam."""
-    eye = torch.eye(3, dtype=raw.dtype, device=raw.device)
-    return procrustes(raw.unflatten(-1, (3, 3)) + eye)
-
-
-def procrustes(matrix: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 3 3"]:
-    """The rotation nearest to a matrix: roma's, whose gradients are finite; without gradients in closed form.
-
-    The latter is the Fast Optimal Attitude Matrix (Markley 1993, J. Astronautical Sciences 41, eq. 17 to 21): the
-    largest root l of ``(l^2 - |M|^2)^2 - 8 l det M - 4 |cof M|^2`` by Newton's method from above, then the rotation as
-    a polynomial of M; in double precision, so that points on nearly one line are no harder than others. It takes a
-    tenth of the time of as many singular value decompositions, which remain for matrices that fix no rotation.
-    """
-    if torch.is_grad_enabled() and matrix.requires_grad:
-        return roma.special_procrustes(matrix)
-    rows = matrix.reshape(-1, 9).double().mT.contiguous()  # components first: operations on many neighbours at once
-    one, other, third, fourth = rows[_COFACTORS].unflatten(0, (4, 9))
-    cofactors = (one * other).addcmul_(third, fourth, value=-1.0)
-    square, minors = rows.square().sum(0), cofactors.square().sum(0)
-    determinant = (rows[:3] * cofactors[:3]).sum(0)
-    root = _largest_root(square, minors, determinant)
-    eight, four = 8.0 * determinant, 4.0 * minors
-    settled = _SETTLED if matrix.dtype is torch.float64 else _SETTLED_SINGLE
-    for step in range(_ROOT_STEPS):
-        gap = root.square().sub_(square)
-        value = gap.square().addcmul_(root, eight, value=-1.0).sub_(four)
-        slope = gap.mul_(root).mul_(4.0).sub_(eight)
-        down = value.div_(slope)
-        if step < _SURE_STEPS:
-            root = root - down
-            continue
-        # From above every step leads down, until rounding leads up: there it stays, whatever others still need.
-        on = (slope > 0) & (down > settled * root)
-        if not bool(on.any()):
-            break
-        root = torch.where(on, root - down, root)
-    kappa = 0.5 * (root.square() - square)
-    scale = kappa * root - determinant
-    fixed = scale > _FIXED * square.pow(1.5)
-    whole = rows.unflatten(0, (3, 3))
-    cubed = (whole.unsqueeze(1) * whole).sum(2)  # M M^T
-    cubed = (cubed.unsqueeze(2) * whole).sum(1).flatten(0, 1)
-    found = torch.addcmul(cubed.neg_(), rows, kappa + square).addcmul_(cofactors, root).div_(scale)
-    found = found.to(matrix.dtype).mT.reshape(matrix.shape)
-    if bool(fixed.all()):
-        return found
-    loose = ~fixed.view(matrix.shape[:-2])
-    found[loose] = _by_decomposition(matrix[loose].double()).to(matrix.dtype)
-    return found
-
-
-def _largest_root(square: Tensor, minors: Tensor, determinant: Tensor) -> Tensor:
-    """The sum of the singular values, the least one with the determinant's sign; a little too large, never too small.
-
-    Of the invariants of ``M^T M``, whose eigenvalues are roots of a cubic (Viete): to four digits where two are close.
-    """
-    mean = square / 3.0
-    spread = (mean.square() - minors / 3.0).clamp_(min=0.0).sqrt_()
-    turned = (mean * (mean.square() - 0.5 * minors)).add_(0.5 * determinant.square()).div_(spread.pow(3))
-    angle = turned.nan_to_num_(1.0).clamp_(-1.0, 1.0).acos_().div_(3.0)
-    first = torch.addcmul(mean, spread, angle.cos(), value=2.0)
-    third = torch.addcmul(mean, spread, (angle + 2.0 * math.pi / 3.0).cos_(), value=2.0)
-    second = (square - first).sub_(third).clamp_(min=0.0).sqrt_()
-    least = determinant.sign() * third.clamp_(min=0.0).sqrt_()
-    return first.sqrt_().add_(second).add_(least).mul_(1.0 + _UPWARDS)
-
-
-def _by_decomposition(matrix: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    u, _, vh = torch.linalg.svd(matrix)
-    turn = torch.linalg.det(u @ vh)
-    return torch.cat([u[..., :2], u[..., 2:] * turn[..., None, None]], -1) @ vh

@@ -17,7 +17,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Product", "alone_or_not", "dense", "full_width", "plainly", "product_for", "times"]
+__all__ = [
+    "Product",
+    "alone_or_not",
+    "dense",
+    "full_width",
+    "plainly",
+    "product_for",
+    "times",
+    "times_columns",
+]
 
 #: ``rows @ weight.T + bias`` of ``(rows, inputs)``, ``(outputs, inputs)`` and ``(outputs)`` or None.
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -25,6 +34,8 @@ Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 #: Rows from which on oneDNN is faster.
 _FEWEST = 48
+#: Multiplications from which on oneDNN is faster where what is short is the matrix.
+_FEWEST_PRODUCTS = 1_000_000
 
 
 def plainly() -> bool:
@@ -57,9 +68,8 @@ def product_for(rows: Tensor, weight: Tensor) -> Product:
         rows: ``(*any, inputs)`` whose number, precision and device count.
         weight: likewise.
     """
-    plain = rows.dtype is torch.float32 is weight.dtype and rows.device.type == "cpu" == weight.device.type
     many = rows.numel() >= _FEWEST * rows.shape[-1]
-    product = _one_dnn() if plain and many and not torch.is_autocast_enabled("cpu") else None
+    product = _one_dnn() if many and _float32(rows, weight) else None
     return functional.linear if product is None else product
 
 
@@ -69,6 +79,12 @@ def alone_or_not(rows: Float[Tensor, "rows inputs"]) -> bool:
     oneDNN's products do, which sum in one order for two rows and more; MKL's choose another way for other numbers.
     """
     return product_for(rows, rows) is not functional.linear
+
+
+def _float32(one: Tensor, other: Tensor) -> bool:
+    """Whether both are plain matrices of float32 on the processor."""
+    plain = one.dtype is torch.float32 is other.dtype and one.device.type == "cpu" == other.device.type
+    return plain and not torch.is_autocast_enabled("cpu")
 
 
 def dense(layer: nn.Linear, rows: Float[Tensor, "*any inputs"]) -> Float[Tensor, "*any outputs"]:
@@ -91,6 +107,21 @@ def times(
     weight = matrix.T if matrix.is_contiguous() else matrix.T.contiguous()
     found = product_for(rows, matrix)(rows.reshape(-1, rows.shape[-1]), weight, bias)
     return found.view(*rows.shape[:-1], matrix.shape[-1])
+
+
+def times_columns(
+    matrix: Float[Tensor, "outputs inputs"], columns: Float[Tensor, "inputs n"]
+) -> Float[Tensor, "outputs n"]:
+    """``matrix @ columns``, the fastest way while no gradients are tracked: of ever so many columns.
+
+    Args:
+        matrix: contiguous.
+        columns: contiguous.
+    """
+    many = matrix.numel() * columns.shape[1] >= _FEWEST_PRODUCTS
+    product = _one_dnn() if many and not plainly() and _float32(matrix, columns) else None
+    # To oneDNN the columns are the layer's weight, and the matrix what it is given.
+    return matrix @ columns if product is None else product(matrix, columns.T, None)
 
 
 def _keeps_float32() -> bool:

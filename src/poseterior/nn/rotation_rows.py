@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from . import so3
 
-__all__ = ["CircleMixture", "drawn_rotations", "solved_angles"]
+__all__ = [
+    "CircleMixture",
+    "QuaternionProducts",
+    "columns_from_base",
+    "drawn_rotations",
+    "pairs",
+    "quaternion_products",
+    "solved_angles",
+]
 
 #: Steps that all rows take together; rows that need more go on by themselves.
 _TOGETHER = 4
@@ -31,7 +39,7 @@ def _length(x: Float[Tensor, "n *rows"]) -> Float[Tensor, "*rows"]:
 # -- quaternions -------------------------------------------------------------------------------------------
 
 
-class _Products(NamedTuple):
+class QuaternionProducts(NamedTuple):
     """What is linear in the 16 products of the components of quaternions p and q, xyzw; ``(outputs, 16)``.
 
     Attributes:
@@ -42,6 +50,7 @@ class _Products(NamedTuple):
         columns: where both are one unit quaternion, by the axis that stays, the columns of its rotation matrix:
             the one that stays, the one that turns, and minus the third; ``(9, 16)`` each.
         about: by axis, ``(4, 4)``: ``q`` after a half turn about its own column.
+        matrix: ``(9, 16)`` where both are one unit quaternion, its rotation matrix, row after row.
     """
 
     left: Tensor
@@ -50,11 +59,12 @@ class _Products(NamedTuple):
     back_right: Tensor
     columns: tuple[Tensor, ...]
     about: tuple[Tensor, ...]
+    matrix: Tensor
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # what is made in that mode can never be differentiated
-def _products(dtype: torch.dtype, device: torch.device) -> _Products:
+def quaternion_products(dtype: torch.dtype, device: torch.device) -> QuaternionProducts:
     tables = so3.quaternion_tables(dtype, device)
     left = tables.product.mT.unflatten(-1, (4, 4))  # (output, p, q)
     right = left.mT
@@ -62,17 +72,18 @@ def _products(dtype: torch.dtype, device: torch.device) -> _Products:
     matrix = tables.matrix.mT.unflatten(0, (3, 3))  # (row, column, pair)
     columns = (torch.cat([matrix[:, axis], matrix[:, (axis - 1) % 3], -matrix[:, (axis + 1) % 3]]) for axis in range(3))
     each = [part.flatten(1).contiguous() for part in (left, right, left * conjugate, right * conjugate)]
-    return _Products(
+    return QuaternionProducts(
         each[0],
         each[1],
         each[2],
         each[3],
         tuple(part.contiguous() for part in columns),
         tuple(part.mT.contiguous() for part in tables.about),
+        matrix.flatten(0, 1).contiguous(),
     )
 
 
-def _pairs(p: Float[Tensor, "4 rows"], q: Float[Tensor, "4 rows"]) -> Float[Tensor, "16 rows"]:
+def pairs(p: Float[Tensor, "4 rows"], q: Float[Tensor, "4 rows"]) -> Float[Tensor, "16 rows"]:
     return (p.unsqueeze(1) * q).flatten(0, 1)
 
 
@@ -185,39 +196,50 @@ def drawn_rotations(
     """
     if not len(base):
         return base, base[:, 0]
-    products, layers = _products(base.dtype, base.device), flow.layers
     said = torch.addmm(flow.offset[joint].unsqueeze(-1), flow.project[joint].mT, features.mT)
+    q, total = columns_from_base(flow, base.mT.contiguous(), said, joint, density)
+    return q.mT.contiguous(), base.new_full((len(base),), torch.nan) if total is None else total
+
+
+def columns_from_base(
+    flow: so3.RotationFlow,
+    q: Float[Tensor, "4 rows"],
+    said: Float[Tensor, "parameters rows"],
+    joint: int,
+    density: bool = True,
+) -> tuple[Float[Tensor, "4 rows"], Float[Tensor, " rows"] | None]:
+    """The same of what `RotationFlow.project` makes of the features, which is used up; no density: None."""
+    products, layers = quaternion_products(q.dtype, q.device), flow.layers
     turns, hidden = said.split(flow.sizes, 0)
     turns, hidden = turns.unflatten(0, (layers + 1, 20)), hidden.unflatten(0, (layers, flow.hidden))
     turns[:, 3:16:4] += 1.0  # see `so3.affine_parameters`
     stretch = turns[:, 16:].tanh().mul_(-so3.MAXIMUM_STRETCH)
-    total = torch.full_like(base[:, 0], torch.nan)
+    total: Tensor | None = None
     if density:  # the lengths of the quaternions and the mean of the stretches change nothing else
-        total.zero_()
+        total = torch.zeros_like(q[0])
         stretch -= stretch.mean(1, keepdim=True)
         quaternions = turns[:, :16].unflatten(1, (4, 4))
         quaternions /= quaternions.square().sum(2, keepdim=True).sqrt_().clamp_(min=1e-12)
     shrink = stretch.exp_()
-    q = base.mT.contiguous()
     for layer in range(layers, -1, -1):
         if layer < layers:
-            columns = products.columns[layer % 3] @ _pairs(q, q)
+            columns = products.columns[layer % 3] @ pairs(q, q)
             within = torch.addmm(hidden[layer], flow.enter[layer, joint].mT, columns[:3])
             within = nn.functional.silu(within, inplace=True)
             mixed = torch.addmm(flow.bias[layer, joint].unsqueeze(-1), flow.leave[layer, joint].mT, within)
             mixture = _mixture_said(mixed, columns[3:].unflatten(0, (2, 3)), flow.segments)
             angle = solved_angles(mixture)
-            if density:
+            if total is not None:
                 total += mixture.slope(angle).log_()
             angle.mul_(0.5)
             q = (q * angle.cos()).addcmul_(products.about[layer % 3] @ q, angle.sin())
         # W^-1 = V exp(-s) U^T, see `so3.affine_matrix`: of quaternions that need no unit length.
         a, b, c, d = turns[layer, :16].unflatten(0, (4, 4))
-        q = products.back_right @ _pairs(b, products.back_left @ _pairs(a, q))
+        q = products.back_right @ pairs(b, products.back_left @ pairs(a, q))
         q.mul_(shrink[layer])
-        q = products.right @ _pairs(d, products.left @ _pairs(c, q))
+        q = products.right @ pairs(d, products.left @ pairs(c, q))
         length = _length(q)
         q /= length
-        if density:
+        if total is not None:
             total += length.log_().mul_(4.0)
-    return q.mT.contiguous(), total
+    return q, total
