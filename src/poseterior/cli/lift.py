@@ -221,10 +221,10 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         if lift_long_clips(self, lifter, keypoints, check_device(self.device), console):
             return
-        result, rotations, turns = self._lifted(lifter, keypoints, check_device(self.device), console)
+        result, rotations, turns, shown = self._lifted(lifter, keypoints, check_device(self.device), console)
         if self.hypotheses == "kernels":
             result = replace(result, settings=result.settings | {HYPOTHESES: KERNELS})
-        console.print(summary_table(result))
+        console.print(summary_table(shown, total=len(result)))
         moves = self.video is not None or bool(self._motions()) or self._holds_times()
         fps = frame_rate(self.fps, result, console) if moves else self.fps
         if self.out is not None and self.out not in self._motions():
@@ -431,12 +431,16 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
 
     def _lifted(
         self, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
-    ) -> tuple[LiftResult, RotationResult | None, bool]:
-        """Poses; rotations where a motion is asked for or they come for nothing; whether these are the lifter's own."""
+    ) -> tuple[LiftResult, RotationResult | None, bool, LiftResult]:
+        """Poses; rotations where a motion is asked for or they come for nothing; whether these are the lifter's own.
+
+        And what the table shows: these poses, or, where nothing else shows regions, the first few with theirs.
+        """
         from ..files.errors import InputError
         from ..lifters import ArticulatedLifter, load
         from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of
         from ..lifting.ik import solve_ik_of_result
+        from ..lifting.poses import lift_for_motion
 
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
@@ -447,6 +451,10 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         for name in ("contacts", "ground"):
             if getattr(self, name) and not any(part.whole for part in parts):
                 raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
+        if isinstance(lifter, ArticulatedLifter) and self._rotations_alone() and not any(part.whole for part in parts):
+            with options_named("samples"):
+                result, first = lift_for_motion(lifter, keypoints, **options, level=self.level)
+            return result, result.rotations, True, first
         with options_named("samples"):
             result = lift_parts(
                 lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
@@ -457,7 +465,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 console.print(f"{name}: {said}", highlight=False, soft_wrap=True, markup=False)
         turns = isinstance(lifter, ArticulatedLifter)
         if result.rotations is not None or not (self._motions() or turns):
-            return result, result.rotations, True
+            return result, result.rotations, True, result
         if not turns:
             what = "motions" if any(part.whole for part in parts) else "mean poses"
             console.print(
@@ -465,7 +473,12 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 highlight=False,
                 soft_wrap=True,
             )
-        return result, solve_ik_of_result(lifter if turns else load("rotations"), result, **options), turns
+        return result, solve_ik_of_result(lifter if turns else load("rotations"), result, **options), turns, result
+
+    def _rotations_alone(self) -> bool:
+        """Whether all that is written is of rotations, so that the table alone shows regions of poses."""
+        poses = self.view is not None or self.video is not None or self.out not in (None, *self._motions())
+        return not poses
 
     def _draw(
         self, result: LiftResult, rotations: RotationResult | None, path: Path, sources: Sources, console: Console

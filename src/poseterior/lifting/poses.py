@@ -13,7 +13,7 @@ import torch
 from ..files.checks import counted
 from ..geometry.cameras import ASSUMED_FIELD_OF_VIEW
 from ..keypoints import Keypoints2D
-from ..lifters import Lifter
+from ..lifters import ArticulatedLifter, Lifter
 from ..lifters.detector_noise import noise_factors, noise_words
 from ..results import poses
 from ..results.poses import LiftResult
@@ -23,7 +23,7 @@ from .bodies import rotations_of
 from .draws import CHUNK, Draws, Placed, draw, lifter_name
 from .ik import shipped_solution
 
-__all__ = ["Known", "lift", "load_result", "result_of", "settings_of"]
+__all__ = ["Known", "lift", "lift_for_motion", "load_result", "result_of", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -190,12 +190,51 @@ def lift(
         InputError: no poses, fewer samples than none (than one, of a lifter with rotations), more than fit in memory,
             a seed or a level out of range.
     """
+    used, said = _read(lifter, keypoints, device)
+    return _with_noise(
+        result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed), said
+    )
+
+
+def lift_for_motion(
+    lifter: ArticulatedLifter,
+    keypoints: Keypoints2D,
+    samples: int = 200,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    level: float = 0.9,
+    mode: bool = False,
+    shown: int = 3,
+) -> tuple[LiftResult, LiftResult]:
+    """As `lift`, for whoever writes rotations alone: regions are the samples' own, except those of the poses shown.
+
+    Arguments and errors are those of `lift`.
+
+    Returns:
+        All poses, whose regions no recalibration has made right; and the first ``shown`` as `lift` gives them.
+    """
+    used, said = _read(lifter, keypoints, device)
+    draws = list(draw(lifter, used, samples, seed, CHUNK, device, level, mode, calibrated=False))
+    result = _with_noise(result_of(lifter, used, draws, seed), said)
+    region = lifter.to(device).eval()(used[:shown].to(device)).region(level)
+    balls = (region.centre, region.radius, region.pose_radius)
+    centre, radius, pose_radius = (part.detach().cpu().numpy() for part in balls)
+    first = replace(
+        result[:shown], region_center=centre, region_radius=radius, pose_radius=pose_radius,
+        calibrated=region.calibrated,
+    )  # fmt: skip
+    return result, first
+
+
+def _read(lifter: Lifter, keypoints: Keypoints2D, device: torch.device | str) -> tuple[Keypoints2D, str]:
+    """Keypoints as they are lifted, and what is said of their noise."""
     check_lifter(lifter)
     used = check_keypoints(keypoints).as_skeleton(lifter.skeleton).flatten()
     factor = noise_factors(lifter.to(device).eval(), used.to(device))
-    used = used.with_noise(factor.to(used.device))
-    result = result_of(lifter, used, list(draw(lifter, used, samples, seed, chunk, device, level, mode)), seed)
-    said = noise_words(factor)
+    return used.with_noise(factor.to(used.device)), noise_words(factor)
+
+
+def _with_noise(result: LiftResult, said: str) -> LiftResult:
     return replace(result, settings=result.settings | {"noise": said}) if said else result
 
 

@@ -23,7 +23,7 @@ from .body_state import TARGETS, USUAL_WEIGHT
 from .dense import times_columns
 from .joint_densities import JointFlow
 from .nearest_rotations import columns_product, nearest_columns, procrustes
-from .rotation_rows import columns_from_base, pairs, quaternion_products
+from .rotation_rows import FlowColumns, columns_from_base, pairs, quaternion_products
 
 if TYPE_CHECKING:
     from .rotation_networks import SequentialNetwork
@@ -47,7 +47,6 @@ class _Joint:
         compared: of the points that have a place before the joint's turn comes, how many are seen.
         enter: ``(trunk, 1 + context + 6 earlier joints + 3 seen)`` the first layer, its bias in front.
         inner: ``(trunk, trunk + 1)`` the second layer, its bias at the end.
-        said: ``(parameters + 9, trunk + 1)`` the flow's parameters and the aim, likewise.
     """
 
     joint: int
@@ -58,13 +57,10 @@ class _Joint:
     compared: int
     enter: Tensor
     inner: Tensor
-    said: Tensor
 
 
 def _joint(network: SequentialNetwork, row: int, there: Bool[Tensor, " 25"], spread: Tensor, compared: int) -> _Joint:
-    assert isinstance(network.density, JointFlow)
-    joint = network.joints[row]
-    flow, trunk = network.density, network.inner.shape[-1]
+    joint, trunk = network.joints[row], network.inner.shape[-1]
     points = network.targets[row].tolist()
     shown = network.there[row] & there[network.targets[row]] if compared else torch.zeros_like(network.there[row])
     places = shown.nonzero().squeeze(-1).tolist()
@@ -83,8 +79,6 @@ def _joint(network: SequentialNetwork, row: int, there: Bool[Tensor, " 25"], spr
         network.see_earlier[: 6 * row, columns],
         sight,
     ]
-    said = torch.cat([flow.project[row], network.aim[row]], 1)
-    bias = torch.cat([flow.offset[row], torch.eye(3).flatten().to(local)])
     beyond = dict(network._beyond[row])
     rigid = {}
     for place, column in enumerate(places):
@@ -97,7 +91,6 @@ def _joint(network: SequentialNetwork, row: int, there: Bool[Tensor, " 25"], spr
         [point for point, parent in enumerate(SMPL25.parents) if parent == joint], compared,
         torch.cat(enter).mT.contiguous(),
         torch.cat([network.inner[row].mT, network.inner_bias[row].unsqueeze(1)], 1),
-        torch.cat([said.mT, bias.unsqueeze(1)], 1),
     )  # fmt: skip
 
 
@@ -146,6 +139,10 @@ def drawn_bodies(
     points, offsets = (part.flatten(1).mT.contiguous().unflatten(0, (-1, 3)) for part in (evidence.points, evidence.offsets))
     looked = points[[point for joint in joints for point in joint.seen]]
     rest = _at_rest(joints, offsets)
+    flow = FlowColumns.of(network.density)
+    # The aim is that much away from the identity.
+    eye = torch.eye(3).flatten().to(network.aim).expand(len(joints), 1, 9)
+    said_by = torch.cat([flow.said, torch.cat([network.aim, eye], 1).mT], 1)
     base = numbers.div_(numbers.square().sum(1, keepdim=True).sqrt_())
     # What a joint sees: one, the context, the rotations before it, and the points below it.
     known = 1 + context.shape[1]
@@ -178,9 +175,9 @@ def drawn_bodies(
             _back(guess, away, sight).clamp_(-0.3 * _FARTHEST, 0.3 * _FARTHEST)
         torch.ops.aten.silu.out(times_columns(j.enter, sees[: j.enter.shape[1]]), out=inside)
         inside += torch.nn.functional.silu(times_columns(j.inner, hidden), inplace=True)
-        said = times_columns(j.said, hidden)
+        said = times_columns(said_by[row], hidden)
         aim = nearest_columns(said[-9:].unflatten(0, (3, 3)))
-        q, _ = columns_from_base(network.density, base[row], said[:-9], row, density=False)
+        q, _ = columns_from_base(flow, base[row], said[:-9], row, density=False)
         drawn = (matrices @ pairs(q, q)).unflatten(0, (3, 3))
         rotation = columns_product(columns_product(guess, aim), drawn, rotations[j.joint])
         if row + 1 < len(joints):
