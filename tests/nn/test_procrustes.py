@@ -7,7 +7,7 @@ import roma
 import torch
 from torch import Tensor
 
-from poseterior.nn.nearest_rotations import nearest_rotation, procrustes
+from poseterior.geometry.nearest_rotations import nearest_rotation, procrustes
 
 F64 = torch.float64
 N = 2000

@@ -17,6 +17,7 @@ from torch.distributions import constraints
 
 from ..files.errors import InputError
 from ..geometry.body import H36M_POINTS, SMPL25, body_points
+from ..geometry.nearest_rotations import procrustes
 from ..geometry.skeletons import SKELETONS, Skeleton
 from ..nn.body_evidence import BodyEvidence
 from ..nn.rotation_networks import RotationNetwork
@@ -160,7 +161,7 @@ class RotationDistribution(SeededDistribution):
         """Chordal mean of each joint: the rotation nearest to the average matrix of 128 fixed draws."""
         if not self.batch_shape.numel():
             return torch.zeros(*self.batch_shape, *self.event_shape, dtype=self.dtype, device=self.device)
-        return roma.special_procrustes(self._drawn().mean(0))
+        return procrustes(self._drawn().mean(0))
 
     @property
     def stddev(self) -> Float[Tensor, "*batch 22"]:
@@ -308,9 +309,7 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
             draws = self.sample_with_rotations((samples,), seed=seed)
             return draws, Drawn(samples, seed, draws.poses)
         asked = [self._checked((number,), None, of) for number, of in ((samples, seed), (count, own_seed))]
-        draws, others = (
-            self._articulated(*found) for found in self.rotations._draw_several(asked, self._offsets)
-        )
+        draws, others = (self._articulated(*found) for found in self.rotations._draw_several(asked, self._offsets))
         return draws, Drawn(count, own_seed, others.poses)
 
     @torch.no_grad()

@@ -93,7 +93,7 @@ class RotationsThroughPoses(RotationDistribution):
         return found
 
     def _numbers(self, drawn: list[Tensor], noises: list[Noise]) -> list[Float[Tensor, "rows 4"]] | None:
-        """The random numbers of the rotations behind these poses, of each joint; None where they come with the draws."""
+        """The random numbers of each joint's rotations behind these poses; None where they come with the draws."""
         if any(part.ndim < 3 for part in drawn):
             return None
         each = [self.network.numbers(part.shape[:-2], noise, part) for part, noise in zip(drawn, noises, strict=True)]

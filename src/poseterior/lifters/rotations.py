@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import roma
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -29,6 +28,7 @@ from ..geometry.body import (
     estimate_offsets,
     group_factors,
 )
+from ..geometry.nearest_rotations import procrustes
 from ..keypoints import Keypoints2D
 from ..nn.body_evidence import BodyEvidence, evidence_from_keypoints, evidence_from_points, no_evidence
 from ..nn.body_state import TARGETS
@@ -243,6 +243,6 @@ class RotationLifter(ArticulatedLifter):
 
     def fit_constants(self, observations: Any) -> None:
         """The usual rotation of each joint: the chordal mean of the training rotations (the pelvis': upright)."""
-        mean = roma.special_procrustes(observations.rotations[:, list(self.network.joints)].mean(0).double())
+        mean = procrustes(observations.rotations[:, list(self.network.joints)].mean(0).double())
         mean[0] = torch.eye(3, dtype=torch.float64)
         self.network.usual.copy_(mean)

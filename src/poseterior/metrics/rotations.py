@@ -17,6 +17,7 @@ from torch import Tensor
 from ..files.errors import InputError
 from ..files.extras import need
 from ..geometry.body import CHAINS, SMPL25, body_points, rest_offsets
+from ..geometry.nearest_rotations import procrustes
 from ..geometry.skeletons import SKELETONS
 from .accuracy import mpjpe
 
@@ -102,10 +103,8 @@ def chordal_mean(
         dim: batch dimension to average over; negative ones count from the last batch dimension.
         weights: not negative, broadcastable to the batch shape; default equal.
     """
-    import roma
-
     weighted = rotations if weights is None else rotations * weights[..., None, None]
-    return roma.special_procrustes(weighted.mean(dim % (rotations.ndim - 2)))
+    return procrustes(weighted.mean(dim % (rotations.ndim - 2)))
 
 
 def swing_twist(

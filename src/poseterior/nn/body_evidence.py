@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ..geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
 from ..geometry.kinematics import bones_to_pose
+from ..geometry.nearest_rotations import procrustes
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view
 from .encoders import TYPICAL_SIZE, evidence_features, evidence_width
-from .nearest_rotations import procrustes
 
 __all__ = [
     "FLAT_WIDTH",

@@ -17,12 +17,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..geometry.body import SMPL25
+from ..geometry.nearest_rotations import columns_product, nearest_columns, procrustes
 from ..geometry.skeletons import SKELETONS
 from .body_evidence import BodyEvidence
 from .body_state import TARGETS, USUAL_WEIGHT
 from .dense import times_columns
 from .joint_densities import JointFlow
-from .nearest_rotations import columns_product, nearest_columns, procrustes
 from .rotation_rows import FlowColumns, columns_from_base, pairs, quaternion_products
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ def drawn_bodies(
     assert isinstance(network.density, JointFlow)
     n = len(context)
     joints = _joints(network, there, evidence.spread[0])
-    points, offsets = (part.flatten(1).mT.contiguous().unflatten(0, (-1, 3)) for part in (evidence.points, evidence.offsets))
+    points, offsets = (
+        part.flatten(1).mT.contiguous().unflatten(0, (-1, 3)) for part in (evidence.points, evidence.offsets)
+    )
     looked = points[[point for joint in joints for point in joint.seen]]
     rest = _at_rest(joints, offsets)
     flow = FlowColumns.of(network.density)
@@ -169,7 +171,9 @@ def drawn_bodies(
             if j.parent >= 0:
                 away = _back(turned[j.parent], away)
             if j.rigid:
-                guess = _guess(network.usual[row].unsqueeze(-1), away, list(j.rigid), rest[rigid : rigid + len(j.rigid)])
+                guess = _guess(
+                    network.usual[row].unsqueeze(-1), away, list(j.rigid), rest[rigid : rigid + len(j.rigid)]
+                )
                 rigid += len(j.rigid)
             sight = sees[end : end + 3 * len(j.seen)].unflatten(0, (-1, 3))
             _back(guess, away, sight).clamp_(-0.3 * _FARTHEST, 0.3 * _FARTHEST)
@@ -184,11 +188,17 @@ def drawn_bodies(
             sees[end : end + 6].unflatten(0, (3, 2)).copy_(rotation[:, :2])
         turned[j.joint] = rotation if j.parent < 0 else columns_product(turned[j.parent], rotation)
         if j.children:
-            for point, place in zip(j.children, _placed(placed[j.joint], turned[j.joint], offsets[j.children]), strict=True):
+            for point, place in zip(
+                j.children, _placed(placed[j.joint], turned[j.joint], offsets[j.children]), strict=True
+            ):
                 placed[point] = place
                 if bool(there[point]):
                     apart = apart.add_(points[point]).sub_(place)
     return rotations
+
+
+def _columns(vectors: Float[Tensor, "n k 3"]) -> Float[Tensor, "k 3 n"]:
+    return vectors.flatten(1).mT.contiguous().unflatten(0, (-1, 3))
 
 
 def _back(

@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..geometry.body import SMPL25
+from ..geometry.nearest_rotations import nearest_rotation, procrustes
 from ..geometry.skeletons import SKELETONS
 from ..noise import Noise, as_noise
 from ..registry import lazy_module
@@ -35,7 +36,6 @@ from .body_state import SIGHT_WIDTH, USUAL_WEIGHT, BodyState, targets_of
 from .dense import plainly, times
 from .encoders import ResidualMLP
 from .joint_densities import AngularCentralGaussians, JointDensity, JointFlow
-from .nearest_rotations import nearest_rotation, procrustes
 from .so3 import haar_quaternions, rotation_matrix
 
 #: Imported when it is first used: it loads the whole of PyTorch's compiler.

@@ -23,6 +23,7 @@ from ..distributions.clustering import cluster
 from ..files.errors import InputError
 from ..files.writing import check_writable
 from ..geometry.body import SMPL25, body_points
+from ..geometry.quaternions import rotation_matrices, unit_quaternions
 from ..geometry.skeletons import SKELETONS
 from ..registry import lazy_module
 from .animation import Animation, numbered_paths, save_animation
@@ -406,12 +407,12 @@ class RotationResult(Provenance):
 
 def quaternions(rotations: Float[Tensor, "*batch 3 3"]) -> Float[NDArray[np.float32], "*batch 4"]:
     """Matrices to quaternions xyzw, on the processor."""
-    return roma.rotmat_to_unitquat(rotations).float().cpu().numpy()
+    return unit_quaternions(rotations).float().cpu().numpy()
 
 
 def matrices(quaternions: Float[NDArray[np.float32], "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Inverse of `quaternions`."""
-    return roma.unitquat_to_rotmat(torch.from_numpy(np.ascontiguousarray(quaternions)))
+    return rotation_matrices(torch.from_numpy(np.ascontiguousarray(quaternions)))
 
 
 def _half_turn(quaternions: Array) -> Array:
