@@ -5,14 +5,18 @@ Importing roma takes longer than lifting a hundred frames: it loads the whole of
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["rotation_matrices", "unit_quaternions"]
+__all__ = ["acted", "product", "rotation_matrices", "unit_quaternions", "zxy_angles"]
 
 #: Rotations at a time, whose numbers stay in the processor's cache.
 _ROWS = 8192
+#: Cosines of the middle angle below which two angles turn about one axis, and roma chooses.
+_LOCKED = 1e-3
 
 
 @torch.no_grad()
@@ -50,3 +54,34 @@ def rotation_matrices(quaternions: Float[Tensor, "*batch 4"]) -> Float[Tensor, "
         2 * (xz - yw), 2 * (yz + xw), -xx - yy + zz + ww,
     ]  # fmt: skip
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def product(p: Float[Tensor, "*batch 4"], q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """The rotation ``q``, then ``p``."""
+    (a, b, c, d), (x, y, z, w) = p.unbind(-1), q.unbind(-1)
+    parts = [
+        d * x + a * w + b * z - c * y, d * y - a * z + b * w + c * x,
+        d * z + a * y - b * x + c * w, d * w - a * x - b * y - c * z,
+    ]  # fmt: skip
+    return torch.stack(parts, -1)
+
+
+def acted(q: Float[Tensor, "*batch 4"], vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Vectors turned by unit quaternions."""
+    axis = q[..., :3]
+    twice = 2.0 * torch.linalg.cross(axis, vectors)
+    return vectors + q[..., 3:] * twice + torch.linalg.cross(axis, twice)
+
+
+@torch.no_grad()
+def zxy_angles(quaternions: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
+    """Turns about z, then the new x, then the new y, in degrees: as ``roma.unitquat_to_euler("ZXY", ...)``."""
+    matrices = rotation_matrices(quaternions)
+    (_, minus_zs, _), (_, zc, _), (minus_ys, xs, yc) = (row.unbind(-1) for row in matrices.unbind(-2))
+    if bool((torch.hypot(minus_ys, yc) < _LOCKED).any()):
+        import roma
+
+        found: Tensor = roma.unitquat_to_euler("ZXY", quaternions, degrees=True)
+        return found
+    middle = torch.atan2(xs, torch.hypot(minus_ys, yc))
+    return torch.stack([torch.atan2(-minus_zs, zc), middle, torch.atan2(-minus_ys, yc)], -1) * (180.0 / math.pi)

@@ -212,11 +212,11 @@ def evidence_from_points(
         spread = torch.where(seen, spread, 0.0)
         directions = torch.where(seen[..., None, None], directions, 0.0)
         six = as_six(0.5 * directions)
-    shown = seen.to(points.dtype)
+    shown, nothing = seen.to(points.dtype), torch.zeros((), device=device)
     tokens = torch.cat([turned / TYPICAL_SIZE, shown.unsqueeze(-1), 0.5 * spread.unsqueeze(-1)], -1).flatten(-2)
     known = torch.ones(batch, dtype=torch.bool, device=device) if lengths_known is None else lengths_known
     return BodyEvidence(
-        flat=torch.zeros(*batch, FLAT_WIDTH, device=device),
+        flat=nothing.expand(*batch, FLAT_WIDTH),
         tokens=torch.cat([tokens, _body_features(offsets, some, known), six.flatten(-2)], -1),
         points=turned,
         seen=seen,
@@ -226,7 +226,7 @@ def evidence_from_points(
         some=some,
         frame=frame,
         offsets=_offsets_or_rest(offsets, batch, device),
-        picture=torch.zeros(*batch, len(H36M_POINTS), 2, device=device),
+        picture=nothing.expand(*batch, len(H36M_POINTS), 2),
     )
 
 

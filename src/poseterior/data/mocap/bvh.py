@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 from numpy.typing import ArrayLike, NDArray
 
@@ -24,6 +23,7 @@ from ...files.errors import InputError
 from ...files.number_tables import read_number_table
 from ...files.reading import reader
 from ...files.writing import atomic_write, make_folder
+from ...geometry.quaternions import acted, product, zxy_angles
 from ...geometry.skeletons import SKELETONS
 from .motion import Array, Motion, chained, checked, snap_rate, turned
 
@@ -305,9 +305,9 @@ def _local_translations(positions: torch.Tensor, rotations: torch.Tensor) -> tor
         if parent < 0:
             turned[joint] = rotations[:, joint]
             continue
-        turned[joint] = roma.quat_product(turned[parent], rotations[:, joint])
-        back = roma.quat_conjugation(turned[parent])
-        local[:, joint] = roma.quat_action(back, positions[:, joint] - positions[:, parent])
+        turned[joint] = product(turned[parent], rotations[:, joint])
+        back = turned[parent] * turned[parent].new_tensor([-1.0, -1.0, -1.0, 1.0])
+        local[:, joint] = acted(back, positions[:, joint] - positions[:, parent])
     return local
 
 
@@ -375,7 +375,7 @@ def write_bvh(path: str | Path, positions: ArrayLike, rotations: ArrayLike, fps:
     skeleton = SKELETONS["smpl22"]
     offsets, slack = rest_offsets(p, q)
     local = _local_translations(torch.as_tensor(p), torch.as_tensor(q)).numpy() * 100.0
-    angles = continuous_angles(roma.unitquat_to_euler("ZXY", torch.as_tensor(q), degrees=True).numpy())
+    angles = continuous_angles(zxy_angles(torch.as_tensor(q)).numpy())
 
     lines = ["HIERARCHY"]
     columns: list[NDArray[np.float64]] = []
