@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ from poseterior.lifters import detector_noise as noise
 from poseterior.lifters import load
 from poseterior.lifters.rotations import RotationConfig, RotationLifter
 from poseterior.lifting.draws import draw
+from poseterior.lifting.poses import lift_for_motion
 
 _TINY = {"width": 16, "blocks": 1, "context": 8, "trunk": 8, "layers": 2, "segments": 3, "hidden": 4}
 
@@ -134,6 +136,37 @@ def test_a_poses_draws_are_its_own(tiny):
     assert float((first - second).abs().max()) > 0.01
     stream = [tiny(keypoints).sample((2,), generator=torch.Generator().manual_seed(1)) for _ in range(2)]
     assert torch.equal(*stream)
+
+
+def test_samples_and_those_of_the_region_are_the_same_together_as_apart(tiny):
+    posterior = tiny(people(3))
+    draws, drawn = posterior.draw_together(5, seed=3)
+    apart = posterior.sample_with_rotations((5,), seed=3)
+    for name in ("poses", "rotations", "offsets"):
+        torch.testing.assert_close(getattr(draws, name), getattr(apart, name), rtol=0, atol=1e-6)
+    assert (drawn.number, drawn.seed) == (regions.SAMPLES, regions.SEED)
+    torch.testing.assert_close(drawn.poses, posterior.sample((regions.SAMPLES,), seed=regions.SEED), rtol=0, atol=1e-6)
+    region, expected = posterior.region(0.9, drawn), posterior.region(0.9)
+    torch.testing.assert_close(region.radius, expected.radius, rtol=0, atol=1e-6)
+    same, once = posterior.draw_together(regions.SAMPLES, regions.SEED)
+    assert once.poses is same.poses
+
+
+def test_who_writes_a_motion_alone_gets_the_same_rotations_and_the_regions_that_are_shown(shipped):
+    keypoints = people(5)
+    whole = pp.lift(shipped, keypoints, samples=6, seed=1)
+    result, shown = lift_for_motion(shipped, keypoints, samples=6, seed=1, shown=2)
+    for one, other in ((result, whole), (shown, whole[:2])):
+        # Of other numbers of rows products round otherwise, and now and then a flow stretches that.
+        away = np.abs(one.samples - other.samples).max((-1, -2))
+        assert np.median(away) < 1e-4
+        assert (one.settings, one.seed, one.lifter) == (other.settings, other.seed, other.lifter)
+    apart = np.abs((result.rotations.rotations * whole.rotations.rotations).sum(-1))
+    assert np.quantile(apart, 0.1) > 1 - 1e-5
+    np.testing.assert_allclose(result.rotations.offsets, whole.rotations.offsets, atol=1e-5)
+    assert shown.calibrated
+    np.testing.assert_allclose(shown.region_radius, whole.region_radius[:2], atol=2e-3)
+    assert not result.calibrated  # the samples' own, which say so
 
 
 def test_hidden_joints_change_nothing(tiny):
