@@ -138,8 +138,12 @@ class RotationLifter(ArticulatedLifter):
             self._others[self.use_evidence] = self._loaded(self.config.through)
         # Not a part of this module: it is not trained or saved with it. It works in the same precision: what is left
         # of rounding in its poses the flows of the rotations would stretch.
-        usual = self.network.usual
-        return self._others[self.use_evidence].to(device=usual.device, dtype=usual.dtype)
+        usual, other = self.network.usual, self._others[self.use_evidence]
+        first = next((part for part in other.parameters() if part.is_floating_point()), None)
+        # Asking each of its parts to move takes longer than many an answer.
+        if first is not None and (first.device, first.dtype) == (usual.device, usual.dtype):
+            return other
+        return other.to(device=usual.device, dtype=usual.dtype)
 
     def _loaded(self, name: str) -> Lifter:
         other = load(name, evidence=self.use_evidence)
