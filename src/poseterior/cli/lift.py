@@ -221,10 +221,10 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         if lift_long_clips(self, lifter, keypoints, check_device(self.device), console):
             return
-        result, rotations, turns, shown = self._lifted(lifter, keypoints, check_device(self.device), console)
+        result, rotations, turns, listed = self._lifted(lifter, keypoints, check_device(self.device), console)
         if self.hypotheses == "kernels":
             result = replace(result, settings=result.settings | {HYPOTHESES: KERNELS})
-        console.print(summary_table(shown, total=len(result)))
+        console.print(summary_table(listed, total=len(result)))
         moves = self.video is not None or bool(self._motions()) or self._holds_times()
         fps = frame_rate(self.fps, result, console) if moves else self.fps
         if self.out is not None and self.out not in self._motions():
