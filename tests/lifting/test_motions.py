@@ -254,7 +254,7 @@ def test_a_lifter_with_rotations_is_sampled_once(lifter, monkeypatch):
     # few samples make no mean: then it is that of the lifter's own fixed draws
     drawn.clear()
     pp.lift(lifter, pp.example_keypoints(), 5)
-    assert drawn == [5, 128, 200]
+    assert sorted(drawn) == [5, 128, 200]
 
 
 def test_other_lifters_lift_as_before():
