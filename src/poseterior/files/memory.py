@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["memory_limit"]
@@ -13,8 +14,9 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 _USUAL = 16 * 1024**3
 
 
+@lru_cache(maxsize=1)
 def memory_limit() -> int:
-    """Bytes of memory of this machine, or of the container that the process is in."""
+    """Bytes of memory of this machine, or of the container that the process is in; looked up once."""
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -213,13 +214,22 @@ def draw(
     if len(keypoints) == 0:
         raise InputError("no poses to lift")
     check_memory(lifter, len(keypoints), samples)
-    lifter = lifter.to(device).eval()
+    lifter = ready(lifter, device)
     for rows in chunks(len(keypoints), chunk):
         posterior = lifter(keypoints[rows].to(device))
         if isinstance(posterior, ArticulatedPoseDistribution):
             yield _draw_articulated(posterior, samples, seed, level, mode, calibrated)
         else:
             yield _draw_poses(posterior, samples, seed, level)
+
+
+def ready(lifter: Lifter, device: torch.device | str) -> Lifter:
+    """The lifter there, and in evaluation mode: torch's own way asks every parameter and module in turn to change."""
+    wanted = torch.device(device)
+    tensors = itertools.chain(lifter.parameters(), lifter.buffers())
+    if any(tensor.device != wanted for tensor in tensors):
+        lifter = lifter.to(wanted)
+    return lifter.eval() if any(module.training for module in lifter.modules()) else lifter
 
 
 def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: float) -> Draws:
