@@ -12,8 +12,9 @@ from poseterior.geometry.kinematics import bone_lengths
 from poseterior.keypoints import Keypoints2D, PoseId
 from poseterior.lifting.clips import lift_parts, parts_of, windows
 from poseterior.lifting.clips.frame_noise import FrameNoise
-from poseterior.lifting.clips.growing import lift_clips_to_file, may_grow
+from poseterior.lifting.clips.growing import ClipRun, lift_clips_to_file, why_not_growing
 from poseterior.lifting.clips.windows import LongClip, in_windows
+from poseterior.lifting.stream import How
 from poseterior.results.growing import GrowingCsv, GrowingNpz, GrowingResult
 from poseterior.results.poses import load_result
 
@@ -108,7 +109,7 @@ def test_results_that_grow_are_those_that_are_held_whole(mdn, standing, tmp_path
     keypoints = Keypoints2D.cat([walking(standing, 420), walking(standing, 230, person=1, away=5.0)])
     keypoints.rates = {"walk.json": FPS}
     parts = parts_of(mdn, keypoints)
-    assert may_grow(keypoints, parts)
+    assert not why_not_growing(keypoints, parts)
     whole = lift_parts(mdn, keypoints, parts, 4, seed=3)
     makers = {
         ".parquet": lambda path: GrowingResult(path, {}),
@@ -117,12 +118,14 @@ def test_results_that_grow_are_those_that_are_held_whole(mdn, standing, tmp_path
     }
     for suffix, make in makers.items():
         path, expected = tmp_path / f"grown{suffix}", tmp_path / f"whole{suffix}"
-        counts: list[int] = []
-        about, poses = lift_clips_to_file(
-            mdn, keypoints, parts, lambda make=make, path=path: make(path), 4, 3, done=counts.append
-        )
-        assert poses == counts[-1] == len(whole) == 650
-        assert len(counts) == 3
+        counts: list[tuple[int, int]] = []
+        about = lift_clips_to_file(
+            mdn, keypoints, parts, lambda make=make, path=path: make(path), ClipRun(How(4, 3)),
+            lambda *poses, counts=counts: counts.append(poses),
+        )  # fmt: skip
+        assert counts[0] == (0, 650)
+        assert counts[-1] == (650, 650) == (len(whole), len(whole))
+        assert len(counts) == 4
         assert about.settings == whole.settings
         whole.save(expected)
         if suffix == ".csv":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._streaming import WHOLE
+from ._streaming import WHOLE, lifts_clips, work_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from ..files.places import Place, Stored
     from ..results.parts import Record
@@ -30,6 +27,7 @@ def lift_on_cluster(command: LiftOptions) -> None:
         InputError: an option that does not go with it; files that could not be lifted, when all others are.
     """
     from rich.console import Console
+    from rich.progress import TextColumn
 
     from ..evaluation.kernels import with_hypotheses
     from ..files.checks import counted
@@ -56,7 +54,7 @@ def lift_on_cluster(command: LiftOptions) -> None:
         load(command.lifter, evidence=command.evidence == "on"), command.hypotheses, command.samples
     )
     command.check_turns(lifter)
-    if command.clip == "on" or (command.clip == "auto" and lifter.reader.clips is not None):
+    if lifts_clips(command, lifter):
         raise InputError("--engine ray: clips are lifted as a whole, by one machine; add --clip off")
     place = place_of(out)
     files = _inputs(command, place)
@@ -80,7 +78,8 @@ def lift_on_cluster(command: LiftOptions) -> None:
         console.print(f"goes on after {before} of {counted(len(record.parts), 'part')}", highlight=False)
     outcomes: list[Outcome] = []
     if blocks:
-        with cluster() as processors, _parts_bar(console) as shown:
+        many = TextColumn("parts, {task.fields[poses]:,} poses", markup=False)
+        with cluster() as processors, work_bar(console, many) as shown:
             bar = shown.add_task("lifting", total=len(record.parts), completed=before, poses=0)
 
             def done(outcome: Outcome) -> None:
@@ -216,14 +215,3 @@ def _report(place: Place, record: Record, outcomes: list[Any], console: Console)
         )
     console.print(f"wrote {place.name}: {counted(len(record.parts), 'part')}", highlight=False, soft_wrap=True)
 
-
-@contextmanager
-def _parts_bar(console: Console) -> Iterator[Progress]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=16), MofNCompleteColumn(),
-        TextColumn("parts, {task.fields[poses]:,} poses", markup=False), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as shown:
-        yield shown

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from ..detect.sources import Sources
     from ..keypoints import Keypoints2D
     from ..lifters import Lifter
+    from ..lifting.stream import How
+    from ..results.poses import LiftResult
     from ._lift_options import LiftOptions
 
 __all__ = [
@@ -25,10 +27,11 @@ __all__ = [
     "StreamOptions",
     "lift_long_clips",
     "lift_stream",
+    "lifts_clips",
     "part_files",
-    "poses_bar",
     "read_in_parts",
     "why_not_in_parts",
+    "work_bar",
 ]
 
 #: Outputs besides the result, and what else needs all poses at once.
@@ -48,13 +51,13 @@ class StreamOptions:
     """Of the samples in .parquet and .npz: half keeps two bytes a number (0.25 mm within 1 m of the pelvis, 0.5 mm
     within 2 m); means and regions stay exact."""
     resume: bool = False
-    """Go on with a .parquet whose run was killed: with --clip off, or a lifter of single frames."""
+    """Go on with a .parquet whose run was killed: at the next poses, window of a long clip, or clip."""
     shard: str = ""
     """Lift the i-th of n parts alone, e.g. 2/8: for several machines, to a .parquet each, which joined are the
-    whole."""
+    whole. Of clips that are lifted as a whole, parts are windows of long clips, and short clips."""
     workers: int | None = None
-    """Processes that lift, for .parquet written frame by frame (default 1), or actors of --engine ray (default: the
-    processors of the cluster); the answers are the same."""
+    """Processes that lift, for .parquet written frame by frame or in windows (default 1), or actors of --engine ray
+    (default: the processors of the cluster); the answers are the same."""
     engine: Literal["local", "ray"] = "local"
     """local: this machine. ray: the machines of a Ray cluster, from keypoint files, folders, patterns and addresses
     (s3://...) to a folder of .parquet parts, frame by frame; goes on with --resume."""
@@ -99,7 +102,7 @@ def part_files(out: Path | None) -> list[Path]:
 
 
 def why_not_in_parts(command: LiftOptions, lifter: Lifter, sources: Sources) -> str:
-    """Why a result is not made in parts, in words; empty where it can be."""
+    """Why a result is not written as its keypoints are read, in words; empty where it can be, if no clip is whole."""
     from ..keypoints.parts import can_be_parts
 
     if why := _why_not_growing(command):
@@ -109,14 +112,17 @@ def why_not_in_parts(command: LiftOptions, lifter: Lifter, sources: Sources) -> 
             "people in photographs and films are found first: write them with --keypoints people.jsonl, and lift that "
             "file, with --clip off"
         )
-    if command.clip == "on" or (command.clip == "auto" and lifter.reader.clips is not None):
-        return "clips are lifted as a whole; add --clip off"
-    if not can_be_parts(list(sources.keypoints)):
+    if not lifts_clips(command, lifter) and not can_be_parts(list(sources.keypoints)):
         return (
             "these files are read whole: give one Parquet, npy or .jsonl file, a long JSON list, MMPose's JSON or an "
             "OpenPose folder"
         )
     return ""
+
+
+def lifts_clips(command: LiftOptions, lifter: Lifter) -> bool:
+    """Whether clips are lifted as a whole, if there are any."""
+    return command.clip == "on" or (command.clip == "auto" and lifter.reader.clips is not None)
 
 
 def _why_not_growing(command: LiftOptions) -> str:
@@ -130,9 +136,18 @@ def _why_not_growing(command: LiftOptions) -> str:
 
 
 @contextmanager
-def poses_bar(console: Console) -> Iterator[Progress]:
-    """A bar with poses a second and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+def work_bar(console: Console, *told: ProgressColumn) -> Iterator[Progress]:
+    """A bar with how many are done of how many, what else is told, and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=16), MofNCompleteColumn(), *told)
+    with Progress(*columns, TimeRemainingColumn(), console=console) as shown:
+        yield shown
+
+
+def _speed() -> ProgressColumn:
+    """Poses a second."""
+    from rich.progress import ProgressColumn
     from rich.text import Text
 
     class Speed(ProgressColumn):
@@ -140,9 +155,66 @@ def poses_bar(console: Console) -> Iterator[Progress]:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.0f} poses/s")
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=16), MofNCompleteColumn())
-    with Progress(*columns, Speed(), TimeRemainingColumn(), console=console) as shown:
-        yield shown
+    return Speed()
+
+
+@dataclass
+class _Writing:
+    """A result that grows, and what is said of it meanwhile."""
+
+    command: LiftOptions
+    out: Path
+    how: How
+    console: Console
+    shown: Progress
+    task: TaskID | None = None
+    total: int = 0
+
+    def line(self, words: str) -> None:
+        self.console.print(words, highlight=False, soft_wrap=True, markup=False)
+
+    def done(self, poses: int, total: int) -> None:
+        """So many poses are in the file, of so many."""
+        if self.task is None:
+            self.task = self.shown.add_task("lifting", total=total)
+            if poses:
+                self.line(f"goes on after {poses} of {total} poses")
+        self.total = total
+        self.shown.update(self.task, completed=poses, total=total)
+
+    def maker(self, fps: float | None, run: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
+        """Opens the file, which ``run`` is told from others by."""
+        from ..results.growing import GrowingCsv, GrowingNpz, GrowingResult
+        from ..results.times import ASSUMED_FPS
+
+        def opened() -> Any:
+            if self.out.suffix.lower() == ".npz":
+                return GrowingNpz(self.out, self.how.half)
+            if self.out.suffix.lower() == ".csv":
+                return GrowingCsv(self.out, fps or ASSUMED_FPS)
+            file = GrowingResult(self.out, run(), self.command.resume, self.how.half)
+            if file.anew:
+                self.line(file.anew)
+            return file
+
+        return opened
+
+    def told(self, about: LiftResult) -> None:
+        """What is said in the end."""
+        from ._common import summary_table
+
+        self.console.print(summary_table(about, total=self.total))
+        self.line(f"wrote {self.out}")
+
+
+@contextmanager
+def _writing(command: LiftOptions, device: str, console: Console) -> Iterator[_Writing]:
+    from ..lifting.stream import How
+
+    assert command.out is not None
+    how = How(command.samples, command.seed, device, command.level, command.precision == "half")
+    with work_bar(console, _speed()) as shown:
+        yield _Writing(command, command.out, how, console, shown)
 
 
 def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, console: Console) -> bool:
@@ -155,58 +227,36 @@ def lift_stream(command: LiftOptions, lifter: Lifter, path: Path, device: str, c
     from ..keypoints.detections import Options
     from ..keypoints.judging import NotInParts
     from ..keypoints.parts import KeypointParts
-    from ..lifting.stream import How, fingerprint, lift_to_file, prepared
-    from ._common import options_named, summary_table
+    from ..lifting.stream import fingerprint, lift_to_file, prepared
+    from ._common import options_named
 
-    assert command.out is not None
-    out, shard = command.out, command.check_stream(command.out)
+    shard = command.check_stream(command.out)
     options = Options.said(
         str(path), command.skeleton, command.image_size, command.confidence_scale, command.min_confidence,
         command.keep_unseen,
     )  # fmt: skip
     read = KeypointParts(path, options, command.format, command.tracks == "auto", command.person)
-    how = How(command.samples, command.seed, device, command.level, command.precision == "half")
-    with poses_bar(console) as shown:
-        reading = shown.add_task(f"reading {path.name}", total=None)
+    with _writing(command, device, console) as writing:
+        reading = writing.shown.add_task(f"reading {path.name}", total=None)
         parts = (command.as_told(part) for part in read)
-        seen: Callable[[int], object] = lambda poses: shown.update(reading, completed=poses)  # noqa: E731
+        seen: Callable[[int], object] = lambda poses: writing.shown.update(reading, completed=poses)  # noqa: E731
         try:
-            with prepared(lifter, parts, out, device, seen) as ready:
-                shown.update(reading, total=ready.poses, completed=ready.poses)
+            with prepared(lifter, parts, writing.out, device, seen) as ready:
+                writing.shown.update(reading, total=ready.poses, completed=ready.poses)
                 clip, fps = _clip_line(read, path), command.fps or ready.spool.rates.get(str(path))
-                lifting = shown.add_task("lifting", total=None)
                 if clip:
-                    console.print(clip, highlight=False, soft_wrap=True, markup=False)
-                begun: list[int] = []
-
-                def done(poses: int, total: int) -> None:
-                    if not begun and poses:
-                        console.print(f"goes on after {poses} of {total} poses", highlight=False, soft_wrap=True)
-                    begun.append(poses)
-                    shown.update(lifting, completed=poses, total=total)
-
-                make = _maker(
-                    out, fps, how.half, command.resume, lambda: fingerprint(lifter, ready, how, shard=command.shard)
-                )
-
-                def opened() -> Any:
-                    file = make()
-                    if anew := getattr(file, "anew", ""):
-                        console.print(anew, highlight=False, soft_wrap=True, markup=False)
-                    return file
-
+                    writing.line(clip)
+                make = writing.maker(fps, lambda: fingerprint(lifter, ready, writing.how, shard=command.shard))
                 with options_named("samples", "shard"):
                     about = lift_to_file(
-                        lifter, ready, how, opened, shard=shard, workers=command.workers or 1,
-                        source=(command.lifter, command.evidence == "on"), done=done,
+                        lifter, ready, writing.how, make, shard=shard, workers=command.workers or 1,
+                        source=(command.lifter, command.evidence == "on"), done=writing.done,
                     )  # fmt: skip
         except NotInParts as reason:
             if asked := command.asks_for_parts():
                 raise InputError(f"{asked}: {path} has to be read whole: {reason}") from None
             return False
-        total = begun and shown.tasks[lifting].total
-    console.print(summary_table(about, total=int(total or len(about))))
-    console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+    writing.told(about)
     return True
 
 
@@ -232,63 +282,53 @@ def read_in_parts(asked: dict[str, Any], files: Sequence[Path]) -> Keypoints2D |
 def lift_long_clips(
     command: LiftOptions, lifter: Lifter, keypoints: Keypoints2D, device: str, console: Console
 ) -> bool:
-    """Lift clips that are too long to be lifted at once to a file that grows; False where they are to be held whole.
+    """Lift many frames of clips to a file that grows; False where their result is to be held in memory.
 
     Raises:
-        InputError: as `poseterior.lifting.clips.growing.lift_clips_to_file`.
+        InputError: as `poseterior.lifting.clips.growing.lift_clips_to_file`; what is asked for needs a file that grows,
+            and this cannot.
     """
+    from ..files.errors import InputError
     from ..lifting.clips import clip_lines, parts_of
-    from ..lifting.clips.growing import lift_clips_to_file, may_grow
+    from ..lifting.clips.growing import ClipRun, clip_marks, lift_clips_to_file, why_not_growing
     from ..lifting.clips.switches import TrackSwitch
     from ..lifting.clips.windows import LONG
     from ..results.times import ASSUMED_FPS
-    from ._common import summary_table
+    from ._common import options_named
 
-    if command.clip == "off" or len(keypoints) < LONG or _why_not_growing(command):
+    asked = command.asks_for_parts()
+    if not lifts_clips(command, lifter) or (len(keypoints) < LONG and not asked) or _why_not_growing(command):
         return False
-    assert command.out is not None
     rates = {command.fps or keypoints.rates.get(identity.file) for identity in keypoints.ids}
-    table = command.out.suffix.lower() == ".csv"
+    table = command.out is not None and command.out.suffix.lower() == ".csv"
     if table and len(rates) > 1:
         return False
     parts = parts_of(lifter, keypoints, command.clip, command.fps)
-    if not may_grow(keypoints, parts):
+    if why := why_not_growing(keypoints, parts):
+        if asked:
+            raise InputError(f"{asked}: {why}; lift every frame by itself: --clip off")
         return False
-    for line in clip_lines(keypoints, parts, command.fps):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-    if table and rates == {None}:
-        console.print(f"{ASSUMED_FPS:g} frames a second is assumed: pass --fps", highlight=False, soft_wrap=True)
-    half, fps = command.precision == "half", next(iter(rates))
-    make = _maker(command.out, fps, half, False, lambda: {"clips": "in windows"})
-    with poses_bar(console) as shown:
-        task = shown.add_task("lifting", total=len(keypoints))
+    with _writing(command, device, console) as writing:
+        for line in clip_lines(keypoints, parts, command.fps):
+            writing.line(line)
+        if table and rates == {None}:
+            writing.line(f"{ASSUMED_FPS:g} frames a second is assumed: pass --fps")
+        shard = command.check_stream(command.out)
+        run = ClipRun(writing.how, command.fps, command.max_gap, shard, command.workers or 1)
+        make = writing.maker(next(iter(rates)), lambda: clip_marks(lifter, keypoints, run))
         try:
-            about, poses = lift_clips_to_file(
-                lifter, keypoints, parts, make, command.samples, command.seed, device, command.level, command.fps,
-                command.max_gap, lambda poses: shown.update(task, completed=poses),
-            )  # fmt: skip
-        except TrackSwitch:  # of two people, one after the other: lifted frame by frame, or refused, by who knows how
+            with options_named("samples", "shard", "workers"):
+                about = lift_clips_to_file(lifter, keypoints, parts, make, run, writing.done)
+        except TrackSwitch as switch:  # two people, one after the other: who holds all of it knows what to do
             for path in part_files(command.out):
                 path.unlink(missing_ok=True)
+            if asked:
+                raise InputError(f"{asked}: {switch}") from None
             return False
-        shown.update(task, total=poses)
     if said := about.settings.get("jumps"):
-        console.print(f"jumps: {said}", highlight=False, soft_wrap=True, markup=False)
-    console.print(summary_table(about, total=poses))
-    console.print(f"wrote {command.out}", highlight=False, soft_wrap=True)
+        writing.line(f"jumps: {said}")
+    writing.told(about)
     return True
-
-
-def _maker(
-    out: Path, fps: float | None, half: bool, resume: bool, run: Callable[[], dict[str, Any]]
-) -> Callable[[], Any]:
-    """Opens the file that grows."""
-    from ..results.growing import GrowingCsv, GrowingNpz, GrowingResult
-    from ..results.times import ASSUMED_FPS
-
-    if out.suffix.lower() == ".parquet":
-        return lambda: GrowingResult(out, run(), resume, half)
-    return lambda: GrowingNpz(out, half) if out.suffix.lower() == ".npz" else GrowingCsv(out, fps or ASSUMED_FPS)
 
 
 def _clip_line(read: Any, path: Path) -> str:

@@ -13,7 +13,15 @@ from ._motion import How, check_motion, check_rig, frame_rate, write_motion, wri
 from ._places import check_addresses, check_single
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
-from ._streaming import StreamOptions, lift_long_clips, lift_stream, part_files, read_in_parts, why_not_in_parts
+from ._streaming import (
+    StreamOptions,
+    lift_long_clips,
+    lift_stream,
+    lifts_clips,
+    part_files,
+    read_in_parts,
+    why_not_in_parts,
+)
 from ._unused import check_json_samples, check_shown
 
 if TYPE_CHECKING:
@@ -213,7 +221,8 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         why_whole = why_not_in_parts(self, lifter, sources)
         if why_whole and (asked := self.asks_for_parts()):
             raise InputError(f"{asked}: {why_whole}")
-        if not why_whole and lift_stream(self, lifter, sources.keypoints[0], check_device(self.device), console):
+        in_parts = not why_whole and not lifts_clips(self, lifter)
+        if in_parts and lift_stream(self, lifter, sources.keypoints[0], check_device(self.device), console):
             return
         keypoints = self.as_told(self._found(sources, console))
         self._check_moves([keypoints])

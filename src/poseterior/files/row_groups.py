@@ -123,6 +123,7 @@ class GrowingParquet:
     Attributes:
         groups: number of complete row groups.
         rows: in them.
+        notes: what was noted with each.
         anew: what was begun and is thrown away, in words; empty where nothing was.
 
     Raises:
@@ -134,6 +135,7 @@ class GrowingParquet:
         check_writable(self.path)
         self._part, self._log_path = part_paths(path)
         self._about: list[bytes] = []
+        self.notes: list[dict[str, Any]] = []
         self.rows = 0
         try:
             self._log: IO[bytes] = open(self._log_path, "a+b")  # noqa: SIM115 (open as long as it grows)
@@ -215,30 +217,35 @@ class GrowingParquet:
             content = self._file.read(entry["bytes"])
             if len(content) != entry["bytes"] or zlib.crc32(content) != entry["crc"]:
                 break
-            self._note(Group(content, base64.b64decode(entry["about"]), entry["rows"]))
+            self._note(Group(content, base64.b64decode(entry["about"]), entry["rows"]), entry.get("note", {}))
             kept.append(json.dumps(entry).encode() + b"\n")
         return kept
 
-    def _note(self, group: Group) -> None:
+    def _note(self, group: Group, note: dict[str, Any]) -> None:
         about = _moved(read_struct(group.about)[0], self._end, self.groups)
         self._about.append(write_struct(about))
         self._end += len(group.pages)
         self.rows += group.rows
+        self.notes.append(note)
 
-    def add(self, group: Group) -> None:
+    def add(self, group: Group, note: dict[str, Any] | None = None) -> None:
         """Append a row group. When this returns it is not lost to a kill.
+
+        Args:
+            group: to append.
+            note: any JSON object, for those who go on.
 
         Raises:
             InputError: writing fails; what was complete before is kept.
         """
         entry = {
             "rows": group.rows, "bytes": len(group.pages), "crc": zlib.crc32(group.pages),
-            "about": base64.b64encode(group.about).decode(),
+            "about": base64.b64encode(group.about).decode(), "note": note or {},
         }  # fmt: skip
         with self._writing():
             self._file.write(group.pages)
             self._file.flush()
-            self._note(group)
+            self._note(group, note or {})
             self._log.write(json.dumps(entry).encode() + b"\n")
             self._log.flush()
 

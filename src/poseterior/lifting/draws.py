@@ -120,7 +120,7 @@ def rotation_lifter(lifter: Lifter) -> ArticulatedLifter:
     return lifter
 
 
-def check_memory(lifter: Lifter, poses: int, samples: int, growing: bool = False) -> None:
+def check_memory(lifter: Lifter, poses: int, samples: int, growing: bool = False, besides: int = 0) -> None:
     """Refuse a result that this machine has no memory for, before any work is done.
 
     Args:
@@ -128,22 +128,24 @@ def check_memory(lifter: Lifter, poses: int, samples: int, growing: bool = False
         poses: that are in memory at once.
         samples: of each.
         growing: whether more poses take no more memory, because these are written before the next are lifted.
+        besides: bytes that lifting takes besides `bytes_needed`.
 
     Raises:
         InputError: says how much it takes, and what takes less.
     """
-    wanted, there = bytes_needed(lifter, poses, samples), memory_limit()
-    if wanted > there:
-        fewer = "ask for fewer (0 keeps the summary)"
-        aside = (
-            ", or write frame by frame, which takes no more for more poses: poseterior lift FILE --clip off --out "
-            "poses.parquet"
-        )
-        raise InputError(
-            f"samples: {samples} samples of {counted(poses, 'pose')}{' at a time' * (growing and poses > 1)} take "
-            f"{wanted / 1e9:,.0f} GB of memory, of {there / 1e9:,.0f} GB that there are; {fewer}"
-            f"{'' if growing or poses == 1 else aside}"
-        )
+    least, there = bytes_needed(lifter, poses, 0) + besides, memory_limit()
+    wanted = bytes_needed(lifter, poses, samples) + besides
+    if wanted <= there:
+        return
+    helps = [] if besides and least > there else ["ask for fewer (0 keeps the summary)"]
+    if not helps or not (growing or poses == 1):
+        aside = ", which takes no more for more poses: poseterior lift FILE --clip off --out poses.parquet"
+        helps.append(f"{'or ' if helps else ''}write frame by frame{aside}")
+    at_once = " at a time" if growing and poses > 1 else ""
+    raise InputError(
+        f"samples: {samples} samples of {counted(poses, 'pose')}{at_once} take {wanted / 1e9:,.0f} GB of memory, of "
+        f"{there / 1e9:,.0f} GB that there are; {', '.join(helps)}"
+    )
 
 
 def check_draws(samples: int, seed: int, chunk: int = 1, fewest: int = 1) -> None:

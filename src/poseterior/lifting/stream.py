@@ -10,10 +10,7 @@ a run that was killed goes on where it was.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +24,7 @@ from ..files.errors import InputError
 from ..files.row_groups import Group
 from ..files.writing import discard_folder, temporary_folder
 from ..keypoints import Keypoints2D
+from ..keypoints.marks import absorb
 from ..keypoints.spool import Spool, SpoolReader
 from ..lifters import Lifter, load
 from ..lifters.detector_noise import factors_of, noise_logs, noise_words, tells_noise
@@ -35,14 +33,12 @@ from ..results.growing import Growing, GrowingResult, packed
 from ..results.poses import LiftResult
 from .draws import CHUNK, bytes_needed, check_lift, check_memory, draw
 from .poses import Known, result_of, settings_of
+from .processes import in_order
 
 __all__ = [
     "How", "Prepared", "fingerprint", "lift_rows", "lift_to_file", "marks_of", "prepared", "rows_of_groups",
-    "shard_rows",
+    "shard_of", "shard_rows",
 ]  # fmt: skip
-
-#: Groups of rows that wait for their turn, for each process.
-_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,7 @@ def prepared(
                 raise InputError("keypoints: fits to heat maps cannot be lifted in parts")
             spool.append(part)
             known += Known.of(part)
-            digest.update(part.keys.cpu().numpy().tobytes() + part.covariance.cpu().numpy().tobytes())
+            absorb(digest, part)
             seen(len(spool))
         spool.close()
         if not len(spool):
@@ -160,19 +156,28 @@ def marks_of(lifter: Lifter) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def shard_of(count: int, shard: tuple[int, int], what: str) -> tuple[int, int]:
+    """The first and the end of the i-th of n shards of so many things.
+
+    Raises:
+        InputError: not 1 to n, or more shards than there are things, which are called ``what``.
+    """
+    number, shards = shard
+    if not 1 <= number <= shards:
+        raise InputError(f"shard: expected 1/{shards} to {shards}/{shards}, got {number}/{shards}")
+    if shards > count:
+        raise InputError(f"shard: {shards} shards of {count} {what}; ask for at most {count}")
+    return count * (number - 1) // shards, count * number // shards
+
+
 def shard_rows(poses: int, rows: int, shard: tuple[int, int]) -> tuple[int, int]:
     """First row and end of the i-th of n shards of whole row groups, whose files joined are that of the whole.
 
     Raises:
-        InputError: not 1 to n, or more shards than there are row groups.
+        InputError: as `shard_of`.
     """
-    number, count = shard
-    groups = -(-poses // rows)
-    if not 1 <= number <= count:
-        raise InputError(f"shard: expected 1/{count} to {count}/{count}, got {number}/{count}")
-    if count > groups:
-        raise InputError(f"shard: {count} shards of {groups} row groups of {rows} poses; ask for at most {groups}")
-    return min(groups * (number - 1) // count * rows, poses), min(groups * number // count * rows, poses)
+    first, end = shard_of(-(-poses // rows), shard, f"row groups of {rows} poses")
+    return min(first * rows, poses), min(end * rows, poses)
 
 
 def lift_rows(lifter: Lifter, ready: Prepared, how: How, start: int, stop: int) -> LiftResult:
@@ -237,9 +242,11 @@ def lift_to_file(
         starts = range(begun, end, rows)
         about: LiftResult | None = None
         if workers > 1 and source is not None and isinstance(file, GrowingResult):
-            for start, group in _by_workers(source, ready, how, starts, rows, end, workers):
+            spans = [(start, min(start + rows, end)) for start in starts]
+            groups = in_order(_pack, spans, workers, _begin, (source, ready, how))
+            for (_, stop), group in zip(spans, groups, strict=True):
                 file.add_packed(group)
-                done(min(start + rows, end) - first, end - first)
+                done(stop - first, end - first)
         else:
             for start in starts:
                 result = lift_rows(lifter, ready, how, start, min(start + rows, end))
@@ -268,26 +275,5 @@ def _begin(source: tuple[str, bool], ready: Prepared, how: How) -> None:
     _own["ready"], _own["how"] = ready, how
 
 
-def _pack(start: int, stop: int) -> Group:
-    return packed(lift_rows(_own["lifter"], _own["ready"], _own["how"], start, stop), _own["how"].half)
-
-
-def _by_workers(
-    source: tuple[str, bool], ready: Prepared, how: How, starts: range, rows: int, end: int, workers: int
-) -> Iterator[tuple[int, Group]]:
-    """Row groups in their order, by processes of which each has a few to do at any time."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (source, ready, how)) as pool:
-        waiting: deque[tuple[int, Future[Group]]] = deque()
-        try:
-            for start in starts:
-                waiting.append((start, pool.submit(_pack, start, min(start + rows, end))))
-                if len(waiting) >= _AHEAD * workers:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+def _pack(rows: tuple[int, int]) -> Group:
+    return packed(lift_rows(_own["lifter"], _own["ready"], _own["how"], *rows), _own["how"].half)

@@ -71,12 +71,17 @@ class GrowingResult:
         """As `GrowingParquet.anew`."""
         return self._file.anew
 
-    def add(self, result: LiftResult) -> None:
-        self.add_packed(packed(result, self._half))
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """As `GrowingParquet.notes`."""
+        return self._file.notes
 
-    def add_packed(self, group: Group) -> None:
-        """The next poses, as `packed` made them."""
-        self._file.add(group)
+    def add(self, result: LiftResult, note: dict[str, Any] | None = None) -> None:
+        self.add_packed(packed(result, self._half), note)
+
+    def add_packed(self, group: Group, note: dict[str, Any] | None = None) -> None:
+        """The next poses, as `packed` made them; ``note`` as for `GrowingParquet.add`."""
+        self._file.add(group, note)
 
     def finish(self, about: LiftResult) -> None:
         table, options = parquet_table(about[:0].fields(half=self._half))

@@ -22,7 +22,7 @@ from ...keypoints.view import camera_of
 from ...lifters import Lifter
 from .sizes import Sizes, regressed, shape_of
 
-__all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "times_of", "with_every_frame"]
+__all__ = ["FEWEST_JOINTS", "Frames", "frames_of", "rate_of", "times_of", "with_every_frame"]
 
 #: Joints that a frame has to show: with fewer it counts as missing.
 FEWEST_JOINTS = 2
@@ -67,7 +67,7 @@ class Frames:
     @property
     def rate(self) -> float:
         """Rows per second."""
-        return _rate(self.times)
+        return rate_of(self.times)
 
     @property
     def poses(self) -> Float[Tensor, "T joints 3"]:
@@ -152,7 +152,7 @@ def frames_of(
     keypoints = keypoints._replace(height=torch.full_like(keypoints.height, torch.nan))
     rows = present.nonzero().squeeze(-1)
     times = times_of(keypoints, fps)
-    axes = _ray_axes(keypoints, present, _rate(times)).cpu()
+    axes = _ray_axes(keypoints, present, rate_of(times)).cpu()
     nonroot = list(keypoints.skeleton.nonroot)
     means, covariances, sizes = [], [], []
     for part in rows.split(chunk):
@@ -189,7 +189,7 @@ def _turned(
     return (mean @ axes.mT).flatten(1), blocks.reshape(covariance.shape)
 
 
-def _rate(times: Float[NDArray[np.float64], " T"]) -> float:
+def rate_of(times: Float[NDArray[np.float64], " T"]) -> float:
     """Rows per second, as most of them are apart."""
     return float(1.0 / np.median(np.diff(times))) if len(times) > 1 else 1.0
 

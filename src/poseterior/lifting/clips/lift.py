@@ -27,7 +27,7 @@ from .sizes import ClipSize
 from .surprises import FLAGGED, exchanged, frame_list, hidden, strays, turned_back
 from .switches import check_roots, somebody_else
 
-__all__ = ["MAX_GAP", "clip_keypoints", "clip_posterior", "clip_words", "lift_clip", "lift_frames"]
+__all__ = ["MAX_GAP", "clip_keypoints", "clip_posterior", "clip_words", "every_frame", "lift_clip", "lift_frames"]
 
 #: Seconds without the person that are filled.
 MAX_GAP = 0.5
@@ -108,13 +108,8 @@ def clip_keypoints(
 
     Arguments and what is refused as `lift_clip`; the lifter is moved and put into evaluation mode.
     """
-    check_lifter(lifter)
-    ids = check_keypoints(keypoints).ids
-    told = keypoints.rates.get(ids[0].file) if ids else None
-    rate = check_fps((told or ASSUMED_FPS) if fps is None else fps)
-    if not max_gap >= 0:
-        raise InputError(f"max_gap: expected seconds from 0, got {max_gap}")
-    clip = with_every_frame(keypoints.as_skeleton(lifter.skeleton).flatten(), rate, max_gap).to(device)
+    filled, rate = every_frame(lifter, keypoints, fps, max_gap)
+    clip = filled.to(device)
     _check_height(clip)
     elsewhere = somebody_else(clip, times_of(clip, rate))
     if bool(elsewhere.any()):
@@ -138,6 +133,19 @@ def clip_keypoints(
         count = "counts" if len(numbers) == 1 else "count"
         notes["jumps"] = f"{frame_list(numbers)} showed somebody elsewhere, and {count} as missing"
     return clip.with_noise(factor.to(clip.device)), rate, notes
+
+
+def every_frame(
+    lifter: Lifter, keypoints: Keypoints2D, fps: float | None, max_gap: float
+) -> tuple[Keypoints2D, float]:  # fmt: skip
+    """`with_every_frame` in the lifter's skeleton, and frames per second; arguments as of `lift_clip`."""
+    check_lifter(lifter)
+    ids = check_keypoints(keypoints).ids
+    told = keypoints.rates.get(ids[0].file) if ids else None
+    rate = check_fps((told or ASSUMED_FPS) if fps is None else fps)
+    if not max_gap >= 0:
+        raise InputError(f"max_gap: expected seconds from 0, got {max_gap}")
+    return with_every_frame(keypoints.as_skeleton(lifter.skeleton).flatten(), rate, max_gap), rate
 
 
 def _check_height(keypoints: Keypoints2D) -> None:

@@ -22,14 +22,15 @@ from ...results.provenance import SINGLE, clips_of
 from ...results.roots import root_of_samples, roots
 from ...results.times import ASSUMED_FPS, pace_words
 from ..arguments import check_keypoints, check_lifter
-from ..draws import Draws, check_draws, check_memory, draw
+from ..draws import Draws, check_draws, draw
 from ..poses import lift
 from .lift import MAX_GAP, lift_clip
+from .memory import check_clip_memory
 from .posterior import ClipPosterior
 from .results import clip_result
 from .switches import TrackSwitch
 from .telling import not_one_motion
-from .windows import LongClip, in_windows
+from .windows import LONG, LongClip, in_windows
 
 __all__ = [
     "FEWEST_FRAMES",
@@ -37,6 +38,7 @@ __all__ = [
     "Clips",
     "Part",
     "as_named",
+    "as_one_file",
     "clip_lines",
     "clip_of",
     "clip_rows",
@@ -234,7 +236,9 @@ def lift_parts(
     if not any(part.whole for part in parts):
         return lift(lifter, keypoints, samples, seed, device=device, level=level, mode=mode)
     check_draws(samples, seed, fewest=0)
-    check_memory(lifter.reader, len(keypoints), samples)
+    most = len(keypoints) if contacts or ground else LONG  # others are lifted in windows
+    longest = max(min(len(part.rows), most) for part in parts if part.whole)
+    check_clip_memory(lifter.reader, longest, len(keypoints), samples)
     own_lifter, lifter = lifter, lifter.reader
     everything = keypoints.as_skeleton(lifter.skeleton).flatten()
     used: list[Keypoints2D] = []
@@ -313,12 +317,17 @@ def clip_of(
     Raises:
         TrackSwitch: the clip shows one person after another.
     """
-    name = own.ids[0].file
-    together = own._replace(ids=[identity._replace(file=name) for identity in own.ids])
+    together = as_one_file(own)
     if in_windows(together) and not (contacts or ground):
         return LongClip.of(lifter, together, fps, max_gap=max_gap, device=device)
     clip = lift_clip(lifter, together, fps, max_gap=max_gap, contacts=contacts, device=device)
     return clip.on_ground() if ground else clip
+
+
+def as_one_file(own: Keypoints2D) -> Keypoints2D:
+    """The keypoints of a clip, as if all of them came from the file of the first."""
+    name = own.ids[0].file
+    return own._replace(ids=[identity._replace(file=name) for identity in own.ids])
 
 
 def as_named(keypoints: Keypoints2D, own: Keypoints2D) -> Keypoints2D:

@@ -30,7 +30,7 @@ from .ground import Ground, ground_of
 from .results import clip_result
 from .root import RootPath, check_camera, root_path, with_contacts
 
-__all__ = ["ClipPosterior"]
+__all__ = ["ClipPosterior", "motions_at_once"]
 
 #: Motions drawn at a time: as many as depends on the clip's length alone; of long ones fewer, for the memory's sake.
 _AT_ONCE, _LONG = 50, 2_000
@@ -40,6 +40,11 @@ BLUR = 0.01
 _SUMMARY = 64
 #: Tells the random numbers of paths from those of motions.
 _OF_ROOT = 1
+
+
+def motions_at_once(frames: int) -> int:
+    """How many motions of a clip of so many frames are drawn at a time."""
+    return _AT_ONCE if frames <= _LONG else _AT_ONCE // 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +131,7 @@ class ClipPosterior:
 
     @property
     def _block(self) -> int:
-        return _AT_ONCE if len(self) <= _LONG else _AT_ONCE // 5
+        return motions_at_once(len(self))
 
     @torch.no_grad()
     def sample_placed(

@@ -12,6 +12,7 @@ Of each frame about a kilobyte is kept: its keypoints.
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -31,10 +32,11 @@ from ...keypoints import Keypoints2D
 from ...lifters import Lifter
 from ...noise import Noise, mixed
 from ..draws import Draws, Placed
+from ..processes import in_order
 from .correlations import correlation_roots
 from .filtering import filtered
 from .frame_noise import FrameNoise
-from .frames import FEWEST_JOINTS, Frames, frames_of
+from .frames import FEWEST_JOINTS, Frames, frames_of, rate_of, times_of
 from .gaussian import PASSES, SETTLED, Known, setting_of, shared_of, weighed_gaussian
 from .lift import MAX_GAP, clip_keypoints, clip_words
 from .motion import density_evidence, likeliest_densities
@@ -42,7 +44,7 @@ from .posterior import ClipPosterior
 from .surprises import weights_of
 from .switches import check_roots
 
-__all__ = ["LONG", "LongClip", "in_windows"]
+__all__ = ["AT_ONCE", "LONG", "STRETCH", "STRETCHES", "LongClip", "in_windows", "pieces_of", "windows_of"]
 
 #: Frames of a clip from which on it is lifted in windows.
 LONG = 3_000
@@ -51,9 +53,9 @@ _CORE = 800
 #: Seconds of the overlap to either side of a join, and how many times the slow errors last; seconds of the fading.
 _OVERLAP, _LASTING, _FADE = 3.0, 3.0, 1.0
 #: Frames of a stretch that tells of the whole clip, and how many there are at most.
-_STRETCH, _STRETCHES = 300, 8
+STRETCH, STRETCHES = 300, 8
 #: Motions of a window drawn at a time.
-_AT_ONCE = 20
+AT_ONCE = 20
 #: Frames to either side that tell whether somebody jumps towards the camera.
 _AROUND = 6
 
@@ -66,7 +68,7 @@ class _Window(ClipPosterior):
 
     @property
     def _block(self) -> int:
-        return _AT_ONCE
+        return AT_ONCE
 
     def _noise(self, seed: int, start: int, part: int = 0) -> Noise:
         size = self.gaussian.mean.shape[1]
@@ -89,7 +91,43 @@ def in_windows(keypoints: Keypoints2D) -> bool:
     if len(keypoints) < LONG:
         return False
     seen = (keypoints.visible.sum(-1) >= FEWEST_JOINTS).cpu()
-    return bool(torch.stack([part.any() for part in seen.split(_STRETCH)]).all())
+    return bool(torch.stack([part.any() for part in seen.split(STRETCH)]).all())
+
+
+def windows_of(clip: Keypoints2D, fps: float, errors: ClipErrors | None) -> list[tuple[slice, slice]]:
+    """Rows of each window of a long clip, and those of them that are its own: up to the middle of the overlaps.
+
+    Args:
+        clip: with a row for every frame.
+        fps: frames per second.
+        errors: how the errors of the frames hang together; None where they were not measured.
+    """
+    errors = errors or ClipErrors()
+    lasting = max(errors.across.seconds, errors.depth.seconds)
+    overlap = max(2, round((_OVERLAP + _LASTING * lasting) * _rate(clip, fps)))
+    core = max(_CORE, overlap)
+    count = max(1, round(len(clip) / core))
+    ends = np.linspace(0, len(clip), count + 1).round().astype(int).tolist()
+    return [
+        (slice(max(0, start - overlap), min(len(clip), stop + overlap)), slice(start, stop))
+        for start, stop in pairwise(ends)
+    ]
+
+
+def pieces_of(clip: Keypoints2D, fps: float, errors: ClipErrors | None) -> list[slice]:
+    """Rows that are told as soon as each window was lifted: up to where it is faded into the next; as `windows_of`."""
+    half = _half_fade(clip, fps)
+    ends = [own.stop - half for _, own in windows_of(clip, fps, errors)[:-1]]
+    return [slice(start, stop) for start, stop in pairwise([0, *ends, len(clip)])]
+
+
+def _rate(clip: Keypoints2D, fps: float) -> float:
+    """Rows a second."""
+    return rate_of(times_of(clip[: min(STRETCH, len(clip))], fps))
+
+
+def _half_fade(clip: Keypoints2D, fps: float) -> int:
+    return max(1, round(0.5 * _FADE * _rate(clip, fps)))
 
 
 @dataclass(eq=False)
@@ -166,9 +204,9 @@ class LongClip:
 
     def _spread(self) -> list[tuple[int, int]]:
         """First rows and ends of the stretches that tell of the whole clip."""
-        count = min(_STRETCHES, -(-len(self) // _STRETCH))
+        count = min(STRETCHES, -(-len(self) // STRETCH))
         starts = np.linspace(0, len(self), count + 1).round().astype(int)[:-1].tolist()
-        length = min(_STRETCH, -(-len(self) // count))
+        length = min(STRETCH, -(-len(self) // count))
         return [(start, min(start + length, len(self))) for start in starts]
 
     def _check_roots(self) -> None:
@@ -192,43 +230,72 @@ class LongClip:
         return self._bodies[key]
 
     def windows(self) -> list[tuple[slice, slice]]:
-        """Rows of each window, and those of them that are its own: up to the middle of the overlaps."""
-        rate = self._stretches[0].frames.rate
-        lasting = max(self._errors.across.seconds, self._errors.depth.seconds)
-        overlap = max(2, round((_OVERLAP + _LASTING * lasting) * rate))
-        core = max(_CORE, overlap)
-        count = max(1, round(len(self) / core))
-        ends = np.linspace(0, len(self), count + 1).round().astype(int).tolist()
-        return [
-            (slice(max(0, start - overlap), min(len(self), stop + overlap)), slice(start, stop))
-            for start, stop in pairwise(ends)
-        ]
+        """`windows_of` this clip."""
+        return windows_of(self.keypoints, self.fps, self.errors)
+
+    def pieces(self) -> list[slice]:
+        """`pieces_of` this clip."""
+        return pieces_of(self.keypoints, self.fps, self.errors)
 
     @torch.no_grad()
-    def draws(self, samples: int = 200, seed: int = 0, level: float = 0.9) -> Iterator[tuple[slice, Draws]]:
-        """`ClipPosterior.draws` of one stretch after the other: rows of `keypoints`, and their draws."""
-        half = max(1, round(0.5 * _FADE * self._stretches[0].frames.rate))
+    def drawn(
+        self, number: int, samples: int, seed: int, level: float
+    ) -> tuple[Draws, Float[NDArray[np.float64], " T"]]:
+        """Draws of a window, and how much each frame that is its own counts; the same whoever was lifted before."""
+        rows, own = self.windows()[number]
+        window = self._window(self._frames(rows.start, rows.stop))
+        return window.draws(samples, seed, level), window.weight[own.start - rows.start : own.stop - rows.start]
+
+    @torch.no_grad()
+    def draws(
+        self,
+        samples: int = 200,
+        seed: int = 0,
+        level: float = 0.9,
+        first: int = 0,
+        end: int | None = None,
+        workers: int = 1,
+    ) -> Iterator[tuple[slice, Draws]]:
+        """`ClipPosterior.draws` of one stretch after the other: rows of `keypoints`, and their draws.
+
+        Args:
+            samples, seed, level: as there.
+            first, end: of the `pieces`; the window before the first is lifted too, which is faded into it.
+            workers: processes that lift windows.
+        """
+        windows, pieces = self.windows(), self.pieces()
+        numbers = range(max(first - 1, 0), len(windows) if end is None else end)
+        half, told = _half_fade(self.keypoints, self.fps), slice(pieces[first].start, pieces[numbers[-1]].stop)
         before: Draws | None = None
-        windows = self.windows()
-        for number, (rows, own) in enumerate(windows):
-            window = self._window(self._frames(rows.start, rows.stop))
-            self.weight[own] = window.weight[own.start - rows.start : own.stop - rows.start]
-            found = window.draws(samples, seed, level)
-            del window
-            start, stop = own.start, own.stop
-            parts = []
-            if before is not None:
-                zone = slice(start - half, start + half)
-                share = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(2 * half) + 0.5) / (2 * half))
-                parts.append(_faded(before, _cut(found, zone, rows.start), share, self.skeleton))
-                start, first = start + half, start - half
-            else:
-                first = start
-            last = number == len(windows) - 1
-            inner = slice(start, stop if last else stop - half)
-            parts.append(_cut(found, inner, rows.start))
-            before = None if last else _cut(found, slice(stop - half, stop + half), rows.start)
-            yield slice(first, inner.stop), _joined(parts)
+        drawn = self._each(numbers, (samples, seed, level), workers)
+        for number in numbers:
+            found, weight = next(drawn)
+            rows, own = windows[number]
+            mine = slice(max(own.start, told.start), min(own.stop, told.stop))
+            self.weight[mine] = weight[mine.start - own.start : mine.stop - own.start]
+            piece, last = pieces[number], number == len(windows) - 1
+            if number >= first:
+                parts, start = [], piece.start
+                if before is not None:
+                    zone = slice(start, start + 2 * half)
+                    share = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(2 * half) + 0.5) / (2 * half))
+                    parts.append(_faded(before, _cut(found, zone, rows.start), share, self.skeleton))
+                    start = zone.stop
+                parts.append(_cut(found, slice(start, piece.stop), rows.start))
+            before = None if last else _cut(found, slice(piece.stop, piece.stop + 2 * half), rows.start)
+            del found
+            if number >= first:
+                yield piece, _joined(parts)
+
+    def _each(
+        self, numbers: range, how: tuple[int, int, float], workers: int
+    ) -> Iterator[tuple[Draws, Float[NDArray[np.float64], " T"]]]:
+        """`drawn` of one window after the other."""
+        if workers == 1:
+            return (self.drawn(number, *how) for number in numbers)
+        # As bytes: tensors would go through shared memory, of which containers have little.
+        jobs = ((number, *how) for number in numbers)
+        return map(pickle.loads, in_order(_drawn, jobs, workers, _begin, (pickle.dumps(self),)))
 
     @property
     def settings(self) -> dict[str, str]:
@@ -270,6 +337,21 @@ def _known(stretches: list[Frames], errors: ClipErrors, middle: int, starts: lis
     nearest = int(np.argmin(gaps))
     row = min(max(middle - starts[nearest], 0), len(stretches[nearest]) - 1)
     return Known(shared, density, correlation_roots(stretches[nearest])[row])
+
+
+# -- several processes -------------------------------------------------------------------------------------
+
+#: What a process of the pool works with.
+_own: list[LongClip] = []
+
+
+def _begin(clip: bytes) -> None:
+    torch.set_num_threads(1)
+    _own[:] = [pickle.loads(clip)]
+
+
+def _drawn(job: tuple[int, int, int, float]) -> bytes:
+    return pickle.dumps(_own[0].drawn(*job))
 
 
 # -- joining -----------------------------------------------------------------------------------------------
