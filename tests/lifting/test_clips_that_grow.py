@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
+from test_clip_windows import FPS, walking
 
 import poseterior as pp
+from conftest import STANDING
 from poseterior.cli import main
 from poseterior.files.errors import InputError
 from poseterior.files.row_groups import part_paths
@@ -24,11 +27,9 @@ from poseterior.lifting.clips.growing import ClipRun, clip_marks, lift_clips_to_
 from poseterior.lifting.clips.memory import check_window_memory
 from poseterior.lifting.stream import How
 from poseterior.results.growing import GrowingResult
-from conftest import STANDING
-from test_clip_windows import FPS, walking
+from poseterior.results.poses import load_result
 
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow")
 
 #: A process in which clips are long and windows short.
 SHORT = (
@@ -104,9 +105,11 @@ def test_goes_on_at_the_next_window(mdn, clips, short, unbroken, tmp_path, piece
 def test_shards_joined_are_the_whole(mdn, clips, short, unbroken, tmp_path, shards):
     for i in range(1, shards + 1):
         grown(mdn, clips, tmp_path / f"{i}.parquet", shard=(i, shards))
-    joined = pa.concat_tables([pq.read_table(tmp_path / f"{i}.parquet") for i in range(1, shards + 1)])
-    whole = pq.read_table(unbroken)
-    assert joined.equals(whole)
+    parts = [load_result(tmp_path / f"{i}.parquet").fields() for i in range(1, shards + 1)]
+    for name, value in load_result(unbroken).fields().items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value)
+    assert all("intrinsics given for 1070 of 1070 poses" in part["settings"]["camera"] for part in parts)
 
 
 def test_a_shard_goes_on(mdn, clips, short, tmp_path):
@@ -140,7 +143,6 @@ def test_workers_share_windows_alone(mdn, clips, short, tmp_path):
 
 @pytest.mark.slow
 def test_workers_write_the_same_bytes(mdn, clips, short, unbroken, tmp_path):
-    """Windows are as long as elsewhere in processes of their own: theirs are told by the clip's rows."""
     grown(mdn, clips, tmp_path / "x.parquet", workers=2)
     assert (tmp_path / "x.parquet").read_bytes() == unbroken.read_bytes()
 
@@ -168,7 +170,7 @@ def test_windows_that_do_not_fit_are_refused_before_work(mdn, clips, short, tmp_
     said = r"^samples: 2000 samples of 1060 poses at a time take 2 GB of memory, of 1 GB that there are; ask for fewer"
     with pytest.raises(InputError, match=said + r" \(0 keeps the summary\)$"):
         check_window_memory(mdn, 1_060, 100_000, 2000, windows=True)
-    with pytest.raises(InputError, match=r"200 samples of 1060 poses at a time take 2 GB .* ask for fewer"):
+    with pytest.raises(InputError, match=r"200 samples of 1060 poses at a time take 3 GB .* ask for fewer"):
         check_window_memory(mdn, 1_060, 100_000, 200, windows=True, workers=2)
     alone = r" take \d GB of memory, of 1 GB that there are; write frame by frame, .* --clip off --out poses.parquet$"
     with pytest.raises(InputError, match=r"^samples: 0 samples of 9000 poses at a time" + alone):  # 250 frames a second

@@ -308,7 +308,7 @@ def test_a_killed_command_goes_on(keypoints, tmp_path):
     ("more", "message"),
     [
         ("--resume --out x.npz", "--resume: is for a result that grows; add --out poses.parquet"),
-        ("--resume --out x.parquet", "--resume: clips are lifted as a whole; add --clip off"),
+        ("--workers 2 --samples 0 --out x.parquet", "--workers: share the windows of clips of 3000 frames or more"),
         ("--shard 3/2 --clip off --out x.parquet", "--shard 3/2: expected i/n with i from 1 to n, e.g. 2/8"),
         (
             "--shard 1/1000000000000 --clip off --out x.parquet",

@@ -214,4 +214,3 @@ def _report(place: Place, record: Record, outcomes: list[Any], console: Console)
             f"{'; '.join(reasons[:_NAMED])}{more}; mend or leave out, and go on with --resume"
         )
     console.print(f"wrote {place.name}: {counted(len(record.parts), 'part')}", highlight=False, soft_wrap=True)
-

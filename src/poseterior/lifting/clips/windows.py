@@ -239,10 +239,9 @@ class LongClip:
 
     @torch.no_grad()
     def drawn(
-        self, number: int, samples: int, seed: int, level: float
+        self, rows: slice, own: slice, samples: int, seed: int, level: float
     ) -> tuple[Draws, Float[NDArray[np.float64], " T"]]:
         """Draws of a window, and how much each frame that is its own counts; the same whoever was lifted before."""
-        rows, own = self.windows()[number]
         window = self._window(self._frames(rows.start, rows.stop))
         return window.draws(samples, seed, level), window.weight[own.start - rows.start : own.stop - rows.start]
 
@@ -267,7 +266,7 @@ class LongClip:
         numbers = range(max(first - 1, 0), len(windows) if end is None else end)
         half, told = _half_fade(self.keypoints, self.fps), slice(pieces[first].start, pieces[numbers[-1]].stop)
         before: Draws | None = None
-        drawn = self._each(numbers, (samples, seed, level), workers)
+        drawn = self._each([windows[number] for number in numbers], (samples, seed, level), workers)
         for number in numbers:
             found, weight = next(drawn)
             rows, own = windows[number]
@@ -288,13 +287,13 @@ class LongClip:
                 yield piece, _joined(parts)
 
     def _each(
-        self, numbers: range, how: tuple[int, int, float], workers: int
+        self, windows: list[tuple[slice, slice]], how: tuple[int, int, float], workers: int
     ) -> Iterator[tuple[Draws, Float[NDArray[np.float64], " T"]]]:
         """`drawn` of one window after the other."""
         if workers == 1:
-            return (self.drawn(number, *how) for number in numbers)
+            return (self.drawn(*window, *how) for window in windows)
         # As bytes: tensors would go through shared memory, of which containers have little.
-        jobs = ((number, *how) for number in numbers)
+        jobs = ((*window, *how) for window in windows)
         return map(pickle.loads, in_order(_drawn, jobs, workers, _begin, (pickle.dumps(self),)))
 
     @property
@@ -350,7 +349,7 @@ def _begin(clip: bytes) -> None:
     _own[:] = [pickle.loads(clip)]
 
 
-def _drawn(job: tuple[int, int, int, float]) -> bytes:
+def _drawn(job: tuple[slice, slice, int, int, float]) -> bytes:
     return pickle.dumps(_own[0].drawn(*job))
 
 
