@@ -1,9 +1,11 @@
 """`poseterior lift` of one long clip, as a whole (the default): time and memory of each number of frames.
 
     OMP_NUM_THREADS=1 python benchmarks/long_clips.py [STORE] [--frames 2000 5000 20000] [--lifter mdn] [--samples 200]
+    OMP_NUM_THREADS=1 python benchmarks/long_clips.py [STORE] --clip off --suffix .bvh
 
 The longest clip of a store (without one, a person who swings arms and legs) goes to and fro before a camera that
-stands still, and is seen with 3 px of noise. Each number of frames is lifted to Parquet in a process of its own.
+stands still, and is seen with 3 px of noise. Each number of frames is lifted to Parquet, or another file,
+in a process of its own.
 """
 
 from __future__ import annotations
@@ -70,6 +72,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[2_000, 5_000, 20_000])
     parser.add_argument("--lifter", default="mdn")
     parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--clip", default="auto")
+    parser.add_argument("--suffix", default=".parquet")
     arguments = parser.parse_args()
     world = swinging() if arguments.store is None else of_store(arguments.store)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +81,8 @@ def main() -> None:
             path = Path(folder) / f"{frames}.jsonl"
             write(path, world, frames)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            command = ["lift", str(path), "--out", str(path.with_suffix(".parquet")), "--lifter", arguments.lifter]
+            out = path.with_suffix(arguments.suffix)
+            command = ["lift", str(path), "--out", str(out), "--lifter", arguments.lifter, "--clip", arguments.clip]
             subprocess.run(
                 [sys.executable, "-m", "poseterior", *command, "--samples", str(arguments.samples)],
                 check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},

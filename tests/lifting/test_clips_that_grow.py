@@ -161,6 +161,18 @@ def test_does_not_go_on_with_another_run(mdn, clips, short, tmp_path):
             grown(mdn, **{"clips": clips, "path": path, "resume": True, **other})
 
 
+@pytest.fixture
+def walk(clips, tmp_path):
+    path = tmp_path / "walk.jsonl"
+    write_keypoints(clips[:600], path)
+    return path
+
+
+def refused(capsys, *words) -> str:
+    assert main([str(word) for word in words]) == 2
+    return capsys.readouterr().err.removeprefix("poseterior: error: ").strip()
+
+
 # -- memory --------------------------------------------------------------------------------------------------
 
 
@@ -181,14 +193,15 @@ def test_windows_that_do_not_fit_are_refused_before_work(mdn, clips, short, tmp_
     assert not list(tmp_path.iterdir())
 
 
+def test_motions_that_do_not_fit_are_refused_before_work(walk, tmp_path, monkeypatch, capsys):
+    """Rotations are as many as samples, and take more than these."""
+    monkeypatch.setattr(draws, "memory_limit", lambda: 10**8)
+    said = refused(capsys, "lift", walk, "--clip", "off", "--out", tmp_path / "x.bvh")
+    assert said.startswith("--samples: 200 samples of 600 poses take 0 GB of memory, of 0 GB that there are; ask for")
+    assert not list(tmp_path.glob("x.*"))
+
+
 # -- the command ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def walk(clips, tmp_path):
-    path = tmp_path / "walk.jsonl"
-    write_keypoints(clips[:600], path)
-    return path
 
 
 def test_a_killed_command_goes_on(walk, tmp_path):
@@ -216,11 +229,6 @@ def test_a_killed_command_goes_on(walk, tmp_path):
     subprocess.run([*command, str(whole)], env=environment, capture_output=True, check=True)
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["walk.jsonl", "whole.parquet", "x.parquet"]
-
-
-def refused(capsys, *words) -> str:
-    assert main([str(word) for word in words]) == 2
-    return capsys.readouterr().err.removeprefix("poseterior: error: ").strip()
 
 
 def test_what_cannot_be_gone_on_with_is_refused(clips, walk, tmp_path, capsys):

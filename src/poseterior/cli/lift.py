@@ -448,7 +448,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..files.errors import InputError
         from ..lifters import ArticulatedLifter, load
         from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of
+        from ..lifting.draws import check_memory, motion_bytes
         from ..lifting.ik import solve_ik_of_result
+        from ..lifting.motion_ik import MOTIONS
         from ..lifting.poses import lift_for_motion
 
         options: dict[str, Any] = {
@@ -465,6 +467,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
                 result, first = lift_for_motion(lifter, keypoints, **options, level=self.level)
             return result, result.rotations, True, first
         with options_named("samples"):
+            if self._motions():
+                solved = min(self.samples, MOTIONS) if any(part.whole for part in parts) else self.samples
+                check_memory(lifter.reader, len(keypoints), self.samples, besides=motion_bytes(len(keypoints), solved))
             result = lift_parts(
                 lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
                 contacts=self.contacts, ground=self.ground,

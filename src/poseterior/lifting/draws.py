@@ -38,6 +38,7 @@ __all__ = [
     "chunks",
     "draw",
     "lifter_name",
+    "motion_bytes",
     "rotation_lifter",
     "summarise",
 ]
@@ -181,6 +182,11 @@ def bytes_needed(lifter: Lifter, poses: int, samples: int) -> int:
     turned = 4 * (4 * 22 + 1) if isinstance(lifter, ArticulatedLifter) else 0
     summary = 4 * joints * (3 + 9 + 3 + 2 + 2 + 4) + 512
     return poses * (samples * (2 * (each + turned) + 4 * 3 * joints) + 3 * summary)
+
+
+def motion_bytes(poses: int, samples: int) -> int:
+    """What rotations solved for take besides, and the motion file made of them: as drawn, joined, and turned upright."""
+    return poses * samples * 3 * 4 * (4 * 22 + 1)
 
 
 def chunks(poses: int, size: int) -> Iterator[slice]:

@@ -15,6 +15,8 @@ __all__ = ["CHOICES", "settled", "smoothest"]
 
 #: What `RotationResult.choose` knows.
 CHOICES = ("mean", "best", "mode", "path", "samples", "clusters")
+#: Frames whose samples are averaged at a time.
+_AT_ONCE = 128
 #: A joint that turns by this angle (radians) from one frame to the next costs half a nat.
 _USUAL_TURN = 0.1
 
@@ -24,6 +26,14 @@ def settled(
     start: Float[NDArray[np.float32], "frames joints 4"],
 ) -> Float[NDArray[np.float32], "frames joints 4"]:
     """The centres of the samples near some of them: mean shift to the centre of the nearest third."""
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(start), _AT_ONCE)]
+    return np.concatenate([_settled(quaternions[rows], start[rows]) for rows in parts]) if parts else start
+
+
+def _settled(
+    quaternions: Float[NDArray[np.float32], "frames samples joints 4"],
+    start: Float[NDArray[np.float32], "frames joints 4"],
+) -> Float[NDArray[np.float32], "frames joints 4"]:
     samples, centre = quaternions.astype(np.float64), start.astype(np.float64)
     near = max(1, samples.shape[1] // 3)
     for _ in range(5):
@@ -48,17 +58,22 @@ def smoothest(
     frames passed, less the samples' log-densities (NaN where they have none: then smoothness alone decides).
     """
     log_prob = np.nan_to_num(log_prob, nan=0.0)
-    turned = quaternions.astype(np.float64)
-    turned /= np.linalg.norm(turned, axis=-1, keepdims=True)
+
+    def turned(frame: int) -> Float[Array, "samples joints 4"]:
+        own = quaternions[frame].astype(np.float64)
+        return own / np.linalg.norm(own, axis=-1, keepdims=True)
+
     cost, came_from = -log_prob[0].astype(np.float64), []
-    for now in range(1, len(turned)):
-        before, after = turned[now - 1].transpose(1, 0, 2), turned[now].transpose(1, 2, 0)
+    latest = turned(0)
+    for now in range(1, len(quaternions)):
+        earlier, latest = latest, turned(now)
+        before, after = earlier.transpose(1, 0, 2), latest.transpose(1, 2, 0)
         # q and -q are one rotation; the chord between the nearer two is 2 sin(angle / 4).
         half_chord = np.sqrt(np.clip(1.0 - np.abs(before @ after), 0.0, None) / 2)
         angle = 4.0 * np.arcsin(np.minimum(half_chord, 1.0))
         passed = max(int(frame[now] - frame[now - 1]), 1)
         total = cost[:, None] + ((angle / _USUAL_TURN) ** 2).sum(0) / (2 * passed)
-        came_from.append(total.argmin(0))
+        came_from.append(total.argmin(0).astype(np.int16))
         cost = total.min(0) - log_prob[now]
     way = [int(cost.argmin())]
     for previous in reversed(came_from):

@@ -311,14 +311,15 @@ class RotationResult(Provenance):
         if rig is not None and suffix != ".bvh":
             raise InputError(f"{path}: a rig is for .bvh files only")
         names = None if rig is None else get_rig(rig)
-        upright = self.in_axes("y up")
-        clips = upright._pieces(fps, max_gap)
+        clips = self._pieces(fps, max_gap)
         bases = iter(numbered_paths(path, sum(len(segments) for _, segments in clips)))
         jobs: list[tuple[Path, RotationResult, Animation]] = []
         for rows, segments in clips:
-            clip = upright[rows]
+            clip = (self if np.array_equal(rows, np.arange(len(self))) else self[rows]).in_axes("y up")
             default = "path" if len(rows) > 1 else "mean" if count == 1 else "clusters"
             chosen = clip.choose(how or default, count)
+            if suffix != ".npz":  # which alone keeps the samples
+                clip = replace(clip, rotations=clip.rotations[:, :0].copy(), log_prob=clip.log_prob[:, :0].copy())
             for segment in segments:
                 ways, part = blend_quaternions(chosen, segment), clip._at(segment)
                 for number, target in enumerate(numbered_paths(next(bases), count)):
