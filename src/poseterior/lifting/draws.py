@@ -185,7 +185,7 @@ def bytes_needed(lifter: Lifter, poses: int, samples: int) -> int:
 
 
 def motion_bytes(poses: int, samples: int) -> int:
-    """What rotations solved for take besides, and the motion file made of them: as drawn, joined, and turned upright."""
+    """What rotations solved for take besides, and the motion file made of them: as drawn, joined and turned."""
     return poses * samples * 3 * 4 * (4 * 22 + 1)
 
 

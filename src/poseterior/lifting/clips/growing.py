@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -226,7 +226,7 @@ def _lifted(
 
 
 def _settings(
-    lifter: Lifter, planned: list[_Planned], told: dict[str, float], fps: float | None, about: LiftResult,
+    lifter: Lifter, planned: list[_Planned], told: Mapping[str, float], fps: float | None, about: LiftResult,
     notes: dict[str, list[str]],
 ) -> dict[str, str]:  # fmt: skip
     """What is said of the whole."""
