@@ -45,9 +45,9 @@ def mdn():
 
 @pytest.fixture(scope="module")
 def clips():
-    """A long clip of three windows, a short one, and a long one of two."""
+    """A long clip of two windows, a short one, and a long one of two."""
     standing = torch.tensor([STANDING[joint] for joint in pp.SKELETONS["h36m17"].joints])
-    parts = [(600, 4.0), (60, 4.5), (410, 5.0)]
+    parts = [(400, 4.0), (40, 4.5), (300, 5.0)]
     found = Keypoints2D.cat([walking(standing, count, who, away) for who, (count, away) in enumerate(parts)])
     found.rates = {"walk.json": FPS}
     # Frames that do not fit their neighbours are told of in the end, by whoever lifted them.
@@ -81,7 +81,7 @@ def unbroken(mdn, clips, short, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("pieces", [2, 4, 6])
+@pytest.mark.parametrize("pieces", [1, 3, 5])
 def test_goes_on_at_the_next_window(mdn, clips, short, unbroken, tmp_path, pieces):
     path, counts = tmp_path / "x.parquet", []
 
@@ -95,13 +95,13 @@ def test_goes_on_at_the_next_window(mdn, clips, short, unbroken, tmp_path, piece
     seen = []
     about = grown(mdn, clips, path, resume=True, done=lambda *poses: seen.append(poses))
     assert [poses for poses, _ in seen] == sorted({counts[-1], *(n for n, _ in seen)})
-    assert seen[0] == (counts[-1], 1070)
+    assert seen[0] == (counts[-1], 740)
     assert path.read_bytes() == unbroken.read_bytes()
     assert about.frame.tolist() == [0, 1, 2]
     assert "did not fit their neighbours" in about.settings["outliers"]
 
 
-@pytest.mark.parametrize("shards", [2, 4])
+@pytest.mark.parametrize("shards", [2, 5])
 def test_shards_joined_are_the_whole(mdn, clips, short, unbroken, tmp_path, shards):
     for i in range(1, shards + 1):
         grown(mdn, clips, tmp_path / f"{i}.parquet", shard=(i, shards))
@@ -109,7 +109,7 @@ def test_shards_joined_are_the_whole(mdn, clips, short, unbroken, tmp_path, shar
     for name, value in load_result(unbroken).fields().items():
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value)
-    assert all("intrinsics given for 1070 of 1070 poses" in part["settings"]["camera"] for part in parts)
+    assert all("intrinsics given for 740 of 740 poses" in part["settings"]["camera"] for part in parts)
 
 
 def test_a_shard_goes_on(mdn, clips, short, tmp_path):
@@ -129,7 +129,7 @@ def test_a_shard_goes_on(mdn, clips, short, tmp_path):
 
 
 def test_more_shards_than_there_are_pieces(mdn, clips, short, tmp_path):
-    few = r"^shard: 7 shards of 6 windows of long clips and short clips; ask for at most 6$"
+    few = r"^shard: 7 shards of 5 windows of long clips and short clips; ask for at most 5$"
     with pytest.raises(InputError, match=few):
         grown(mdn, clips, tmp_path / "x.parquet", shard=(1, 7))
     assert not list(tmp_path.iterdir())
@@ -137,7 +137,7 @@ def test_more_shards_than_there_are_pieces(mdn, clips, short, tmp_path):
 
 def test_workers_share_windows_alone(mdn, clips, short, tmp_path):
     with pytest.raises(InputError, match=r"^workers: share the windows of clips of 3000 frames or more, and there is"):
-        grown(mdn, clips[600:660], tmp_path / "x.parquet", workers=2)
+        grown(mdn, clips[400:440], tmp_path / "x.parquet", workers=2)
     assert not list(tmp_path.iterdir())
 
 
@@ -164,7 +164,7 @@ def test_does_not_go_on_with_another_run(mdn, clips, short, tmp_path):
 @pytest.fixture
 def walk(clips, tmp_path):
     path = tmp_path / "walk.jsonl"
-    write_keypoints(clips[:600], path)
+    write_keypoints(clips[:400], path)
     return path
 
 
@@ -197,7 +197,7 @@ def test_motions_that_do_not_fit_are_refused_before_work(walk, tmp_path, monkeyp
     """Rotations are as many as samples, and take more than these."""
     monkeypatch.setattr(draws, "memory_limit", lambda: 10**8)
     said = refused(capsys, "lift", walk, "--clip", "off", "--out", tmp_path / "x.bvh")
-    assert said.startswith("--samples: 200 samples of 600 poses take 0 GB of memory, of 0 GB that there are; ask for")
+    assert said.startswith("--samples: 200 samples of 400 poses take 0 GB of memory, of 0 GB that there are; ask for")
     assert not list(tmp_path.glob("x.*"))
 
 
@@ -224,8 +224,8 @@ def test_a_killed_command_goes_on(walk, tmp_path):
     assert not out.exists()
     again = [*command, str(out), "--resume"]
     said = subprocess.run(again, env=environment, capture_output=True, text=True, check=True).stdout
-    assert re.search(r"goes on after (185|385) of 600 poses", said)
-    assert "600 poses x 2 samples" in said
+    assert re.search(r"goes on after 185 of 400 poses", said)
+    assert "400 poses x 2 samples" in said
     subprocess.run([*command, str(whole)], env=environment, capture_output=True, check=True)
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["walk.jsonl", "whole.parquet", "x.parquet"]
@@ -233,7 +233,7 @@ def test_a_killed_command_goes_on(walk, tmp_path):
 
 def test_what_cannot_be_gone_on_with_is_refused(clips, walk, tmp_path, capsys):
     out, mixed, jump = tmp_path / "x.parquet", tmp_path / "mixed.jsonl", tmp_path / "jump.jsonl"
-    few = clips[torch.cat([torch.arange(20), torch.arange(600, 603)])]  # three frames of somebody are no clip
+    few = clips[torch.cat([torch.arange(20), torch.arange(400, 403)])]  # three frames of somebody are no clip
     write_keypoints(few, mixed)
     xy = clips.xy[:40].clone()
     xy[20:] += 600.0
