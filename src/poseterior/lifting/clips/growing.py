@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,7 +158,9 @@ def lift_clips_to_file(
                 clip = clip or clip_of(lifter, own, run.fps, run.max_gap, False, False, run.how.device)
                 for note, piece in zip(earlier, pieces, strict=False):
                     _give_weight(clip, plan.pieces[piece], note)
-                for piece, result in zip(left, _lifted(lifter, own, clip, left, run), strict=True):
+                lifted = _lifted(lifter, own, clip, left, run)
+                for piece in left:
+                    result = next(lifted)
                     about = about or _few(result)
                     note = _note(clip, plan.pieces[piece])
                     if piece == pieces[-1]:
@@ -166,6 +168,7 @@ def lift_clips_to_file(
                     _add(file, result, number, note)
                     del result
                     done(file.rows, total)
+                lifted.close()
             for name, words in said.items():
                 notes.setdefault(name, []).append(words)
         assert about is not None
@@ -210,8 +213,8 @@ def _length(rows: slice) -> int:
 
 def _lifted(
     lifter: Lifter, own: Keypoints2D, clip: ClipPosterior | LongClip, pieces: list[int], run: ClipRun
-) -> Iterator[LiftResult]:
-    """Pieces of a clip, which follow each other."""
+) -> Generator[LiftResult]:
+    """Pieces of a clip, which follow each other; none is held on to while the next is lifted."""
     how = run.how
     found: Iterator[tuple[slice, Draws]]
     if isinstance(clip, LongClip):
@@ -221,8 +224,10 @@ def _lifted(
         found = iter([(slice(0, len(clip)), clip.draws(how.samples, how.seed, how.level))])
     used = as_named(clip.keypoints, own)
     for rows, draws in found:
-        yield clip_result(lifter, used[rows], [draws], lifter.clips, {}, how.seed)
+        result = clip_result(lifter, used[rows], [draws], lifter.clips, {}, how.seed)
         del draws
+        yield result
+        del result
 
 
 def _settings(

@@ -404,9 +404,11 @@ def _faded(first: Draws, second: Draws, share: Float[Tensor, " T"], skeleton: Sk
 
 
 def _joined(parts: list[Draws]) -> Draws:
-    """One after the other."""
+    """One after the other; they are taken out of the list, so that nobody holds on to them."""
     if len(parts) == 1:
-        return parts[0]
+        return parts.pop()
+    parts, held = [*parts], parts
+    held.clear()
     regions = [part.region for part in parts]
     region = Region(
         regions[0].level,
