@@ -22,7 +22,7 @@ from poseterior.files.row_groups import part_paths
 from poseterior.keypoints import Keypoints2D
 from poseterior.keypoints.writing import write_keypoints
 from poseterior.lifting import draws
-from poseterior.lifting.clips import parts_of, windows
+from poseterior.lifting.clips import memory, parts_of, windows
 from poseterior.lifting.clips.growing import ClipRun, clip_marks, lift_clips_to_file
 from poseterior.lifting.clips.memory import check_window_memory
 from poseterior.lifting.stream import How
@@ -81,7 +81,7 @@ def unbroken(mdn, clips, short, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("pieces", [1, 3, 5])
+@pytest.mark.parametrize("pieces", [1, pytest.param(3, marks=pytest.mark.slow), 5])
 def test_goes_on_at_the_next_window(mdn, clips, short, unbroken, tmp_path, pieces):
     path, counts = tmp_path / "x.parquet", []
 
@@ -101,7 +101,7 @@ def test_goes_on_at_the_next_window(mdn, clips, short, unbroken, tmp_path, piece
     assert "did not fit their neighbours" in about.settings["outliers"]
 
 
-@pytest.mark.parametrize("shards", [2, 5])
+@pytest.mark.parametrize("shards", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_shards_joined_are_the_whole(mdn, clips, short, unbroken, tmp_path, shards):
     for i in range(1, shards + 1):
         grown(mdn, clips, tmp_path / f"{i}.parquet", shard=(i, shards))
@@ -177,12 +177,13 @@ def refused(capsys, *words) -> str:
 
 
 def test_windows_that_do_not_fit_are_refused_before_work(mdn, clips, short, tmp_path, monkeypatch):
-    monkeypatch.setattr(draws, "memory_limit", lambda: 10**9)
+    for module in (draws, memory):
+        monkeypatch.setattr(module, "memory_limit", lambda: 10**9)
     check_window_memory(mdn, 1_060, 100_000, 200, windows=True)
     said = r"^samples: 2000 samples of 1060 poses at a time take 2 GB of memory, of 1 GB that there are; ask for fewer"
     with pytest.raises(InputError, match=said + r" \(0 keeps the summary\)$"):
         check_window_memory(mdn, 1_060, 100_000, 2000, windows=True)
-    with pytest.raises(InputError, match=r"200 samples of 1060 poses at a time take 3 GB .* ask for fewer"):
+    with pytest.raises(InputError, match=r"^workers: 2 processes with 1060 frames each take 3 GB of mem"):
         check_window_memory(mdn, 1_060, 100_000, 200, windows=True, workers=2)
     alone = r" take \d GB of memory, of 1 GB that there are; write frame by frame, .* --clip off --out poses.parquet$"
     with pytest.raises(InputError, match=r"^samples: 0 samples of 9000 poses at a time" + alone):  # 250 frames a second
@@ -231,7 +232,7 @@ def test_a_killed_command_goes_on(walk, tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["walk.jsonl", "whole.parquet", "x.parquet"]
 
 
-def test_what_cannot_be_gone_on_with_is_refused(clips, walk, tmp_path, capsys):
+def test_what_cannot_be_gone_on_with_is_refused(clips, short, walk, tmp_path, capsys):
     out, mixed, jump = tmp_path / "x.parquet", tmp_path / "mixed.jsonl", tmp_path / "jump.jsonl"
     few = clips[torch.cat([torch.arange(20), torch.arange(400, 403)])]  # three frames of somebody are no clip
     write_keypoints(few, mixed)
@@ -243,6 +244,11 @@ def test_what_cannot_be_gone_on_with_is_refused(clips, walk, tmp_path, capsys):
         "--resume: some of these poses are lifted frame by frame and some as clips, to one result that is held in "
         "memory; lift every frame by itself: --clip off"
     )
-    assert refused(capsys, "lift", walk, "--shard", "1/2", "--samples", 0, "--view", tmp_path / "x.html", "--out", out)
-    assert "--shard: 2 shards of 1 windows" in refused(capsys, "lift", walk, "--shard", "1/2", "--out", out)
+    said = refused(capsys, "lift", walk, "--shard", "1/2", "--view", tmp_path / "x.html", "--out", out)
+    assert said == "--shard: --view needs all poses at once"
+    said = refused(capsys, "lift", walk, "--shard", "1/3", "--out", out)
+    assert said == "--shard: 3 shards of 2 windows of long clips and short clips; ask for at most 2"
+    said = refused(capsys, "lift", jump, "--resume", "--out", out)
+    assert said.startswith("--resume: ")
+    assert said.endswith("lift every frame by itself: --clip off")
     assert not list(tmp_path.glob("x.*"))

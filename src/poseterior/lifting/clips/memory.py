@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ...files.checks import counted
+from ...files.errors import InputError
+from ...files.memory import memory_limit
 from ...lifters import Lifter
 from ..draws import bytes_needed, check_memory
 from ..processes import AHEAD
@@ -47,14 +50,23 @@ def check_window_memory(
         poses: of all clips, whose keypoints are held.
         windows: whether that is a window.
         workers: processes that lift windows.
+
+    Raises:
+        InputError: as `poseterior.lifting.draws.check_memory`; or fewer workers take less.
     """
     each = longest * _frame(lifter, AT_ONCE if windows else motions_at_once(longest))
     if windows:
         each += STRETCH * STRETCHES * _KEPT * _numbers(lifter) ** 2 * 8
     besides = each + poses * _KEYPOINTS
-    if workers > 1:  # each has a window, and windows that are done wait for their turn
-        besides = workers * (_PROCESS + each + (1 + AHEAD) * bytes_needed(lifter, longest, samples)) + besides - each
     check_memory(lifter, longest, samples, growing=True, besides=besides)
+    drawn, there = bytes_needed(lifter, longest, samples), memory_limit()
+    # Each process has a window, and windows that are done wait for their turn.
+    wanted = besides - each + drawn + workers * (_PROCESS + each + (1 + AHEAD) * drawn)
+    if workers > 1 and wanted > there:
+        raise InputError(
+            f"workers: {workers} processes with {counted(longest, 'frame')} each take {wanted / 1e9:,.0f} GB of "
+            f"memory, of {there / 1e9:,.0f} GB that there are; ask for fewer"
+        )
 
 
 def _numbers(lifter: Lifter) -> int:
