@@ -291,7 +291,7 @@ class LongClip:
     ) -> Iterator[tuple[Draws, Float[NDArray[np.float64], " T"]]]:
         """`drawn` of one window after the other."""
         if workers == 1:
-            return (self.drawn(*window, *how) for window in windows)
+            return (self.drawn(rows, own, *how) for rows, own in windows)
         # As bytes: tensors would go through shared memory, of which containers have little.
         jobs = ((*window, *how) for window in windows)
         return map(pickle.loads, in_order(_drawn, jobs, workers, _begin, (pickle.dumps(self),)))
