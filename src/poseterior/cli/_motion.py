@@ -11,12 +11,16 @@ from ._common import of_option
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..lifters import Lifter
     from ..results.poses import LiftResult
     from ..results.provenance import Provenance
     from ..results.rotations import RotationResult
     from ..view.bodies import Bodies
 
-__all__ = ["How", "check_motion", "check_rig", "frame_rate", "write_motion", "write_picture", "write_sheet"]
+__all__ = [
+    "How", "check_motion", "check_motion_memory", "check_rig", "frame_rate", "write_motion", "write_picture",
+    "write_sheet",
+]  # fmt: skip
 
 #: `poseterior.results.hypotheses.CHOICES`, without importing it.
 How = Literal["mean", "best", "mode", "path", "samples", "clusters"]
@@ -38,6 +42,15 @@ def check_motion(fps: float | None, how: str | None, count: int, samples: int, m
         raise InputError(f"--count: expected 1 to {samples} (--samples), got {count}")
     if how in ("mean", "best", "mode") and count > 1:
         raise InputError(f"--count: there is one {how}; use --how samples, clusters or path")
+
+
+def check_motion_memory(lifter: Lifter, poses: int, samples: int, whole: bool) -> None:
+    """Refuse motion files of more poses than there is memory for; of ``whole`` clips few motions become rotations."""
+    from ..lifting.draws import check_memory, motion_bytes
+    from ..lifting.motion_ik import MOTIONS
+
+    solved = min(samples, MOTIONS) if whole else samples
+    check_memory(lifter.reader, poses, samples, besides=motion_bytes(poses, solved))
 
 
 def frame_rate(fps: float | None, result: Provenance, console: Console) -> float | None:

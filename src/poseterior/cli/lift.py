@@ -13,15 +13,7 @@ from ._motion import How, check_motion, check_rig, frame_rate, write_motion, wri
 from ._places import check_addresses, check_single
 from ._reading import ReadingOptions
 from ._seeing import SeeingOptions, bar
-from ._streaming import (
-    StreamOptions,
-    lift_long_clips,
-    lift_stream,
-    lifts_clips,
-    part_files,
-    read_in_parts,
-    why_not_in_parts,
-)
+from ._streaming import StreamOptions, part_files, read_in_parts, why_not_in_parts
 from ._unused import check_json_samples, check_shown
 
 if TYPE_CHECKING:
@@ -142,6 +134,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..files.places import expanded
         from ..files.writing import check_outputs
         from ._common import check_device, check_extension, check_level, lifter_folder, summary_table, weights_of
+        from ._streaming import lift_long_clips, lift_stream, lifts_clips
 
         self.check_seeing()
         self.check_reading()
@@ -448,10 +441,9 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..files.errors import InputError
         from ..lifters import ArticulatedLifter, load
         from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of
-        from ..lifting.draws import check_memory, motion_bytes
         from ..lifting.ik import solve_ik_of_result
-        from ..lifting.motion_ik import MOTIONS
         from ..lifting.poses import lift_for_motion
+        from ._motion import check_motion_memory
 
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
@@ -468,8 +460,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             return result, result.rotations, True, first
         with options_named("samples"):
             if self._motions():
-                solved = min(self.samples, MOTIONS) if any(part.whole for part in parts) else self.samples
-                check_memory(lifter.reader, len(keypoints), self.samples, besides=motion_bytes(len(keypoints), solved))
+                check_motion_memory(lifter, len(keypoints), self.samples, any(part.whole for part in parts))
             result = lift_parts(
                 lifter, keypoints, parts, **options, level=self.level, fps=self.fps, max_gap=self.max_gap,
                 contacts=self.contacts, ground=self.ground,
