@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..results.poses import LiftResult
     from ..results.rotations import RotationResult
 
-
 #: Files that a result is written as for other programs (`poseterior.results.exports`), by their last extension.
 _EXPORTS = (".csv", ".trc", ".c3d", ".mot")
 
