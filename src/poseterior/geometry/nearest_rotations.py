@@ -8,11 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..registry import lazy_module
-
-#: Imported when it is first used: it loads the whole of PyTorch's compiler.
-roma = lazy_module("roma")
-
 __all__ = ["columns_product", "nearest_columns", "nearest_rotation", "procrustes"]
 
 #: Newton steps to the largest root of `procrustes`: from far away, or to two roots nearly at one place, each halves the
@@ -37,7 +32,10 @@ def nearest_rotation(raw: Float[Tensor, "*any 9"]) -> Float[Tensor, "*any 3 3"]:
 def procrustes(matrix: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 3 3"]:
     """The rotation nearest to a matrix: roma's, whose gradients are finite; without gradients `nearest_columns`."""
     if torch.is_grad_enabled() and matrix.requires_grad:
-        return roma.special_procrustes(matrix)
+        import roma  # which loads the whole of PyTorch's compiler
+
+        found: Tensor = roma.special_procrustes(matrix)
+        return found
     columns = matrix.reshape(-1, 9).mT.contiguous().unflatten(0, (3, 3))
     return nearest_columns(columns).flatten(0, 1).mT.reshape(matrix.shape)
 

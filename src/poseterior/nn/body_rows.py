@@ -10,11 +10,11 @@ that a joint sees is one matrix that grows from joint to joint, so that its firs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..geometry.body import SMPL25
 from ..geometry.nearest_rotations import columns_product, nearest_columns, procrustes
@@ -22,17 +22,33 @@ from ..geometry.skeletons import SKELETONS
 from .body_evidence import BodyEvidence
 from .body_state import TARGETS, USUAL_WEIGHT
 from .dense import times_columns
-from .joint_densities import JointFlow
+from .joint_densities import JointDensity, JointFlow
 from .rotation_rows import FlowColumns, columns_from_base, pairs, quaternion_products
-
-if TYPE_CHECKING:
-    from .rotation_networks import SequentialNetwork
 
 __all__ = ["drawn_bodies"]
 
 _SMPL = SKELETONS["smpl22"]
 #: Directions of what is seen enter up to this many times 0.3 m.
 _FARTHEST = 4.0
+
+
+class _Sequential(Protocol):
+    """What of a `poseterior.nn.rotation_networks.SequentialNetwork` is used here; it imports this module."""
+
+    joints: tuple[int, ...]
+    density: JointDensity
+    usual: Tensor
+    targets: Tensor
+    there: Tensor
+    rigid: Tensor
+    see_context: nn.Parameter
+    see_earlier: nn.Parameter
+    see_local: nn.Parameter
+    enter_bias: nn.Parameter
+    inner: nn.Parameter
+    inner_bias: nn.Parameter
+    aim: nn.Parameter
+    beyond: list[list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,7 @@ class _Joint:
     inner: Tensor
 
 
-def _joint(network: SequentialNetwork, row: int, there: Bool[Tensor, " 25"], spread: Tensor, compared: int) -> _Joint:
+def _joint(network: _Sequential, row: int, there: Bool[Tensor, " 25"], spread: Tensor, compared: int) -> _Joint:
     joint, trunk = network.joints[row], network.inner.shape[-1]
     points = network.targets[row].tolist()
     shown = network.there[row] & there[network.targets[row]] if compared else torch.zeros_like(network.there[row])
@@ -79,7 +95,7 @@ def _joint(network: SequentialNetwork, row: int, there: Bool[Tensor, " 25"], spr
         network.see_earlier[: 6 * row, columns],
         sight,
     ]
-    beyond = dict(network._beyond[row])
+    beyond = dict(network.beyond[row])
     rigid = {}
     for place, column in enumerate(places):
         weight = float(network.rigid[row, column])
@@ -94,7 +110,7 @@ def _joint(network: SequentialNetwork, row: int, there: Bool[Tensor, " 25"], spr
     )  # fmt: skip
 
 
-def _joints(network: SequentialNetwork, there: Bool[Tensor, " 25"], spread: Float[Tensor, " 25"]) -> list[_Joint]:
+def _joints(network: _Sequential, there: Bool[Tensor, " 25"], spread: Float[Tensor, " 25"]) -> list[_Joint]:
     compared, found = int(there[0]), []
     for row in range(len(network.joints)):
         found.append(_joint(network, row, there, spread, compared))
@@ -115,7 +131,7 @@ def _at_rest(joints: list[_Joint], offsets: Float[Tensor, "25 3 n"]) -> Float[Te
 
 
 def drawn_bodies(
-    network: SequentialNetwork,
+    network: _Sequential,
     evidence: BodyEvidence,
     there: Bool[Tensor, " 25"],
     context: Float[Tensor, "n context"],

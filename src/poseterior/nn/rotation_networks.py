@@ -210,7 +210,7 @@ class SequentialNetwork(RotationNetwork):
         mask = torch.ones(n, n).tril(-1).T.repeat_interleave(6, 0).repeat_interleave(trunk, 1)
         self.register_buffer("mask", mask[:earlier], persistent=False)
         targets = targets_of(joints)
-        self._beyond = targets.beyond
+        self.beyond = targets.beyond
         for name in ("index", "there", "rigid"):
             buffer = "targets" if name == "index" else name
             self.register_buffer(buffer, getattr(targets, name), persistent=False)
@@ -266,7 +266,7 @@ class SequentialNetwork(RotationNetwork):
     ) -> Float[Tensor, "*any 3 3"]:
         """The rotation that takes the bones at rest onto the seen ones (vectors ``away`` in the parent's frame)."""
         rest = offsets[..., self.targets[row], :]
-        for column, point in self._beyond[row]:
+        for column, point in self.beyond[row]:
             rest = rest.clone()
             rest[..., column, :] = offsets[..., point, :] + offsets[..., SMPL25.parents[point], :]
         weight = torch.where(seen, self.rigid[row], 0.0).unsqueeze(-1)
