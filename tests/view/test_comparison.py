@@ -1,8 +1,14 @@
 """Lifters side by side on photographs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import DrawingArea
 from PIL import Image
 
 import poseterior as pp
@@ -45,6 +51,47 @@ def test_lifters_that_learn_no_size_are_brought_to_one(keypoints):
     free = lifted(keypoints, "regression-published", width=8, skeleton="lsp14")
     figure = comparison_figure({"supervised": lifted(keypoints), "free": free})
     assert "bodies brought to one size" in figure._suptitle.get_text()
+
+
+def length_drawn(panel):
+    """Of all bones of the mean, in the picture."""
+    ends = np.stack(panel.collections[-1].get_segments())
+    return np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1).sum()
+
+
+def test_bodies_are_of_one_size_in_every_row_however_wrong_an_answer_is(keypoints):
+    right = lifted(keypoints)
+    # what a lifter that has learnt nothing answers: twice as large, a dot, and right
+    factors = np.array([2.0, 0.05, 1.0])
+    wrong = dataclasses.replace(
+        right, mean=right.mean * factors[:, None, None], samples=right.samples * factors[:, None, None, None]
+    )
+    figure = comparison_figure({"right": right, "wrong": wrong})
+    panels = np.reshape(figure.axes, (3, 3))
+    for row in range(3):
+        drawn = [length_drawn(panels[row, column]) for column in (1, 2)]
+        assert drawn[1] == pytest.approx(drawn[0], rel=1e-4)
+        said = [float(panels[row, column].get_xlabel().removeprefix("× ")) for column in (1, 2)]
+        assert said[1] == pytest.approx(said[0] / factors[row], rel=0.06)
+    assert np.ptp(panels[0, 1].get_xlim()) < 2.5
+    # the right one alone: nothing is changed, nothing is said
+    assert comparison_figure({"right": right}).axes[1].get_xlabel() == ""
+
+
+def test_the_legend_tells_the_mean_from_the_middle_and_nothing_is_crowded(keypoints):
+    figure = comparison_figure({"supervised": lifted(keypoints), "relative": lifted(keypoints, "relative")})
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    (legend,) = figure.legends
+    swatches = {
+        text.get_text(): {to_hex(line.get_color()) for line in handle.get_children() if isinstance(line, Line2D)}
+        for text, handle in zip(legend.get_texts(), legend.findobj(DrawingArea), strict=True)
+    }
+    assert swatches["thick: mean"] == swatches["person's left"] | swatches["person's right"] | swatches["middle"]
+    assert len(swatches["thick: mean"]) == 3
+    title = figure._suptitle.get_window_extent(renderer)
+    heads = [axes.title.get_window_extent(renderer) for axes in figure.axes if axes.get_title()]
+    assert title.y0 - max(head.y1 for head in heads) > 0.3 * heads[0].height
 
 
 def test_the_command_takes_observations_and_photographs(keypoints, tmp_path, capsys):

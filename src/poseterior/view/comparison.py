@@ -27,10 +27,14 @@ __all__ = ["comparison_figure", "save_comparison"]
 
 #: The eye in 3D panels: degrees to the camera's right, and above.
 _AZIMUTH, _ELEVATION = 35.0, 12.0
-#: Bodies whose sizes differ by more than this are brought to one.
+#: Where the sizes of two bodies differ by more than this factor, all are brought to one.
 _ALIKE = 1.5
+#: Bones that all skeletons have, by the joints at their ends, without the side.
+_LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 #: Widths in points of the mean's bones, and of a hypothesis'.
 _THICK, _THIN = 2.4, 0.6
+#: Inches between the title, the lifters' names and the panels.
+_GAP = 0.09
 _INCHES, _DPI = 2.6, 130
 
 _Array = NDArray[np.floating[Any]]
@@ -42,8 +46,9 @@ def comparison_figure(
     """A row a pose: the photograph with its keypoints, then each lifter's 3D pose, all in one scale.
 
     In 3D the mean is thick, hypotheses are thin; the eye is 35 degrees to the right of the camera and 12 above. Where
-    bodies differ in size by more than a half, as those of lifters that learn no size, they are brought to the first
-    lifter's, and the title says so.
+    two of the bodies differ in size by more than a half, as those of lifters that learn no size or nothing yet, every
+    body of every row is brought to the size that is usual for the first lifter; the title says so, and each panel by
+    which factor.
 
     Args:
         results: of the same keypoints, by lifter, in any skeletons.
@@ -55,6 +60,7 @@ def comparison_figure(
         InputError: no lifter, no poses, results of other poses, a photograph that cannot be read.
     """
     from matplotlib.figure import Figure
+    from matplotlib.legend_handler import HandlerTuple
 
     if not results:
         raise InputError("compare: name at least one lifter")
@@ -66,12 +72,16 @@ def comparison_figure(
         raise InputError("compare: the lifters answered different poses")
     check_photos(photos, first.file.tolist())
     chosen = np.unique(np.linspace(0, count - 1, min(max_poses, count)).round().astype(int)).tolist()
-    scales, brought = _scales(results)
-    turned = {name: _panels(result, chosen, scales[name], hypotheses) for name, result in results.items()}
+    scales = _scales({name: _sizes(result, chosen, hypotheses) for name, result in results.items()})
+    turned = {
+        name: _panels(result, chosen, None if scales is None else scales[name], hypotheses)
+        for name, result in results.items()
+    }
     drawn = np.concatenate([poses.reshape(-1, 3) for rows in turned.values() for poses in rows])
     half = 0.54 * float(np.nanmax(np.nanmax(drawn, 0) - np.nanmin(drawn, 0)))
     columns = 1 + len(results)
-    figure = Figure(figsize=(_INCHES * columns, _INCHES * len(chosen) + 0.9), layout="constrained")
+    figure = Figure(figsize=(_INCHES * columns, _INCHES * len(chosen) + 1.0))
+    figure.set_layout_engine("constrained", h_pad=_GAP)
     axes = figure.subplots(len(chosen), columns, squeeze=False)
     for row, index in enumerate(chosen):
         _photograph(axes[row, 0], first, index, read_photo(photos, str(first.file[index])))
@@ -83,14 +93,17 @@ def comparison_figure(
             panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
             panel.set(xticks=[], yticks=[], aspect="equal")
             panel.spines[:].set_color("0.85")
+            if scales is not None:
+                panel.set_xlabel(f"× {scales[name][row]:.2g}", fontsize=8)
             if row == 0:
                 panel.set_title(name, fontsize=10, parse_math=False)
-    sizes = "; bodies brought to one size" if brought else ""
+    sizes = "" if scales is None else "\nbodies brought to one size, × is each one's factor"
     figure.suptitle(f"one scale, panels {2 * half:.1f} m wide, from {_AZIMUTH:.0f}° to the right{sizes}", fontsize=10)
     thin = max(len(poses[0]) for poses in turned.values()) - 1
+    handles, labels = _legend(thin)
     figure.legend(
-        handles=[*side_handles("left", "right", "middle"), *_stick_handles(thin)],
-        loc="outside lower center", ncols=5 if columns > 3 else 3, frameon=False, fontsize=9,
+        handles, labels, handler_map={tuple: HandlerTuple(ndivide=None, pad=0.0)},
+        loc="outside lower center", ncols=5 if columns > 3 else 3, frameon=False, fontsize=9, handlelength=2.6,
     )  # fmt: skip
     return legible(figure)
 
@@ -108,54 +121,69 @@ def save_comparison(results: Mapping[str, LiftResult], path: str | os.PathLike[s
         figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
 
 
-def _scales(results: Mapping[str, LiftResult]) -> tuple[dict[str, float], bool]:
-    """What each lifter's bodies are multiplied by, and whether that is anything but 1."""
-    legs = {name: _leg(result) for name, result in results.items()}
-    known = [length for length in legs.values() if length > 0]
-    if not known or max(known) <= _ALIKE * min(known):
-        return dict.fromkeys(results, 1.0), False
-    reference = known[0]
-    return {name: reference / length if length > 0 else 1.0 for name, length in legs.items()}, True
+def _scales(sizes: Mapping[str, _Array]) -> dict[str, _Array] | None:
+    """By what each lifter's body in each row is multiplied so that all are of one size; None where they are alike.
+
+    Args:
+        sizes: of the bodies, as `_sizes`.
+    """
+    known = np.concatenate([size[size > 0] for size in sizes.values()])
+    if not len(known) or known.max() <= _ALIKE * known.min():
+        return None
+    own = next(size[size > 0] for size in sizes.values() if (size > 0).any())
+    usual = float(np.median(own))
+    return {name: np.where(size > 0, usual / np.where(size > 0, size, 1.0), 1.0) for name, size in sizes.items()}
 
 
-def _leg(result: LiftResult) -> float:
-    """Median length of thighs and shins, metres: bones that all skeletons have."""
-    tree = result.tree
-    ends = [
-        (tree.index(f"{side}_{above}"), tree.index(f"{side}_{below}"))
-        for side in ("left", "right")
-        for above, below in (("hip", "knee"), ("knee", "ankle"))
-        if {f"{side}_{above}", f"{side}_{below}"} <= set(tree.joints)
-    ]
-    if not ends:
-        return 0.0
-    lengths = [np.linalg.norm(result.mean[:, a] - result.mean[:, b], axis=-1) for a, b in ends]
-    return float(np.nanmedian(np.stack(lengths)))
+def _sizes(result: LiftResult, chosen: list[int], hypotheses: int) -> _Array:
+    """Of each pose the lengths of limbs and trunk together, metres: the median of what is drawn; 0 where unknown.
+
+    A mean of many different poses is smaller than each of them: hypotheses say the size, where there are any.
+    """
+    drawn = result.samples[chosen, :hypotheses]
+    poses = drawn if drawn.shape[1] else result.mean[chosen, None]
+    place = {joint: poses[:, :, index].astype(np.float64) for index, joint in enumerate(result.tree.joints)}
+    total = np.zeros(poses.shape[:2])
+    for side in ("left", "right"):
+        for above, below in _LIMBS:
+            ends = [place.get(f"{side}_{joint}") for joint in (above, below)]
+            if ends[0] is not None and ends[1] is not None:
+                total += np.linalg.norm(ends[0] - ends[1], axis=-1)
+    corners = [place.get(f"{side}_{joint}") for joint in ("hip", "shoulder") for side in ("left", "right")]
+    if all(corner is not None for corner in corners):
+        low_left, low_right, high_left, high_right = corners
+        total += np.linalg.norm(low_left + low_right - high_left - high_right, axis=-1) / 2
+    return np.nan_to_num(np.nanmedian(total, axis=1))
 
 
-def _panels(result: LiftResult, chosen: list[int], scale: float, hypotheses: int) -> list[_Array]:
+def _panels(result: LiftResult, chosen: list[int], scales: _Array | None, hypotheses: int) -> list[_Array]:
     """Of each pose ``(1 + hypotheses, joints, 3)``: the mean first; right, up and towards the eye, metres."""
+    factors = np.ones(len(chosen)) if scales is None else scales
     turn, tilt = np.radians([_AZIMUTH, _ELEVATION])
     near, up = np.array([np.sin(turn), 0.0, -np.cos(turn)]), np.array([0.0, -1.0, 0.0])
     right = np.array([np.cos(turn), 0.0, np.sin(turn)])
     axes = np.stack([right, np.cos(tilt) * up - np.sin(tilt) * near, np.cos(tilt) * near + np.sin(tilt) * up])
     found = []
-    for index in chosen:
+    for index, scale in zip(chosen, factors, strict=True):
         poses = np.concatenate([result.mean[index][None], result.samples[index, :hypotheses]]).astype(np.float64)
         found.append(scale * poses @ axes.T)
     return found
 
 
-def _stick_handles(hypotheses: int) -> list[Any]:
-    """Entries of a legend for what is drawn thick, and thin."""
+def _legend(hypotheses: int) -> tuple[list[Any], list[str]]:
+    """Entries of the legend: the sides' colours, then what is drawn thick and thin, in all of them side by side."""
     from matplotlib.lines import Line2D
 
-    colour = COLOURS["middle"]
-    handles = [Line2D([], [], color=colour, linewidth=_THICK, label="thick: mean")]
+    sides = ("left", "right", "middle")
+    handles: list[Any] = side_handles(*sides)
+    labels = [handle.get_label() for handle in handles]
+    widths = {"thick: mean": _THICK}
     if hypotheses:
-        name = f"{hypotheses} hypotheses" if hypotheses > 1 else "1 hypothesis"
-        handles.append(Line2D([], [], color=colour, linewidth=_THIN, label=f"thin: {name}"))
-    return handles
+        widths[f"thin: {hypotheses} hypotheses" if hypotheses > 1 else "thin: 1 hypothesis"] = _THIN
+    for label, width in widths.items():
+        handles.append(tuple(Line2D([], [], color=COLOURS[side], linewidth=width) for side in sides))
+        labels.append(label)
+    return handles, labels
 
 
 def _sticks(axes: Axes, poses: Float[_Array, "n joints 3"], tree: Skeleton) -> None:
