@@ -40,6 +40,7 @@ def lift_on_cluster(command: LiftOptions) -> None:
     from ..lifting.cluster import Outcome, cluster, lift_by_ray
     from ..results.parts import RECORD
     from ._common import check_level
+    from ._going_on import says_how_to_go_on
     from ._motion import check_motion
 
     out = _check(command)
@@ -79,7 +80,8 @@ def lift_on_cluster(command: LiftOptions) -> None:
     outcomes: list[Outcome] = []
     if blocks:
         many = TextColumn("parts, {task.fields[poses]:,} poses", markup=False)
-        with cluster() as processors, work_bar(console, many) as shown:
+        going_on = says_how_to_go_on(lambda: True, "--resume")  # the record is there
+        with going_on, cluster() as processors, work_bar(console, many) as shown:
             bar = shown.add_task("lifting", total=len(record.parts), completed=before, poses=0)
 
             def done(outcome: Outcome) -> None:

@@ -44,38 +44,11 @@ def run_rotations(lifters: Sequence[str], store: Path | None, train: Path | None
 
 
 def _print(console: Console, rows: Sequence[dict[str, Any]], title: str) -> None:
-    from rich.table import Table
+    from ._rotation_tables import LEGEND, calibration_lines, fit_table, prior_table
 
-    table = Table(title=title)
-    names = [Path(row["lifter"]).parent.name if "/" in row["lifter"] else row["lifter"] for row in rows]
-    for heading in ("", *names):
-        table.add_column(heading, justify="left" if not heading else "right")
-
-    def line(title: str, values: list[str]) -> None:
-        table.add_row(title, *values)
-
-    line("parameters", [f"{row['parameters']:,}" for row in rows])
-    line("prior LL", ["{:.1f} ({:.1f})".format(*row["prior LL"]) if "prior LL" in row else "none" for row in rows])
-    for against in ("test", "train"):
-        for key in ("precision", "recall", "density", "coverage", "nearest precision", "nearest recall", "wasserstein"):
-            if f"prior {against}" in rows[0]:
-                line(f"prior, {against}: {key}", [f"{row[f'prior {against}'][key]:.3f}" for row in rows])
-    for key in next((r for r in rows if "ik" in r), {}):
-        if not isinstance(key, str) or not (key.startswith("ik") or key == "lift"):
-            continue
-        for metric in ("LL", "mpjpe one", "mpjpe mean", "mpjpe best", "angle observable", "angle none"):
-            values = []
-            for row in rows:
-                found = row.get(key, {}).get(metric)
-                values.append(
-                    "" if found is None else "{:.1f} ({:.1f})".format(*found) if metric == "LL" else f"{found:.1f}"
-                )
-            line(f"{key}: {metric}", values)
-    for row in rows:
-        for title, p in row.get("ranks", {}).items():
-            worst, fine = min(p, key=lambda joint: p[joint]), sum(value > 0.01 for value in p.values())
-            console.print(
-                f"{row['lifter']}, {title}: KS p of IK ranks above .01 for {fine} of {len(p)} joints, "
-                f"least {p[worst]:.3f} ({worst})"
-            )
-    console.print(table)
+    console.print(prior_table(rows, title))
+    if (fits := fit_table(rows, title)) is not None:
+        console.print(fits)
+    for line in calibration_lines(rows):
+        console.print(line, highlight=False, markup=False)
+    console.print(LEGEND, style="dim", highlight=False, markup=False)
