@@ -1,12 +1,11 @@
 """Ctrl-C in commands that a second run goes on with: what is kept, and which command goes on, is said."""
 
-
 import numpy as np
 import pytest
 
-from poseterior.results.poses import load_result
 from poseterior.cli import main
 from poseterior.cli._going_on import says_how_to_go_on
+from poseterior.results.poses import load_result
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,18 @@ MISSING: dict[str, tuple[list[str], str]] = {
         ["evaluate", "mdn", "--data", "store", "--protocol", "cmu-test"],
         "store/part.parquet: a Parquet file needs pyarrow: pip install 'poseterior[parquet]'",
     ),
+    "import an archive of motions": (
+        ["data", "import", "amass", "CMU.tar.bz2", "--out", "x"],
+        "--out x: needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "import observations": (
+        ["data", "import", "lsp", "store", "--split", "all", "--out", "x.parquet"],
+        "--out x.parquet: needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
+    "lift a store": (
+        ["data", "lift", "store", "--lifter", "unsupervised", "--out", "x"],
+        "--out x: needs pyarrow: pip install 'poseterior[parquet]'",
+    ),
     "merge": (
         ["labels", "merge", "old.parquet", "--out", "b.parquet"],
         "--out b.parquet: needs pyarrow: pip install 'poseterior[parquet]'",
@@ -148,6 +160,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     (folder / "store").mkdir()
     (folder / "store" / "part.parquet").write_bytes(b"PAR1 cut short")
     (folder / "old.parquet").write_bytes(b"PAR1 cut short")
+    (folder / "CMU.tar.bz2").write_bytes(b"BZh9 cut short")
     (folder / "clip.h5").write_bytes(b"\x89HDF\r\n\x1a\n cut short")
     (folder / "walk.c3d").write_bytes(b"\x02P cut short")
     commands = WORKING | {name: command for name, (command, _) in MISSING.items()}
@@ -172,8 +185,8 @@ def test_what_misses_an_extra_says_the_line(light: tuple[Path, dict[str, Any]], 
 def test_nothing_is_left_by_what_was_refused(light: tuple[Path, dict[str, Any]]) -> None:
     motions = {f"light-{person}.bvh" for person in range(1, 6)}
     assert {path.name for path in light[0].iterdir()} == motions | {
-        "store", "old.parquet", "clip.h5", "walk.c3d", "light.npz", "light.png", "light.json", "again.png",
-        "again.html", "demo",
+        "store", "old.parquet", "clip.h5", "walk.c3d", "CMU.tar.bz2", "light.npz", "light.png", "light.json",
+        "again.png", "again.html", "demo",
     }  # fmt: skip
 
 

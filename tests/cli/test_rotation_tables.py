@@ -61,7 +61,10 @@ def test_lifters_stand_below_each_other_in_groups(width):
     text = printed([row(), coupled, prior_alone], width)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     at = lines.index("nothing")
-    assert lines[at + 1 : at + 3] == ["rotations 200.0 (190.0) 1.0 2.0 3.0 4.0 5.0", "coupling 158.0 1.0 2.0 3.0 4.0 5.0"]
+    assert lines[at + 1 : at + 3] == [
+        "rotations 200.0 (190.0) 1.0 2.0 3.0 4.0 5.0",
+        "coupling 158.0 1.0 2.0 3.0 4.0 5.0",
+    ]
     assert "log-lik. of poses (nats) 12.0 (7.0) 12.0 (7.0) –" in lines
     assert "poses that it was trained on" in lines
     assert "…" not in text
@@ -71,8 +74,8 @@ def test_lifters_stand_below_each_other_in_groups(width):
 def test_calibration_is_said_in_words():
     ranks = {"alike in all directions": {"head": 0.4, "left_elbow": 0.002}}
     assert calibration_lines([row(ranks=ranks)]) == [
-        "rotations, points uncertain alike in all directions: ranks of the truth among 100 samples are uniform for 1 of "
-        "2 joints (Kolmogorov-Smirnov p above 0.01; least 0.002, left elbow)"
+        "rotations, points uncertain alike in all directions: ranks of the truth among 100 samples are uniform for 1 "
+        "of 2 joints (Kolmogorov-Smirnov p above 0.01; least 0.002, left elbow)"
     ]
 
 

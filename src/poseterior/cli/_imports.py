@@ -48,8 +48,10 @@ class _Mocap:
 
     def _import(self, **options: Any) -> None:
         from ..data.mocap.importing import import_mocap
+        from ..files.extras import need
         from ..files.writing import check_outputs
 
+        need("parquet", "pyarrow", f"--out {self.out}:")
         check_outputs({"--out": self.out}, [*self.paths, getattr(self, "rest_skeleton", None)])
         report = import_mocap(
             self.paths, self.out, self.format, units=self.units, up=self.up, any_size=self.any_size,

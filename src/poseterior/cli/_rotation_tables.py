@@ -53,8 +53,8 @@ _ERRORS = (
 _EACH_ITS_OWN = "ik random"
 LEGEND = (
     "log-lik.: log-density of the truth, nats above that of uniform rotations, of 19 joints (in brackets without the "
-    "collars); mm: over the points that move; best: oracle, looks at the truth; told, not told: angle of one sample, of "
-    "joints whose rotation the points in sight (lifted: all) show, and of the others; rad: summed over 19 joints"
+    "collars); mm: over the points that move; best: oracle, looks at the truth; told, not told: angle of one sample, "
+    "of joints whose rotation the points in sight (lifted: all) show, and of the others; rad: summed over 19 joints"
 )
 
 
@@ -80,7 +80,9 @@ def prior_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"prior: 2,000 draws against {escape(title)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=f"prior: 2,000 draws against {escape(title)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("")
     for row in rows:
         table.add_column(escape(_name(row)), justify="right", no_wrap=True)

@@ -142,6 +142,7 @@ class Lift:
     """Replace a store that is there."""
 
     def run(self) -> None:
+        from ..files.extras import need
         from ..files.settings import ABOVE_ZERO, number, whole
         from ..files.writing import check_outputs
         from ..lifters import load
@@ -149,6 +150,7 @@ class Lift:
         from ..training.recipes import read_recipe
         from ._common import weights_of
 
+        need("parquet", "pyarrow", f"--out {self.out}:")
         whole(self.views, "--views", 1, expected="at least 1")
         number(self.fps, "--fps", ABOVE_ZERO, expected="a number above 0")
         self.lifter = weights_of(self.lifter)

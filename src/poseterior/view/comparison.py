@@ -146,13 +146,11 @@ def _sizes(result: LiftResult, chosen: list[int], hypotheses: int) -> _Array:
     total = np.zeros(poses.shape[:2])
     for side in ("left", "right"):
         for above, below in _LIMBS:
-            ends = [place.get(f"{side}_{joint}") for joint in (above, below)]
-            if ends[0] is not None and ends[1] is not None:
-                total += np.linalg.norm(ends[0] - ends[1], axis=-1)
-    corners = [place.get(f"{side}_{joint}") for joint in ("hip", "shoulder") for side in ("left", "right")]
-    if all(corner is not None for corner in corners):
-        low_left, low_right, high_left, high_right = corners
-        total += np.linalg.norm(low_left + low_right - high_left - high_right, axis=-1) / 2
+            if {f"{side}_{above}", f"{side}_{below}"} <= set(place):
+                total += np.linalg.norm(place[f"{side}_{above}"] - place[f"{side}_{below}"], axis=-1)
+    if {f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "shoulder")} <= set(place):
+        hips, shoulders = (place[f"left_{joint}"] + place[f"right_{joint}"] for joint in ("hip", "shoulder"))
+        total += np.linalg.norm(hips - shoulders, axis=-1) / 2
     return np.nan_to_num(np.nanmedian(total, axis=1))
 
 

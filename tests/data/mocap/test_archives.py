@@ -1,6 +1,8 @@
 """AMASS as it is downloaded: motions in an archive, which is not unpacked."""
 
+import gzip
 import io
+import re
 import tarfile
 
 import numpy as np
@@ -110,10 +112,36 @@ def test_bad_files_of_an_archive_are_left_out_by_name(tmp_path):
 
 def test_damaged_archives(tmp_path):
     whole = archive(tmp_path / "CMU.tar.bz2", FILES).read_bytes()
-    for name, content in {"cut": whole[: len(whole) // 2], "none": b"no archive at all" * 40, "empty": b""}.items():
-        (tmp_path / f"{name}.tar.bz2").write_bytes(content)
-        with pytest.raises(InputError, match=rf"{name}\.tar\.bz2: not a readable archive, or cut off"):
-            import_mocap(tmp_path / f"{name}.tar.bz2", tmp_path / "store", "amass")
+    half = len(whole) // 2
+    plain = archive(tmp_path / "plain.tar", FILES, "w").read_bytes()
+    broken = {
+        "half.tar.bz2": (whole[:half], rf"is cut off: in its {half:,} bytes not one file is whole"),
+        "packed.tar.gz": (gzip.compress(plain)[:-40], "is cut off after"),
+        "plain-cut.tar": (plain[: plain.index(b"PK", 9000) + 100], "is cut off after"),
+        "none.tar.bz2": (b"no archive at all" * 40, r"not a readable archive, or cut off \("),
+        "empty.tar.bz2": (b"", "is empty"),
+    }
+    for name, (content, said) in broken.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"{re.escape(name)}: {said}.*; get it anew"):
+            import_mocap(tmp_path / name, tmp_path / "store", "amass")
+    assert not (tmp_path / "store").exists()
     path = archive(tmp_path / "none.tar", {"LICENSE.txt": b"x"}, "w")
     with pytest.raises(InputError, match=r"none\.tar: holds no \.npz motion"):
         import_mocap(path, tmp_path / "store", "amass")
+
+
+@pytest.mark.parametrize("name", ["broken.npz", "CMU.tar.bz2", "link.tar.bz2", "sub/broken.npz"])
+def test_messages_say_paths_as_they_were_given(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    for file in ("broken.npz", "sub/broken.npz", "CMU.tar.bz2"):
+        (tmp_path / file).write_bytes(b"PK")
+    (tmp_path / "link.tar.bz2").symlink_to(tmp_path / "CMU.tar.bz2")
+    with pytest.raises(InputError) as refused:
+        import_mocap(name, "store", "amass")
+    assert str(refused.value).startswith(f"{name}: ")
+    assert str(tmp_path) not in str(refused.value)
+    if name.startswith("sub"):
+        with pytest.raises(InputError, match=r"^sub/broken\.npz: "):
+            import_mocap("sub", "store", "amass")

@@ -65,7 +65,19 @@ def packed_files(archive: Path, suffixes: tuple[str, ...]) -> Iterator[Packed]:
                     before = raw.tell()
                     shutil.rmtree(Path(folder) / "files")
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            raise InputError(f"{archive}: not a readable archive, or cut off ({reason(error)}); get it anew") from None
+            raise InputError(f"{archive}: {_damage(archive, error)}; get it anew") from None
+
+
+def _damage(archive: Path, error: Exception) -> str:
+    """What is wrong with an archive that cannot be read on, in words."""
+    size, said = archive.stat().st_size, reason(error)
+    if not size:
+        return "is empty"
+    if "empty file" in said:  # a compressed file that ends before its first block does
+        return f"is cut off: in its {size:,} bytes not one file is whole"
+    if isinstance(error, EOFError) or "unexpected end of data" in said:
+        return f"is cut off after {size:,} bytes"
+    return f"not a readable archive, or cut off ({said})"
 
 
 def _refuse(archive: Path, entry: tarfile.TarInfo, name: PurePosixPath) -> None:

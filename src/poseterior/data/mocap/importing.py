@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections import Counter
@@ -19,10 +18,12 @@ from numpy.typing import NDArray
 
 from ...files.checks import counted
 from ...files.errors import InputError
+from ...files.extras import need
 from ...geometry.skeletons import SKELETONS
 from ..store import PoseStore
 from .archives import is_archive, packed_files
 from .axes import UP_AXES, axis_before, find_up, standing_axis, trunk_directions, turn_down, turn_up
+from .finding import FBX_REMEDY, FORMATS, NOT_MOTIONS, MotionFile, find_files
 from .joint_tables import TABLES, JointTable, detect_table, to_body
 from .motion import Motion
 from .rig_frames import joint_points
@@ -48,24 +49,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _SMPL = SKELETONS["smpl22"]
-
-#: Format -> file suffixes, joint tables tried in order.
-FORMATS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "bvh": ((".bvh",), ("cmu-bvh", "bandai-namco", "smpl22-bvh")),
-    "asfamc": ((".amc",), ("cmu-asfamc",)),
-    "amass": ((".npz",), ("amass",)),
-    "gltf": ((".glb", ".gltf"), ("smpl22-bvh",)),
-}
-
-#: What to do with a file that only Autodesk's own library reads.
-FBX_REMEDY = (
-    'turn it into glTF with Blender: blender -b --python-expr "import bpy; '
-    "bpy.ops.wm.read_factory_settings(use_empty=True); bpy.ops.import_scene.fbx(filepath='IN.fbx'); "
-    "bpy.ops.export_scene.gltf(filepath='OUT.glb')\"; then poseterior data import gltf OUT.glb"
-)
-
-#: AMASS folders hold npz files without a motion.
-_NOT_MOTIONS = re.compile(r"^(shape|neutral_stagei|male_stagei|female_stagei|.*_stagei)$")
 
 
 @dataclass
@@ -94,72 +77,6 @@ class ImportReport:
             f"({self.megabytes:.1f} MB, {rate:.1f} MB/s) -> {self.store.path}"
         )
         return "\n".join([text, *(f"skipped {reason}" for _, reason in self.skipped)])
-
-
-def find_files(paths: Sequence[str | Path], format: str) -> list[tuple[Path, str]]:
-    """The motion files below some paths with a clip name each, sorted; symbolic links are followed.
-
-    AMASS' archives (``CMU.tar.bz2``) stand for the files in them.
-
-    A clip's name is its path without suffix, relative to the folder given (or to what several given paths have
-    in common).
-
-    Raises:
-        InputError: unknown format, a path that does not exist, no file found.
-    """
-    if format not in FORMATS:
-        raise InputError(f"unknown mocap format {format!r}; known: {', '.join(FORMATS)}{_told_of_fbx(format)}")
-    suffixes = FORMATS[format][0]
-    roots = [Path(path) for path in paths]
-    if not roots:
-        raise InputError("no path given; name mocap files or folders")
-    for root in roots:
-        if not root.exists():
-            raise InputError(f"{root}: does not exist")
-        if root.suffix.lower() == ".fbx" and root.is_file():
-            raise InputError(f"{root}: an FBX file, which is not read; {FBX_REMEDY}")
-    folders = [root if root.is_dir() else root.parent for root in roots]
-    base = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
-    files: dict[Path, str] = {}
-    others: list[Path] = []
-    for root in roots:
-        for file in [root] if root.is_file() else _walk(root):
-            archive = format == "amass" and is_archive(file)
-            if root.is_dir() and file.suffix.lower() not in suffixes and not archive:
-                others.append(file)
-                continue
-            if format == "amass" and _NOT_MOTIONS.match(file.stem):
-                continue
-            path = Path(os.path.abspath(file))
-            files.setdefault(path.resolve(), path.relative_to(base).with_suffix("").as_posix())
-    if not files:
-        fbx = sum(file.suffix.lower() == ".fbx" for file in others)
-        told = f", but {fbx} FBX file(s), which are not read; {FBX_REMEDY}" if fbx else ""
-        wanted = ", ".join(f"*{suffix}" for suffix in suffixes)
-        raise InputError(f"{', '.join(map(str, roots))}: no {wanted} file found{told}")
-    return sorted(files.items(), key=lambda item: _natural(item[1]))
-
-
-def _told_of_fbx(format: str) -> str:
-    return f"; {FBX_REMEDY}" if format.lower() == "fbx" else ""
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """The files below a folder, through links to folders too, each folder once."""
-    seen: set[Path] = set()
-    for where, folders, names in os.walk(folder, followlinks=True):
-        real = Path(where).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        yield from (Path(where) / name for name in sorted(names) if (Path(where) / name).is_file())
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts walking_2 before walking_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def read_source(file: Path, format: str, fps: float | None = None, rest: NDArray[np.float64] | None = None) -> Motion:
@@ -403,8 +320,9 @@ def import_mocap(
             f"{out}: exists already; pass --overwrite or --append (overwrite=True or append=True in Python), or "
             "choose another folder"
         )
+    need("parquet", "pyarrow", f"{out}: a pose store")
     files = find_files(paths, format)
-    sizes = [file.stat().st_size for file, _ in files]
+    sizes = [file.path.stat().st_size for file in files]
     began = time.perf_counter()
     clips, megabytes, skipped = 0, 0.0, []
     dropped: list[str] = []
@@ -455,24 +373,24 @@ def import_mocap(
     return ImportReport(PoseStore(out), clips, writer.frames, megabytes, seconds, skipped)
 
 
-def _each(files: Sequence[tuple[Path, str]], sizes: Sequence[int]) -> Iterator[tuple[Path, str, str, int]]:
+def _each(files: Sequence[MotionFile], sizes: Sequence[int]) -> Iterator[tuple[Path, str, str, int]]:
     """Each motion: where it is, its clip's name, what messages call it, and bytes read for it; archives' one by one.
 
     Raises:
         InputError: as `packed_files`, or an archive without a motion.
     """
-    for (file, name), size in zip(files, sizes, strict=True):
-        if not is_archive(file):
-            yield file, name, str(file), size
+    for (file, name, given), size in zip(files, sizes, strict=True):
+        if not is_archive(given):
+            yield file, name, str(given), size
             continue
         found = False
-        for packed in packed_files(file, FORMATS["amass"][0]):
-            if _NOT_MOTIONS.match(packed.path.stem):
+        for packed in packed_files(given, FORMATS["amass"][0]):
+            if NOT_MOTIONS.match(packed.path.stem):
                 continue
             found = True
-            yield packed.path, packed.name.with_suffix("").as_posix(), f"{file}: {packed.name}", packed.read
+            yield packed.path, packed.name.with_suffix("").as_posix(), f"{given}: {packed.name}", packed.read
         if not found:
-            raise InputError(f"{file}: holds no .npz motion")
+            raise InputError(f"{given}: holds no .npz motion")
 
 
 @contextmanager
