@@ -210,11 +210,11 @@ class _Writing:
 @contextmanager
 def _writing(command: LiftOptions, device: str, console: Console) -> Iterator[_Writing]:
     from ..lifting.stream import How
-    from ._going_on import says_how_to_go_on
+    from ._going_on import resumes
 
     assert command.out is not None
     parts = part_files(command.out)
-    kept = says_how_to_go_on(lambda: any(part.exists() for part in parts), "--resume")
+    kept = resumes(lambda: any(part.exists() for part in parts))
     how = How(command.samples, command.seed, device, command.level, command.precision == "half")
     with kept, work_bar(console, _speed()) as shown:
         yield _Writing(command, command.out, how, console, shown)

@@ -183,7 +183,6 @@ class Bench:
         from ..lifting.clips import SMOOTHING
         from ..view.report.page import save_report
         from ._common import check_device, lifter_folder, weights_of
-        from ._going_on import says_how_to_go_on
 
         if self.checkpoint is not None and not self.lifters:
             raise InputError("--checkpoint: name the folders of runs to compare")
@@ -256,8 +255,7 @@ class Bench:
                 bar.update(task, description=what, completed=done, total=total)
 
             command = " ".join(["poseterior", *sys.argv[1:]])
-            with says_how_to_go_on(lambda: any((self.out / "units").glob("*.json"))):
-                result = run_benchmark(lifters, protocols, self.out, settings, command, report, trained_on, SMOOTHING)
+            result = run_benchmark(lifters, protocols, self.out, settings, command, report, trained_on, SMOOTHING)
         console = Console()
         # Where nobody looks at a screen, no column has to be cut.
         Console(width=console.width if console.is_terminal else 120).print(_tables(result))
