@@ -106,5 +106,43 @@ def test_texts_that_are_none(tmp_path: Path) -> None:
         read_text(tmp_path / "a", 1)
     with pytest.raises(InputError, match="no such file"):
         read_text(tmp_path / "b")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="^is a folder; expected a file$"):
         read_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("d", "is a folder; expected a Parquet file", "d: is a folder; expected a Parquet file"),
+        ("data", "holds no data at all", "data: holds no data at all"),
+        ("d", "the column 'd' is missing", "d: the column 'd' is missing"),
+        ("x.json", "box.json holds nothing", "x.json: box.json holds nothing"),
+        ("x.json", "the field of x.json is missing", "the field of x.json is missing"),
+        ("./d", "./d: is a folder", "./d: is a folder"),
+        ("a/d", "a/d-2 is a folder", "a/d: a/d-2 is a folder"),
+    ],
+)
+def test_a_name_that_is_part_of_the_message_by_chance_does_not_count(name: str, said: str, message: str) -> None:
+    with pytest.raises(InputError) as caught, reading(name):
+        raise InputError(said)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("kind", ["observations", "labels", "scores", "json"])
+def test_a_folder_of_a_short_name_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from poseterior.data.labels.labels import load_labels
+    from poseterior.data.observations import load_observations
+    from poseterior.evaluation.pose_scores import load_pose_scores
+    from poseterior.files.lifter_folders import read_json as read_object
+
+    (tmp_path / "d").mkdir()
+    monkeypatch.chdir(tmp_path)
+    read, expected = {
+        "observations": (load_observations, "a Parquet file"),
+        "labels": (load_labels, "a Parquet file of depth labels"),
+        "scores": (load_pose_scores, "a Parquet file"),
+        "json": (read_object, "a file"),
+    }[kind]
+    with pytest.raises(InputError) as caught:
+        read(Path("d"))
+    assert str(caught.value) == f"d: is a folder; expected {expected}"

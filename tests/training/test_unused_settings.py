@@ -15,9 +15,10 @@ from poseterior.files.errors import InputError
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.objectives import make_objective
 from poseterior.training.batches import Batches
+from poseterior.training.matching import simulator_for
 from poseterior.training.module import batch_generator
 from poseterior.training.recipes import Schedule, read_recipe
-from poseterior.training.run import _simulator_for, _training_data, build_lifter
+from poseterior.training.run import _training_data, build_lifter
 from poseterior.training.unused import refuse_unseen
 
 #: A value of every setting of the simulator that no recipe here has.
@@ -82,7 +83,7 @@ def loss_of(recipe, mocap) -> float:
     torch.manual_seed(0)
     lifter = build_lifter(recipe.lifter, recipe.given).eval()
     objectives = [make_objective(o["name"], {k: v for k, v in o.items() if k != "name"}) for o in recipe.objectives]
-    kind = _simulator_for(recipe, objectives)
+    kind = simulator_for(recipe, objectives)
     refuse_unseen(recipe.given, set.intersection(*(set(o.unseen(lifter, recipe.simulator)) for o in objectives)), "it")
     config = recipe.simulator
     draw = LabelledSimulator(mocap, config, recipe.labels) if recipe.labels else kind(mocap, config)

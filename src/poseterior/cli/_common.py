@@ -77,7 +77,11 @@ def check_mesh(path: Path | None) -> None:
     from ..files.checks import absent
     from ..files.errors import InputError
 
-    if path is not None and not path.exists():
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the file of a model (SMPL, SMPL-H or SMPL-X: .npz or .pkl)")
+    if not path.exists():
         raise InputError(f"{path}: {absent(path)}")
 
 

@@ -33,8 +33,9 @@ def run_paper(
     from rich.console import Console
 
     from ..evaluation.papers import evaluate_paper
-    from ..files.writing import atomic_write, make_folder
+    from ..files.writing import atomic_write, check_folder, make_folder
 
+    check_folder(out)
     console = Console()
     wide = Console(width=console.width if console.is_terminal else 160)
     result = evaluate_paper(

@@ -23,19 +23,26 @@ def run_rotations(lifters: Sequence[str], store: Path | None, train: Path | None
 
     from rich.console import Console
 
-    from ..experiments.rotations import rotation_tasks
+    from ..data.store import PoseStore
+    from ..experiments.rotations import prior_lifter, rotation_tasks
     from ..files.errors import InputError
-    from ..files.writing import atomic_write, make_folder
+    from ..files.writing import atomic_write, check_folder, make_folder
 
     if store is None:
         raise InputError("--rotations: pass the pose store to measure on as --data STORE")
-    make_folder(out)
+    check_folder(out)
+    names = lifters or ("rotations",)
+    for given in filter(None, (store, train)):
+        PoseStore(given)
+    for name in names:
+        prior_lifter(name)  # what cannot be measured is told before the others are
     path, rows = out / "rotations.json", []
     console = Console()
-    for name in lifters or ("rotations",):
+    for name in names:
         begun = time.time()
         row = rotation_tasks(name, store, train, poses)
         rows.append(row | {"seconds": round(time.time() - begun, 1)})
+        make_folder(out)
         with atomic_write(path) as file:
             file.write((json.dumps(rows, indent=1) + "\n").encode())
     wide = Console(width=console.width if console.is_terminal else 150)

@@ -179,7 +179,7 @@ class Bench:
         from ..evaluation.plan import entries, tasks
         from ..evaluation.run import Settings, run_benchmark
         from ..files.errors import InputError
-        from ..files.writing import check_outputs
+        from ..files.writing import check_folder, check_outputs
         from ..lifting.clips import SMOOTHING
         from ..view.report.page import save_report
         from ._common import check_device, lifter_folder, weights_of
@@ -208,6 +208,7 @@ class Bench:
             "rotations.json",
         )
         check_outputs({"--out": [self.out / name for name in written]}, inputs)
+        check_folder(self.out)
         device = check_device(self.device)
         if self.rotations:
             from ._rotations import run_rotations

@@ -28,7 +28,7 @@ class Demo:
 
         from ..files.errors import InputError
         from ..files.extras import installed
-        from ..files.writing import check_outputs, make_folder
+        from ..files.writing import check_folder, check_outputs, make_folder
         from ..keypoints.reading import example_keypoints
         from ..lifters import load
         from ..lifting.poses import lift
@@ -44,6 +44,7 @@ class Demo:
         viewer = installed("viser") and installed("trimesh")
         self.lifter = weights_of(self.lifter)
         check_outputs({"--out": [results, scene, summary]}, [lifter_folder(self.lifter)])
+        check_folder(self.out)
         result = lift(load(self.lifter), example_keypoints(), self.samples, self.seed, level=self.level)
         console.print(summary_table(result))
         make_folder(self.out)

@@ -35,7 +35,7 @@ class Playground:
 
     def run(self) -> None:
         from ..files.errors import InputError
-        from ..files.writing import check_outputs, make_folder
+        from ..files.writing import check_folder, check_outputs, make_folder
         from ._common import check_level, lifter_folder, weights_of
 
         page = self.out / "index.html"
@@ -46,6 +46,7 @@ class Playground:
         check_level(self.level)
         self.lifter = weights_of(self.lifter)
         check_outputs({"--out": page}, [lifter_folder(self.lifter), *self.runtime])
+        check_folder(self.out)
 
         from ..view.playground.runtime import SOURCE, fetch_runtime, load_runtime, need_packages
 

@@ -43,7 +43,7 @@ class Sample:
         import numpy as np
         from rich.console import Console
 
-        from ..files.checks import counted
+        from ..files.checks import counted, naming
         from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..lifters import load_prior
@@ -62,7 +62,9 @@ class Sample:
         check_motion(self.fps, None, 1, 1)
         if self.n < 1:
             raise InputError(f"-n: expected at least 1 pose, got {self.n}")
-        poses = sample_prior(load_prior(self.lifter), self.n, self.seed)
+        lifter = load_prior(self.lifter)
+        with naming(self.lifter):
+            poses = sample_prior(lifter, self.n, self.seed)
         apart = replace(poses, person=np.arange(self.n), frame=np.zeros(self.n, int))
         console = Console()
         density = poses.log_prob[:, 0]
@@ -125,7 +127,7 @@ class Score:
         from rich.console import Console
 
         from ..data.mocap.reading import read_motion
-        from ..files.checks import counted
+        from ..files.checks import counted, naming
         from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..lifters import load_prior
@@ -141,7 +143,8 @@ class Score:
             raise InputError(f"--fps: expected a positive number, got {self.fps:g}")
         lifter = load_prior(self.lifter)
         mocap = read_motion(self.file, self.fps, self.units)
-        scores = score_poses(lifter, mocap.rotations, self.samples, self.seed)
+        with naming(self.lifter):
+            scores = score_poses(lifter, mocap.rotations, self.samples, self.seed)
         console = Console()
         rare = 100 * float(np.mean(scores.typicality < 0.01))
         density = scores.log_density

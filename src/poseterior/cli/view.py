@@ -111,12 +111,14 @@ class View:
             viewer.wait()
 
     def _bodies(self, result: LiftResult, model: Path) -> Bodies:
-        """Surfaces, after what makes them is said."""
+        """Surfaces, after what makes them is said, and that after the model is read."""
+        from ..data.mocap.body_rig import read_body_model
         from ..view.bodies import bodies_of
 
+        body = read_body_model(model)
         if result.rotations is None:
             print(f"{self.result} holds no rotations: inverse kinematics of its poses by the lifter 'rotations'")
-        return bodies_of(result, model) if self.hypotheses is None else bodies_of(result, model, self.hypotheses)
+        return bodies_of(result, body) if self.hypotheses is None else bodies_of(result, body, self.hypotheses)
 
     def _loaded(self) -> LiftResult:
         """The result; of what is known to be something else it is said what makes a result of it."""

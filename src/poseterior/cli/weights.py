@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -24,26 +24,51 @@ class Import:
     """The checkpoint; for duenkel_2024 those of density, feature extractor and orders of joints; for li_lee_2019 the
     .index."""
     out: Path
-    """Folder of the lifter, which must not hold anything else."""
+    """A new folder for the lifter."""
     data: Path | None = None
     """Observations (.parquet) of the split, for constants that the files do not hold (yu_2021, li_lee_2019)."""
     card: Path | None = None
-    """JSON object of what is known of the weights; goes into the card."""
+    """JSON object of what is known of the weights (description, licence, citation ...); goes into the card, but for
+    'imported' and 'protocols', which the import itself says."""
 
     def run(self) -> None:
         from ..data.observations import load_observations
-        from ..files.writing import check_outputs
-        from ..lifters.saved import read_json
-        from ..published.originals.importing import import_weights
+        from ..files.errors import InputError
+        from ..files.writing import check_folder, check_outputs
+        from ..published.originals.importing import import_weights, refuse_unread
 
         check_outputs({"--out": self.out}, [*self.files, self.data, self.card])
+        if self.out.exists():
+            raise InputError(f"{self.out}: exists already; choose a new folder")
+        check_folder(self.out)
+        refuse_unread(self.system, self.data)
+        told = {} if self.card is None else _card(self.card)
         observations = None if self.data is None else load_observations(self.data).observations
-        model = import_weights(self.system, self.files, observations)
-        if self.card is not None:
-            model.card |= read_json(self.card)
+        model = import_weights(self.system, self.files, observations, self.data or "observations")
+        model.card |= told
         model.save_pretrained(self.out)
         parameters = sum(p.numel() for p in model.parameters())
-        print(f"wrote {self.out}: {model.name}, {parameters:,} parameters, licence as the original")
+        print(f"wrote {self.out}: {model.name}, {parameters:,} parameters, licence {model.card['licence']}")
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """What a user knows of weights, but for what the import says of them.
+
+    Raises:
+        InputError: names the file and the field.
+    """
+    from ..files.checks import describe
+    from ..files.errors import InputError
+    from ..lifters.saved import read_json
+
+    told = read_json(path)
+    for name in ("imported", "protocols"):
+        if name in told:
+            raise InputError(f"{path}: {name!r} is what the import itself says of the weights; leave it out")
+    for name in ("name", "description", "licence", "citation"):
+        if name in told and not isinstance(told[name], str):
+            raise InputError(f"{path}: {name!r}: expected text, found {describe(told[name])}")
+    return told
 
 
 @dataclass

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..data.observations import ObservationSet, save_observations
 from ..files.errors import InputError
-from ..files.writing import atomic_write, make_folder
+from ..files.writing import atomic_write, check_folder, make_folder
 from ..geometry.skeletons import SKELETONS
 from ..lifters import Lifter
 from .clip_method import ClipMethod
@@ -128,7 +128,7 @@ def run_benchmark(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {out}: is a file; expected a folder")
-    make_folder(folder / "units")
+    check_folder(folder / "units")
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": _version(),
@@ -215,6 +215,7 @@ def _measured(
     if _clips_of(entry, task, clips) and isinstance(entry.lifter, Lifter) and task.fps and clips is not None:
         unit["clips"] = clip_unit(clips, entry.lifter, data, task.fps, settings.samples, settings.seed, main)
     unit["seconds"] = round(time.perf_counter() - started, 2)
+    make_folder(path.parent)
     save_pose_scores({(entry.name, task.name): scores}, path.with_suffix(".parquet"))
     with atomic_write(path) as file:
         file.write(json.dumps(unit).encode())

@@ -21,7 +21,7 @@ from ..data.observations import Observations, ObservationSet, load_observations,
 from ..data.simulation.protocols import Protocol, simulate
 from ..evaluation.subsets import select_poses, spread_poses
 from ..files.errors import InputError
-from ..files.writing import atomic_write
+from ..files.writing import atomic_write, check_folder
 from ..geometry.skeletons import SKELETONS
 from ..lifters import load
 from ..metrics import accuracy
@@ -408,8 +408,9 @@ def run_relative(
         )
     if labels is None:
         groups = [group for group in groups if group != "crowd"]
-    crowd = None if labels is None else load_labels(labels)
     out, chosen = Path(out), SIZES[size]
+    check_folder(out)
+    crowd = None if labels is None else load_labels(labels)
     settings = {"size": size, "seed": seed, **dataclasses.asdict(chosen), "test": test is not None}
     settings |= {"observations": True} if Path(store).is_file() else {}
     settings |= {"labels": Path(labels).name} if labels is not None else {}

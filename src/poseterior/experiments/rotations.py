@@ -20,7 +20,7 @@ from ..distributions.rotations import RotationDistribution
 from ..files.errors import InputError
 from ..geometry.body import SMPL25, body_points
 from ..geometry.skeletons import SKELETONS
-from ..lifters import ArticulatedLifter, load_prior
+from ..lifters import ArticulatedLifter, Prior, load_prior
 from ..metrics.rotations import (
     OCCLUSIONS,
     Observability,
@@ -38,7 +38,7 @@ from ..metrics.rotations import (
     wasserstein,
 )
 
-__all__ = ["RANKED", "calibration", "errors", "likelihood", "rotation_tasks"]
+__all__ = ["RANKED", "calibration", "errors", "likelihood", "prior_lifter", "rotation_tasks"]
 
 _SMPL = SKELETONS["smpl22"]
 _COLLARS = ("left_collar", "right_collar")
@@ -103,11 +103,28 @@ def rotation_tasks(
     """
     if poses < 10:
         raise InputError(f"poses: at least 10 are needed, got {poses}")
-    lifter: Any = load_prior(name)
+    lifter: Any = prior_lifter(name)
     row = _tasks(lifter, name, str(store), None if train is None else str(train), poses)
     if train is not None and "structure" in row:
         row["ranks"] = calibration(name, str(train), min(ranks, poses))
     return row
+
+
+def prior_lifter(name: str) -> Prior:
+    """The model of that name, which must draw poses without being shown any.
+
+    Raises:
+        InputError: no such weights, or a network that only answers to points; names the folder.
+    """
+    lifter = load_prior(name)
+    try:
+        lifter.prior()
+    except InputError as error:
+        raise InputError(
+            f"{name}: has no prior to measure ({error}); what it answers to points is measured by "
+            "`poseterior bench --published duenkel_2024`"
+        ) from None
+    return lifter
 
 
 def _tasks(lifter: Any, name: str, store: str, train: str | None, poses: int) -> dict[str, Any]:

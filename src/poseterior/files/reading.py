@@ -34,9 +34,18 @@ _LONGEST = 5 * LONGEST_QUOTE
 def named(path: str | os.PathLike[str], message: str) -> str:
     """A message that begins with the file's name, unless it names it or another file, and that is not too long."""
     name = os.fspath(path)
-    if name and name not in message and not _PATH_FIRST.match(message):
+    if name and not _says(message, name) and not _PATH_FIRST.match(message):
         message = f"{name}: {message}"
     return cut(message, _LONGEST + len(name) * message.count(name)) if name else cut(message, _LONGEST)
+
+
+def _says(message: str, name: str) -> bool:
+    """Whether a message names a file.
+
+    Part of a word is no name, and a name that could be a word ("d", "data") is one only where a colon follows it.
+    """
+    after = r"(?![\w-])" if re.search(r"[./\\]", name) else ":"
+    return re.search(rf"(?<![\w./\\'\"-]){re.escape(name)}{after}", message) is not None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-__all__ = ["bundle_of", "checksum", "read_bundle", "write_bundle"]
+__all__ = ["bundle_of", "checksum", "is_bundle", "names_in_bundle", "read_bundle", "write_bundle"]
 
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
 #: TensorFlow's number of a type -> numpy's.
@@ -45,6 +46,18 @@ def bundle_of(path: str | Path) -> tuple[Path, Path]:
         if not file.is_file():
             raise InputError(f"{path}: a TensorFlow checkpoint is two files, and {file.name!r} is not there")
     return index, data
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether a file is one of the two of a checkpoint, by its name or its last bytes."""
+    path = Path(path)
+    if ".data-" in path.name:
+        return path.is_file()
+    if not path.is_file() or path.stat().st_size < _FOOTER:
+        return False
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        return bool(struct.unpack("<Q", file.read(8))[0] == _MAGIC)
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -115,9 +128,19 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
             raise _BrokenError("an entry has fields of an unknown kind")
 
 
-def _variable(raw: bytes) -> tuple[str, tuple[int, ...], int, int]:
-    """Type, shape, and place in the data file: offset and size in bytes."""
-    kind, shape, shard, offset, size = 0, (), 0, 0, 0
+@dataclass(frozen=True)
+class _Variable:
+    """Type, shape, place in the data file (offset and size in bytes), and the masked checksum of the bytes there."""
+
+    kind: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+    checksum: int
+
+
+def _variable(raw: bytes) -> _Variable:
+    kind, shape, shard, offset, size, crc = 0, (), 0, 0, 0, b"\0\0\0\0"
     for field, value in _fields(raw):
         if field == 1:
             kind = value
@@ -130,6 +153,8 @@ def _variable(raw: bytes) -> tuple[str, tuple[int, ...], int, int]:
             offset = value
         elif field == 5:
             size = value
+        elif field == 6:
+            crc = value
         elif field == 7:
             raise _BrokenError("a variable is stored in slices")
     if shard != 0:
@@ -138,7 +163,27 @@ def _variable(raw: bytes) -> tuple[str, tuple[int, ...], int, int]:
         raise _BrokenError(f"a variable is of type {kind}, which is no type of numbers that weights have")
     if not all(isinstance(part, int) for part in (*shape, offset, size)):
         raise _BrokenError("a variable has an impossible shape")
-    return _TYPES[kind], shape, offset, size
+    if not isinstance(crc, bytes) or len(crc) != 4:
+        raise _BrokenError("a variable has an impossible checksum")
+    return _Variable(_TYPES[kind], shape, offset, size, struct.unpack("<I", crc)[0])
+
+
+def _index(index: Path) -> dict[str, _Variable]:
+    if index.stat().st_size > _LARGEST_INDEX:
+        raise InputError(f"{index}: too large for the index of a checkpoint ({index.stat().st_size} bytes)")
+    try:
+        return dict(_table(index.read_bytes()))
+    except (_BrokenError, UnicodeDecodeError, TypeError, struct.error) as error:
+        raise InputError(f"{index}: not the index of a TensorFlow checkpoint ({error}); is it whole?") from None
+
+
+def names_in_bundle(path: str | Path) -> tuple[str, ...]:
+    """The names of the variables of a checkpoint; no numbers are read.
+
+    Raises:
+        InputError: as `read_bundle`.
+    """
+    return tuple(_index(bundle_of(path)[0]))
 
 
 def read_bundle(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -148,34 +193,39 @@ def read_bundle(path: str | Path) -> dict[str, NDArray[Any]]:
         path: the index, the data file, or what their names have in common.
 
     Raises:
-        InputError: a file that is not there, an index that is not whole, or one that claims more numbers than the data
-            file holds.
+        InputError: a file that is not there, an index that is not whole, a data file that holds fewer or more numbers
+            than the index claims, or other ones than its checksums are of.
     """
     index, data = bundle_of(path)
-    if index.stat().st_size > _LARGEST_INDEX:
-        raise InputError(f"{index}: too large for the index of a checkpoint ({index.stat().st_size} bytes)")
-    raw, present = index.read_bytes(), data.stat().st_size
-    try:
-        variables = dict(_table(raw))
-    except (_BrokenError, UnicodeDecodeError, TypeError, struct.error) as error:
-        raise InputError(f"{index}: not the index of a TensorFlow checkpoint ({error}); is it whole?") from None
-    if sum(size for *_, size in variables.values()) > present:
+    variables, present = _index(index), data.stat().st_size
+    if sum(one.size for one in variables.values()) > present:
         raise InputError(f"{data}: holds {present} bytes, fewer than the variables of {index.name}; is it whole?")
     found = {}
     with data.open("rb") as file:
-        for name, (kind, shape, offset, size) in variables.items():
-            if math.prod(shape) * np.dtype(kind).itemsize != size or offset + size > present:
+        for name, one in variables.items():
+            if math.prod(one.shape) * np.dtype(one.kind).itemsize != one.size or one.offset + one.size > present:
                 raise InputError(
-                    f"{index}: {name[:80]!r} claims {size} bytes at {offset} for shape {str(shape)[:60]}; "
-                    f"{data.name} holds {present}"
+                    f"{index}: {name[:80]!r} claims {one.size} bytes at {one.offset} for shape "
+                    f"{str(one.shape)[:60]}; {data.name} holds {present}"
                 )
-            file.seek(offset)
-            values = np.frombuffer(file.read(size), kind).reshape(shape)
+            file.seek(one.offset)
+            raw = file.read(one.size)
+            if checksum(raw) != one.checksum:
+                raise InputError(
+                    f"{data}: the checksum of {name[:80]!r} is wrong: its numbers are not those that were written; "
+                    "get the file anew"
+                )
+            values = np.frombuffer(raw, one.kind).reshape(one.shape)
             found[name] = values.astype(values.dtype.newbyteorder("="))
+    end = max((one.offset + one.size for one in variables.values()), default=0)
+    if present > end:
+        raise InputError(
+            f"{data}: holds {present} bytes, more than the {end} of the variables of {index.name}; get the file anew"
+        )
     return found
 
 
-def _table(raw: bytes) -> Iterator[tuple[str, tuple[str, tuple[int, ...], int, int]]]:
+def _table(raw: bytes) -> Iterator[tuple[str, _Variable]]:
     if len(raw) < _FOOTER or struct.unpack("<Q", raw[-8:])[0] != _MAGIC:
         raise _BrokenError("its last bytes are not those of one")
     footer = raw[-_FOOTER:]

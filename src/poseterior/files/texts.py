@@ -32,6 +32,8 @@ def read_text(path: Path, most: int | None = None) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError("no such file") from None
+    except IsADirectoryError:
+        raise InputError("is a folder; expected a file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
     except OSError as error:

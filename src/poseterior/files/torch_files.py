@@ -275,7 +275,12 @@ def _read_zip(file: io.BytesIO, path: str | Path) -> Any:
             raise InputError(f"{path}: {name[:60]!r} is compressed; PyTorch's files are not: save it anew")
     order = archive.read(f"{place}byteorder") if f"{place}byteorder" in entries else b"little"
     content, storages = _unpickled(io.BytesIO(archive.read(pickles[0])), entries[pickles[0]].file_size, path)
-    room = Room(file.getbuffer().nbytes)
+    size = file.getbuffer().nbytes
+    # the last record of an archive: 22 bytes, and a comment, which PyTorch does not write
+    end = file.getvalue().rfind(b"PK\5\6") + 22 + len(archive.comment)
+    if end != size:
+        raise InputError(f"{path}: {_beyond(size - end)}")
+    room = Room(size)
     for key, storage in storages.items():
         held = entries.get(f"{place}data/{key}")
         if held is None or held.file_size != storage.size:
@@ -312,4 +317,10 @@ def _read_legacy(file: io.BytesIO, path: str | Path) -> Any:
             raise RefusedError(f"it lacks the numbers of storage {str(key)[:40]!r}; is it whole?")
         storage.read = lambda start=start, end=start + storage.size: whole[start:end]
         file.seek(start + storage.size)
+    if file.tell() != size:
+        raise InputError(f"{path}: {_beyond(size - file.tell())}")
     return content
+
+
+def _beyond(count: int) -> str:
+    return f"goes on for {count:,} bytes where a file of PyTorch's ends; is it damaged? Get it anew"

@@ -29,6 +29,7 @@ from .errors import InputError
 __all__ = [
     "atomic_folder",
     "atomic_write",
+    "check_folder",
     "check_outputs",
     "check_writable",
     "discard_folder",
@@ -64,6 +65,21 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             raise InputError(f"{path}: no permission to write in the folder {folder}; choose another one")
     except OSError as error:  # a name too long, a parent that may not be entered
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Make sure that a folder is there or can be made, before any work is done for it; nothing is created.
+
+    Raises:
+        InputError: a file stands there or above it, or there is no permission; the message names both.
+    """
+    folder = above = Path(path)
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise InputError(f"{folder}: cannot be written ({above}: is a file); choose another path")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: no permission to write in the folder {above}; choose another path")
 
 
 def make_folder(path: str | os.PathLike[str], file: str | os.PathLike[str] | None = None) -> Path:

@@ -47,6 +47,11 @@ class Objective(nn.Module):
     #: By setting, when it has an effect beside the others, and what that takes, in words; see `make_objective`.
     needs: ClassVar[Needs] = {}
 
+    @property
+    def needs_poses(self) -> bool:
+        """Whether nothing is learnt from images whose 3D poses are not known."""
+        return not self.keypoints_only
+
     def unseen(self, lifter: Model, simulator: SimulatorConfig) -> tuple[str, ...]:
         """Settings of the simulator that change nothing of what is learnt (default: what the lifter does not read)."""
         return unread_settings(lifter, simulator)

@@ -378,6 +378,11 @@ class DepthOrder(Objective):
         super().__init__()
         self.settings = DepthOrderSettings.from_dict(settings)
 
+    @property
+    def needs_poses(self) -> bool:
+        """Only where limbs are compared with each pose's own; labels are there or not, whoever made them."""
+        return self.settings.limbs > 0 and self.settings.template == "per_sample"
+
     def check_lifter(self, lifter: Model, given: Mapping[str, Any]) -> None:
         if "samples" in given and getattr(lifter.config, "spread", "") == "none":
             raise InputError(

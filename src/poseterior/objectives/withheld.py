@@ -98,6 +98,11 @@ class Withheld(Objective):
         super().__init__()
         self.share = number(share, "objective 'withheld': share", 0, 0.9, expected="0 to 0.9")
 
+    @property
+    def needs_poses(self) -> bool:
+        """Never: it learns from keypoints, and goes with objectives that see more."""
+        return False
+
     def forward(self, lifter: Model, observations: Observations) -> dict[str, Tensor]:
         lifter = self.expect(lifter, Lifter)
         keypoints = observations.keypoints.as_skeleton(lifter.skeleton).flatten()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..distributions.mixture import MixturePoseDistribution
 from ..keypoints import Keypoints2D
 from ..lifters.base import Lifter, LifterConfig, register
-from ..nn.standardise import mean_and_deviation
+from ..nn.standardise import mean_and_deviation, pose_mean_and_deviation
 
 __all__ = [
     "FrobeniusLinear",
@@ -144,11 +144,17 @@ class PublishedMixtureLifter(Lifter):
         return keypoints.xy[..., self.detected, :].flatten(-2), visible
 
     def fit_constants(self, observations: Any) -> None:
-        """Means and standard deviations of the training coordinates, kept with the weights."""
-        mean, deviation = mean_and_deviation(*self._inputs(observations.keypoints))
+        """Means and standard deviations of the training coordinates that are seen or known, kept with the weights.
+
+        Raises:
+            InputError: a joint whose 3D place no pose shows.
+        """
+        inputs, visible = self._inputs(observations.keypoints)
+        mean, deviation = mean_and_deviation(inputs, visible)
         self.input_mean.copy_(mean)
-        self.input_std.copy_(deviation.clamp(min=1e-6))
-        mean, deviation = mean_and_deviation(observations.pose[..., self.others, :].flatten(-2))
+        # of what is never seen nothing is known: it keeps its unit
+        self.input_std.copy_(torch.where(visible.any(0), deviation.clamp(min=1e-6), 1.0))
+        mean, deviation = pose_mean_and_deviation(observations.pose, observations.observed, self.skeleton, self.others)
         self.output_mean.copy_(mean)
         self.output_std.copy_(deviation.clamp(min=1e-6))
 

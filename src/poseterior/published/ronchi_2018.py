@@ -20,7 +20,7 @@ from ..keypoints import Keypoints2D
 from ..keypoints.view import image_offsets
 from ..lifters.base import register
 from ..lifters.regression import RegressionConfig, SinglePoseLifter
-from ..nn.standardise import mean_and_deviation
+from ..nn.standardise import mean_and_deviation, pose_mean_and_deviation
 
 __all__ = [
     "PublishedRegressionConfig",
@@ -148,7 +148,11 @@ class PublishedRegressionLifter(SinglePoseLifter):
             self.register_buffer(f"{name}_std", torch.ones(size))
 
     def fit_constants(self, observations: Any) -> None:
-        """Mean and standard deviation of the training coordinates, kept with the weights."""
+        """Mean and standard deviation of the training coordinates that are seen or known, kept with the weights.
+
+        Raises:
+            InputError: standardised outputs, and a joint whose 3D place no pose shows.
+        """
         keypoints = observations.keypoints
         visible = keypoints.visible.repeat_interleave(2, -1)
         mean, spread = mean_and_deviation(image_offsets(keypoints).flatten(-2), visible)
@@ -156,7 +160,8 @@ class PublishedRegressionLifter(SinglePoseLifter):
         # The root is always at 0: a spread of 1 keeps it there.
         self.input_std.copy_(torch.where(spread > 1e-6, spread, 1.0))
         if self.config.output == "standardised":
-            mean, spread = mean_and_deviation(observations.pose.flatten(-2))
+            every = range(len(self.skeleton))
+            mean, spread = pose_mean_and_deviation(observations.pose, observations.observed, self.skeleton, every)
             self.output_mean.copy_(mean)
             self.output_std.copy_(torch.where(spread > 1e-6, spread, 1.0))
 

@@ -296,7 +296,7 @@ def _load_parts(folder: Path) -> dict[str, Any]:
                 raise InputError(f"{path}: other columns than {paths[0].name}; lift again into a new folder")
 
     def files_of(path: Path) -> list[str]:
-        with open_parquet(path) as file:
+        with reading(path, _PART), open_parquet(path) as file:
             return [str(name) for name in file.read(columns=["file"])["file"].unique().to_pylist()]
 
     def groups() -> Iterator[Any]:
@@ -311,7 +311,7 @@ def _load_parts(folder: Path) -> dict[str, Any]:
         return constants | _mapped_columns(groups(), shapes)
     tables = list(groups())
     if not tables:  # parts without a pose
-        with open_parquet(paths[0]) as file:
+        with reading(paths[0], _PART), open_parquet(paths[0]) as file:
             tables = [file.read()]
     table = pa.concat_tables(tables)
     return constants | {name: _column(table[name], name, shapes) for name in names}

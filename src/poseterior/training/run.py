@@ -24,13 +24,13 @@ from .._version import __version__
 from ..data.labels.labels import load_labels
 from ..data.labels.simulated import LabelledSimulator, attach_labels, label_observations
 from ..data.observations import Observations, load_observations
-from ..data.simulation.bodies import BodySimulator
 from ..data.simulation.clips import ClipSimulator, StoredKeypoints
 from ..data.simulation.simulator import Simulator, SimulatorConfig
 from ..data.store import Mocap, PoseStore
+from ..files.checks import naming
 from ..files.errors import InputError
 from ..files.settings import check_settings, whole
-from ..files.writing import atomic_write, check_outputs, make_folder
+from ..files.writing import atomic_write, check_folder, check_outputs, make_folder
 from ..lifters import Model, load_model, model_class
 from ..lifters.base import build_model
 from ..nn.dense import full_width
@@ -40,13 +40,14 @@ from .checkpoints import WholeCheckpoints, newest_checkpoint, read_step
 from .interrupts import Interrupted, StopsBetweenSteps
 from .keeping import KeptWeights
 from .logs import LossTable, quiet_log_threads, write_failure
+from .matching import NO_DATA, check_seen, check_there, check_truth, simulator_for
 from .module import LiftingModule, batch_generator
 from .phases import Phases
 from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
 from .resuming import check_same_run
 from .steps import BEST, WEIGHTS, WRITTEN, finished
-from .unused import changed_from, refuse_unseen
+from .unused import changed_from
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
 
@@ -96,9 +97,7 @@ def load_mocap(stores: tuple[str, ...], fps: float) -> Mocap:
         InputError: no store named, or a folder that is none.
     """
     if not stores:
-        raise InputError(
-            "no training data: pass data=STORE (made by `poseterior data import`) or data.observations=FILE"
-        )
+        raise InputError(NO_DATA)
     return Mocap.cat([PoseStore(store).load(fps=fps) for store in stores])
 
 
@@ -160,11 +159,15 @@ def _from_stores(recipe: Recipe, simulator: type[Simulator]) -> _TrainingData:
     return _TrainingData(training, held, natural, card, _licences(recipe.stores))
 
 
-def _from_observations(recipe: Recipe, keypoints_only: bool) -> _TrainingData:
+def _from_observations(recipe: Recipe, keypoints_only: bool, objectives: Sequence[Objective]) -> _TrainingData:
     assert recipe.observations is not None
     data = load_observations(recipe.observations)
     files = {i.file for i in data.observations.keypoints.ids}
+    check_truth(recipe, objectives, data.observations, "")
     stored, apart = split_observations(data, recipe.validation, recipe.schedule.seed)
+    check_truth(recipe, objectives, stored, "those to learn from")
+    if apart is not None:
+        check_truth(recipe, objectives, apart, "those held out by data.validation")
     if recipe.label_file is not None:
         labels = load_labels(recipe.label_file)
         stored, apart = attach_labels(stored, labels), None if apart is None else attach_labels(apart, labels)
@@ -181,9 +184,11 @@ def _from_observations(recipe: Recipe, keypoints_only: bool) -> _TrainingData:
     return _TrainingData(_stored(recipe, stored, keypoints_only), held, natural, card, "not stated by the data")
 
 
-def _training_data(recipe: Recipe, simulator: type[Simulator] = Simulator) -> _TrainingData:
+def _training_data(
+    recipe: Recipe, simulator: type[Simulator] = Simulator, objectives: Sequence[Objective] = ()
+) -> _TrainingData:
     if recipe.observations is not None:
-        data = _from_observations(recipe, keypoints_only=simulator is ClipSimulator)
+        data = _from_observations(recipe, simulator is ClipSimulator, objectives)
     else:
         data = _from_stores(recipe, simulator)
     if recipe.calibrate is not None and data.held is None:
@@ -248,19 +253,6 @@ def _accelerator(device: str) -> str:
     return "gpu" if device == "cuda" else device
 
 
-def _check_labels(recipe: Recipe, objectives: list[Objective], articulated: bool) -> None:
-    """Labels there must be where they are learnt from, and nowhere else."""
-    asking = next((objective.name for objective in objectives if objective.needs_labels), None)
-    given = recipe.labels is not None or recipe.label_file is not None
-    if asking is not None and not given:
-        raise InputError(
-            f"objective {asking!r} learns from depth-order labels: add a section 'labels' to the recipe (for example "
-            "labels.pairs=1), or pass data.observations=FILE data.labels=FILE"
-        )
-    if given and (articulated or any(objective.keypoints_only for objective in objectives)):
-        raise InputError("labels: not together with an objective that learns from rotations, or from 2D alone")
-
-
 def train(
     recipe: Recipe | str | Path,
     out: str | Path,
@@ -305,14 +297,17 @@ def train(
         check_outputs({"--out": [options.out / name for name in WRITTEN]}, inputs)
     if options.resume and process == 0 and (done := finished(options.out, recipe.for_card())) is not None:
         return done
+    check_folder(options.out)
     checkpoint = _resumed(recipe, options, process)
     phases = Phases(options.progress and process == 0)
     L.seed_everything(recipe.schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter, recipe.given)
     objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
-    _check_seen(recipe, lifter, [objective for _, objective in objectives])
+    check_seen(recipe, lifter, [objective for _, objective in objectives])
+    simulator = simulator_for(recipe, [objective for _, objective in objectives])
+    check_there(recipe)
     phases.say(f"reading {', '.join([*recipe.stores, *filter(None, [recipe.observations])]) or 'the data'}")
-    data = _training_data(recipe, _simulator_for(recipe, [objective for _, objective in objectives]))
+    data = _training_data(recipe, simulator, [objective for _, objective in objectives])
     if data.held is None and "schedule.validate_every" in recipe.given and recipe.schedule.validate_every:
         raise InputError(
             "schedule.validate_every: has no effect here: nothing is held out; set data.validation above 0 (of more "
@@ -322,7 +317,8 @@ def train(
         raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:
         phases.say("measuring what inputs and outputs are divided by, on 20,000 poses")
-        lifter.fit_constants(data.training(20_000, batch_generator(recipe.schedule.seed, 10_000_000)))
+        with naming(recipe.observations or ", ".join(recipe.stores)):
+            lifter.fit_constants(data.training(20_000, batch_generator(recipe.schedule.seed, 10_000_000)))
     module = LiftingModule(lifter, objectives, recipe.schedule)
     start = 0 if checkpoint is None else read_step(checkpoint)
     if checkpoint is None:
@@ -379,14 +375,6 @@ def _leave_interrupts_to_the_run(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _check_seen(recipe: Recipe, lifter: Model, objectives: list[Objective]) -> None:
-    """Refuse settings that have no effect on this lifter by these objectives."""
-    for objective, settings in zip(objectives, recipe.objectives, strict=True):
-        objective.check_lifter(lifter, settings)
-    unseen = set.intersection(*(set(objective.unseen(lifter, recipe.simulator)) for objective in objectives))
-    refuse_unseen(recipe.given, unseen, " and ".join(f"objective {o.name!r}" for o in objectives))
-
-
 def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | None:
     """The checkpoint to go on from, if any; refuses what cannot be gone on with, and to overwrite a run."""
     if not options.resume:
@@ -401,18 +389,6 @@ def _resumed(recipe: Recipe, options: TrainingOptions, process: int) -> Path | N
 def _objective(settings: dict[str, Any]) -> Objective:
     """One entry of a recipe's ``objectives``."""
     return make_objective(settings["name"], {k: v for k, v in settings.items() if k not in ("name", "weight")})
-
-
-def _simulator_for(recipe: Recipe, objectives: list[Objective]) -> type[Simulator]:
-    """What makes the observations that all objectives learn from; refuses those that do not go together."""
-    articulated = any(objective.needs_rotations for objective in objectives)
-    if articulated and recipe.observations is not None:
-        raise InputError("data.observations: stored observations hold no rotations; pass data=STORE instead")
-    _check_labels(recipe, objectives, articulated)
-    keypoints_only = any(objective.keypoints_only for objective in objectives)
-    if keypoints_only and not all(objective.keypoints_only for objective in objectives):
-        raise InputError("objectives: one that learns from 2D keypoints alone does not go with one that sees 3D poses")
-    return ClipSimulator if keypoints_only else BodySimulator if articulated else Simulator
 
 
 def _validation(schedule: Schedule, data: _TrainingData) -> DataLoader[Any] | None:

@@ -72,18 +72,20 @@ class Bodies:
         return replace(self, hypotheses=self.hypotheses[:, kept])
 
 
-def bodies_of(result: LiftResult, model: str | Path, hypotheses: int = 8) -> Bodies:
+def bodies_of(result: LiftResult, model: BodyModel | str | Path, hypotheses: int = 8) -> Bodies:
     """The bodies of a result: of its mean, and of some of its samples.
 
     Args:
         result: with rotations, or with a solver for them (`LiftResult.motion`).
-        model: SMPL, SMPL-H or SMPL-X file, ``.npz`` or plain ``.pkl`` (`poseterior.data.mocap.smplx`).
+        model: SMPL, SMPL-H or SMPL-X file, ``.npz`` or plain ``.pkl`` (`poseterior.data.mocap.smplx`); or what
+            `read_body_model` made of one.
         hypotheses: at most; the same ones of all poses, evenly spread over the samples.
 
     Raises:
         InputError: a model that cannot be read or is of another family; a result without rotations; no poses.
     """
-    body = read_body_model(model)  # a wrong file is told before rotations are solved for
+    # a wrong file is told before rotations are solved for
+    body = model if isinstance(model, BodyModel) else read_body_model(model)
     if not len(result):
         raise InputError("the result has no poses; nothing to show")
     turns = _in_axes_of(result)

@@ -10,6 +10,8 @@ from ...data.observations import ObservationSet, load_observations
 from ...data.store import PoseStore
 from ...files.checks import quote
 from ...files.errors import InputError
+from ...files.parquet import open_parquet
+from ...files.reading import reading
 from ...lifters import Lifter, load, load_model
 from ..subsets import spread_poses
 from . import duenkel_2024, li_lee_2019, ronchi_2018, wehrbein_2021, yu_2021
@@ -94,24 +96,23 @@ def evaluate_paper(
     if paper == "duenkel_2024":
         if store is None or observations:
             raise InputError("--published duenkel_2024: is on the rotations of a pose store; pass it as --data STORE")
-        tell(str(store))
+        opened = PoseStore(store)
         models = {name: load_model(lifter, device) for name, lifter in names.items()}
+        tell(str(store))
         tables[Path(store).resolve().name] = duenkel_2024.evaluate(
-            models, PoseStore(store), poses or 10_000, samples, seed, device
+            models, opened, poses or 10_000, samples, seed, device
         )
     else:
         if store is not None or not observations:
             raise InputError(
                 f"--published {paper}: is on observations; pass files of `poseterior data import` as --observations"
             )
+        files = _by_name(observations)
         loaded = {name: _lifter(lifter, device, paper) for name, lifter in names.items()}
-        for path in observations:
-            tell(str(path))
+        for name, path in files.items():
             data = _with_poses(path)
             data = data if poses is None else spread_poses(data, poses)
-            name = Path(path).stem
-            if name in tables:
-                raise InputError(f"{path}: two files are called {name!r}; rename one")
+            tell(str(path))
             tables[name] = _OBSERVED[paper](loaded, data, samples, seed, device)
     found = {name: [table.as_dict() for table in those] for name, those in tables.items()}
     return {"paper": paper, "samples": samples, "seed": seed, "tables": found}
@@ -124,6 +125,19 @@ def _lifter(name: str, device: str, paper: str) -> Lifter:
             f"{name}: holds the prior {model.name!r}, which sees no picture; its evaluation is --published duenkel_2024"
         )
     return load(name, device)
+
+
+def _by_name(observations: Sequence[str | Path]) -> dict[str, str | Path]:
+    """Files by the names of their tables; what is wrong with one is told before another one is measured."""
+    files: dict[str, str | Path] = {}
+    for path in observations:
+        with reading(path), open_parquet(path):
+            pass
+        name = Path(path).stem
+        if name in files:
+            raise InputError(f"{path}: two files are called {name!r}; rename one")
+        files[name] = path
+    return files
 
 
 def _with_poses(path: str | Path) -> ObservationSet:

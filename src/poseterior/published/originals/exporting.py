@@ -17,6 +17,7 @@ from ...files.tensorflow import write_bundle
 from ...files.writing import atomic_folder
 from ...lifters.base import Model
 from . import duenkel_2024, li_lee_2019, ronchi_2018, wehrbein_2021, yu_2021
+from .old_container import save_old
 from .tensors import to_theirs
 
 __all__ = ["METHODS", "export_weights"]
@@ -104,7 +105,7 @@ def _ronchi(model: Any, folder: Path) -> None:
         },
         "state_dict": _tensors(state),
     }  # fmt: skip
-    torch.save(content, folder / "test_ckpt_last.pth.tar", _use_new_zipfile_serialization=False)
+    save_old(content, folder / "test_ckpt_last.pth.tar")
 
 
 def _li_lee(model: Any, folder: Path) -> None:

@@ -16,44 +16,63 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...files.checks import quote
+from ...files.checks import absent, naming, quote
 from ...files.errors import InputError
 from ...files.tensorflow import bundle_of, read_bundle
 from ...files.torch_files import Inert, StoredTensor, read_torch
 from ...lifters.base import Model, build_model
 from . import duenkel_2024, li_lee_2019, ronchi_2018, wehrbein_2021, yu_2021
+from .recognising import system_of
 from .tensors import to_ours
 
-__all__ = ["SYSTEMS", "import_weights"]
+__all__ = ["FITTED", "SYSTEMS", "import_weights", "refuse_unread"]
 
 Arrays = dict[str, NDArray[Any]]
 #: Told apart by nothing but the function that they compute.
 _NEWER_FREIA = re.compile(r".*\.(subnet[12]|perm(_inv)?)(\..*)?")
+#: Systems whose networks have constants that no checkpoint holds.
+FITTED = ("yu_2021", "li_lee_2019")
 _COUNTERS = r".*\.num_batches_tracked"
 
 
-def import_weights(system: str, files: Sequence[str | Path], observations: Any = None) -> Model:
+def import_weights(
+    system: str, files: Sequence[str | Path], observations: Any = None, source: str | Path = "observations"
+) -> Model:
     """The published network with the weights of the original's files, ready to use and to save.
 
     Args:
         system: one of `SYSTEMS`.
         files: what the original code wrote: one checkpoint; for ``duenkel_2024`` that of the density, and where there
-            are those of the feature extractor and the orders of joints; for ``ronchi_2018`` also the option file.
+            are those of the feature extractor and the orders of joints; for ``ronchi_2018`` also the option file; for
+            ``li_lee_2019`` perhaps the folder that holds one.
         observations: of the data set that the weights were trained on (`poseterior.data.observations`), for constants
-            that some checkpoints do not hold.
+            that checkpoints of `FITTED` do not hold.
+        source: what the observations are called in messages: their file.
 
     Raises:
         InputError: an unknown system, a file that is not there or refused, tensors that are not the published
-            network's (named), or constants that are missing.
+            network's (named), a checkpoint of another system (which), constants that are missing, or observations
+            that do not have them, or that nothing is taken from.
     """
     if system not in SYSTEMS:
         raise InputError(f"unknown system {quote(system)}; known: {', '.join(SYSTEMS)}")
     if not files:
         raise InputError(f"{system}: name the checkpoint that the original code wrote")
-    for file in files:
-        if not Path(file).is_file() and system != "li_lee_2019":
-            raise InputError(f"{file}: no such file")
-    model, about = SYSTEMS[system]([Path(file) for file in files], observations)
+    refuse_unread(system, observations)
+    paths = [Path(file) for file in files]
+    for path in paths if system != "li_lee_2019" else ():  # which may be named by what its files have in common
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name the checkpoint in it")
+        if not path.is_file():
+            raise InputError(f"{path}: {absent(path)}")
+    try:
+        model, about = SYSTEMS[system](paths, observations)
+    except InputError:
+        _refuse_others(paths, system)
+        raise
+    if observations is not None:
+        with naming(str(source)):
+            _fit(model, observations)
     model.card = {
         "description": f"weights of the original code of {about['paper']}",
         "imported": {"system": system, "files": [Path(file).name for file in files]},
@@ -62,6 +81,35 @@ def import_weights(system: str, files: Sequence[str | Path], observations: Any =
         "protocols": about["protocols"],
     }
     return model.eval().requires_grad_(False)
+
+
+def refuse_unread(system: str, data: object) -> None:
+    """Refuse observations for a system whose checkpoints hold every constant.
+
+    Raises:
+        InputError: names the option and the system.
+    """
+    if data is not None and system not in FITTED:
+        raise InputError(f"--data: does not go with {system}, whose checkpoints hold every constant; drop it")
+
+
+def _refuse_others(paths: Sequence[Path], system: str) -> None:
+    """Say of a file that could not be read for a system whose it is, if it is another one's."""
+    for path in paths:
+        other = system_of(path)
+        if other is not None and other != system:
+            raise InputError(f"{path}: is a checkpoint of {other}, not of {system}; name {other}") from None
+
+
+def _fit(model: Any, observations: Any) -> None:
+    """Constants that the checkpoint lacks, from all joints that the network sees: it has learnt with those of all."""
+    for joint in getattr(model, "detected", ()):
+        if not bool(observations.keypoints.visible[:, joint].any()):
+            raise InputError(
+                f"no keypoints show {model.skeleton.joints[joint]}, of which the network's input has mean and "
+                "deviation; give the observations that it was trained on"
+            )
+    model.fit_constants(observations)
 
 
 def _one(files: Sequence[Path], system: str) -> Path:
@@ -147,7 +195,6 @@ def _yu(files: Sequence[Path], observations: Any) -> tuple[Model, dict[str, Any]
     model = _built("unsupervised-published", config, theirs, path)
     table = yu_2021.pairs(width, blocks, scale)
     model.load_state_dict(to_ours(table, theirs, model.state_dict(), str(path), _COUNTERS))
-    model.fit_constants(observations)
     about = (
         "Yu et al.: Towards Alleviating the Modeling Ambiguity of Unsupervised Monocular 3D Human Pose Estimation, 2021"
     )
@@ -166,6 +213,8 @@ _RONCHI_SCALES = {
 
 def _ronchi(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
     texts = [file for file in files if file.suffix == ".json"]
+    if len(texts) > 1:
+        raise InputError(f"{texts[1]}: is a second option file; name the files of one model")
     path = _one([file for file in files if file not in texts], "ronchi_2018")
     content = read_torch(path)
     theirs = _state(content, path, "state_dict")
@@ -250,7 +299,8 @@ def _ronchi_statistics(content: Any, name: str, size: int, path: Path) -> tuple[
 
 
 def _li_lee(files: Sequence[Path], observations: Any) -> tuple[Model, dict[str, Any]]:
-    named = {bundle_of(file) for file in files if file.name != "checkpoint"}
+    # the list of checkpoints, which stands beside them
+    named = {bundle_of(_in_folder(file)) for file in files if file.name != "checkpoint" or len(files) == 1}
     if len(named) != 1:
         raise InputError(f"li_lee_2019: expected the files of one TensorFlow checkpoint, got those of {len(named)}")
     path = named.pop()[0]
@@ -272,11 +322,26 @@ def _li_lee(files: Sequence[Path], observations: Any) -> tuple[Model, dict[str, 
             f"{path}: the means and deviations of the training data are not in a checkpoint: pass the training split "
             "as --data (`poseterior data import h36m-h5 FOLDER --split train --detections sh`)"
         )
-    model.fit_constants(observations)
     about = (
         "Li, Lee: Generating Multiple Hypotheses for 3D Human Pose Estimation with Mixture Density Network, CVPR 2019"
     )
     return model, {"paper": about, "protocols": ["h36m-h5"]}
+
+
+def _in_folder(file: Path) -> Path:
+    """The one checkpoint in a folder, or beside TensorFlow's list of those in it (``checkpoint``)."""
+    listed = file.name == "checkpoint" and not file.with_name("checkpoint.index").exists()
+    if not (file.is_dir() or (listed and file.is_file())):
+        return file
+    folder = file if file.is_dir() else file.parent
+    found = sorted(folder.glob("*.index"))
+    if len(found) == 1:
+        return found[0]
+    where = "holds" if file.is_dir() else "is TensorFlow's list of checkpoints; its folder holds"
+    if not found:
+        raise InputError(f"{file}: {where} no checkpoint (.index)")
+    names = ", ".join(one.name for one in found[:5])
+    raise InputError(f"{file}: {where} {len(found)} checkpoints; name one of them: {names}")
 
 
 def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
@@ -291,12 +356,15 @@ def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
         with file.open("rb") as stream:
             begins = stream.read(64)
         if re.fullmatch(rb"[-+0-9.e\s]+", begins):
+            _refuse_second(order_file, file, "the orders of joints")
             orders, order_file = _orders(file), file
             continue
         found = _state(read_torch(file), file, "state_dict")
         if "fc_first.weight" in found:
+            _refuse_second(extractor, file, "a feature extractor")
             extractor = found
         else:
+            _refuse_second(theirs, file, "a density")
             theirs, path = found, file
     if theirs is None:
         raise InputError("duenkel_2024: none of the files is that of the density (model_ckpt_pdf_estimator.pt)")
@@ -325,6 +393,11 @@ def _duenkel(files: Sequence[Path], _: Any) -> tuple[Model, dict[str, Any]]:
     model.load_state_dict(state)
     about = "Dünkel, Salzmann, Pfaff: Normalizing Flows on the Product Space of SO(3) Manifolds for Pose, 2024"
     return model, {"paper": about, "protocols": ["log-likelihood of rotations"]}
+
+
+def _refuse_second(first: object, file: Path, what: str) -> None:
+    if first is not None:
+        raise InputError(f"{file}: holds {what} too; name the files of one model")
 
 
 def _whole_body(layers: int, path: Path) -> None:
