@@ -106,7 +106,7 @@ def test_texts_that_are_none(tmp_path: Path) -> None:
         read_text(tmp_path / "a", 1)
     with pytest.raises(InputError, match="no such file"):
         read_text(tmp_path / "b")
-    with pytest.raises(InputError, match="^is a folder; expected a file$"):
+    with pytest.raises(InputError, match=r"^is a folder; expected a file$"):
         read_text(tmp_path)
 
 

@@ -260,9 +260,9 @@ def test_what_is_nobody_s_is_not_called_anything(tmp_path):
     (tmp_path / "text").write_text("nothing of the kind, and long enough for a footer ...........")
     assert system_of(tmp_path / "m.pt") is None
     assert system_of(tmp_path / "text") is None
-    with pytest.raises(InputError, match="not the published network: 'w1.weight' is missing"):
-        torch.save({"state_dict": {"a": torch.arange(6.0)}, "opt": dict.fromkeys(
-            ("unnorm_op", "standardize_output_data", "predict_scale"), False)}, tmp_path / "m.pt")  # fmt: skip
+    options = dict.fromkeys(("unnorm_op", "standardize_output_data", "predict_scale"), False)
+    torch.save({"state_dict": {"a": torch.arange(6.0)}, "opt": options}, tmp_path / "m.pt")
+    with pytest.raises(InputError, match=r"not the published network: 'w1\.weight' is missing"):
         import_weights("ronchi_2018", [tmp_path / "m.pt"])
 
 
@@ -278,7 +278,7 @@ def test_the_folder_of_one_tensorflow_checkpoint_is_enough(tmp_path):
     export_weights("li_lee_2019", model, tmp_path / "e")
     for named in ([tmp_path / "e"], [tmp_path / "e" / "checkpoint"], sorted((tmp_path / "e").iterdir())):
         again = import_weights("li_lee_2019", named, Seen())
-        assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values()))
+        assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def test_published_constants_are_kept_with_the_weights(keypoints, people, tmp_pa
     from types import SimpleNamespace
 
     lifter = PublishedMixtureLifter(PublishedMixtureConfig(width=32))
-    lifter.fit_constants(SimpleNamespace(keypoints=keypoints, pose=people))
+    observed = torch.ones(people.shape[:-1], dtype=torch.bool)
+    lifter.fit_constants(SimpleNamespace(keypoints=keypoints, pose=people, observed=observed))
     detected = [joint for joint in range(17) if joint != 9]  # the pelvis, but no nose
     xy = keypoints.xy[:, detected].flatten(1)
     torch.testing.assert_close(lifter.input_mean, xy.mean(0), rtol=1e-4, atol=1e-3)
