@@ -244,3 +244,78 @@ def test_two_lifters_of_one_name(tmp_path):
     for twice in ("mdn", "./mdn", "mdn/weights"):
         with pytest.raises(InputError, match=rf"^{twice}: named twice; name it once$"):
             named(["mdn", "flow", twice])
+
+
+def refused(capsys, *words):
+    """What ``bench`` says in one line; nothing was printed before that."""
+    capsys.readouterr()
+    assert main(["bench", *map(str, words)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err.removeprefix("poseterior: error: ").strip()
+
+
+@pytest.mark.parametrize("name", ["nope.parquet", "d"])
+def test_measuring_is_not_announced_of_what_is_not_there(name, h36m, tmp_path, monkeypatch, capsys):
+    """Not even after the files before it were measured."""
+    (tmp_path / "d").mkdir()
+    monkeypatch.chdir(tmp_path)
+    problem = "is a folder; expected a Parquet file" if name == "d" else "no such file"
+    for paper in ("ronchi_2018", "li_lee_2019"):
+        words = ["supervised", "--published", paper, "--observations", h36m / "test.parquet", name, "--out", "out"]
+        assert refused(capsys, *words) == f"{name}: {problem}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_that_is_not_there_is_not_announced(tmp_path, capsys):
+    words = ["rotations", "--published", "duenkel_2024", "--data", tmp_path / "nope", "--out", tmp_path / "out"]
+    assert refused(capsys, *words).startswith(f"{tmp_path / 'nope'}: a pose store is a folder, but this does not exist")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "supervised --published ronchi_2018 --observations {h36m}/test.parquet",
+        "rotations --rotations --data {store}",
+        "supervised --observations {h36m}/test.parquet",
+        "supervised --data {store} --protocol masks",
+    ],
+)
+def test_a_file_in_the_place_of_the_folder_is_told_before_anything_is_measured(words, h36m, amass, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    assert refused(capsys, *words.format(h36m=h36m, store=amass).split(), "--out", out) == (
+        f"{out}: cannot be written ({out}: is a file); choose another path"
+    )
+    below = out / "below"
+    assert refused(capsys, *words.format(h36m=h36m, store=amass).split(), "--out", below) == (
+        f"{below}: cannot be written ({out}: is a file); choose another path"
+    )
+    assert out.read_text() == "mine"
+
+
+def test_networks_without_a_prior_are_measured_elsewhere(amass, tmp_path, capsys):
+    """Whichever stands last; and nothing is left behind."""
+    size = {"segments": 2, "hidden": 4, "hidden_layers": 1}
+    ik = saved(tmp_path, "ik", "rotations-published", task="ik", **size)
+    out = tmp_path / "out"
+    assert refused(capsys, "rotations", ik, "--rotations", "--data", amass, "--out", out) == (
+        f"{ik}: has no prior to measure (lifter.task is 'ik', not 'prior': the published model has one network per "
+        "task; train one with `poseterior train so3-published lifter.task=prior`); what it answers to points is "
+        "measured by `poseterior bench --published duenkel_2024`"
+    )
+    for words in (
+        ["rotations", "--data", tmp_path / "nope"],
+        ["mdn", "--data", amass],
+        ["rotations", "--data", amass, "--poses", "5"],
+        ["rotations", "--data", amass, "--novelty", tmp_path / "nope"],
+    ):
+        refused(capsys, *words, "--rotations", "--out", out)
+        assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["sample", "score {store}"])
+def test_the_prior_commands_name_the_network_that_has_none(command, amass, tmp_path, capsys):
+    ik = saved(tmp_path, "ik", "rotations-published", task="ik", segments=2, hidden=4, hidden_layers=1)
+    assert main(["prior", *command.format(store=amass).split(), "--lifter", str(ik)]) == 2
+    assert capsys.readouterr().err.startswith(f"poseterior: error: {ik}: lifter.task is 'ik', not 'prior': ")

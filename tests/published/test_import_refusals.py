@@ -278,7 +278,9 @@ def test_the_folder_of_one_tensorflow_checkpoint_is_enough(tmp_path):
     export_weights("li_lee_2019", model, tmp_path / "e")
     for named in ([tmp_path / "e"], [tmp_path / "e" / "checkpoint"], sorted((tmp_path / "e").iterdir())):
         again = import_weights("li_lee_2019", named, Seen())
-        assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True)
+        )
 
 
 @pytest.mark.parametrize(

@@ -312,3 +312,26 @@ def test_a_body_model_that_is_not_there_is_refused_at_once(
     here.write_text("not even opened")
     assert main([*command.format(here=here, folder=tmp_path).split(), "--mesh", str(gone)]) == 2
     assert capsys.readouterr().err.strip() == f"poseterior: error: {gone}: no such file"
+
+
+@pytest.mark.parametrize("command", ["view {here} --html {folder}/x.html", "ik {here} --picture {folder}/x.png"])
+def test_a_folder_is_no_body_model(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = tmp_path / "no_result.npz"
+    here.write_text("not even opened")
+    assert main([*command.format(here=here, folder=tmp_path).split(), "--mesh", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.strip() == (
+        f"poseterior: error: {tmp_path}: is a folder; name the file of a model (SMPL, SMPL-H or SMPL-X: .npz or .pkl)"
+    )
+
+
+@pytest.mark.parametrize("command", ["view {here} --html {folder}/x.html", "ik {here} --picture {folder}/x.png"])
+def test_no_work_is_announced_for_a_file_that_is_no_body_model(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, wrong = tmp_path / "standing.npz", tmp_path / "wrong.npz"
+    standing_result(1).save(here)
+    np.savez(wrong, a=np.zeros(3))
+    assert main([*command.format(here=here, folder=tmp_path).split(), "--mesh", str(wrong)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"poseterior: error: {wrong}: no array ")

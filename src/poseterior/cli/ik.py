@@ -82,6 +82,7 @@ class Ik:
     def run(self) -> None:
         from rich.console import Console
 
+        from ..data.mocap.body_rig import read_body_model
         from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..keypoints.points3d import read_points, visible_joints
@@ -113,6 +114,7 @@ class Ik:
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
         }  # fmt: skip
+        body = None if self.mesh is None else read_body_model(self.mesh)  # a wrong file is told before any work
         evidence = read_points(self.file, self.skeleton, self.axes, self.unit, self.handedness == "left")
         told = self.fps or (None if evidence is None else evidence.fps)
         result = None
@@ -141,11 +143,11 @@ class Ik:
             rate = frame_rate(told, rotations, console)
             write_motion(rotations, self.out, self.how, self.count, rate, console, inputs, self.max_gap, self.rig)
         bodies = None
-        if self.mesh is not None:
+        if body is not None:
             from ..view.bodies import bodies_of
 
             page = _page(rotations, result, points, seen, skeleton, self.level)
-            bodies = bodies_of(page, self.mesh)
+            bodies = bodies_of(page, body)
         if self.view is not None:
             from ..view import write_html
 
