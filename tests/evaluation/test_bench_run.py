@@ -1,5 +1,6 @@
 """The comparison as a whole: plan, units, cache, result, command line. Metrics have their own tests."""
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -120,6 +121,17 @@ def test_a_second_run_measures_nothing_twice(store: Path, tmp_path: Path, monkey
         again = run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
     assert again["units"] == first["units"]
     assert json.loads((tmp_path / "out" / "bench.json").read_text()) == again
+
+
+def test_nothing_is_left_where_nothing_could_be_measured(store: Path, tmp_path: Path) -> None:
+    def fails(*_: object) -> None:
+        raise InputError("no such poses")
+
+    lifters, protocols = entries(["mdn"]), tasks(["masks-0"], store)
+    protocols = [dataclasses.replace(task, observe=fails) for task in protocols]
+    with pytest.raises(InputError, match=r"^no such poses$"):
+        run_benchmark(lifters, protocols, tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_killed_run_keeps_what_was_finished(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

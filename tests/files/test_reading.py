@@ -146,3 +146,36 @@ def test_a_folder_of_a_short_name_is_named(kind: str, tmp_path: Path, monkeypatc
     with pytest.raises(InputError) as caught:
         read(Path("d"))
     assert str(caught.value) == f"d: is a folder; expected {expected}"
+
+
+def _hdf5(path: Path) -> None:
+    from poseterior.files.hdf5 import open_h5
+
+    with open_h5(path):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "gltf", "amass", "heatmaps", "points", "result", "protocol", "tensors"])
+def test_a_folder_is_not_called_absent(kind: str, tmp_path: Path) -> None:
+    from poseterior.data.mocap.amass import read_rest_skeleton
+    from poseterior.data.mocap.gltf import read_gltf
+    from poseterior.evaluation.plan import tasks
+    from poseterior.keypoints.heatmap_files import read_heatmaps
+    from poseterior.keypoints.points3d import read_points
+    from poseterior.lifters.saved import size_of_tensors
+    from poseterior.results.poses import load_result
+
+    read, suffix = {
+        "hdf5": (_hdf5, ".h5"),
+        "gltf": (read_gltf, ".gltf"),
+        "amass": (read_rest_skeleton, ".npz"),
+        "heatmaps": (read_heatmaps, ".npz"),
+        "points": (lambda path: read_points(path, None), ".trc"),
+        "result": (load_result, ".npz"),
+        "protocol": (lambda path: tasks(observations=[path]), ".parquet"),
+        "tensors": (size_of_tensors, ".safetensors"),
+    }[kind]
+    folder = tmp_path / f"d{suffix}"
+    folder.mkdir()
+    with pytest.raises(InputError, match=rf"{folder}: is a folder"):
+        read(folder)

@@ -11,6 +11,7 @@ from typing import Any
 from ..data.observations import ObservationSet, load_observations
 from ..data.simulation.protocols import PROTOCOLS, Protocol, simulate
 from ..data.store import PoseStore
+from ..files.checks import absent
 from ..files.errors import InputError
 from ..keypoints import Keypoints2D
 from ..lifters import Lifter, list_shipped, load
@@ -215,7 +216,7 @@ def _simulated(protocol: Protocol, store: Path) -> Task:
 
 def _stored(path: Path) -> Task:
     if not path.is_file():
-        raise InputError(f"--observations {path}: no such file")
+        raise InputError(f"--observations {path}: {absent(path)}")
 
     def observe(poses: int) -> ObservationSet:
         data = load_observations(path)

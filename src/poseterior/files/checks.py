@@ -50,7 +50,9 @@ def of_file(file: str) -> str:
 
 
 def absent(path: str | os.PathLike[str]) -> str:
-    """What is said of a file that is not there: links say where they lead."""
+    """What is said of a file that is not there: links say where they lead, and a folder is no file."""
+    if os.path.isdir(path):
+        return "is a folder; expected a file"
     if os.path.islink(path):
         return f"is a link to {os.readlink(path)}, which is not there; mend or remove it"
     return "no such file"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import quote, reason
+from .checks import absent, quote, reason
 from .errors import InputError
 from .extras import need
 
@@ -42,7 +42,7 @@ def open_h5(path: str | Path, extra: str = "h36m") -> Iterator[Any]:
     import h5py
 
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {absent(path)}")
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..files.checks import Array, naming
+from ..files.checks import Array, absent, naming
 from ..files.errors import InputError
 from ..files.npz import check_entry, check_header, load_entry, open_npz
 from ..files.reading import reader, reading
@@ -115,7 +115,7 @@ def read_heatmaps(path: str | os.PathLike[str], skeleton: str | Skeleton | None 
     path = Path(path)
     with naming(str(path)):
         if not path.is_file():
-            raise InputError("no such file")
+            raise InputError(absent(path))
         with open_npz(path) as archive:
             shape = _heatmap_shape(archive)
             fields = {

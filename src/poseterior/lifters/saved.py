@@ -19,7 +19,7 @@ from torch import Tensor
 from ..distributions.clip_errors import CLIPS_FILE, ClipErrors
 from ..distributions.evidence import EVIDENCE_FILE
 from ..distributions.regions import CALIBRATION_FILE, Recalibration
-from ..files.checks import quote, reason
+from ..files.checks import absent, quote, reason
 from ..files.errors import InputError
 from ..files.lifter_folders import folder_of, list_shipped, read_card, read_json
 from ..files.reading import reading
@@ -143,7 +143,7 @@ def size_of_tensors(path: Path) -> tuple[int, int]:
 
     with reading(path):
         if not path.is_file():
-            raise InputError("no such file")
+            raise InputError(absent(path))
         try:
             with safe_open(path, framework="pt") as file:
                 shapes = [file.get_slice(name).get_shape() for name in list(file.keys())]

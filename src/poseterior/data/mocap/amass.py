@@ -14,7 +14,7 @@ import roma
 import torch
 from numpy.typing import NDArray
 
-from ...files.checks import reason
+from ...files.checks import absent, reason
 from ...files.errors import InputError
 from ...files.npz import read_arrays
 from ...files.reading import reader
@@ -80,7 +80,7 @@ def read_rest_skeleton(path: str | Path) -> NDArray[np.float64]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {absent(path)}")
     places = read_arrays(path, {"p3d0": "fiu"}).get("p3d0")
     if places is None:
         raise InputError(f"{path}: no array 'p3d0'; expected the rest skeleton that HisRepItself and HuProSO3 share")

@@ -22,7 +22,7 @@ import numpy as np
 import roma
 import torch
 
-from ...files.checks import quote
+from ...files.checks import absent, quote
 from ...files.errors import InputError
 from ...files.reading import reader
 from .motion import Array, Motion, checked
@@ -312,7 +312,7 @@ def read_gltf(path: str | Path, fps: float | None = None) -> Motion:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {absent(path)}")
     document = _Document(path)
     nodes = document.items("nodes")
     if not 1 <= len(nodes) <= _MOST_NODES:

@@ -86,7 +86,7 @@ class Network:
 
         self.path = path
         if not path.is_file():
-            raise InputError(f"{path}: no such file; expected an ONNX network")
+            raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; expected an ONNX network")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ...files.checks import absent
 from ...files.errors import InputError
 from ..strangers import LONGEST_START, stranger
 
@@ -75,7 +76,7 @@ def read_point_file(path: Path) -> PointFile | None:
         known = sorted({s for module in point_formats().values() for s in module.SUFFIXES})
         raise InputError(f"unknown extension {path.suffix!r}; use {', '.join(known)}, or a result file")
     if not path.is_file():
-        raise InputError("no such file")
+        raise InputError(absent(path))
     best = max(fitting, key=lambda module: module.recognises(path) if hasattr(module, "recognises") else 1)
     found: PointFile | None = best.read(path)
     return found

@@ -45,7 +45,7 @@ class _Pickler(pickle.Pickler):
         numbers = np.ascontiguousarray(obj.detach().cpu().numpy()).reshape(-1)
         self.storages.append(_Storage(str(len(self.storages)), numbers.astype(numbers.dtype.newbyteorder("<"))))
         steps = torch.empty(obj.shape).stride()
-        parts = (self.storages[-1], 0, tuple(obj.shape), tuple(steps), False, OrderedDict())
+        parts: tuple[Any, ...] = (self.storages[-1], 0, tuple(obj.shape), tuple(steps), False, OrderedDict())
         return torch._utils._rebuild_tensor_v2, parts
 
     def persistent_id(self, obj: object) -> tuple[object, ...] | None:
