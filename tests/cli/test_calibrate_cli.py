@@ -127,9 +127,18 @@ def test_with_the_evidence(capsys, store, tmp_path):
     assert load(tmp_path / "again").evidence == lifter.evidence
 
 
+def test_nothing_is_fitted_to_or_measured_on_2d_alone(capsys, store, weights, tmp_path):
+    data = simulate(store, dataclasses.replace(PROTOCOLS["cmu-test"], fps=30.0))
+    found = dataclasses.replace(data.observations, observed=torch.zeros_like(data.observations.observed))
+    save_observations(dataclasses.replace(data, observations=found), tmp_path / "flat.parquet")
+    expected = f"{tmp_path / 'flat.parquet'}: holds no 3D poses, from which errors are measured; give others"
+    assert refused(capsys, weights, "--data", tmp_path / "flat.parquet", *SMALL) == expected
+    assert refused(capsys, weights, "--data", store, "--test", f"a={tmp_path / 'flat.parquet'}", *SMALL) == expected
+
+
 def test_stores_seen_by_a_protocol(capsys, store, weights):
     message = refused(capsys, weights, "--data", store, *SMALL, "--protocol", "cmu-test")
-    assert message == "68 poses with known joints to calibrate on; at least 200 are needed"
+    assert message == f"{store}: 68 poses with known joints to calibrate on; at least 200 are needed"
     assert not (weights / "calibration.json").exists()
     assert "unknown protocol 'nothing'" in refused(capsys, weights, "--data", store, *SMALL, "--protocol", "nothing")
 

@@ -101,6 +101,8 @@ class Calibrate:
         from ..distributions.regions import CALIBRATION_FILE
         from ..evaluation.angles import angle_coverage
         from ..evaluation.calibrate import fit_distances, two_sets
+        from ..files.checks import naming
+        from ..files.errors import InputError
         from ..files.writing import check_outputs
         from ..lifters import list_shipped, load
         from ..lifters.saved import folder_of
@@ -113,13 +115,17 @@ class Calibrate:
         lifter = load(folder, recalibrated=False)  # whatever stands there is replaced
         fitting, held_out, description = two_sets(self.data, self.poses, self.seed, self.protocol)
         tests = {name: self._test_observations(path) for name, path in test_paths.items()}
+        for path, some in [(self.data, fitting), *zip(test_paths.values(), tests.values(), strict=True)]:
+            if not bool(some.observed.any()):
+                raise InputError(f"{path}: holds no 3D poses, from which errors are measured; give others")
         console = Console()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn())
         with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
             if self.evidence:
                 lifter.evidence = self._evidence(lifter, fitting, device, bar)
             measured = self._measurer(lifter, device, bar)
-            recalibration = fit_distances(measured("fit", fitting, self.seed), description)
+            with naming(str(self.data)):
+                recalibration = fit_distances(measured("fit", fitting, self.seed), description)
             others = {"held-out poses": held_out} | tests
             distances = {name: measured(name, data, self.seed + _OTHER_SAMPLES) for name, data in others.items()}
             if self.clips:
