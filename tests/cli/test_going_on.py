@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from poseterior.cli import main
-from poseterior.cli._going_on import resumes
+from poseterior.cli._going_on import goes_on
 from poseterior.results.poses import load_result
 
 
@@ -18,15 +18,15 @@ from poseterior.results.poses import load_result
 )
 def test_an_interruption_says_which_command_goes_on(monkeypatch, capsys, kept, given, said):
     monkeypatch.setattr("sys.argv", ["poseterior", "lift", *given])
-    with pytest.raises(KeyboardInterrupt), resumes(lambda: kept):
+    with pytest.raises(KeyboardInterrupt), goes_on(lambda: kept, "--resume"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == f"\n{said}\n"
 
 
 def test_what_ends_otherwise_says_nothing(capsys):
-    with resumes(lambda: True):
+    with goes_on(lambda: True, "--resume"):
         pass
-    with pytest.raises(ValueError, match="other"), resumes(lambda: True):
+    with pytest.raises(ValueError, match="other"), goes_on(lambda: True, "--resume"):
         raise ValueError("other")
     assert capsys.readouterr() == ("", "")
 

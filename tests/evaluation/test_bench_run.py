@@ -123,6 +123,29 @@ def test_a_second_run_measures_nothing_twice(store: Path, tmp_path: Path, monkey
     assert json.loads((tmp_path / "out" / "bench.json").read_text()) == again
 
 
+@pytest.mark.parametrize("finished", [0, 1])
+def test_an_interrupted_bench_says_that_the_same_command_goes_on(
+    finished: int, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, done = tmp_path / "out", []
+
+    def stops(*args, **kwargs):  # type: ignore[no-untyped-def]
+        if len(done) == finished:
+            raise KeyboardInterrupt
+        done.append(args)
+        return collect(*args, **kwargs)
+
+    monkeypatch.setattr(bench_run, "collect", stops)
+    command = ["bench", "mdn", "--data", str(store), "--protocol", "masks", "--out", str(out)]
+    assert main([*command, "--samples", "20", "--poses", "24", "--sweep-poses", "24", "--mode-poses", "2"]) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-2:] == [
+        "stopped; what is finished is kept, and the same command goes on with the rest"
+        if finished
+        else "stopped, and nothing is kept; the same command begins again",
+        "poseterior: interrupted",
+    ]
+
+
 def test_nothing_is_left_where_nothing_could_be_measured(store: Path, tmp_path: Path) -> None:
     def fails(*_: object) -> None:
         raise InputError("no such poses")

@@ -121,6 +121,33 @@ def tiny(monkeypatch):
     monkeypatch.setitem(experiments.SIZES, "quick", size)
 
 
+@pytest.mark.parametrize("finished", [0, 2])
+def test_interrupted_experiments_say_that_the_same_command_goes_on(
+    finished, tiny, store, tmp_path, capsys, monkeypatch
+):
+    out, done = tmp_path / "out", []
+    real = experiments._result if finished else experiments._observations
+
+    def stops(*args):
+        if len(done) == finished:
+            raise KeyboardInterrupt
+        done.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(experiments, "_result" if finished else "_observations", stops)
+    command = ["experiments", "relative", "--data", str(store), "--quick", "--out", str(out)]
+    assert main([*command, "--groups", "labelnoise"]) == 130
+    said = capsys.readouterr().err.strip().splitlines()
+    if finished:
+        assert len(list((out / "results").iterdir())) == finished
+    assert said == [
+        "stopped; what is finished is kept, and the same command goes on with the rest"
+        if finished
+        else "stopped, and nothing is kept; the same command begins again",
+        "poseterior: interrupted",
+    ]
+
+
 def test_experiments_run_and_go_on(tiny, store, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     command = ["experiments", "relative", "--data", str(store), "--quick", "--out", str(out)]

@@ -40,7 +40,7 @@ def lift_on_cluster(command: LiftOptions) -> None:
     from ..lifting.cluster import Outcome, cluster, lift_by_ray
     from ..results.parts import RECORD
     from ._common import check_level
-    from ._going_on import resumes
+    from ._going_on import goes_on
     from ._motion import check_motion
 
     out = _check(command)
@@ -80,7 +80,7 @@ def lift_on_cluster(command: LiftOptions) -> None:
     outcomes: list[Outcome] = []
     if blocks:
         many = TextColumn("parts, {task.fields[poses]:,} poses", markup=False)
-        going_on = resumes(lambda: True)  # the record is there
+        going_on = goes_on(lambda: True, "--resume")  # the record is there
         with going_on, cluster() as processors, work_bar(console, many) as shown:
             bar = shown.add_task("lifting", total=len(record.parts), completed=before, poses=0)
 

@@ -1,26 +1,27 @@
-"""What a lift says when Ctrl-C stops it and a second run, with ``--resume``, goes on where it was."""
+"""What a command says when Ctrl-C stops it and a second run goes on where it was."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["resumes"]
+__all__ = ["goes_on"]
 
 
 @contextmanager
-def resumes(kept: Callable[[], bool]) -> Iterator[None]:
+def goes_on(kept: Callable[[], bool], option: str = "") -> Iterator[None]:
     """Within, an interruption says (on standard error) which command goes on.
 
     Args:
         kept: whether anything is there that a second run need not do again.
+        option: that the second run needs, where it needs one.
     """
     import sys
 
     try:
         yield
     except KeyboardInterrupt:
-        again = "the same command" + ("" if "--resume" in sys.argv else " with --resume")
+        again = "the same command" + (f" with {option}" if option and option not in sys.argv else "")
         print(
             f"\nstopped; what is finished is kept, and {again} goes on with the rest"
             if kept()

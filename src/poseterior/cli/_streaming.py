@@ -210,11 +210,11 @@ class _Writing:
 @contextmanager
 def _writing(command: LiftOptions, device: str, console: Console) -> Iterator[_Writing]:
     from ..lifting.stream import How
-    from ._going_on import resumes
+    from ._going_on import goes_on
 
     assert command.out is not None
     parts = part_files(command.out)
-    kept = resumes(lambda: any(part.exists() for part in parts))
+    kept = goes_on(lambda: any(part.exists() for part in parts), "--resume")
     how = How(command.samples, command.seed, device, command.level, command.precision == "half")
     with kept, work_bar(console, _speed()) as shown:
         yield _Writing(command, command.out, how, console, shown)

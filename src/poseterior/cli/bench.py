@@ -183,6 +183,7 @@ class Bench:
         from ..lifting.clips import SMOOTHING
         from ..view.report.page import save_report
         from ._common import check_device, lifter_folder, weights_of
+        from ._going_on import goes_on
 
         if self.checkpoint is not None and not self.lifters:
             raise InputError("--checkpoint: name the folders of runs to compare")
@@ -249,7 +250,8 @@ class Bench:
             TextColumn("{task.description}"),
         )
         errors = Console(stderr=True)
-        with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
+        bar = Progress(*columns, console=errors, disable=not errors.is_terminal)
+        with goes_on(lambda: any((self.out / "units").glob("*"))), bar:
             task = bar.add_task("", total=None)
 
             def report(what: str, done: int, total: int) -> None:

@@ -67,20 +67,22 @@ class Experiments:
         from ..experiments.relative import WRITTEN, against_flat_depth, run_relative
         from ..files.writing import check_outputs
         from ._common import quiet_lightning
+        from ._going_on import goes_on
 
         check_outputs({"--out": [self.out / name for name in WRITTEN]}, [self.data, self.test, self.labels])
 
         quiet_lightning()
-        results = run_relative(
-            self.data,
-            self.out,
-            test=self.test,
-            labels=self.labels,
-            size="quick" if self.quick else "full",
-            groups=self.groups,
-            seed=self.seed,
-            device=self.device,
-        )
+        with goes_on(lambda: any((self.out / "results").glob("*"))):
+            results = run_relative(
+                self.data,
+                self.out,
+                test=self.test,
+                labels=self.labels,
+                size="quick" if self.quick else "full",
+                groups=self.groups,
+                seed=self.seed,
+                device=self.device,
+            )
         Console().print(_table(results))
         print(against_flat_depth(results))
         for line in crowd_finding(results["crowd"]) if "crowd" in results else ():
