@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +13,7 @@ from test_clip_windows import FPS, walking
 
 import poseterior as pp
 from conftest import STANDING
+from killing import ONE_THREAD, killed_after_a_piece
 from poseterior.cli import main
 from poseterior.files.errors import InputError
 from poseterior.files.row_groups import part_paths
@@ -208,26 +206,15 @@ def test_motions_that_do_not_fit_are_refused_before_work(walk, tmp_path, monkeyp
 def test_a_killed_command_goes_on(walk, tmp_path):
     out, whole = tmp_path / "x.parquet", tmp_path / "whole.parquet"
     command = [sys.executable, "-c", SHORT, "lift", str(walk), "--samples", "2", "--out"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, str(out)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
     part, log = part_paths(out)
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if log.exists() and log.read_bytes().count(b"\n") > 1:  # a window is complete
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
+    killed_after_a_piece([*command, str(out)], log)
     assert part.exists()
     assert not out.exists()
     again = [*command, str(out), "--resume"]
-    said = subprocess.run(again, env=environment, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(again, env=ONE_THREAD, capture_output=True, text=True, check=True).stdout
     assert re.search(r"goes on after 185 of 400 poses", said)
     assert "400 poses x 2 samples" in said
-    subprocess.run([*command, str(whole)], env=environment, capture_output=True, check=True)
+    subprocess.run([*command, str(whole)], env=ONE_THREAD, capture_output=True, check=True)
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["walk.jsonl", "whole.parquet", "x.parquet"]
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import poseterior as pp
+from killing import ONE_THREAD, killed_after_a_piece
 from poseterior.cli import main
 from poseterior.files import mapped
 from poseterior.files.errors import InputError
@@ -271,35 +269,26 @@ def test_a_killed_command_goes_on(keypoints, tmp_path):
     out = tmp_path / "x.parquet"
     part, log = part_paths(out)
     command = [sys.executable, "-m", "poseterior", *words, str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if log.exists() and log.read_bytes().count(b"\n") > 1:  # a group is complete
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.02)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
+    killed_after_a_piece(command, log)
     assert not out.exists()
     assert part.exists()
     kept = {one: one.read_bytes() for one in (part, log)}
     rows = sum(json.loads(line)["rows"] for line in kept[log].splitlines(keepends=True)[1:] if line.endswith(b"\n"))
-    anew = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    anew = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, check=True)
     assert f"\nbegins anew; --resume would have gone on at pose {rows}\n" in anew.stdout
     out.unlink()
     for one, content in kept.items():
         one.write_bytes(content)
-    again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=True)
+    again = subprocess.run([*command, "--resume"], env=ONE_THREAD, capture_output=True, text=True, check=True)
     assert f"goes on after {rows} of 2500 poses" in again.stdout
     assert "begins anew" not in again.stdout
     for one, content in kept.items():
         one.write_bytes(content)
-    other = subprocess.run([*command, "--seed", "7"], env=environment, capture_output=True, text=True, check=True)
+    other = subprocess.run([*command, "--seed", "7"], env=ONE_THREAD, capture_output=True, text=True, check=True)
     assert "\nbegins anew: what x.parquet.part held is of another run\n" in other.stdout
-    subprocess.run(command, env=environment, capture_output=True, check=True)
+    subprocess.run(command, env=ONE_THREAD, capture_output=True, check=True)
     unbroken = [*command[:-1], str(tmp_path / "whole.parquet")]
-    subprocess.run(unbroken, env=environment, capture_output=True, check=True)
+    subprocess.run(unbroken, env=ONE_THREAD, capture_output=True, check=True)
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not [one.name for one in tmp_path.iterdir() if "part" in one.suffixes or one.name.startswith(".")]
 

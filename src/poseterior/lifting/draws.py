@@ -39,6 +39,7 @@ __all__ = [
     "draw",
     "lifter_name",
     "motion_bytes",
+    "ready",
     "rotation_lifter",
     "summarise",
 ]

@@ -20,7 +20,7 @@ from ..results.poses import LiftResult
 from ..results.provenance import rates_in_words
 from .arguments import check_keypoints, check_lifter
 from .bodies import rotations_of
-from .draws import CHUNK, Draws, Placed, draw, lifter_name
+from .draws import CHUNK, Draws, Placed, draw, lifter_name, ready
 from .ik import shipped_solution
 
 __all__ = ["Known", "lift", "lift_for_motion", "load_result", "result_of", "settings_of"]
@@ -216,7 +216,7 @@ def lift_for_motion(
     used, said = _read(lifter, keypoints, device)
     draws = list(draw(lifter, used, samples, seed, CHUNK, device, level, mode, calibrated=False))
     result = _with_noise(result_of(lifter, used, draws, seed), said)
-    region = lifter.to(device).eval()(used[:shown].to(device)).region(level)
+    region = ready(lifter, device)(used[:shown].to(device)).region(level)
     balls = (region.centre, region.radius, region.pose_radius)
     centre, radius, pose_radius = (part.detach().cpu().numpy() for part in balls)
     first = replace(
@@ -230,7 +230,7 @@ def _read(lifter: Lifter, keypoints: Keypoints2D, device: torch.device | str) ->
     """Keypoints as they are lifted, and what is said of their noise."""
     check_lifter(lifter)
     used = check_keypoints(keypoints).as_skeleton(lifter.skeleton).flatten()
-    factor = noise_factors(lifter.to(device).eval(), used.to(device))
+    factor = noise_factors(ready(lifter, device), used.to(device))
     return used.with_noise(factor.to(used.device)), noise_words(factor)
 
 

@@ -22,7 +22,7 @@ from ...results.provenance import SINGLE, clips_of
 from ...results.roots import root_of_samples, roots
 from ...results.times import ASSUMED_FPS, pace_words
 from ..arguments import check_keypoints, check_lifter
-from ..draws import Draws, check_draws, draw
+from ..draws import Draws, check_draws, draw, ready
 from ..poses import lift
 from .lift import MAX_GAP, lift_clip
 from .memory import check_clip_memory
@@ -266,7 +266,7 @@ def lift_parts(
                 draws.append(lifted.draws(samples, seed, level))
             said = lifted.settings
         else:
-            factor = noise_factors(lifter.to(device).eval(), own.to(device))
+            factor = noise_factors(ready(lifter, device), own.to(device))
             own = own.with_noise(factor.to(own.device))
             said = {"noise": words} if (words := noise_words(factor)) else {}
             used.append(own)
