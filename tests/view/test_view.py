@@ -26,6 +26,7 @@ from poseterior.view.live_scene import (
     PoseScene,
     ball_transforms,
     ellipsoid_transforms,
+    linear_rgb,
     rows_of,
     segment_transforms,
 )
@@ -312,24 +313,23 @@ def page() -> Iterator[tuple[Any, list[str]]]:
 
 
 def coloured(page: Any, seconds: float = 90.0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the bluish and of the reddish pixels, once there are enough of both."""
+    """Rows and columns of the scene's pixels in the left's blue and in the right's vermillion, once there are both."""
     from PIL import Image
 
     end = time.monotonic() + seconds
     while True:
         pixels = np.asarray(Image.open(io.BytesIO(page.screenshot(timeout=60_000))).convert("RGB")).astype(int)
+        # the controls have a blue of their own; viser warns of software rendering in the upper left, in orange
+        pixels = pixels[:, :460]
         red, green, blue = np.moveaxis(pixels, -1, 0)
         places = (
-            np.argwhere((blue > 140) & (blue - red > 70)),
-            np.argwhere((red > 140) & (red - blue > 70) & (red - green > 70)),
+            np.argwhere((blue > 140) & (blue - red > 100) & (blue - green > 30)),
+            np.argwhere((red > 140) & (red - blue > 100) & (red - green > 70)),
         )
-        # viser warns of software rendering in the upper left corner, in orange
-        places = tuple(p[(p[:, 0] > 160) | (p[:, 1] > 330)] for p in places)  # type: ignore[assignment]
+        places = tuple(p[(p[:, 0] > 190) | (p[:, 1] > 320)] for p in places)  # type: ignore[assignment]
         if min(len(p) for p in places) > 300:
-            # the warning and the scene fade in: look again when all has come
-            page.wait_for_timeout(2000)
             return places
-        assert time.monotonic() < end, f"bluish, reddish pixels: {[len(p) for p in places]}"
+        assert time.monotonic() < end, f"blue, vermillion pixels: {[len(p) for p in places]}"
         page.wait_for_timeout(2000)
 
 
@@ -337,10 +337,17 @@ def test_live_server_shows_the_scene_on_this_machine_only(page: tuple[Any, list[
     browser_page, asked = page
     with serve(standing_result(3, hide=("right_knee",)), port=0) as viewer:
         browser_page.goto(viewer.url)
-        coloured(browser_page)
+        left, right = coloured(browser_page)
+        # the person faces the camera: the right side is on the left of the picture
+        assert right[right[:, 1] > 320, 1].mean() < left[left[:, 1] > 320, 1].mean()
         assert "right knee" in browser_page.inner_text("body")
         ours = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
         assert [url for url in asked if not url.startswith(ours)] == []
+
+
+def test_batches_are_coloured_by_light_and_not_by_the_web() -> None:
+    # sRGB's own table: 0 and 255 stay, the middle of the web is a fifth of the light
+    np.testing.assert_array_equal(linear_rgb(np.array([0, 10, 128, 188, 255])), [0, 1, 55, 128, 255])
 
 
 def test_live_server_answers_and_listens_on_127_0_0_1_only() -> None:

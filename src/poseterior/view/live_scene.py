@@ -119,6 +119,16 @@ def ellipsoid_transforms(centre: np.ndarray, covariance: np.ndarray) -> tuple[np
 # -- drawing -------------------------------------------------------------------------------------------
 
 
+def linear_rgb(colours: np.ndarray) -> np.ndarray:
+    """Colours of the web (sRGB) as the light that they stand for: both (…, 3) of 0 to 255 (IEC 61966-2-1).
+
+    viser takes the colours of batches as light, and those of single meshes as colours of the web.
+    """
+    web = np.asarray(colours, np.float64) / 255
+    light = np.where(web <= 0.04045, web / 12.92, ((web + 0.055) / 1.055) ** 2.4)
+    return np.round(light * 255).astype(np.uint8)
+
+
 class _Batch:
     """Many copies of one mesh whose places change from step to step."""
 
@@ -136,7 +146,7 @@ class _Batch:
             batched_wxyzs=np.tile([1.0, 0.0, 0.0, 0.0], (self.count, 1)),
             batched_positions=np.zeros((self.count, 3)),
             batched_scales=np.full((self.count, 3), _HIDDEN_SCALE),
-            batched_colors=colours.astype(np.uint8),
+            batched_colors=linear_rgb(colours),
             opacity=opacity, lod="off", cast_shadow=shadow, receive_shadow=False, side="back" if hollow else "front",
         )  # fmt: skip
 
