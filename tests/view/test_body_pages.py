@@ -26,10 +26,12 @@ from poseterior.geometry.skeletons import SKELETONS
 from poseterior.results.motion import as_lift_result
 from poseterior.results.motion_files import read_motion
 from poseterior.results.rotations import RotationResult, matrices
-from poseterior.view.bodies import bodies_of, smpl_quaternions, surfaces
+from poseterior.view.bodies import bodies_of, posed_bodies, rigs_of, smpl_quaternions, surfaces
+from poseterior.view.live_bodies import parts_of
 from poseterior.view.scene import write_html
 from poseterior.view.scene.meshes import described
 from poseterior.view.scene.packing import pack_bytes, unpack
+from poseterior.view.server import Viewer, serve
 from poseterior.view.sheets import contact_sheet
 
 pytest.importorskip("smplx")
@@ -245,12 +247,78 @@ def test_a_sheet_refuses_nothing_that_bones_do_not(model: Path, tmp_path: Path) 
     assert (tmp_path / "x.png").stat().st_size > 5000
 
 
-def test_mesh_without_a_page_is_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mesh_of_a_picture_that_shows_none_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     turning().save(tmp_path / "turning.npz", how="mean", fps=25.0)
-    assert main(["view", str(tmp_path / "turning.npz"), "--mesh", str(model)])
-    said = capsys.readouterr().err
-    assert "--mesh" in said
-    assert "is for pages and sheets; add --html scene.html or --picture p.png" in said
+    arguments = ["view", str(tmp_path / "turning.npz"), "--mesh", str(model), "--png", str(tmp_path / "x.png")]
+    assert main(arguments) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is for the viewer, pages and sheets; add --html scene.html or --picture p.png" in said
+    assert not (tmp_path / "x.png").exists()
+
+
+# -- the live viewer -----------------------------------------------------------------------------------
+
+
+def test_bodies_posed_without_the_package_are_those_of_the_package(model: Path) -> None:
+    """Of the result's root in the middle of the hips, and of one at the pelvis."""
+    shown = as_lift_result(turning(size=1.05).in_axes("camera"))
+    for bodies in (bodies_of(shown, model, 3), replace(bodies_of(shown, model, 3), at_pelvis=True)):
+        [rig] = rigs_of(bodies, [0], 10**6)
+        for row in (0, 5):
+            expected = surfaces(bodies, [row]).vertices[0]
+            np.testing.assert_allclose(posed_bodies(bodies, rig, row), expected, atol=1e-6)
+
+
+def test_parts_of_a_body_hold_each_triangle_once(model: Path) -> None:
+    rig = body_rig(read_body_model(model))
+    parts = parts_of(rig)
+    assert list(parts) == ["left", "right", "middle"]
+    found = np.concatenate([vertices[faces] for vertices, faces in parts.values()])
+    np.testing.assert_array_equal(np.unique(found, axis=0), np.unique(rig.faces, axis=0))
+    assert len(found) == len(rig.faces)
+    # the model's left is at positive x
+    assert rig.vertices[parts["left"][0], 0].mean() > 0.1
+    assert rig.vertices[parts["right"][0], 0].mean() < -0.1
+
+
+def test_the_live_viewer_shows_bodies_and_follows_its_controls(model: Path) -> None:
+    pytest.importorskip("viser")
+    shown = as_lift_result(turning().in_axes("camera"))
+    bodies = bodies_of(shown, model, 4)
+    with serve(shown, port=0, bodies=bodies) as viewer:
+        body = viewer.scene.views[0].body
+        assert body is not None
+        for step in (0, 5):
+            viewer.step.value = step
+            placed = posed_bodies(bodies, body.rig, step)
+            for k, handles in enumerate(body.handles):
+                for handle, (vertices, _) in zip(handles, body.parts.values(), strict=True):
+                    np.testing.assert_allclose(handle.vertices, placed[k, vertices], atol=1e-6)
+
+        def visible() -> list[bool]:
+            return [all(handle.visible for handle in handles) for handles in body.handles]
+
+        assert visible() == [True] * 5
+        viewer.hypotheses.value = 2
+        assert visible() == [True, True, True, False, False]
+        viewer.mean.value = False
+        assert visible() == [False, True, True, False, False]
+        viewer.bodies.value = False
+        assert visible() == [False] * 5
+
+
+def test_the_command_takes_bodies_to_the_viewer(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("viser")
+    monkeypatch.setattr(Viewer, "wait", lambda self: bodies.append(self.scene.views[0].body) or self.stop())
+    bodies: list[Any] = []
+    turning().save(tmp_path / "turning.npz", how="mean", fps=25.0)
+    assert not main(["view", str(tmp_path / "turning.npz"), "--mesh", str(model), "--port", "0"])
+    assert "viewer at http://127.0.0.1" in capsys.readouterr().out
+    assert len(bodies[0].handles) == 6
 
 
 def test_results_without_rotations_and_other_families_are_refused(model: Path, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ class View:
     picture: Path | None = None
     """Write a contact sheet of twelve moments in 3D (.png)."""
     mesh: Path | None = None
-    """Body model of your own, .npz or plain .pkl of SMPL, SMPL-H or SMPL-X: the page and the contact sheet show the
-    surface of the mean and of samples. Results that hold no rotations go through inverse kinematics."""
+    """Body model of your own, .npz or plain .pkl of SMPL, SMPL-H or SMPL-X: the viewer, the page and the contact sheet
+    show the surface of the mean and of samples. Results that hold no rotations go through inverse kinematics."""
     overlay: Path | None = None
     """Write one pose's hypotheses drawn over each other, in 2D and 3D (.png, .pdf, .svg)."""
     pose: int = 0
@@ -69,8 +69,10 @@ class View:
         check_extension(self.picture, "--picture", (".png",))
         outputs = {"--html": self.html, "--png": self.png, "--picture": self.picture, "--overlay": self.overlay}
         check_outputs(outputs, [self.result, self.camera, self.photo, self.token_file, self.mesh])
-        if self.mesh is not None and self.html is None and self.picture is None:
-            raise InputError(f"--mesh {self.mesh}: is for pages and sheets; add --html scene.html or --picture p.png")
+        if self.mesh is not None and any(outputs.values()) and self.html is None and self.picture is None:
+            raise InputError(
+                f"--mesh {self.mesh}: is for the viewer, pages and sheets; add --html scene.html or --picture p.png"
+            )
         check_mesh(self.mesh)
         if self.level is not None:
             check_level(self.level)
@@ -105,7 +107,7 @@ class View:
 
             viewer = serve(
                 result, self.host, self.port, photos=self.photo, fps=self.fps, options=options,
-                token=find_token(self.token, self.token_file),
+                token=find_token(self.token, self.token_file), bodies=bodies,
             )  # fmt: skip
             print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
             viewer.wait()

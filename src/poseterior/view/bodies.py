@@ -24,6 +24,7 @@ from ..data.mocap.body_rig import (
     coarse_mesh,
     fitted_betas,
     known_shapes,
+    posed,
     read_body_model,
     reduced,
 )
@@ -37,8 +38,19 @@ from ..results.poses import LiftResult
 from ..results.rotations import RotationResult, matrices
 from ..results.rotations import quaternions as quaternions_of
 
-__all__ = ["Bodies", "Surfaces", "bodies_of", "rigs_of", "sides_of", "smpl_quaternions", "surfaces"]
+__all__ = [
+    "Bodies",
+    "Surfaces",
+    "bodies_of",
+    "posed_bodies",
+    "rigs_of",
+    "root_at",
+    "sides_of",
+    "smpl_quaternions",
+    "surfaces",
+]
 
+_SMPL = SKELETONS["smpl22"]
 #: Skeletons whose root is SMPL's pelvis; that of others is the middle of the hips.
 _WITH_PELVIS = ("smpl22", "smpl24", "smpl25")
 
@@ -143,6 +155,22 @@ def rigs_of(bodies: Bodies, people: Sequence[int], vertices: int) -> list[BodyRi
     return [reduced(rig, chosen, faces) for rig in rigs]
 
 
+def root_at(bodies: Bodies, rig: BodyRig) -> Float[NDArray[np.float64], "3"]:
+    """Where the root of the result is in a rig at rest, metres."""
+    hips = [_SMPL.index("left_hip"), _SMPL.index("right_hip")]
+    return rig.joints[_SMPL.root] if bodies.at_pelvis else rig.joints[hips].mean(0)
+
+
+def posed_bodies(bodies: Bodies, rig: BodyRig, row: int) -> Float[NDArray[np.float64], "k vertices 3"]:
+    """The surfaces of a pose with a person's rig (`rigs_of`): the mean's first, then the hypotheses'.
+
+    Metres from the result's root in its axes. As `surfaces`, of the rig's vertices, without the package ``smplx``.
+    """
+    turns = smpl_rotations(matrices(np.concatenate([bodies.mean[row, None], bodies.hypotheses[row]])).double()).numpy()
+    root = turns[:, 0] @ (root_at(bodies, rig) - rig.joints[_SMPL.root])
+    return posed(rig, turns) - root[:, None]
+
+
 def surfaces(bodies: Bodies, rows: Sequence[int] | NDArray[np.int64]) -> Surfaces:
     """The surfaces of some poses, of all vertices of the model: the mean's first, then the hypotheses'.
 
@@ -168,8 +196,7 @@ def surfaces(bodies: Bodies, rows: Sequence[int] | NDArray[np.int64]) -> Surface
 
 def sides_of(rig: BodyRig) -> tuple[str, ...]:
     """Of each vertex the side of the joint that it follows most."""
-    sides = SKELETONS["smpl22"].sides
-    return tuple(sides[joint] for joint in rig.weights.argmax(1))
+    return tuple(_SMPL.sides[joint] for joint in rig.weights.argmax(1))
 
 
 def smpl_quaternions(quaternions: Float[NDArray[np.float32], "*batch 22 4"]) -> NDArray[np.float32]:

@@ -20,7 +20,9 @@ import numpy as np
 
 from ..files.errors import InputError
 from ..results.poses import LiftResult
+from .bodies import Bodies, rigs_of
 from .drawing import SIDE_COLOURS
+from .live_bodies import VERTICES, LiveBodies
 from .photos import Photos, check_photos, keypoint_box, read_photo
 from .tracks import SceneOptions, Track, steps_of, tracks_of
 
@@ -165,7 +167,7 @@ class _TrackView:
 
     def __init__(
         self, server: ViserServer, result: LiftResult, track: Track, name: str, x: float, y: float, left: float,
-        width: float, floor: float, options: SceneOptions, photo: np.ndarray | None,
+        width: float, floor: float, options: SceneOptions, photo: np.ndarray | None, body: LiveBodies | None,
     ) -> None:  # fmt: skip
         self.result, self.track, self.x, self.y, self.options = result, track, x, y, options
         skeleton = result.tree
@@ -181,6 +183,7 @@ class _TrackView:
         self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.13, hollow=True)
         self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, hollow=True)
         self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
+        self.body = body
         self.caption = server.scene.add_label(
             f"{name}/caption", track.label, position=(left + width / 2, floor + 0.12, 0.0), anchor="top-center",
             font_size_mode="scene", font_scene_height=0.09,
@@ -195,7 +198,10 @@ class _TrackView:
         mean = nothing if index is None else self.result.mean[index] + here
         covariance = np.full((joints, 3, 3), np.nan) if index is None else self.result.covariance[index]
         samples = np.full((self.drawn, joints, 3), np.nan, np.float32)
-        if index is not None:
+        surfaces = self.body is not None and options.bodies
+        if self.body is not None:
+            self.body.show(index if surfaces else None, mean=options.mean, hypotheses=options.hypotheses)
+        if index is not None and not surfaces:
             shown = min(options.hypotheses, self.drawn)
             samples[:shown] = self.result.samples[index, :shown] + here
         child, parent = self.bones.T
@@ -339,6 +345,7 @@ class PoseScene:
         result: what to draw.
         options: see `SceneOptions`.
         photos: see `read_photo`.
+        bodies: surfaces of the same poses (`poseterior.view.bodies.bodies_of`).
         room_right: metres to leave free on the right of the first view, for a control panel.
 
     Attributes:
@@ -355,6 +362,7 @@ class PoseScene:
         result: LiftResult,
         options: SceneOptions | None = None,
         photos: Photos = None,
+        bodies: Bodies | None = None,
         room_right: float = 0.0,
     ) -> None:
         if not len(result):
@@ -376,13 +384,17 @@ class PoseScene:
         server.scene.set_up_direction("-y")
         server.scene.world_axes.visible = False
         self.views = []
+        people = [next(iter(track.poses.values())) for track in self.tracks]
+        rigs = [] if bodies is None else rigs_of(bodies, bodies.person[people].tolist(), VERTICES)
         for number, (row, length) in enumerate(zip(rows, lengths, strict=True)):
             y, left = number * pitch, (total - length) / 2
             for i in row:
                 room, track, photo = rooms[i], self.tracks[i], read[self.tracks[i].file]
                 x = left + room.panel + _PANEL_GAP + room.left
+                at, name = np.asarray([x, y, 0.0]), f"/track_{i}"
+                body = None if bodies is None else LiveBodies(server, f"{name}/bodies", bodies, rigs[i], at)
                 view = _TrackView(
-                    server, result, track, f"/track_{i}", x, y, left, room.width, floor + y, self.options, photo
+                    server, result, track, name, x, y, left, room.width, floor + y, self.options, photo, body
                 )
                 self.views.append(view)
                 left += room.width + _TRACK_GAP

@@ -12,6 +12,7 @@ from ..files.errors import InputError
 from ..files.extras import need
 from ..results.poses import LiftResult
 from ..web import Doorkeeper, address, needs_token
+from .bodies import Bodies
 from .live_scene import PoseScene
 from .photos import Photos
 from .serving import start_server, stop_server
@@ -54,12 +55,13 @@ class Viewer:
         photos: Photos,
         fps: float,
         token: str | None = None,
+        bodies: Bodies | None = None,
     ) -> None:
         self.server, self.result, self._token = server, result, token
         most = max(1, min(_MOST_HYPOTHESES, result.samples.shape[1]))
         start = min(options.hypotheses, most)
         # the scene reserves room for the slider's end, then shows as many as asked
-        self.scene = PoseScene(server, result, replace(options, hypotheses=most), photos, room_right=1.6)
+        self.scene = PoseScene(server, result, replace(options, hypotheses=most), photos, bodies, room_right=1.6)
         self._options = replace(options, hypotheses=start)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -72,6 +74,7 @@ class Viewer:
         with gui.add_folder("Show"):
             self.hypotheses = gui.add_slider("hypotheses", 0, most, 1, start)
             self.mean = gui.add_checkbox("mean", options.mean)
+            self.bodies = gui.add_checkbox("bodies", options.bodies, visible=bodies is not None)
             self.regions = gui.add_checkbox(result.region_label("balls"), options.regions)
             self.ellipsoids = gui.add_checkbox("ellipsoids of 1 sigma (covariance)", options.ellipsoids)
             self.keypoints = gui.add_checkbox("2D keypoints" + (" and photo" * (photos is not None)), options.keypoints)
@@ -81,7 +84,7 @@ class Viewer:
             self.text = gui.add_markdown("")
         with gui.add_folder("About", expand_by_default=False):
             gui.add_markdown(self._about())
-        shown = (self.hypotheses, self.mean, self.regions, self.ellipsoids, self.keypoints)
+        shown = (self.hypotheses, self.mean, self.bodies, self.regions, self.ellipsoids, self.keypoints)
         for control in (self.step, *shown, self.person):
             control.on_update(lambda _: self.refresh())
         self.refresh()
@@ -99,6 +102,7 @@ class Viewer:
                 self._options,
                 hypotheses=int(self.hypotheses.value),
                 mean=bool(self.mean.value),
+                bodies=bool(self.bodies.value),
                 regions=bool(self.regions.value),
                 ellipsoids=bool(self.ellipsoids.value),
                 keypoints=bool(self.keypoints.value),
@@ -175,6 +179,7 @@ def serve(
     fps: float | None = None,
     options: SceneOptions | None = None,
     token: str | None = None,
+    bodies: Bodies | None = None,
 ) -> Viewer:
     """Start the live viewer and return at once; ``serve(...).wait()`` keeps it open.
 
@@ -189,6 +194,7 @@ def serve(
             missing are waited for, up to a second.
         options: what is shown at first.
         token: who looks must know it, ``?token=`` once; needed for an address that other machines reach.
+        bodies: surfaces of the same poses (`poseterior.view.bodies.bodies_of`).
 
     Raises:
         InputError: no poses, an unreadable photo, an address that cannot be used or that others reach without a
@@ -200,7 +206,7 @@ def serve(
     need("view", "viser", "the viewer")
     server = start_server(host, port, "poseterior", Doorkeeper(token).check)
     try:
-        return Viewer(server, result, options or SceneOptions(), photos, playback_rate(result, fps), token)
+        return Viewer(server, result, options or SceneOptions(), photos, playback_rate(result, fps), token, bodies)
     except BaseException:
         stop_server(server)
         raise

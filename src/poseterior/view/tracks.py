@@ -32,6 +32,7 @@ class SceneOptions:
     Attributes:
         hypotheses: number of samples shown.
         mean, regions, keypoints: show the mean skeleton, the ball of each joint, the 2D panel.
+        bodies: show surfaces, where there are some, in place of the skeletons of the hypotheses.
         ellipsoids: show the lifter's own covariance too, an ellipsoid of one standard deviation for each joint.
         max_tracks: people at most; further ones are left out, and a label says so.
         max_steps: frames at most; more are thinned evenly.
@@ -43,6 +44,7 @@ class SceneOptions:
     regions: bool = True
     ellipsoids: bool = False
     keypoints: bool = True
+    bodies: bool = True
     max_tracks: int = 8
     max_steps: int = 300
     opacity: float = 0.18

@@ -195,6 +195,33 @@ def coarse_mesh(
     return chosen, np.unique(np.take_along_axis(faces, (first + np.arange(3)) % 3, 1), axis=0)
 
 
+def posed(rig: BodyRig, turns: Float[NDArray[np.float64], "*batch 22 3 3"]) -> Float[NDArray[np.float64], "*batch v 3"]:
+    """The surface with its joints turned, about the pelvis: linear blend skinning (Loper et al. 2015, SMPL).
+
+    Args:
+        rig: the surface at rest.
+        turns: of each joint relative to its parent and to the rig's own rest pose; the pelvis' leads to the axes of the
+            answer.
+
+    Returns:
+        Metres from the pelvis joint.
+    """
+    whole, places = np.empty_like(turns), np.zeros(turns.shape[:-1])
+    for joint in _SMPL.topological_order:
+        parent = _SMPL.parents[joint]
+        whole[..., joint, :, :] = (
+            turns[..., joint, :, :] if parent < 0 else whole[..., parent, :, :] @ turns[..., joint, :, :]
+        )
+        if parent >= 0:
+            bone = rig.joints[joint] - rig.joints[parent]
+            places[..., joint, :] = places[..., parent, :] + whole[..., parent, :, :] @ bone
+    features = (turns[..., 1:, :, :] - np.eye(3)).reshape(*turns.shape[:-3], -1)
+    rest = rig.vertices + np.einsum("vcf,...f->...vc", rig.corrections, features, optimize=True)
+    moved = places - (whole @ rig.joints[..., None])[..., 0]
+    blended = np.einsum("vj,...jab->...vab", rig.weights, whole, optimize=True)
+    return (blended @ rest[..., None])[..., 0] + np.einsum("vj,...ja->...va", rig.weights, moved, optimize=True)
+
+
 def reduced(
     rig: BodyRig, chosen: Int[NDArray[np.int64], "chosen"], faces: Int[NDArray[np.int64], "triangles 3"]
 ) -> BodyRig:

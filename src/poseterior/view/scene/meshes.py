@@ -14,7 +14,7 @@ import numpy as np
 
 from ...data.mocap.body_rig import BodyRig
 from ...geometry.skeletons import SKELETONS
-from ..bodies import Bodies, rigs_of, sides_of, smpl_quaternions
+from ..bodies import Bodies, rigs_of, root_at, sides_of, smpl_quaternions
 from .packing import exact, pack, pack_bytes
 
 __all__ = ["Meshes", "described"]
@@ -65,12 +65,11 @@ def described(bodies: Bodies, rows: Sequence[Sequence[int]]) -> Meshes:
 
 
 def _track(bodies: Bodies, shown: list[int], rig: BodyRig) -> dict[str, Any]:
-    hips = [_SMPL.index("left_hip"), _SMPL.index("right_hip")]
     turns = np.concatenate([bodies.mean[shown, None], bodies.hypotheses[shown]], 1)
     return {
         "vertices": pack(rig.vertices, _METRE),
         "joints": exact(rig.joints),
-        "origin": exact(rig.joints[_SMPL.root] if bodies.at_pelvis else rig.joints[hips].mean(0)),
+        "origin": exact(root_at(bodies, rig)),
         "turns": pack(smpl_quaternions(turns), _QUATERNION),
     }
 
