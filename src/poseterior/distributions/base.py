@@ -19,6 +19,7 @@ from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import Noise, SharedNoise, mixed
 from .bodies import BodyMeasure, heights, proportions
 from .drawn import Drawn
+from .mixture_balls import Components, balls_of_components
 from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
 from .seeded import SeededDistribution
 
@@ -51,8 +52,9 @@ class PoseDistribution(SeededDistribution):
       it integrates out the joints that are not ``observed`` (otherwise that is always None).
     * ``batched`` names the attributes that have the batch shape in front; `expand` expands them.
     * Optional, where there is something better than the default: ``_mode()``, ``_median()``, ``_hypotheses()``,
-      ``_weighted_draw(samples, noise)``, ``_region_samples(count, seed)``, ``_draws_for_summary()``,
-      ``_draw_and_log_prob(shape, noise)``, ``_expanded(batch_shape)``, ``_details()`` for the `repr`.
+      ``_weighted_draw(samples, noise)``, ``_region_samples(count, seed)``, ``_closed_balls(level)``,
+      ``_draws_for_summary()``, ``_draw_and_log_prob(shape, noise)``, ``_expanded(batch_shape)``, ``_details()`` for the
+      `repr`.
 
     >>> from torch.distributions import Normal
     >>> from poseterior.geometry.frames import RootedFrame
@@ -205,6 +207,22 @@ class PoseDistribution(SeededDistribution):
     def _region_samples(self, count: int, seed: int) -> Tensor:
         """The poses ``(samples, *batch, joints, 3)`` of which `region` is made."""
         return self.sample((count,), seed=seed)
+
+    def _closed_balls(self, level: float) -> tuple[Tensor, Tensor] | None:
+        """See `closed_balls`."""
+        return None
+
+    def _balls_of(self, components: Components, level: float) -> tuple[Tensor, Tensor]:
+        """The same of a mixture with these components, whose mean and covariance are the distribution's."""
+        rows, count = self.skeleton.nonroot, self.batch_shape.numel()
+        mean, covariance = (
+            part.reshape(count, *part.shape[len(self.batch_shape) :])[:, rows]
+            for part in (self._mean(), self._covariance())
+        )
+        found = balls_of_components(components, mean, covariance, level)
+        centre, radius = (mean.new_zeros(count, len(self.skeleton), *part.shape[2:]) for part in found)
+        centre[:, rows], radius[:, rows] = found
+        return centre.view(*self.batch_shape, *centre.shape[1:]), radius.view(*self.batch_shape, -1)
 
     def _draws_for_summary(self, count: int | None = None) -> Tensor:
         """Fixed draws ``(draws, *batch, joints, 3)``, without gradients: of the same numbers for every pose.
@@ -414,6 +432,27 @@ class PoseDistribution(SeededDistribution):
     def _own_region_samples(self) -> bool:
         """Whether regions are made of other samples than those that `sample` gives."""
         return type(self)._region_samples is not PoseDistribution._region_samples
+
+    @final
+    def closed_balls(
+        self, level: float = 0.9
+    ) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints"]] | None:
+        """Median of each coordinate and radius of each joint, metres, as of infinitely many samples; no gradients.
+
+        `region` is made of them where its recalibration was. None: there is no such form. See
+        `poseterior.distributions.mixture_balls` for what they are right to.
+
+        Args:
+            level: probability of each ball.
+
+        Raises:
+            InputError: a level that is not between 0 and 1.
+        """
+        check_level(level)
+        if not self.batch_shape.numel():
+            return None
+        with torch.no_grad():
+            return self._closed_balls(level)
 
     def given_evidence(
         self, keypoints: Keypoints2D | None = None, evidence: Evidence | None = None

@@ -161,8 +161,18 @@ class GivenEvidence(PoseDistribution):
         return self._mean(), forward @ covariance @ forward.mT
 
     def _covariance(self) -> Tensor:
-        _, covariance = self._joint_moments()
-        return self._blocks(covariance)
+        if "covariance" not in self._cache:
+            self._cache["covariance"] = self._blocks(self._joint_moments()[1])
+        found: Tensor = self._cache["covariance"]
+        return found
+
+    def _closed_balls(self, level: float) -> tuple[Tensor, Tensor] | None:
+        if not isinstance(self.base, MixturePoseDistribution):
+            return None
+        parts = self.base.components()
+        forward = self._map.forward.reshape(-1, *self._map.forward.shape[-2:])
+        moved = (parts.offsets.flatten(2) @ forward.mT).view(parts.offsets.shape)
+        return self._balls_of(parts._replace(offsets=moved), level)
 
     def _mode(self) -> Tensor:
         return self._moved(self.base.mode)

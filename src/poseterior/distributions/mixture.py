@@ -15,6 +15,7 @@ from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise
 from .base import PoseDistribution
+from .mixture_balls import Components
 from .whitening import Whitening, offset_density, whitening
 
 __all__ = [
@@ -254,6 +255,30 @@ class MixturePoseDistribution(PoseDistribution):
             covariance = covariance + tied @ tied.transpose(-1, -2)
         return covariance
 
+    def _ties(self) -> Float[Tensor, "*batch k rank dims"] | None:
+        """What ties the joints of each component, as rows: ``(L U)^T``; canonical frame."""
+        if self.factor is None:
+            return None
+        if "ties" not in self._cache:
+            self._cache["ties"] = times_bands(bands_of(self.scale_tril).unsqueeze(-3), self.factor.mT)
+        found: Tensor = self._cache["ties"]
+        return found
+
+    def components(self) -> Components:
+        """Of each joint but the root, with one batch dimension; camera axes."""
+        sizes, ties = self.scale_tril.square().sum((-2, -1)), self._ties()
+        if ties is not None:
+            sizes = sizes + ties.square().sum(-2).unflatten(-1, (-1, 3)).sum(-1)
+        start, count = len(self.batch_shape), self.batch_shape.numel()
+        offsets = self.loc - self._middle().unsqueeze(-3)
+        if self.rotation is not None:
+            offsets = (offsets.flatten(-3, -2) @ self.rotation).view(offsets.shape)
+        parts = (self.log_weights.exp(), offsets, sizes)
+        return Components(*(part.reshape(count, *part.shape[start:]) for part in parts))
+
+    def _closed_balls(self, level: float) -> tuple[Tensor, Tensor]:
+        return self._balls_of(self.components(), level)
+
     def component_moments(
         self,
     ) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k joints 3 3"]]:
@@ -291,9 +316,9 @@ class MixturePoseDistribution(PoseDistribution):
         share = self.log_weights.exp()[..., None, None]
         # Of each component its ties, and its mean's way from the common one, weighted so that their squares add up.
         columns = (self.loc - self._middle().unsqueeze(-3)).flatten(-2).unsqueeze(-2)  # (*batch, k, 1, d)
-        if self.factor is not None:
-            bands = bands_of(self.scale_tril).unsqueeze(-3)
-            columns = torch.cat([columns, times_bands(bands, self.factor.mT)], -2)
+        ties = self._ties()
+        if ties is not None:
+            columns = torch.cat([columns, ties], -2)
         wide = (share.sqrt() * columns).flatten(-3, -2)  # (*batch, k * (1 + rank), d)
         covariance = wide.mT @ wide
         own = (share * squares(self.scale_tril)).sum(-3)  # (*batch, joints, 6)
