@@ -24,7 +24,7 @@ from rich.table import Table
 
 import poseterior as pp
 from poseterior.data.observations import Observations, load_observations
-from poseterior.distributions.regions import Recalibration
+from poseterior.distributions.recalibration import Recalibration
 from poseterior.evaluation.calibrate import Distances, coverage_of, fit_distances, halves, measure, simulated
 
 #: Added to the seed, so that neither poses nor samples are those of a calibration with the same seed.

@@ -51,7 +51,7 @@ _MOVED = {
         "distributions.mixture", "MixturePoseDistribution", "pp.distributions.MixturePoseDistribution",
     ),
     "PoseId": ("keypoints", "PoseId", "poseterior.keypoints.PoseId"),
-    "Recalibration": ("distributions.regions", "Recalibration", "pp.distributions.Recalibration"),
+    "Recalibration": ("distributions.recalibration", "Recalibration", "pp.distributions.Recalibration"),
     "Region": ("distributions.regions", "Region", "pp.distributions.Region"),
     "RotationPoseDistribution": (
         "distributions.rotations", "RotationDistribution", "pp.distributions.RotationDistribution",

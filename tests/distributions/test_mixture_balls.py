@@ -9,11 +9,11 @@ from scipy import stats
 from torch import Tensor
 
 import poseterior as pp
+from poseterior.distributions.balls import balls
 from poseterior.distributions.base import PoseDistribution
 from poseterior.distributions.given import GivenEvidence
 from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.distributions.mixture_balls import mixture_balls
-from poseterior.distributions.regions import balls
 from poseterior.files.errors import InputError
 from poseterior.keypoints import Keypoints2D
 from poseterior.lifters import load

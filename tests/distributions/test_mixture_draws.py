@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from invented_people import invented_people
 from poseterior.distributions import mixture as mixture_module
+from poseterior.distributions.balls import FLOOR, SPREAD_LEVEL, balls, quantiles
 from poseterior.distributions.base import PoseDistribution
 from poseterior.distributions.evidence import Evidence
 from poseterior.distributions.given import GivenEvidence
 from poseterior.distributions.mixture import MixturePoseDistribution
-from poseterior.distributions.regions import FLOOR, SPREAD_LEVEL, balls, quantiles
 from poseterior.noise import PoseNoise
 
 F64 = torch.float64

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from poseterior.distributions.regions import Recalibration
+from poseterior.distributions.recalibration import Recalibration
 from poseterior.evaluation.angles import AngleErrors, angle_coverage, angle_errors, fit_angles
 from poseterior.evaluation.calibrate import measure
 from poseterior.files.errors import InputError

@@ -13,17 +13,12 @@ from hypothesis import strategies as st
 
 from conftest import SHARED
 from poseterior.data.observations import Observations
+from poseterior.distributions.balls import balls
 from poseterior.distributions.delta import DeltaPoseDistribution
 from poseterior.distributions.independent import IndependentPoseDistribution
 from poseterior.distributions.mixture import MixturePoseDistribution
-from poseterior.distributions.regions import (
-    CLASSES,
-    MISSING_GROUPS,
-    Recalibration,
-    balls,
-    region_of,
-    stretched,
-)
+from poseterior.distributions.recalibration import CLASSES, MISSING_GROUPS, Recalibration, stretched
+from poseterior.distributions.regions import region_of
 from poseterior.evaluation.calibrate import (
     Distances,
     conformal_quantile,

@@ -792,7 +792,7 @@ for _method in _SMALL:
 
 
 def _recalibration(path: Path, random: Random) -> Any:
-    from poseterior.distributions.regions import Recalibration
+    from poseterior.distributions.recalibration import Recalibration
 
     return Recalibration.from_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import poseterior as pp
-from poseterior.distributions import RotationsThroughPoses, regions, through_poses
+from poseterior.distributions import RotationsThroughPoses, balls, through_poses
 from poseterior.distributions.evidence import Evidence
 from poseterior.evaluation.evidence import fit_evidence
 from poseterior.files.errors import InputError
@@ -144,11 +144,11 @@ def test_samples_and_those_of_the_region_are_the_same_together_as_apart(tiny):
     apart = posterior.sample_with_rotations((5,), seed=3)
     for name in ("poses", "rotations", "offsets"):
         torch.testing.assert_close(getattr(draws, name), getattr(apart, name), rtol=0, atol=1e-6)
-    assert (drawn.number, drawn.seed) == (regions.SAMPLES, regions.SEED)
-    torch.testing.assert_close(drawn.poses, posterior.sample((regions.SAMPLES,), seed=regions.SEED), rtol=0, atol=1e-6)
+    assert (drawn.number, drawn.seed) == (balls.SAMPLES, balls.SEED)
+    torch.testing.assert_close(drawn.poses, posterior.sample((balls.SAMPLES,), seed=balls.SEED), rtol=0, atol=1e-6)
     region, expected = posterior.region(0.9, drawn), posterior.region(0.9)
     torch.testing.assert_close(region.radius, expected.radius, rtol=0, atol=1e-6)
-    same, once = posterior.draw_together(regions.SAMPLES, regions.SEED)
+    same, once = posterior.draw_together(balls.SAMPLES, balls.SEED)
     assert once.poses is same.poses
 
 
@@ -353,7 +353,7 @@ def test_regions_are_made_of_the_samples_that_were_drawn(tiny, monkeypatch):
     )
     lifter = copy.copy(tiny)
     lifter.recalibration = None
-    (found,) = draw(lifter, keypoints, regions.SAMPLES, regions.SEED)
+    (found,) = draw(lifter, keypoints, balls.SAMPLES, balls.SEED)
     assert len(counted) == 1  # neither for the mean nor for the region again
     expected = lifter(keypoints).region(0.9)
     torch.testing.assert_close(found.region.radius, expected.radius)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..data.observations import Observations
     from ..distributions.clip_errors import ClipErrors
     from ..distributions.evidence import Evidence
-    from ..distributions.regions import Recalibration
+    from ..distributions.recalibration import Recalibration
     from ..evaluation.calibrate import Distances
     from ..lifters import Lifter
 
@@ -98,7 +98,7 @@ class Calibrate:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from ..distributions.regions import CALIBRATION_FILE
+        from ..distributions.recalibration import CALIBRATION_FILE
         from ..evaluation.angles import angle_coverage
         from ..evaluation.calibrate import fit_distances, two_sets
         from ..files.checks import naming
@@ -149,7 +149,7 @@ class Calibrate:
 
     def _check(self, shipped: bool) -> None:
         """Refuse what would fail after minutes of work."""
-        from ..distributions.regions import MOST_SAMPLES
+        from ..distributions.balls import MOST_SAMPLES
         from ..evaluation.calibrate import ENOUGH
         from ..evaluation.clip_errors import FEWEST
         from ..files.errors import InputError
@@ -243,7 +243,7 @@ class Calibrate:
 
         from ..distributions.clip_errors import CLIPS_FILE
         from ..distributions.evidence import EVIDENCE_FILE
-        from ..distributions.regions import CALIBRATION_FILE
+        from ..distributions.recalibration import CALIBRATION_FILE
         from ..files.writing import atomic_folder, atomic_write
 
         if self.out is None:

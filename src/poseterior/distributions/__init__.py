@@ -15,7 +15,7 @@ _HOMES = {
     "IndependentPoseDistribution": "independent",
     "MixturePoseDistribution": "mixture",
     "PoseDistribution": "base",
-    "Recalibration": "regions",
+    "Recalibration": "recalibration",
     "Region": "regions",
     "RotationDistribution": "rotations",
     "RotationsThroughPoses": "through_poses",
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from .given import GivenEvidence
     from .independent import IndependentPoseDistribution
     from .mixture import MixturePoseDistribution
-    from .regions import Recalibration, Region
+    from .recalibration import Recalibration
+    from .regions import Region
     from .rotations import ArticulatedPoseDistribution, RotationDistribution
     from .seeded import SeededDistribution
     from .through_poses import RotationsThroughPoses

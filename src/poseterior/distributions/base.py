@@ -17,10 +17,12 @@ from torch.distributions import constraints
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import Noise, SharedNoise, mixed
+from .balls import SAMPLES, SEED, check_level
 from .bodies import BodyMeasure, heights, proportions
 from .drawn import Drawn
 from .mixture_balls import Components, balls_of_components
-from .regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
+from .recalibration import Recalibration
+from .regions import Region, region_of
 from .seeded import SeededDistribution
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..files.checks import cut
 from ..files.errors import InputError
-from .regions import Recalibration
+from .recalibration import Recalibration
 
 __all__ = ["CLIPS_FILE", "ClipErrors", "Parts", "PerCoordinate", "read_clip_errors"]
 

@@ -23,9 +23,9 @@ from ..nn.body_evidence import BodyEvidence
 from ..nn.rotation_networks import RotationNetwork
 from ..noise import Noise, SharedNoise, as_noise, mixed
 from ..registry import lazy_module
+from .balls import SAMPLES, SEED
 from .base import SampledPoseDistribution
 from .drawn import Drawn
-from .regions import SAMPLES, SEED
 from .seeded import SeededDistribution
 
 #: Imported when it is first used: it loads the whole of PyTorch's compiler.

@@ -1,7 +1,7 @@
 """Recalibration: regions that hold the truth as often as they say, made so on observations with known poses.
 
 `fit` lifts the observations and compares the truth's distances to the centre of the region with the plain radii at
-level 0.9 (`poseterior.distributions.regions` says what radii are made of):
+level 0.9 (`poseterior.distributions.recalibration` says what radii are made of):
 
 1. on every fifth pose, per joint, seen or missing: the **spread**. Of all spreads ``scale * radius ** exponent`` that
    hold nine tenths of these truths it is the one with the least mean interval score (Gneiting & Raftery 2007), so that
@@ -35,17 +35,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.observations import observations_in
-from ..distributions.regions import (
+from ..distributions.balls import MOST_SAMPLES, SAMPLES, SEED, SPREAD_LEVEL, balls, check_level
+from ..distributions.recalibration import (
     CLASSES,
     LEVELS,
     MISSING_GROUPS,
-    MOST_SAMPLES,
-    SAMPLES,
-    SEED,
-    SPREAD_LEVEL,
     Recalibration,
-    balls,
-    check_level,
     missing_group,
     spread_of,
     stretched,
@@ -105,7 +100,7 @@ class Distances:
         levels: of the radii.
         error: ``(n, joints)`` metres from the centre to the truth (0 where the truth has no such joint).
         radius: ``(levels, n, joints)`` plain radii, metres.
-        shape: ``(n, joints)`` plain radii at `poseterior.distributions.regions.SPREAD_LEVEL`, metres.
+        shape: ``(n, joints)`` plain radii at `poseterior.distributions.balls.SPREAD_LEVEL`, metres.
         pose_scale: ``(levels, n)`` the multiple of the shape that holds that share of the samples whole.
         visible: ``(n, joints)`` joints that the lifter saw.
         observed: ``(n, joints)`` joints that the truth has; never the root, which is known.

@@ -24,9 +24,10 @@ from ..data.observations import Observations
 from ..data.simulation.clips import SteadyPeopleSimulator
 from ..data.simulation.protocols import PROTOCOLS
 from ..data.store import PoseStore
+from ..distributions.balls import SAMPLES, SEED, balls
 from ..distributions.bodies import body_size
 from ..distributions.clip_errors import ClipErrors, Parts
-from ..distributions.regions import LEVELS, SAMPLES, SEED, balls
+from ..distributions.recalibration import LEVELS
 from ..distributions.told_height import TOLD
 from ..files.errors import InputError
 from ..geometry.skeletons import SKELETONS

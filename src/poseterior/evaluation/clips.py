@@ -17,9 +17,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..data.observations import Observations, ObservationSet
+from ..distributions.balls import quantiles
 from ..distributions.clip_errors import ClipErrors
 from ..distributions.intervals import AngleRecalibration, spread_of_angles, wrapped
-from ..distributions.regions import Region, quantiles
+from ..distributions.regions import Region
 from ..files.errors import InputError
 from ..geometry.angles import POINT_ANGLES, angles_of_points
 from ..geometry.kinematics import body_height, bone_lengths

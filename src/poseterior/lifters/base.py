@@ -20,7 +20,7 @@ from ..distributions.base import PoseDistribution
 from ..distributions.clip_errors import ClipErrors, read_clip_errors
 from ..distributions.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from ..distributions.given import given_evidence
-from ..distributions.regions import Recalibration, read_recalibration
+from ..distributions.recalibration import Recalibration, read_recalibration
 from ..distributions.seeded import SeededDistribution
 from ..files.checks import cut, quote
 from ..files.errors import InputError

@@ -2,7 +2,7 @@
 
 ``config.json`` (method and configuration), ``model.safetensors`` (weights and normalisation constants), ``card.json``
 (what it was trained on, licence, metrics and their commands) and perhaps ``calibration.json``
-(`poseterior.distributions.regions.Recalibration`). Nothing is ever unpickled, and no network is used.
+(`poseterior.distributions.recalibration.Recalibration`). Nothing is ever unpickled, and no network is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..distributions.clip_errors import CLIPS_FILE, ClipErrors
 from ..distributions.evidence import EVIDENCE_FILE
-from ..distributions.regions import CALIBRATION_FILE, Recalibration
+from ..distributions.recalibration import CALIBRATION_FILE, Recalibration
 from ..files.checks import absent, quote, reason
 from ..files.errors import InputError
 from ..files.lifter_folders import folder_of, list_shipped, read_card, read_json

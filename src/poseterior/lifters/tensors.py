@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ..distributions.balls import FLOOR, SAMPLES, SPREAD_LEVEL, check_level
 from ..distributions.base import PoseDistribution
 from ..distributions.bodies import size_weights
 from ..distributions.exported_evidence import MomentMap, moment_map
 from ..distributions.flow import FlowPoseDistribution, cubature_points
 from ..distributions.independent import IndependentPoseDistribution
 from ..distributions.mixture import MixturePoseDistribution
-from ..distributions.regions import FLOOR, SAMPLES, SPREAD_LEVEL, check_level
 from ..distributions.told_height import DRAWS, height_step
 from ..files.errors import InputError
 from ..geometry.frames import RootedFrame
@@ -353,7 +353,7 @@ class TensorLifter(nn.Module):
 
 
 def _quantile(values: Float[Tensor, "samples *shape"], level: float) -> Float[Tensor, "*shape"]:
-    """`poseterior.distributions.regions.quantiles` of a number of samples that is not known beforehand."""
+    """`poseterior.distributions.balls.quantiles` of a number of samples that is not known beforehand."""
     ordered = values.sort(0).values
     last = torch.ones_like(values.flatten(1)[:, :1], dtype=torch.float64).sum() - 1.0
     at = level * last

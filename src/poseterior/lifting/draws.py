@@ -13,9 +13,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..distributions.balls import check_level
 from ..distributions.base import PoseDistribution
 from ..distributions.drawn import Drawn
-from ..distributions.regions import Region, check_level, region_of
+from ..distributions.regions import Region, region_of
 from ..distributions.rotations import ArticulatedPoseDistribution, RotationDistribution
 from ..files.checks import counted
 from ..files.errors import InputError

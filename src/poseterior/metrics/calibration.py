@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..distributions.regions import quantiles
+from ..distributions.balls import quantiles
 from ..files.errors import InputError
 
 __all__ = [

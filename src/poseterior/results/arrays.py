@@ -131,7 +131,7 @@ def check_calibration(text: Any) -> None:
 
 
 def check_level(level: Any) -> None:
-    """As `poseterior.distributions.regions.check_level`, without importing torch: results are read without it."""
+    """As `poseterior.distributions.balls.check_level`, without importing torch: results are read without it."""
     if isinstance(level, (bool, np.bool_)) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
         raise InputError(f"level: expected a probability above 0 and below 1, e.g. 0.9, got {quote(level)}")
 

@@ -343,7 +343,7 @@ class RotationResult(Provenance):
         Raises:
             InputError: a level that is not between 0 and 1, or no samples.
         """
-        from ..distributions.regions import check_level
+        from ..distributions.balls import check_level
         from ..geometry.angles import ROTATION_ANGLES, angles_of_rotations
         from .angles import Angles, intervals_of
 

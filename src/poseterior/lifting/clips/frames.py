@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...distributions.balls import SEED
 from ...distributions.bodies import body_size
-from ...distributions.regions import SEED
 from ...files.checks import counted, of_file
 from ...files.errors import InputError
 from ...geometry.cameras import pixels_to_plane, turn_to_axis

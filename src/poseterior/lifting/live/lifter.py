@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from ...distributions.balls import SAMPLES, SEED
 from ...distributions.bodies import body_size
 from ...distributions.clip_errors import ClipErrors
-from ...distributions.regions import SAMPLES, SEED
 from ...files.errors import InputError
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...distributions.balls import SAMPLES, check_level
 from ...distributions.clip_errors import ClipErrors
-from ...distributions.regions import SAMPLES, Region, check_level, region_of
+from ...distributions.regions import Region, region_of
 from ...files.errors import InputError
 from ...geometry.frames import RootedFrame
 from ...geometry.skeletons import Skeleton

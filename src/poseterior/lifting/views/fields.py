@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...distributions.regions import Recalibration, Region
+from ...distributions.recalibration import Recalibration
+from ...distributions.regions import Region
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
 from ...keypoints.calibration import Camera

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...distributions.clip_errors import ClipErrors
-from ...distributions.regions import Recalibration
+from ...distributions.recalibration import Recalibration
 from ...files.checks import cut
 from ...files.errors import InputError
 from ...keypoints import Keypoints2D

@@ -12,8 +12,10 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...distributions.balls import SAMPLES, SEED, check_level
 from ...distributions.clip_errors import ClipErrors
-from ...distributions.regions import SAMPLES, SEED, Recalibration, Region, check_level, region_of
+from ...distributions.recalibration import Recalibration
+from ...distributions.regions import Region, region_of
 from ...files.errors import InputError
 from ...geometry.skeletons import Skeleton
 from ...keypoints import Keypoints2D
