@@ -25,7 +25,9 @@ from rich.table import Table
 import poseterior as pp
 from poseterior.data.observations import Observations, load_observations
 from poseterior.distributions.recalibration import Recalibration
-from poseterior.evaluation.calibrate import Distances, coverage_of, fit_distances, halves, measure, simulated
+from poseterior.evaluation.calibrate import fit_distances, halves, simulated
+from poseterior.evaluation.coverage import coverage_of
+from poseterior.evaluation.distances import Distances, measure
 
 #: Added to the seed, so that neither poses nor samples are those of a calibration with the same seed.
 _OTHER = 1_000_000

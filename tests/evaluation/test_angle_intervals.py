@@ -10,7 +10,7 @@ import torch
 
 from poseterior.distributions.recalibration import Recalibration
 from poseterior.evaluation.angles import AngleErrors, angle_coverage, angle_errors, fit_angles
-from poseterior.evaluation.calibrate import measure
+from poseterior.evaluation.distances import measure
 from poseterior.files.errors import InputError
 from poseterior.geometry.angles import POINT_ANGLES, joints_of
 from poseterior.geometry.skeletons import SKELETONS

@@ -19,16 +19,10 @@ from poseterior.distributions.independent import IndependentPoseDistribution
 from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.distributions.recalibration import CLASSES, MISSING_GROUPS, Recalibration, stretched
 from poseterior.distributions.regions import region_of
-from poseterior.evaluation.calibrate import (
-    Distances,
-    conformal_quantile,
-    coverage,
-    coverage_of,
-    fit,
-    fit_distances,
-    halves,
-    measure,
-)
+from poseterior.evaluation.calibrate import coverage, fit, fit_distances, halves
+from poseterior.evaluation.conformal import conformal_quantile
+from poseterior.evaluation.coverage import coverage_of
+from poseterior.evaluation.distances import Distances, measure
 from poseterior.files.errors import InputError
 from poseterior.geometry.cameras import project
 from poseterior.geometry.skeletons import SKELETONS

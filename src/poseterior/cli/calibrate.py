@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..distributions.clip_errors import ClipErrors
     from ..distributions.evidence import Evidence
     from ..distributions.recalibration import Recalibration
-    from ..evaluation.calibrate import Distances
+    from ..evaluation.distances import Distances
     from ..lifters import Lifter
 
 #: Levels of the regions whose coverage is printed.
@@ -34,7 +34,7 @@ def _table(name: str, distances: Distances, recalibration: Recalibration) -> Any
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from ..evaluation.calibrate import coverage_of
+    from ..evaluation.coverage import coverage_of
 
     title = f"{name}: {len(distances)} poses; how many truths the regions hold"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -201,8 +201,8 @@ class Calibrate:
         return simulated(path, min(self.poses, MEASURED), self.seed + 1)
 
     def _measurer(self, lifter: Lifter, device: str, bar: Progress) -> Callable[[str, Observations, int], Distances]:
-        """`poseterior.evaluation.calibrate.measure` of named observations, with a seed, on the progress bar."""
-        from ..evaluation.calibrate import measure
+        """`poseterior.evaluation.distances.measure` of named observations, with a seed, on the progress bar."""
+        from ..evaluation.distances import measure
 
         def measured(name: str, observations: Observations, seed: int) -> Distances:
             task = bar.add_task(name, total=len(observations.pose))

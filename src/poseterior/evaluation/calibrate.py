@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data.observations import observations_in
-from ..distributions.balls import MOST_SAMPLES, SAMPLES, SEED, SPREAD_LEVEL, balls, check_level
+from ..distributions.balls import SAMPLES, SEED, SPREAD_LEVEL, check_level
 from ..distributions.recalibration import (
     CLASSES,
     LEVELS,
@@ -46,9 +45,10 @@ from ..distributions.recalibration import (
     stretched,
 )
 from ..files.errors import InputError
-from ..geometry.skeletons import Skeleton
-from .angles import AngleErrors, angle_errors, fit_angles
+from .angles import fit_angles
 from .conformal import conformal_quantile, rounded_up
+from .coverage import coverage_of
+from .distances import Distances, measure
 
 if TYPE_CHECKING:
     from ..data.observations import Observations
@@ -57,17 +57,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENOUGH",
-    "LEVELS",
     "MEASURED",
-    "Distances",
     "calibrate",
-    "conformal_quantile",
     "coverage",
-    "coverage_of",
     "fit",
     "fit_distances",
     "halves",
-    "measure",
     "simulated",
     "two_sets",
 ]
@@ -82,122 +77,11 @@ _EVERY = 5
 _FEW, _REST = ENOUGH // _EVERY, ENOUGH - ENOUGH // _EVERY
 #: Exponents that are tried.
 _EXPONENTS = tuple(round(0.05 * i, 2) for i in range(31))
-#: Levels of the calibration error.
-_EVEN = tuple(level for level in LEVELS if level <= 0.95)
 #: By which share the interval score may miss the least one for an exponent nearer to 1.
 _INDIFFERENCE = 1e-3
 
 
 # -- fitting ---------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Distances:
-    """How far the truth is from a lifter's answers, beside the plain radii of these answers, for ``n`` poses.
-
-    Attributes:
-        skeleton: joint order.
-        levels: of the radii.
-        error: ``(n, joints)`` metres from the centre to the truth (0 where the truth has no such joint).
-        radius: ``(levels, n, joints)`` plain radii, metres.
-        shape: ``(n, joints)`` plain radii at `poseterior.distributions.balls.SPREAD_LEVEL`, metres.
-        pose_scale: ``(levels, n)`` the multiple of the shape that holds that share of the samples whole.
-        visible: ``(n, joints)`` joints that the lifter saw.
-        observed: ``(n, joints)`` joints that the truth has; never the root, which is known.
-        samples, seed: with which the answers were drawn.
-        angles: the same of joint angles; None where they were not asked for.
-    """
-
-    skeleton: Skeleton
-    levels: tuple[float, ...]
-    error: Tensor
-    radius: Tensor
-    shape: Tensor
-    pose_scale: Tensor
-    visible: Tensor
-    observed: Tensor
-    samples: int
-    seed: int
-    angles: AngleErrors | None = None
-
-    def __len__(self) -> int:
-        return len(self.error)
-
-    def __getitem__(self, rows: Tensor | slice) -> Distances:
-        """Some of the poses: rows, a slice or a mask."""
-        return dataclasses.replace(
-            self,
-            error=self.error[rows], radius=self.radius[:, rows], shape=self.shape[rows],
-            pose_scale=self.pose_scale[:, rows], visible=self.visible[rows], observed=self.observed[rows],
-            angles=None if self.angles is None else self.angles[rows],
-        )  # fmt: skip
-
-
-@torch.no_grad()
-def measure(
-    lifter: Lifter,
-    observations: Observations,
-    samples: int = SAMPLES,
-    seed: int = SEED,
-    chunk: int = 256,
-    levels: Sequence[float] = LEVELS,
-    device: torch.device | str = "cpu",
-    progress: Callable[[int], object] | None = None,
-    angles: bool = False,
-) -> Distances:
-    """Lift observations and compare the answers with the truth, without any recalibration.
-
-    Args:
-        lifter: moved to ``device`` and put into evaluation mode.
-        observations: poses with their keypoints, of any skeleton that has the lifter's root.
-        samples: drawn per pose.
-        seed: of the samples.
-        chunk: poses at a time.
-        levels: at which radii are taken.
-        device: where to run.
-        progress: called with the number of poses done, after each chunk.
-        angles: compare joint angles too, of lifters that answer in h36m17.
-
-    Raises:
-        InputError: no poses, too few or too many samples, a seed out of range, a level outside (0, 1), a lifter of
-            another skeleton.
-    """
-    if not 2 <= samples <= MOST_SAMPLES:
-        raise InputError(f"samples: expected 2 to {MOST_SAMPLES}, got {samples}")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
-    if chunk < 1:
-        raise InputError(f"chunk: expected at least 1, got {chunk}")
-    for level in levels:
-        check_level(level)
-    observations = observations_in(observations, lifter.skeleton)
-    count = len(observations.pose)
-    if not count:
-        raise InputError("no poses to calibrate on")
-    lifter = lifter.to(device).eval()
-    root = lifter.skeleton.root
-    parts: list[tuple[Tensor, ...]] = []
-    turned: list[AngleErrors] = []
-    for start in range(0, count, chunk):
-        part = observations[start : start + chunk].to(device)
-        drawn = lifter(part.keypoints).sample((samples,), seed=seed)
-        plain = balls(drawn, levels, root)
-        observed = part.observed.clone()
-        observed[:, root] = False
-        error = torch.where(observed, (part.pose - plain.centre).norm(dim=-1), 0.0)
-        poses_first = plain.radius.movedim(0, 1), plain.pose_scale.movedim(0, 1)
-        found = (error, *poses_first, plain.shape, part.keypoints.visible, observed)
-        parts.append(tuple(value.cpu() for value in found))
-        if angles and lifter.skeleton.name == "h36m17":
-            visible = part.keypoints.visible
-            turned.append(angle_errors(drawn, part.pose, visible, part.observed, lifter.skeleton))
-        if progress is not None:
-            progress(min(start + chunk, count))
-    error, radius, scale, shape, visible, observed = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Distances(
-        lifter.skeleton, tuple(levels), error, radius.movedim(1, 0), shape, scale.movedim(1, 0), visible, observed,
-        samples, seed, AngleErrors.joined(turned) if turned else None,
-    )  # fmt: skip
 
 
 def _row(scores: Float[Tensor, " n"]) -> list[float]:
@@ -346,108 +230,6 @@ def fit(
     return fit_distances(measure(lifter, observations, samples, seed, chunk, angles=True), description)
 
 
-# -- measuring -------------------------------------------------------------------------------------------------
-
-
-def _share(inside: Tensor, counted: Tensor) -> list[float]:
-    """Share of True among those counted, a column; NaN where there are none."""
-    total = counted.sum(0)
-    return ((inside & counted).sum(0) / total).tolist()
-
-
-def _farthest(shares: Sequence[float], level: float) -> float:
-    return max(shares, key=lambda share: abs(share - level))
-
-
-def _calibration_error(distances: Distances, recalibration: Recalibration | None, counted: Tensor) -> float:
-    """Mean over `_EVEN` levels and joints of ``|coverage - level|``."""
-    total, gaps = counted.sum(0), []
-    for level in _EVEN:
-        if recalibration is not None:
-            radius = recalibration.radii(level, distances.visible, distances.shape)[0]
-        elif level in distances.levels:
-            radius = distances.radius[distances.levels.index(level)]
-        else:
-            continue
-        inside = (distances.error <= radius) & counted
-        gaps.append(((inside.sum(0) / total) - level).abs()[total > 0])
-    return float(torch.stack(gaps).mean()) if gaps else math.nan
-
-
-def _thirds(inside: Tensor, counted: Tensor, radius: Tensor) -> list[float]:
-    """Coverage where a joint's radius is in the smallest third of its radii, in the middle, in the largest."""
-    place = torch.where(counted, radius, math.inf).argsort(0).argsort(0) / counted.sum(0).clamp(min=1)
-    third = (3.0 * place).long()
-    rows = [inside[counted & (third == k)] for k in range(3)]
-    return [round(float(row.float().mean()), 4) for row in rows if len(row)]
-
-
-def coverage_of(distances: Distances, level: float = 0.9, recalibration: Recalibration | None = None) -> dict[str, Any]:
-    """How often regions hold the truth, from distances.
-
-    Args:
-        distances: from `measure`; for plain regions with ``level`` among its levels.
-        level: probability that the regions claim.
-        recalibration: of the regions; None for the plain ones.
-
-    Returns:
-        A JSON-ready dictionary: ``level``, ``poses``, ``calibrated``; the coverage ``per joint``, its ``mean``, the
-        ``worst`` joint's (farthest from the level); ``pose``, of all joints at once, and ``pose by missing``; the
-        median ``radius``, the ``mean radius`` and the mean ``pose radius`` in mm; the ``calibration error``, i.e. the
-        mean of |coverage - level| over the levels 0.05, 0.1, ... 0.95 and joints. For the ``visible`` and the
-        ``missing`` joints: their ``mean``, ``worst``, radii, ``calibration error``, number of ``observations``, and
-        the coverage of ``thirds``: of the poses in which the lifter's own radius of a joint is smallest, middle and
-        largest; or nothing if there are none.
-
-    Raises:
-        InputError: a level that the plain distances were not measured at or that the recalibration does not reach, or
-            no known joint.
-    """
-    if recalibration is None and level not in distances.levels:
-        raise InputError(f"level: expected one of {', '.join(f'{q:g}' for q in distances.levels)}, got {level!r}")
-    if not bool(distances.observed.any()):
-        raise InputError("no joint of these poses is known: coverage cannot be measured")
-    seen, exists = distances.visible, distances.observed
-    if recalibration is None:
-        i = distances.levels.index(level)
-        radius, pose_radius = distances.radius[i], distances.pose_scale[i].unsqueeze(-1) * distances.shape
-    else:
-        radius, pose_radius = recalibration.radii(level, seen, distances.shape)
-    inside = distances.error <= radius
-    whole = (distances.error <= pose_radius).all(-1)
-    known = exists.any(-1)
-
-    def summary(counted: Tensor) -> dict[str, Any]:
-        if not bool(counted.any()):
-            return {}
-        shares = [share for share in _share(inside, counted) if not math.isnan(share)]
-        return {
-            "mean": round(sum(shares) / len(shares), 4),
-            "worst": round(_farthest(shares, level), 4),
-            "thirds": _thirds(inside, counted, distances.shape),
-            "radius": round(1000 * float(radius[counted].median()), 1),
-            "mean radius": round(1000 * float(radius[counted].mean()), 1),
-            "calibration error": round(_calibration_error(distances, recalibration, counted), 4),
-            "observations": int(counted.sum()),
-        }
-
-    per_joint = zip(distances.skeleton.joints, _share(inside, exists), strict=True)
-    group = missing_group(seen)
-    poses = {name: whole[known & (group == g)] for g, name in enumerate(MISSING_GROUPS)}
-    return {
-        "level": level,
-        "poses": int(known.sum()),
-        "calibrated": recalibration is not None,
-        "per joint": {name: round(share, 4) for name, share in per_joint if not math.isnan(share)},
-        **{k: v for k, v in summary(exists).items() if k not in ("observations", "thirds")},
-        "visible": summary(seen & exists),
-        "missing": summary(~seen & exists),
-        "pose": round(float(whole[known].float().mean()), 4),
-        "pose radius": round(1000 * float(pose_radius[exists].mean()), 1),
-        "pose by missing": {name: round(float(w.float().mean()), 4) for name, w in poses.items() if len(w)},
-    }
-
-
 def coverage(
     lifter: Lifter,
     observations: Observations,
@@ -481,6 +263,9 @@ def coverage(
     return coverage_of(measure(lifter, observations, samples, seed, chunk, levels, device), level, ours)
 
 
+# -- from a store or a file ------------------------------------------------------------------------------------
+
+
 def halves(clips: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Rows of two halves of a set of poses, no clip in both: one to fit on, one to measure on.
 
@@ -502,9 +287,6 @@ def halves(clips: Sequence[str]) -> tuple[Tensor, Tensor]:
         sizes[half] += int(counts[i])
     second = torch.tensor([bool(side[clip]) for clip in clips])
     return (~second).nonzero().squeeze(-1), second.nonzero().squeeze(-1)
-
-
-# -- from a store or a file ------------------------------------------------------------------------------------
 
 
 #: Whom lifters are calibrated on, where a store is simulated: other people than the recorded ones, and some motions of

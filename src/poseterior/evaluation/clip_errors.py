@@ -33,9 +33,10 @@ from ..files.errors import InputError
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import PoseId
 from .angles import AngleErrors, angle_errors
-from .calibrate import Distances, fit_distances
+from .calibrate import fit_distances
 from .clip_method import Answers, ClipMethod
 from .conformal import conformal_quantile
+from .distances import Distances
 
 if TYPE_CHECKING:
     from ..lifters import Lifter
@@ -341,7 +342,7 @@ def _size_spread(frames: Sequence[Answers], clips: Sequence[Observations]) -> tu
 def _distances(
     method: ClipMethod, lifter: Lifter, errors: ClipErrors, clips: Sequence[tuple[Answers, Observations]]
 ) -> Distances:
-    """How far the truth is from clip posteriors, as `poseterior.evaluation.calibrate.measure` has it of frames."""
+    """How far the truth is from clip posteriors, as `poseterior.evaluation.distances.measure` has it of frames."""
     skeleton = lifter.skeleton
     parts: list[tuple[Tensor, ...]] = []
     turned: list[AngleErrors] = []
