@@ -9,17 +9,14 @@ from torch import Tensor
 
 from poseterior.evaluation.checks import (
     Check,
-    Orientation,
     bar_factor,
-    best_orientation,
     check,
     check_bars,
     check_oracle,
     check_quantities,
     check_whole_pose,
-    joint_assignment,
-    size_factor,
 )
+from poseterior.evaluation.orientations import Orientation, best_orientation, joint_assignment, size_factor
 from poseterior.geometry.skeletons import SKELETONS
 from poseterior.lifters import load
 

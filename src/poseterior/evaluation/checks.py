@@ -10,8 +10,7 @@ told apart.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,12 +19,20 @@ from torch import Tensor
 
 from ..geometry.skeletons import SKELETONS
 from ..metrics.depth_order import order_accuracy
+from .orientations import (
+    Orientation,
+    best_orientation,
+    centred,
+    extent,
+    in_order,
+    joint_assignment,
+    mean_error,
+    size_factor,
+)
 
 __all__ = [
     "Check",
-    "Orientation",
     "bar_factor",
-    "best_orientation",
     "check",
     "check_absolute",
     "check_bars",
@@ -39,8 +46,6 @@ __all__ = [
     "check_units",
     "check_unrelated",
     "check_whole_pose",
-    "joint_assignment",
-    "size_factor",
 ]
 
 _BODY = SKELETONS["h36m17"]
@@ -121,35 +126,6 @@ def check(
     return found + check_oracle(measured)
 
 
-# -- sizes, centres ------------------------------------------------------------------------------------
-
-
-def _centred(poses: Tensor, valid: Tensor) -> Tensor:
-    """Poses relative to the middle of their valid joints, which a wrong order of joints leaves where it is."""
-    weight = valid.unsqueeze(-1).to(poses.dtype)
-    middle = (poses * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp(min=1.0)
-    return poses - middle
-
-
-def _extent(poses: Tensor, valid: Tensor) -> Tensor:
-    """Root-mean-square distance of the valid joints from their middle."""
-    squared = _centred(poses, valid).square().sum(-1) * valid
-    return (squared.sum(-1) / valid.sum(-1).clamp(min=1)).sqrt()
-
-
-def size_factor(
-    mean: Float[Tensor, "poses 17 3"], truth: Float[Tensor, "poses 17 3"], valid: Bool[Tensor, "poses 17"]
-) -> float:
-    """How many times as large as the true poses the predicted ones are: the median over poses."""
-    ratio = _extent(mean, valid) / _extent(truth, valid).clamp(min=1e-9)
-    return max(float(ratio.median()), 1e-9)
-
-
-def _mean_error(pose: Tensor, truth: Tensor, valid: Tensor) -> float:
-    """Mean distance of the valid joints, metres."""
-    return float((pose - truth).norm(dim=-1)[valid].mean())
-
-
 def _mm(metres: float) -> str:
     return f"{1000 * metres:.0f} mm"
 
@@ -161,9 +137,9 @@ def check_constant(mean: Tensor, truth: Tensor, valid: Tensor) -> list[Check]:
     """The answer does not change with the input: less than 5 % of how much the truth changes."""
     if len(mean) < 2:
         return []
-    answer, actual = _centred(mean, valid), _centred(truth, valid)
-    changes = float(answer.std(0).norm()) / max(float(_extent(mean, valid).mean()), 1e-9)
-    should = float(actual.std(0).norm()) / max(float(_extent(truth, valid).mean()), 1e-9)
+    answer, actual = centred(mean, valid), centred(truth, valid)
+    changes = float(answer.std(0).norm()) / max(float(extent(mean, valid).mean()), 1e-9)
+    should = float(actual.std(0).norm()) / max(float(extent(truth, valid).mean()), 1e-9)
     if changes >= 0.05 * should:
         return []
     sentence = (
@@ -189,83 +165,6 @@ def check_units(factor: float) -> list[Check]:
     return [Check("unit", "error", sentence)]
 
 
-class Orientation(NamedTuple):
-    """A way of reading poses.
-
-    Attributes:
-        axes: which of the given axes is x, y and z.
-        signs: factors of these.
-        swapped: whether left and right joints are exchanged.
-    """
-
-    axes: tuple[int, ...] = (0, 1, 2)
-    signs: tuple[int, ...] = (1, 1, 1)
-    swapped: bool = False
-
-    def read(self, poses: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch 17 3"]:
-        """The poses read in this way."""
-        poses = poses[..., list(_BODY.mirror), :] if self.swapped else poses
-        return poses[..., list(self.axes)] * torch.tensor(self.signs, dtype=poses.dtype, device=poses.device)
-
-
-def _orientations() -> Iterator[Orientation]:
-    for swapped in (False, True):
-        for axes in itertools.permutations(range(3)):
-            for signs in itertools.product((1, -1), repeat=3):
-                yield Orientation(axes, signs, swapped)
-
-
-def best_orientation(
-    pose: Float[Tensor, "poses 17 3"], truth: Float[Tensor, "poses 17 3"], valid: Bool[Tensor, "poses 17"]
-) -> Orientation:
-    """The way of reading the poses that agrees best with the truth; as they are unless another is clearly better.
-
-    Agreement is the sum of the three axes' correlations with the truth's, so that a depth that is hardly better than
-    guessed still shows which way it points. Another way has to be better by 0.3.
-    """
-    kept = valid.unsqueeze(-1)
-    t = torch.where(kept, _centred(truth, valid), 0.0).flatten(0, 1)
-    t = t / t.norm(dim=0).clamp(min=1e-9)
-
-    def correlations(poses: Tensor) -> Tensor:
-        """Of each given axis with each true one ``(3, 3)``."""
-        p = torch.where(kept, _centred(poses, valid), 0.0).flatten(0, 1)
-        return (p / p.norm(dim=0).clamp(min=1e-9)).T @ t
-
-    tables = {swapped: correlations(Orientation(swapped=swapped).read(pose)).tolist() for swapped in (False, True)}
-
-    def agreement(way: Orientation) -> float:
-        return sum(way.signs[i] * tables[way.swapped][way.axes[i]][i] for i in range(3))
-
-    best = max(_orientations(), key=agreement)
-    return best if agreement(best) > agreement(Orientation()) + 0.3 else Orientation()
-
-
-def joint_assignment(
-    pose: Float[Tensor, "poses 17 3"], truth: Float[Tensor, "poses 17 3"], valid: Bool[Tensor, "poses 17"]
-) -> tuple[int, ...]:
-    """Which true joint each given one is: pairs by their mean distance, nearest first, each joint once.
-
-    Joints that the truth never has are paired with what is left.
-    """
-    p, t = _centred(pose, valid), _centred(truth, valid)
-    distance = (p.unsqueeze(-2) - t.unsqueeze(-3)).norm(dim=-1)  # (poses, given, true)
-    known = valid.unsqueeze(-2).expand_as(distance)
-    total = torch.where(known, distance, 0.0).sum(0) / known.sum(0)
-    table = total.nan_to_num(nan=1e6)
-    assigned: dict[int, int] = {}
-    for flat in table.flatten().argsort().tolist():
-        given, true = divmod(flat, len(_BODY))
-        if given not in assigned and true not in assigned.values():
-            assigned[given] = true
-    return tuple(assigned[joint] for joint in range(len(_BODY)))
-
-
-def _in_order(poses: Tensor, assigned: tuple[int, ...]) -> Tensor:
-    """Poses whose joint ``i`` is the true joint ``assigned[i]``, in the true order."""
-    return poses[..., torch.tensor(assigned, device=poses.device).argsort(), :]
-
-
 def check_format(mean: Tensor, truth: Tensor, valid: Tensor) -> list[Check]:
     """Wrong axes, exchanged sides, joints in another order, or two of these at once.
 
@@ -273,16 +172,16 @@ def check_format(mean: Tensor, truth: Tensor, valid: Tensor) -> list[Check]:
     `_IMPROVES` of its own.
     """
     size = size_factor(mean, truth, valid)
-    pose, goal = _centred(mean, valid) / size, _centred(truth, valid)
+    pose, goal = centred(mean, valid) / size, centred(truth, valid)
     as_given = tuple(range(len(_BODY)))
 
     def error(poses: Tensor) -> float:
-        return _mean_error(_centred(poses, valid), goal, valid)
+        return mean_error(centred(poses, valid), goal, valid)
 
     before = error(pose)
     turned = best_orientation(pose, goal, valid)
     assigned = joint_assignment(pose, goal, valid)
-    ordered = _in_order(pose, assigned)
+    ordered = in_order(pose, assigned)
     turned_too = best_orientation(ordered, goal, valid)
     ways = [(Orientation(), as_given, before), (turned, as_given, error(turned.read(pose)))]
     ways += [(Orientation(), assigned, error(ordered)), (turned_too, assigned, error(turned_too.read(ordered)))]
@@ -369,11 +268,11 @@ def check_unrelated(mean: Tensor, truth: Tensor, valid: Tensor) -> list[Check]:
     """
     if len(mean) < 20:
         return []
-    pose = _centred(mean, valid) / size_factor(mean, truth, valid)
-    goal, others = _centred(truth, valid), len(mean) // 2
+    pose = centred(mean, valid) / size_factor(mean, truth, valid)
+    goal, others = centred(truth, valid), len(mean) // 2
     # The same joints for both, so that one is not the harder for its joints.
     both = valid & valid.roll(others, 0)
-    own, other = _mean_error(pose, goal, both), _mean_error(pose, goal.roll(others, 0), both)
+    own, other = mean_error(pose, goal, both), mean_error(pose, goal.roll(others, 0), both)
     if own < 0.9 * other:
         return []
     sentence = (
@@ -407,7 +306,7 @@ def check_size(mean: Tensor, truth: Tensor, valid: Tensor) -> list[Check]:
     kept = valid.unsqueeze(-1)
     p, t = (torch.where(kept, poses, 0.0)[..., :2] for poses in (mean, truth))
     factor = float((p * t).sum() / p.square().sum().clamp(min=1e-12))
-    before, after = (_mean_error(f * mean, truth, valid) for f in (1.0, factor))
+    before, after = (mean_error(f * mean, truth, valid) for f in (1.0, factor))
     if abs(factor - 1) < 0.05 or after > 0.9 * before:
         return []
     size = 100 * abs(1 / factor - 1)
