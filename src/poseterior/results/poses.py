@@ -82,12 +82,23 @@ from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from .angles import Angles, angles_of_poses
 from .animation import numbered_paths
-from .arrays import ARRAYS, CHECKED, array, check_calibration, check_level, check_numbers, check_shapes, strings
+from .arrays import (
+    ARRAYS,
+    CHECKED,
+    array,
+    check_calibration,
+    check_level,
+    check_numbers,
+    check_shapes,
+    strings,
+    with_empty_arrays,
+)
 from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
 from .exports import EXPORT_SUFFIXES, export_kind, save_export
 from .lifted import AXES, WORLD_AXES
 from .provenance import Array, Provenance
-from .roots import root_of_samples, roots
+from .regions import regions_of
+from .roots import absolute_moments, absolute_samples, roots
 from .times import ASSUMED_FPS, check_fps
 
 if TYPE_CHECKING:
@@ -133,8 +144,6 @@ _NEW_IN_2 = (*_REGION, "intrinsics", "level", "calibrated")
 _ABSENT: np.ndarray = np.empty(0, np.float32)
 #: The setting that names the axes of a world.
 _WORLD = "world"
-#: Poses at a time, and pairs of draws, where regions are made of what a result holds.
-_CHUNK, _PAIRS = 16, 4096
 #: Files of joint rotations, which `LiftResult.save` hands to `RotationResult.save`.
 _MOTIONS = (".bvh", ".glb", ".usda", ".usdc", ".usdz")
 
@@ -227,7 +236,8 @@ class LiftResult(Provenance):
         check_numbers({name: getattr(self, name) for name in given}, self.joint_names)
         if len(rootless) == 1:
             raise InputError(f"{rootless[0]}: is missing; give root and root_covariance, or neither")
-        own = (self._own_region() if absent else {}) | (self._own_root() if rootless else {})
+        own = dict(zip(_REGION, regions_of(self), strict=True)) if absent else {}
+        own |= self._own_root() if rootless else {}
         for name, value in own.items():
             put(self, name, value)
 
@@ -329,31 +339,6 @@ class LiftResult(Provenance):
         )
         return self.sample_radius(level)
 
-    def _own_region(self) -> dict[str, np.ndarray]:
-        """Regions without a recalibration, of the samples or else of the stored covariances."""
-        import torch
-
-        from ..distributions.regions import region_of
-
-        parts: list[tuple[np.ndarray, ...]] = []
-        for start in range(0, len(self), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            drawn = self.samples[rows].swapaxes(0, 1) if self.samples.shape[1] else self._normal_draws(rows)
-            region = region_of(torch.from_numpy(np.array(drawn)), self.tree, self.level)
-            parts.append(tuple(t.numpy() for t in (region.centre, region.radius, region.pose_radius)))
-        if not parts:
-            sizes = {"p": 0, "j": len(self.joint_names)}
-            return {n: np.zeros([sizes[i] if isinstance(i, str) else i for i in ARRAYS[n][0]]) for n in _REGION}
-        return {name: np.concatenate(part) for name, part in zip(_REGION, zip(*parts, strict=True), strict=True)}
-
-    def _normal_draws(self, rows: slice) -> Float[NDArray[np.float32], "draws rows joints 3"]:
-        """Draws of each joint by itself, in pairs of opposite ones so that their median is the mean."""
-        variances, axes = np.linalg.eigh(self.covariance[rows].astype(np.float64))
-        spread = axes * np.sqrt(np.clip(variances, 0.0, None))[..., None, :]
-        shape = (_PAIRS, *spread.shape[:2], 3)
-        offset = np.einsum("pjkl,spjl->spjk", spread, np.random.default_rng(0).standard_normal(shape))
-        return (self.mean[rows] + np.concatenate([offset, -offset])).astype(np.float32)
-
     @property
     def in_world(self) -> bool:
         """Whether the poses are in a world's axes, as those of several fused views, and not in those of a camera."""
@@ -371,26 +356,14 @@ class LiftResult(Provenance):
 
         The covariance holds that root and pose vary together; without samples it is NaN.
         """
-        each = self.absolute_samples().astype(np.float64)
-        if each.shape[1] < 2:
-            mean = self.mean + self.root[:, None]
-            return mean, np.full((*mean.shape, 3), np.nan, np.float32)
-        mean = each.mean(1)
-        offset = each - mean[:, None]
-        spread = np.einsum("psji,psjk->pjik", offset, offset) / (each.shape[1] - 1)
-        if self.root_samples is not None:  # drawn with the keypoints' noise
-            return mean.astype(np.float32), spread.astype(np.float32)
-        moved = each - self.samples
-        noise = self.root_covariance - _covariance(moved[:, :, 0])  # of the keypoints, the same for all joints
-        return mean.astype(np.float32), (spread + noise[:, None]).astype(np.float32)
+        return absolute_moments(self)
 
     def absolute_samples(self) -> Float[NDArray[np.float32], "poses samples joints 3"]:
         """The samples before the camera, each where it explains the keypoints; metres, NaN where that is not known.
 
         Those of a clip that was lifted as a whole are motions, each on a path of its own.
         """
-        root = root_of_samples(self) if self.root_samples is None else self.root_samples
-        return self.samples + root[:, :, None]
+        return absolute_samples(self)
 
     def heights(self, level: float = 0.9) -> Float[NDArray[np.float32], "poses 3"]:
         """How tall each person is, metres: mean, and the ends of the central interval of the samples.
@@ -510,11 +483,6 @@ class LiftResult(Provenance):
         )
 
 
-def _covariance(points: Float[Array, "poses samples 3"]) -> Float[Array, "poses 3 3"]:
-    offset = points - points.mean(1, keepdims=True)
-    return np.einsum("psi,psj->pij", offset, offset) / (points.shape[1] - 1)
-
-
 # -- files ---------------------------------------------------------------------------------------------
 
 
@@ -549,26 +517,9 @@ def _build(fields: dict[str, Any]) -> LiftResult:
     settings = fields.get("settings")
     if isinstance(settings, Mapping) and SMOOTH_ROOT in settings:  # of a clip, whose samples the container left out
         names.add("root_samples")
-    fields = _with_empty_arrays(fields, names)
+    fields = with_empty_arrays(fields, names, _PER_SAMPLE)
     missing = sorted(names - set(fields))
     if missing:
         raise InputError(f"the field {missing[0]!r} is missing; the file is damaged, lift again")
     calibration = fields.get("angle_calibration", "")
     return LiftResult(**{name: fields[name] for name in names} | {"schema": SCHEMA, "angle_calibration": calibration})
-
-
-def _with_empty_arrays(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """The fields with the arrays that a container leaves out, or cannot tell the shape of, because they are empty."""
-    sizes = {"p": _count(fields.get("file")), "s": 0, "j": _count(fields.get("joint_names"))}
-    found = dict(fields)
-    for name in names & set(ARRAYS):
-        pattern, dtype = ARRAYS[name]
-        left_out = name in _PER_SAMPLE and name not in fields
-        shapeless = sizes["p"] == 0 and isinstance(fields.get(name), list) and fields[name] == []
-        if left_out or shapeless:
-            found[name] = np.empty([sizes[i] if isinstance(i, str) else i for i in pattern], dtype)
-    return found
-
-
-def _count(value: Any) -> int:
-    return len(value) if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim) else 0

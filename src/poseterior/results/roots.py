@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from .lifted import Seen
+from .lifted import Lifted, Seen
 from .provenance import Array
 
-__all__ = ["camera_root", "root_of_samples", "roots"]
+__all__ = ["absolute_moments", "absolute_samples", "camera_root", "root_of_samples", "roots"]
 
 #: Frames over which the depth of a filmed person is averaged.
 _DEPTH_FRAMES = 31
@@ -80,6 +80,35 @@ def roots(seen: Seen) -> tuple[Float[NDArray[np.float32], "poses 3"], Float[NDAr
         noise = root_covariance(torch.from_numpy(mean[known]), *_evidence(seen, known)).numpy()
         covariance[known] = spread + noise
     return mean.astype(np.float32), covariance.astype(np.float32)
+
+
+def absolute_samples(seen: Seen) -> Float[NDArray[np.float32], "poses samples joints 3"]:
+    """The samples before the camera, see `poseterior.results.poses.LiftResult.absolute_samples`."""
+    root = root_of_samples(seen) if seen.root_samples is None else seen.root_samples
+    return seen.samples + root[:, :, None]
+
+
+def absolute_moments(
+    lifted: Lifted,
+) -> tuple[Float[NDArray[np.float32], "poses joints 3"], Float[Array, "poses joints 3 3"]]:
+    """Mean and covariance of each joint before the camera, see `poseterior.results.poses.LiftResult.absolute`."""
+    each = absolute_samples(lifted).astype(np.float64)
+    if each.shape[1] < 2:
+        mean = lifted.mean + lifted.root[:, None]
+        return mean, np.full((*mean.shape, 3), np.nan, np.float32)
+    mean = each.mean(1)
+    offset = each - mean[:, None]
+    spread = np.einsum("psji,psjk->pjik", offset, offset) / (each.shape[1] - 1)
+    if lifted.root_samples is not None:  # drawn with the keypoints' noise
+        return mean.astype(np.float32), spread.astype(np.float32)
+    moved = each - lifted.samples
+    noise = lifted.root_covariance - _covariance(moved[:, :, 0])  # of the keypoints, the same for all joints
+    return mean.astype(np.float32), (spread + noise[:, None]).astype(np.float32)
+
+
+def _covariance(points: Float[Array, "poses samples 3"]) -> Float[Array, "poses 3 3"]:
+    offset = points - points.mean(1, keepdims=True)
+    return np.einsum("psi,psj->pij", offset, offset) / (points.shape[1] - 1)
 
 
 def camera_root(
