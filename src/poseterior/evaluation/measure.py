@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,24 +21,23 @@ from ..data.observations import ObservationSet, load_observations
 from ..data.simulation.protocols import PROTOCOLS, simulate
 from ..files.errors import InputError
 from ..lifters import Lifter, load
-from ..metrics import accuracy, diagnostics, plausibility
-from ..metrics.calibration import LEVELS, calibration_error, calibration_floor, published_error
+from ..metrics import accuracy, plausibility
+from ..metrics.calibration import calibration_error
 from ..metrics.depth_order import order_reliability
-from ..metrics.resampling import effective_number
-from .checks import bar_factor, check
-from .collect import CHUNK, MODE_POSES, REGION_LEVEL, SAMPLES, Collected, best_of_counts, collect
+from . import reliability
+from .checks import check
+from .collect import CHUNK, MODE_POSES, SAMPLES, Collected, best_of_counts, collect
 from .novelty import NAME, Reference, by_novelty, reference
 from .pose_scores import pose_scores
 from .published import published_tables
+from .reliability import rounded
 from .subsets import spread_poses
 from .uncertainty import uncertainty
 
-__all__ = ["LIMB_JOINTS", "SIZES", "VERSION", "evaluate", "measure", "numbers", "observed"]
+__all__ = ["SIZES", "VERSION", "evaluate", "measure", "numbers", "observed"]
 
 #: Raised whenever a number changes its meaning: results of another version are measured anew.
 VERSION = 3
-#: Joints on which data sets agree best; the signed calibration error across data sets is read on these.
-LIMB_JOINTS = ("shoulder", "elbow", "wrist", "knee", "ankle")
 #: Body sizes are reported of so many poses at most, evenly spread.
 SIZES = 1000
 #: Bins of how many joints are missing: label and the largest count in it.
@@ -167,15 +164,15 @@ def numbers(found: Collected, *, worst: int = 12, clusters: int | None = None) -
         "estimates": _estimates(poses, found, _velocity_pairs(data) if in_a_row else None),
         "oracles": [f"best of {samples}", "J-Agg"],
         "best of N": {"N": best_of_counts(samples)}
-        | {name: _list(found[f"best of N {name}"].mean(0)) for name in ("MPJPE", "P-MPJPE")},
+        | {name: rounded(found[f"best of N {name}"].mean(0)) for name in ("MPJPE", "P-MPJPE")},
         "scores": _scores(found),
-        "calibration": _calibration(found),
-        "floor": _floor(len(data), samples),
-        "density coverage": _density_coverage(found),
-        "TARP": _tarp(found),
-        "SBC": _sbc(found),
-        "sharpness": _sharpness(found),
-        "region": _region(found),
+        "calibration": reliability.calibration(found),
+        "floor": reliability.floor(len(data), samples),
+        "density coverage": reliability.density_coverage(found),
+        "TARP": reliability.tarp(found),
+        "SBC": reliability.sbc(found),
+        "sharpness": reliability.sharpness(found),
+        "region": reliability.region(found),
         "plausibility": _plausibility(found, in_a_row),
         "depth order": _order(found),
         "rotations": _rotations(found),
@@ -192,7 +189,7 @@ def numbers(found: Collected, *, worst: int = 12, clusters: int | None = None) -
             "device": str(found.device),
         },
         "worst": _worst(found, worst),
-        "bars": _bars(found),
+        "bars": reliability.bars(found),
     }
     offset = float(found["root offset"].mean()) if "root offset" in found else 0.0
     few = found["few samples"].transpose(0, 1)
@@ -209,23 +206,6 @@ def _in_a_row(data: ObservationSet) -> bool:
 
 
 # -- what the numbers come to ----------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def _floor(poses: int, samples: int) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in asdict(calibration_floor(poses, samples)).items()}
-
-
-def _floor_of(found: Collected, counted: Tensor) -> dict[str, Any]:
-    """What a right distribution scores with as many independent poses as these count for; nothing of one clip."""
-    group, _, _ = found.groups
-    ranks, counted = found["ranks"][:, found.joints], counted[:, found.joints]
-    used = counted.any(-1)
-    if len(group[used].unique()) < 2:
-        return {}
-    # Two digits: more would be simulated for nothing.
-    independent = float(f"{max(1.0, effective_number(ranks[used], group[used], counted[used])):.2g}")
-    return {"floor": _floor(round(independent), found.samples)["mean"], "independent": round(independent)}
 
 
 def _estimates(poses: Mapping[str, Tensor], found: Collected, pairs: Tensor | None) -> dict[str, dict[str, float]]:
@@ -290,129 +270,6 @@ def _scores(found: Collected) -> dict[str, float]:
     return values
 
 
-def _calibration(found: Collected) -> dict[str, Any]:
-    limbs = [j for j in found.joints if found.skeleton.joints[j].endswith(LIMB_JOINTS)]
-    inside = found["inside"].movedim(0, 1)  # (levels, poses, joints)
-    result: dict[str, Any] = {}
-    for name, counted in ({"all": found["valid"]} | _groups(found)).items():
-        calibration = calibration_error(found["ranks"], counted)
-        seen = [j for j in found.joints if calibration.count[j] > 0]
-        if not seen:
-            result[name] = {}
-            continue
-        seen_limbs = [j for j in limbs if calibration.count[j] > 0]
-        result[name] = {
-            "mean": round(calibration.mean(seen), 4),
-            "worst": round(calibration.worst(seen), 4),
-            "signed": round(calibration.mean_signed(seen), 4),
-            "signed limbs": round(calibration.mean_signed(seen_limbs), 4) if seen_limbs else None,
-            "observations": int(calibration.count[seen].sum()),
-            **_floor_of(found, counted),
-            "published": round(published_error(inside, counted, seen), 4),
-            "levels": _list(torch.tensor(LEVELS)),
-            "coverage": _list(calibration.coverage[:, seen].mean(-1), 4),
-        }
-    return result
-
-
-def _coverage(coverage: diagnostics.Coverage | diagnostics.Tarp) -> dict[str, Any]:
-    return {
-        "levels": _list(coverage.levels),
-        "coverage": _list(coverage.coverage, 4),
-        "error": round(coverage.error, 4),
-        "signed": round(coverage.signed, 4),
-        "low": _list(coverage.low, 4),
-        "high": _list(coverage.high, 4),
-        "inside": coverage.inside,
-    }
-
-
-def _of_several_clips(found: Collected, ranks: Tensor) -> bool:
-    """Whether these ranks tell anything about how clips differ."""
-    known = ~ranks.isnan()
-    return bool(known.any()) and len(found.groups[0][known].unique()) > 1
-
-
-def _density_coverage(found: Collected) -> dict[str, Any]:
-    if "density ranks" not in found or not _of_several_clips(found, found["density ranks"]):
-        return {}
-    ranks = found["density ranks"]
-    return _coverage(diagnostics.expected_coverage(ranks, found.groups[0])) | {"poses": int((~ranks.isnan()).sum())}
-
-
-def _tarp(found: Collected) -> dict[str, Any]:
-    if not _of_several_clips(found, found["TARP"]):
-        return {}
-    return _coverage(diagnostics.tarp(found["TARP"], found.groups[0]))
-
-
-def _sbc(found: Collected) -> dict[str, Any]:
-    ranks = found.starting("SBC: ")
-    try:
-        sbc = diagnostics.sbc(ranks, found.groups[0])
-    except InputError:  # too few poses, or all of one clip
-        return {}
-    histograms = {name: _histogram(values) for name, values in ranks.items() if name in sbc.p_values}
-    return {
-        "p values": {name: float(f"{value:.3g}") for name, value in sbc.p_values.items()},
-        "smallest": float(f"{sbc.smallest:.3g}"),
-        "level": float(f"{sbc.level:.3g}"),
-        "uniform": sbc.uniform,
-        "independent": {name: round(count) for name, count in sbc.effective.items()},
-        "histograms": histograms,
-    }
-
-
-def _histogram(ranks: Tensor) -> list[int]:
-    """How many ranks are in each twentieth of 0 to 1."""
-    return torch.histc(ranks[~ranks.isnan()].float(), 20, 0.0, 1.0).int().tolist()
-
-
-def _groups(found: Collected) -> dict[str, Tensor]:
-    """Joints that exist in the truth, by whether they were seen: ``(poses, joints)``."""
-    return {"visible": found["valid"] & found["visible"], "missing": found["valid"] & ~found["visible"]}
-
-
-def _sharpness(found: Collected) -> dict[str, float]:
-    """Median 90 % radius."""
-    joints = found.joints
-    radius = found["radius"][:, joints]
-    rows = {name: float(radius[g[:, joints]].median()) for name, g in _groups(found).items() if g[:, joints].any()}
-    if len(rows) == 2:
-        rows["ratio"] = rows["missing"] / max(rows["visible"], 1e-6)
-    return {name: round(value, 2) for name, value in rows.items()}
-
-
-def _bars(found: Collected) -> dict[str, float]:
-    """How many times as long the 90 % radii would have to be."""
-    joints = found.joints
-    distance, radius = found["from centre"][:, joints], found["radius"][:, joints]
-    groups = {name: group[:, joints] for name, group in _groups(found).items()}
-    return {n: round(bar_factor(distance, radius, g), 3) for n, g in groups.items() if g.any()}
-
-
-def _region(found: Collected) -> dict[str, Any]:
-    joints, valid, inside = found.joints, found["valid"], found["region inside"]
-    share = {
-        found.skeleton.joints[j]: round(float(inside[valid[:, j], j].float().mean()), 4)
-        for j in joints
-        if bool(valid[:, j].any())
-    }
-    kept = valid[:, joints]
-    groups = {
-        n: inside[:, joints][g[:, joints]].float().mean() for n, g in _groups(found).items() if g[:, joints].any()
-    }
-    return {
-        "level": REGION_LEVEL,
-        "calibrated": bool(found["region calibrated"].all()),
-        "per joint": share,
-        "mean": round(sum(share.values()) / len(share), 4),
-        "worst": max(share.values(), key=lambda value: abs(value - REGION_LEVEL)),
-        "pose": round(float(found["region pose"].float().mean()), 4),
-        "radius": round(float(found["region radius"][:, joints][kept].median()), 2),
-    } | {name: round(float(value), 4) for name, value in groups.items()}
-
-
 def _plausibility(found: Collected, in_a_row: bool) -> dict[str, float]:
     rows = {name: float(found[name].mean()) for name in ("bone spread", "bone error", "MPSSE", "joint limits")}
     if in_a_row:
@@ -432,14 +289,14 @@ def _order(found: Collected) -> dict[str, Any]:
         name: float(found[f"{name} right"].sum() / found[f"{name} counted"].sum().clamp(min=1))
         for name in ("order", "order over 100 mm")
     }
-    reliability = order_reliability(found["order probability"], found["order"])
+    curve = order_reliability(found["order probability"], found["order"])
     return {
         "accuracy": round(shares["order"], 4),
         "accuracy over 100 mm": round(shares["order over 100 mm"], 4),
-        "calibration error": round(reliability.error, 4),
+        "calibration error": round(curve.error, 4),
         "reliability": [
             {"predicted": round(float(p), 4), "observed": round(float(o), 4), "pairs": int(n)}
-            for p, o, n in zip(reliability.predicted, reliability.observed, reliability.pairs, strict=True)
+            for p, o, n in zip(curve.predicted, curve.observed, curve.pairs, strict=True)
             if n
         ],
     }
@@ -489,7 +346,7 @@ def _by_missing(found: Collected) -> list[dict[str, Any]]:
                 "MPJPE": round(1000 * float(accuracy.mpjpe(mean[kept], truth[kept], valid[kept]).mean()), 2),
                 "P-MPJPE": round(1000 * float(accuracy.p_mpjpe(mean[kept], truth[kept], valid[kept]).mean()), 2),
                 "calibration": round(calibration.mean(seen), 4),
-                **_floor_of(found, valid & kept.unsqueeze(-1)),
+                **reliability.floor_of(found, valid & kept.unsqueeze(-1)),
                 "signed": round(calibration.mean_signed(seen), 4),
                 "radius": round(float(radius.median()), 2),
             }
@@ -525,19 +382,15 @@ def _worst(found: Collected, count: int) -> list[dict[str, Any]]:
                 "frame": keypoints.ids[i].frame,
                 "action": found.data.action[i],
                 "error": round(float(error[i]), 1),
-                "keypoints": [_list(p, 1) if bool(p.isfinite().all()) else None for p in xy],
+                "keypoints": [rounded(p, 1) if bool(p.isfinite().all()) else None for p in xy],
                 "visible": keypoints.visible[i].tolist(),
-                "image_size": _list(size, 0) if bool(size.isfinite().all()) else None,
-                "truth": [_list(p, 3) if known else None for p, known in zip(truth[i], exists, strict=True)],
-                "mean": [_list(p, 3) for p in mean[i]],
-                "samples": [[_list(p, 3) for p in pose] for pose in few[i]],
+                "image_size": rounded(size, 0) if bool(size.isfinite().all()) else None,
+                "truth": [rounded(p, 3) if known else None for p, known in zip(truth[i], exists, strict=True)],
+                "mean": [rounded(p, 3) for p in mean[i]],
+                "samples": [[rounded(p, 3) for p in pose] for pose in few[i]],
             }
         )
     return rows
-
-
-def _list(values: Tensor, digits: int = 2) -> list[float]:
-    return [round(float(value), digits) for value in values]
 
 
 def _plain(value: Any) -> Any:
