@@ -20,7 +20,8 @@ from ..observations import Observations
 from ..store import Mocap
 from .motions import broad_rotations
 from .population import SEGMENTS, draw_bodies
-from .simulator import RIG_SIZE, Simulator, SimulatorConfig
+from .proportions import RIG_SIZE
+from .simulator import Simulator, SimulatorConfig
 
 __all__ = [
     "BodyObservations",

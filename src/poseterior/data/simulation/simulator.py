@@ -29,11 +29,12 @@ from ..store import Mocap
 from .missing import MISSING_PATTERNS, check_missing, hidden_joints
 from .motions import broad_rotations, tilts
 from .population import Bodies, draw_bodies, segment_factors
+from .proportions import definition_offsets, length_factors, marker_factors
+from .ranges import log_uniform, uniform
 
 __all__ = [
     "BODIES",
     "MISSING_PATTERNS",
-    "RIG_SIZE",
     "Simulator",
     "SimulatorConfig",
 ]
@@ -57,35 +58,6 @@ _PARTS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("neck_nose", "head_top"), 0.5),
 )
 
-#: Bones that share one random length factor, and the range of that factor at ``body_spread = 1``.
-_BONE_GROUPS: dict[str, tuple[tuple[str, ...], tuple[float, float]]] = {
-    "hip width": (("right_hip", "left_hip"), (0.6, 1.5)),
-    "thigh": (("right_knee", "left_knee"), (0.8, 1.2)),
-    "shin": (("right_ankle", "left_ankle"), (0.8, 1.2)),
-    "lower trunk": (("spine",), (0.75, 1.4)),
-    "upper trunk": (("thorax",), (0.8, 2.4)),
-    "neck": (("neck_nose",), (0.4, 1.3)),
-    "head": (("head_top",), (0.6, 1.5)),
-    "shoulder width": (("right_shoulder", "left_shoulder"), (0.6, 1.3)),
-    "upper arm": (("right_elbow", "left_elbow"), (0.75, 1.25)),
-    "forearm": (("right_wrist", "left_wrist"), (0.75, 1.3)),
-}
-
-#: Standard deviation in metres, at ``definition_spread = 1``, of where a data set puts a joint.
-_DEFINITION = {
-    "hip": 0.02, "knee": 0.01, "ankle": 0.012, "spine": 0.02, "thorax": 0.02, "neck_nose": 0.025,
-    "head_top": 0.025, "shoulder": 0.02, "elbow": 0.01, "wrist": 0.012,
-}  # fmt: skip
-
-#: As `_BONE_GROUPS`, by which a body's bones differ where another marker set or rig puts its joints: shoulders on the
-#: collar bones, a "head" at the chin or at the crown, wrists at the heel of the hand, a neck that begins lower.
-_PLACED: dict[str, tuple[float, float]] = {
-    "hip width": (0.6, 1.5), "lower trunk": (0.85, 1.35), "upper trunk": (0.5, 1.3), "neck": (0.35, 1.4),
-    "head": (0.15, 1.4), "shoulder width": (0.5, 1.2), "upper arm": (0.92, 1.15), "forearm": (0.72, 1.15),
-}  # fmt: skip
-#: And a factor on all of it: a rig is seldom quite of its performer's size.
-RIG_SIZE = (0.85, 1.12)
-
 #: Bone lengths in metres that count for a person's height where the source lacks the joint.
 _NOMINAL_LENGTHS = torch.tensor(
     [{"spine": 0.23, "thorax": 0.25, "neck_nose": 0.12, "head_top": 0.115}.get(name, 0.0) for name in _BODY.joints]
@@ -100,6 +72,10 @@ BODIES = ("ranges", "population")
 _RANGES = (
     "body_height", "yaw", "pitch", "roll", "distance", "field_of_view", "aspect", "noise", "noise_joint",
     "noise_ratio", "scattered", "tilt", "steep_pitch",
+)  # fmt: skip
+_SHARES = (
+    "mirror", "recombine", "own_body", "own_size", "body_spread", "truncate", "height_known", "marker_sets", "broad",
+    "tilted", "steep",
 )  # fmt: skip
 #: Settings that recipes need not name: `SimulatorConfig.as_dict` leaves them out where nothing was asked for.
 _OPTIONS = ("noise_by_height", "own_size", "bodies", "marker_sets", "broad", "tilted", "tilt", "steep", "steep_pitch")
@@ -215,19 +191,7 @@ class SimulatorConfig:
                 raise InputError(f"simulator.{name}: expected values above 0, got {getattr(self, name)}")
         if not self.field_of_view[1] < 180:
             raise InputError(f"simulator.field_of_view: expected less than 180 degrees, got {self.field_of_view}")
-        for name in (
-            "mirror",
-            "recombine",
-            "own_body",
-            "own_size",
-            "body_spread",
-            "truncate",
-            "height_known",
-            "marker_sets",
-            "broad",
-            "tilted",
-            "steep",
-        ):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"simulator.{name}: expected 0 to 1, got {getattr(self, name)}")
         if self.bodies not in BODIES:
@@ -255,24 +219,6 @@ class SimulatorConfig:
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
         missing = {k: list(v) if isinstance(v, tuple) else v for k, v in self.missing.items()}
         return plain | {"missing": missing}
-
-
-def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator)
-
-
-def _log_uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
-    return _uniform(math.log(low), math.log(high), shape, generator).exp()
-
-
-def _group_factors(ranges: Mapping[str, tuple[float, float]], n: int, generator: Generator) -> Tensor:
-    """A log-uniform factor on each bone, one per group of `_BONE_GROUPS` in ``ranges``: ``(n, 17)``."""
-    factor = torch.ones(n, len(_BODY))
-    for group, (low, high) in ranges.items():
-        drawn = _log_uniform(low, high, (n,), generator)
-        for joint in _BONE_GROUPS[group][0]:
-            factor[:, _J[joint]] = drawn
-    return factor
 
 
 def _axis_rotation(degrees: Tensor, axis: int) -> Tensor:
@@ -355,18 +301,17 @@ class Simulator:
         n = len(bones)
         changed = torch.rand(n, generator=generator) >= self.config.own_body
         absent = torch.where(self.observed[base], 0.0, _NOMINAL_LENGTHS)
-        if self.config.bodies == "population":
-            bodies = self._drawn_bodies(base, generator)
-            factor = segment_factors(bodies.lengths, bones.norm(dim=-1), absent)
-            new = bones * factor.unsqueeze(-1) + self._definition_offsets(n, generator)
-            height = bodies.stature
+        bodies = self._drawn_bodies(base, generator) if self.config.bodies == "population" else None
+        if bodies is None:
+            factor = length_factors(self.config.body_spread, n, generator)
         else:
-            new = bones * self._length_factors(n, generator).unsqueeze(-1) + self._definition_offsets(n, generator)
-            height = _uniform(*self.config.body_height, (n,), generator)
+            factor = segment_factors(bodies.lengths, bones.norm(dim=-1), absent)
+        new = bones * factor.unsqueeze(-1) + definition_offsets(self.config.definition_spread, n, generator)
+        height = uniform(*self.config.body_height, (n,), generator) if bodies is None else bodies.stature
         current = body_height(bones_to_pose(new, _BODY)) + absent.sum(-1)
         # The ankle's height over the floor does not scale with the bones.
         new = new * ((height - ANKLE_HEIGHT) / (current - ANKLE_HEIGHT))[:, None, None]
-        if self.config.bodies == "population" and self.config.marker_sets > 0:
+        if bodies is not None and self.config.marker_sets > 0:
             new = new * self._marker_factors(base, generator).unsqueeze(-1)
         if self.config.own_size < 1:
             own = body_height(bones_to_pose(bones, _BODY)) + absent.sum(-1)
@@ -375,35 +320,16 @@ class Simulator:
             bones = torch.where(resized, bones * size, bones)
         return torch.where(changed[:, None, None], new, bones)
 
-    def _length_factors(self, n: int, generator: Generator) -> Tensor:
-        """A factor on each bone, one per group of them: ``(n, 17)``."""
-        spread = self.config.body_spread
-        ranges = {group: (low**spread, high**spread) for group, (_, (low, high)) in _BONE_GROUPS.items()}
-        return _group_factors(ranges, n, generator)
-
     def _marker_factors(self, base: Tensor, generator: Generator) -> Tensor:
         """What the bones of these people are multiplied by, a share of whom other marker sets measure: ``(n, 17)``."""
         n = len(base)
-        factor = _group_factors(_PLACED, n, generator)
-        factor = factor * _log_uniform(*RIG_SIZE, (n, 1), generator)
+        factor = marker_factors(n, generator)
         chosen = torch.rand(n, 1, generator=generator) < self.config.marker_sets
         return torch.where(chosen, factor, 1.0)
 
     def _drawn_bodies(self, base: Tensor, generator: Generator) -> Bodies:
         """Bodies of a population for these frames."""
         return draw_bodies(len(base), generator, self.config.body_spread)
-
-    def _definition_offsets(self, n: int, generator: Generator) -> Tensor:
-        """Bone offsets, mostly symmetric, for where a data set puts its joints ``(n, 17, 3)``."""
-        sigma = torch.tensor(
-            [next((s for word, s in _DEFINITION.items() if name.endswith(word)), 0.0) for name in _BODY.joints]
-        )
-        shared = torch.randn(n, len(_BODY), 3, generator=generator)
-        for left, right in ((j, _BODY.mirror[j]) for j in range(len(_BODY)) if _BODY.sides[j] == "left"):
-            shared[:, right] = shared[:, left] * torch.tensor([-1.0, 1.0, 1.0])
-        own = torch.randn(n, len(_BODY), 3, generator=generator)
-        moved = (shared + 0.3 * own) * sigma[:, None] * self.config.definition_spread
-        return pose_to_bones(moved, _BODY)
 
     def _jittered(self, bones: Tensor, generator: Generator) -> Tensor:
         """Turn each limb segment, with all below it, by a small random rotation."""
@@ -474,41 +400,41 @@ class Simulator:
     def _cameras(self, base: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """World-to-camera rotations, pelvis positions, intrinsics, image sizes for these frames."""
         c, n = self.config, len(base)
-        turn = _axis_rotation(_uniform(*c.yaw, (n,), generator), 1)
+        turn = _axis_rotation(uniform(*c.yaw, (n,), generator), 1)
         tilt = _axis_rotation(self._pitch(n, generator), 0)
-        roll = _axis_rotation(_uniform(*c.roll, (n,), generator), 2)
+        roll = _axis_rotation(uniform(*c.roll, (n,), generator), 2)
         # World y up, a person at yaw 0 faces the camera: y and z change sign (a turn about x by 180 degrees).
         rotation = roll @ tilt @ torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ turn
-        aspect = _log_uniform(*c.aspect, (n,), generator)
+        aspect = log_uniform(*c.aspect, (n,), generator)
         image_size = c.image * torch.stack([aspect.clamp(max=1.0), (1 / aspect).clamp(max=1.0)], -1)
         image_size = image_size.round()
-        view = torch.deg2rad(_uniform(*c.field_of_view, (n,), generator))
+        view = torch.deg2rad(uniform(*c.field_of_view, (n,), generator))
         focal = 0.5 * image_size.amax(-1) / (view / 2).tan()
         intrinsics = torch.cat([focal[:, None], focal[:, None], image_size / 2], -1)
-        pixel = image_size / 2 * (1 + c.placement * _uniform(-1, 1, (n, 2), generator))
+        pixel = image_size / 2 * (1 + c.placement * uniform(-1, 1, (n, 2), generator))
         ray = torch.cat([(pixel - image_size / 2) / focal[:, None], torch.ones(n, 1)], -1)
-        distance = _log_uniform(*c.distance, (n, 1), generator)
+        distance = log_uniform(*c.distance, (n, 1), generator)
         return rotation, ray / ray.norm(dim=-1, keepdim=True) * distance, intrinsics, image_size
 
     def _pitch(self, n: int, generator: Generator) -> Tensor:
         """Degrees by which cameras look down ``(n,)``."""
         c = self.config
-        pitch = _uniform(*c.pitch, (n,), generator)
+        pitch = uniform(*c.pitch, (n,), generator)
         if c.steep == 0:
             return pitch
         steep = torch.rand(n, generator=generator) < c.steep
-        return torch.where(steep, _uniform(*c.steep_pitch, (n,), generator), pitch)
+        return torch.where(steep, uniform(*c.steep_pitch, (n,), generator), pitch)
 
     # -- the detector --------------------------------------------------------------------------------------
 
     def _detector_covariance(self, n: int, generator: Generator) -> Tensor:
         """Covariance of the detector in metres² at the person: ``(n, 17, 2, 2)``."""
         c, joints = self.config, len(_BODY)
-        sigma = _log_uniform(*c.noise, (n, 1), generator) * 1e-3
-        sigma = sigma * _log_uniform(*c.noise_joint, (n, joints), generator)
+        sigma = log_uniform(*c.noise, (n, 1), generator) * 1e-3
+        sigma = sigma * log_uniform(*c.noise_joint, (n, joints), generator)
         sigma = sigma.clamp(c.noise[0] * 1e-3, c.noise[1] * 1e-3)
-        ratio = _log_uniform(*c.noise_ratio, (n, joints), generator).sqrt()
-        angle = _uniform(0, math.pi, (n, joints), generator)
+        ratio = log_uniform(*c.noise_ratio, (n, joints), generator).sqrt()
+        angle = uniform(0, math.pi, (n, joints), generator)
         axis = torch.stack([angle.cos(), angle.sin()], -1)
         low, high = (1e-3 * bound for bound in c.noise)
         along, across = (sigma * ratio).clamp(max=high).square(), (sigma / ratio).clamp(min=low).square()
