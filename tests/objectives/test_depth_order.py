@@ -17,16 +17,14 @@ from poseterior.lifters.mdn import MixtureConfig, MixtureDensityLifter
 from poseterior.lifters.regression import RegressionConfig, RegressionLifter
 from poseterior.objectives import make_objective
 from poseterior.objectives.depth_order import (
-    TEMPLATES,
     DepthOrder,
-    limb_loss,
     orthographic_residual,
     perspective_residual,
     ranking_loss,
     root_loss,
     solved_scale,
-    template_lengths,
 )
+from poseterior.objectives.limbs import TEMPLATES, limb_loss, template_lengths
 from poseterior.published.ronchi_2018 import PublishedRegressionConfig, PublishedRegressionLifter
 
 BODY = SKELETONS["h36m17"]
@@ -308,7 +306,8 @@ def test_perspective_in_the_image_needs_intrinsics(observations):
 
 
 def test_energies_by_hand():
-    from poseterior.objectives.depth_order import image_energy, limb_energy
+    from poseterior.objectives.depth_order import image_energy
+    from poseterior.objectives.limbs import limb_energy
 
     residual = torch.tensor([[[0.03, 0.0], [0.0, 0.08], [9.0, 9.0]]])
     covariance = torch.diag(torch.tensor([0.01**2, 0.04**2])).expand(1, 3, 2, 2)

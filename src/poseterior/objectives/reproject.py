@@ -23,18 +23,14 @@ from torch import Tensor, nn
 
 from ..data.simulation.clips import KeypointPairs
 from ..data.simulation.simulator import SimulatorConfig
-from ..distributions.base import PoseDistribution
 from ..files.errors import InputError
 from ..files.settings import number
 from ..geometry.kinematics import bone_lengths
 from ..geometry.skeletons import SKELETONS
 from ..keypoints import Keypoints2D
 from ..keypoints.rays import (
-    METRES_PER_UNIT,
     NOMINAL_SPREAD,
     apparent_size,
-    project_at,
-    root_relative_image,
     sized,
     turn_matrices,
     turned,
@@ -44,10 +40,10 @@ from ..lifters.rays import LiftedRays, RayLifter
 from .base import Needs, Objective, ObjectiveSettings, register_objective
 from .critics import Critic, critic_loss, least_squares_loss
 from .depth_order import smooth_norm
+from .drawn_rays import DrawnRays
 from .image_prior import ImageCritic, ImageFlow
 
 __all__ = [
-    "DrawnRays",
     "Reproject",
     "ReprojectSettings",
     "gaussian_divergence",
@@ -57,15 +53,9 @@ __all__ = [
 ]
 
 _BODY = SKELETONS["h36m17"]
-_OTHERS = [j for j in range(len(_BODY)) if j != _BODY.root]
 #: Bones of the right side and their twins, as places in `Skeleton.bones`.
 _RIGHT = [i for i, (child, _) in enumerate(_BODY.bones) if _BODY.sides[child] == "right"]
 _LEFT = [[child for child, _ in _BODY.bones].index(_BODY.mirror[_BODY.bones[i][0]]) for i in _RIGHT]
-#: Pixels of the virtual camera's focal length, and of its keypoints' uncertainty at the nominal distance.
-_FOCAL, _SIGMA = 1000.0, 0.5
-#: Units from the virtual camera to the root, for lifters that have no distance of their own.
-_DISTANCE = 10.0
-
 
 # -- terms ----------------------------------------------------------------------------------------------------
 
@@ -110,52 +100,6 @@ def gaussian_divergence(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std
     """``KL(N(mean, std²) || N(prior_mean, prior_std²))``."""
     ratio = std / prior_std
     return -ratio.log() + 0.5 * (ratio.square() + ((mean - prior_mean) / prior_std).square() - 1.0)
-
-
-# -- any lifter as one of 2D poses ----------------------------------------------------------------------------
-
-
-class DrawnRays:
-    """A lifter of keypoints seen as one of 2D poses: one pose is drawn from the distribution that it returns.
-
-    Args:
-        lifter: any whose distribution has samples with gradients (`PoseDistribution.weighted_rsample`).
-    """
-
-    distance = _DISTANCE
-    one_size = True
-
-    def __init__(self, lifter: Lifter) -> None:
-        self.lifter = lifter
-        self.last: PoseDistribution | None = None
-
-    def image_of(self, keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
-        return root_relative_image(keypoints)
-
-    def log_scale(self, image: Tensor, visible: Tensor) -> Tensor:
-        return image.new_zeros(len(image))
-
-    def projected(self, pose: Tensor) -> Tensor:
-        return project_at(pose, self.distance)
-
-    seen = projected
-
-    def lift_image(self, image: Tensor, visible: Tensor) -> LiftedRays:
-        covariance = (_SIGMA**2 * torch.eye(2, device=image.device)).expand(*image.shape, 2)
-        camera = image.new_tensor([_FOCAL, _FOCAL, 0.0, 0.0])
-        posterior = self.lifter(Keypoints2D.trusted(_FOCAL * image, covariance, visible, intrinsics=camera))
-        self.last = posterior
-        poses, weights = posterior.weighted_rsample(1)
-        chosen = torch.multinomial(weights.detach().T, 1).squeeze(-1)
-        pose = poses[chosen, torch.arange(len(image), device=image.device)] / METRES_PER_UNIT
-        return LiftedRays(pose, image.new_zeros(len(image)))
-
-    def log_density(self, pose: Tensor) -> Tensor:
-        """Of a pose under the last distribution, mean over the batch, nats per dimension."""
-        assert self.last is not None
-        if not self.last.has_density:
-            raise InputError(f"objective 'reproject': likelihood: lifter {self.lifter.name!r} has no density")
-        return self.last.log_prob(METRES_PER_UNIT * pose).mean() / (3.0 * len(_OTHERS))
 
 
 # -- the objective --------------------------------------------------------------------------------------------
