@@ -25,7 +25,7 @@ ROOMS = (
     "detect", "annotate", "experiments", "recipes", "cli", "__init__", "__main__",
 )  # fmt: skip
 #: Inside data/: the same, one level down.
-DATA = ("observations", "store", "mocap", "simulation", "sets", "labels")
+DATA = ("observations", "store_schema", "store", "mocap", "simulation", "sets", "labels")
 
 
 def modules() -> dict[str, ast.Module]:

@@ -10,7 +10,6 @@ orientation; the identity is the T-pose facing +z with the left at +x), ``h36m17
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -24,14 +23,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.checks import quote
 from ..files.errors import InputError
 from ..files.extras import later
 from ..files.numbered import usual_step
-from ..files.parquet import column_names, is_text, metadata_of, numbers_of, open_parquet, texts_of
+from ..files.parquet import metadata_of, numbers_of, open_parquet, texts_of
 from ..files.reading import reading
 from ..files.writing import discard_folder, put_folder, temporary_folder
-from ..geometry.skeletons import SKELETONS
+from .store_schema import (
+    ARRAYS,
+    METADATA,
+    TEXT,
+    check_schema,
+    checked_batch,
+    conformed,
+    schema_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,32 +51,7 @@ __all__ = [
     "StoreWriter",
 ]
 
-FORMAT = "poseterior-pose-store/1"
-_ARRAYS = {"positions": (22, 3), "rotations": (22, 4), "h36m17": (17, 3)}
-_TEXT = ("clip", "subject", "action", "source")
 _ROWS_A_GROUP = 32_768
-
-_METADATA = {
-    "format": FORMAT,
-    "units": "positions and h36m17 in metres",
-    "axes": "world, right-handed, y up; absolute positions",
-    "quaternion_order": "x, y, z, w; unit; relative to the parent joint, the pelvis' to the world",
-    "t_pose": "identity rotations: facing +z, y up, arms along +-x with the left at +x, legs straight down",
-    "positions_joints": json.dumps(SKELETONS["smpl22"].joints),
-    "rotations_joints": json.dumps(SKELETONS["smpl22"].joints),
-    "parents": json.dumps(SKELETONS["smpl22"].parents),
-    "h36m17_joints": json.dumps(SKELETONS["h36m17"].joints),
-    "missing": "h36m17 joints that the source has not are NaN",
-}
-
-
-def _schema(licences: Sequence[str] = ()) -> pa.Schema:
-    columns: list[tuple[str, pa.DataType]] = [
-        ("clip", pa.string()), ("frame", pa.int32()), ("subject", pa.string()), ("action", pa.string()),
-        ("source", pa.string()), ("fps", pa.float32()),
-    ]  # fmt: skip
-    columns += [(name, pa.list_(pa.float32(), int(np.prod(shape)))) for name, shape in _ARRAYS.items()]
-    return pa.schema(columns, metadata=_METADATA | {"licence": "\n".join(licences)})
 
 
 @dataclass(frozen=True)
@@ -159,7 +140,7 @@ class PoseStore:
         self._rows = 0
         for file in self.files:
             with reading(file), open_parquet(file) as opened:
-                _check_schema(opened.schema_arrow, metadata_of(opened))
+                check_schema(opened.schema_arrow, metadata_of(opened))
                 self._rows += opened.metadata.num_rows
         if not self._rows:
             raise InputError(f"{self.path}: the store holds no frame; import motion capture into it anew")
@@ -180,7 +161,7 @@ class PoseStore:
             with reading(file), open_parquet(file) as opened:
                 raw = metadata_of(opened)
             licences += [text for text in raw.pop("licence", "").split("\n") if text and text not in licences]
-            found |= {key: value for key, value in raw.items() if key in _METADATA}
+            found |= {key: value for key, value in raw.items() if key in METADATA}
         return found | {"licence": "\n".join(licences)}
 
     @cached_property
@@ -191,7 +172,7 @@ class PoseStore:
             InputError: a damaged file, an empty cell, text that is not UTF-8, a rate that is not positive.
         """
         columns = ["clip", "subject", "action", "source", "fps"]
-        schema = pa.schema([_schema().field(c) for c in columns])
+        schema = pa.schema([schema_of().field(c) for c in columns])
         tables = []
         for file in self.files:
             with reading(file), open_parquet(file) as opened:
@@ -227,7 +208,7 @@ class PoseStore:
         for file in self.files:
             with reading(file), open_parquet(file) as opened:
                 for batch in opened.iter_batches(batch_size=_ROWS_A_GROUP, columns=columns):
-                    yield _conformed(_checked_batch(batch))
+                    yield conformed(checked_batch(batch))
 
     def load(self, fps: float | None = None, clips: Sequence[str] | None = None) -> Mocap:
         """Read frames into memory, clip after clip, each in order of its frames.
@@ -271,12 +252,12 @@ class PoseStore:
         wanted_rows = np.zeros(len(clip), dtype=np.bool_)
         wanted_rows[kept] = True
 
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
         start = 0
-        for batch in self.batches(["clip", "frame", *_ARRAYS]):
+        for batch in self.batches(["clip", "frame", *ARRAYS]):
             rows = wanted_rows[start : start + len(batch)]
             start += len(batch)
-            for name, shape in _ARRAYS.items():
+            for name, shape in ARRAYS.items():
                 parts[name].append(_floats(batch.column(name), shape)[rows])
         joined = {name: np.concatenate(values) for name, values in parts.items()}
         order_in_time = np.argsort(np.argsort(kept))
@@ -317,76 +298,12 @@ class PoseStore:
         return StoreWriter(path, overwrite=overwrite, append=append)
 
 
-def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether a column holds what it should, as we write it or as another program wrote it anew (`_conformed`)."""
-    if pa.types.is_fixed_size_list(expected):
-        if pa.types.is_fixed_size_list(found):
-            return found.list_size == expected.list_size and pa.types.is_floating(found.value_type)
-        return (pa.types.is_list(found) or pa.types.is_large_list(found)) and pa.types.is_floating(found.value_type)
-    if pa.types.is_string(expected):
-        return is_text(found) or pa.types.is_dictionary(found)
-    if pa.types.is_integer(expected):
-        return pa.types.is_integer(found)
-    return found == expected or (pa.types.is_floating(expected) and pa.types.is_floating(found))
-
-
-def _conformed(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with our own types: pandas and DuckDB make lists of any length, and whole numbers of 64 bits."""
-    schema = _schema()
-    columns = []
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        type_ = schema.field(name).type if name in schema.names else column.type
-        if name in _ARRAYS and column.type != type_:
-            flat = numbers_of(column, name, _ARRAYS[name], "f").astype(np.float32).reshape(-1)
-            column = pa.FixedSizeListArray.from_arrays(pa.array(flat), type_.list_size)
-        elif name in ("frame", "fps") and column.type != type_:
-            column = pa.array(numbers_of(column, name, kinds="iuf"), type_)
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
 def _floats(column: pa.Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), *shape)
 
 
 def _encoded(column: pa.Array) -> pa.DictionaryArray:
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-
-
-def _check_schema(schema: pa.Schema, metadata: dict[str, str]) -> None:
-    """Raises `InputError` where a file is no part of a store."""
-    expected = _schema()
-    column_names(schema, [name for name in expected.names if schema.names.count(name) > 1], "make the store anew")
-    for column in expected:
-        found = schema.field(column.name).type if column.name in schema.names else None
-        if found is None or not _same_type(found, column.type):
-            raise InputError(
-                f"not part of a pose store: column {column.name!r} is "
-                f"{'missing' if found is None else str(found)[:80]}, expected {column.type}"
-            )
-    version = metadata.get("format", FORMAT)
-    if version != FORMAT:
-        raise InputError(f"format {quote(version)}; this version of poseterior reads {FORMAT!r}")
-
-
-def _checked_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, if its numbers are numbers; h36m17 may be NaN, where the source has no such joint."""
-    for name in batch.schema.names:
-        column = batch.column(name)
-        if name in _ARRAYS:
-            values = numbers_of(column, name, _ARRAYS[name], "f")
-            bad = np.isinf(values) if name == "h36m17" else ~np.isfinite(values)
-            if bad.any():
-                row, joint, _ = np.argwhere(bad)[0]
-                raise InputError(f"column {name!r}: row {row}, joint {joint} is not finite; make the store anew")
-        elif name == "frame":
-            frame = numbers_of(column, name, kinds="iu")
-            if (frame < 0).any() or (frame > np.iinfo(np.int32).max).any():
-                wrong = frame.min() if (frame < 0).any() else frame.max()
-                raise InputError(f"column 'frame': a row is {wrong}; expected numbers from 0")
-        elif name in _TEXT and column.null_count:
-            raise InputError(f"column {name!r} has an empty cell; make the store anew")
-    return batch
 
 
 class StoreWriter:
@@ -455,8 +372,8 @@ class StoreWriter:
         if clip in self._clips:
             raise InputError(f"clip {clip!r} is in the store already; clips need distinct names")
         for name, value in arrays.items():
-            if value.shape != (frames, *_ARRAYS[name]) or not frames:
-                raise InputError(f"clip {clip!r}: {name} has shape {value.shape}; expected (frames, {_ARRAYS[name]})")
+            if value.shape != (frames, *ARRAYS[name]) or not frames:
+                raise InputError(f"clip {clip!r}: {name} has shape {value.shape}; expected (frames, {ARRAYS[name]})")
             bad = ~np.isfinite(value).reshape(frames, -1).all(1)
             if name != "h36m17" and bad.any():
                 raise InputError(f"clip {clip!r}: {name} of frame {int(bad.argmax())} is not finite")
@@ -470,14 +387,14 @@ class StoreWriter:
                 self._flush()
                 self._close_part()
             self._licences.append(licence)
-        text = dict(zip(_TEXT, (clip, subject, action, source), strict=True))
+        text = dict(zip(TEXT, (clip, subject, action, source), strict=True))
         columns: dict[str, pa.Array] = {name: pa.repeat(value, frames) for name, value in text.items()}
         columns["frame"] = pa.array(np.arange(frames, dtype=np.int32))
         columns["fps"] = pa.array(np.full(frames, fps, dtype=np.float32))
         for name, value in arrays.items():
             flat = pa.array(np.ascontiguousarray(value, dtype=np.float32).reshape(-1))
-            columns[name] = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(_ARRAYS[name])))
-        schema = _schema().remove_metadata()
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(ARRAYS[name])))
+        schema = schema_of().remove_metadata()
         self._rows.append(pa.table([columns[name] for name in schema.names], schema=schema))
         self._pending += frames
         self.frames += frames
@@ -491,10 +408,10 @@ class StoreWriter:
             raise RuntimeError("StoreWriter is used outside its `with` block")
         if self._writer is None:
             number = len(list(self._folder.glob("*.parquet")))
-            leaves = [f"{name}.list.element" for name in _ARRAYS]
+            leaves = [f"{name}.list.element" for name in ARRAYS]
             self._writer = pq.ParquetWriter(
-                self._folder / f"part-{number:05d}.parquet", _schema(self._licences), compression="zstd",
-                use_dictionary=list(_TEXT), column_encoding=dict.fromkeys([*leaves, "fps"], "BYTE_STREAM_SPLIT"),
+                self._folder / f"part-{number:05d}.parquet", schema_of(self._licences), compression="zstd",
+                use_dictionary=list(TEXT), column_encoding=dict.fromkeys([*leaves, "fps"], "BYTE_STREAM_SPLIT"),
                 write_statistics=["clip", "frame", "subject", "action", "source", "fps"],
             )  # fmt: skip
         rows = pa.concat_tables(self._rows).replace_schema_metadata(self._writer.schema.metadata)
