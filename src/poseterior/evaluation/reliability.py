@@ -73,7 +73,7 @@ def calibration(found: Collected) -> dict[str, Any]:
     return result
 
 
-def _curve(coverage: diagnostics.Coverage | diagnostics.Tarp) -> dict[str, Any]:
+def _curve(coverage: diagnostics.Coverage) -> dict[str, Any]:
     return {
         "levels": rounded(coverage.levels),
         "coverage": rounded(coverage.coverage, 4),

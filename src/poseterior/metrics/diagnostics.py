@@ -144,25 +144,12 @@ def expected_coverage(ranks: Float[Tensor, "*batch"], group: Int[Tensor, "*batch
 
 
 @dataclass(frozen=True)
-class Tarp:
+class Tarp(Coverage):
     """Expected coverage of balls around reference poses; see `tarp`.
 
     Attributes:
-        levels: ``(levels,)`` the q: `poseterior.metrics.calibration.LEVELS`.
-        coverage: ``(levels,)`` share of the truths inside.
-        error: mean over levels of ``|coverage - q|``.
         signed: mean of ``q - coverage`` over the levels above 1/2: positive is over-confident (if not biased).
-        low, high: ``(levels,)`` ends of the 95 % band: where all shares of a right distribution lie.
-        inside: whether the curve is within the band at all levels.
     """
-
-    levels: Tensor
-    coverage: Tensor
-    error: float
-    signed: float
-    low: Tensor
-    high: Tensor
-    inside: bool
 
 
 def tarp_references(
