@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,7 @@ from ..files.checks import quote, reason
 from ..files.errors import InputError
 from ..files.mapped import let_go
 
-__all__ = [
-    "ARRAYS",
-    "CHECKED",
-    "array",
-    "check_calibration",
-    "check_level",
-    "check_numbers",
-    "check_shapes",
-    "strings",
-    "with_empty_arrays",
-]
+__all__ = ["ARRAYS", "CHECKED", "array", "check_calibration", "check_level", "check_numbers", "check_shapes", "strings"]
 
 #: Row shape of each array in terms of p(oses), s(amples), j(oints); and its dtype.
 ARRAYS: dict[str, tuple[tuple[str | int, ...], type]] = {
@@ -166,26 +156,3 @@ def strings(value: Any) -> np.ndarray:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise InputError("file: expected a list of strings, one per pose")
     return np.asarray(names, dtype=np.str_)
-
-
-def with_empty_arrays(fields: Mapping[str, Any], names: Collection[str], left_out: Collection[str]) -> dict[str, Any]:
-    """The fields with the arrays that a container leaves out, or cannot tell the shape of, because they are empty.
-
-    Args:
-        fields: as a container was read.
-        names: that a result has.
-        left_out: of these, the ones that containers leave out where there are no samples.
-    """
-    sizes = {"p": _count(fields.get("file")), "s": 0, "j": _count(fields.get("joint_names"))}
-    found = dict(fields)
-    for name in set(names) & set(ARRAYS):
-        pattern, dtype = ARRAYS[name]
-        is_left_out = name in left_out and name not in fields
-        shapeless = sizes["p"] == 0 and isinstance(fields.get(name), list) and fields[name] == []
-        if is_left_out or shapeless:
-            found[name] = np.empty([sizes[i] if isinstance(i, str) else i for i in pattern], dtype)
-    return found
-
-
-def _count(value: Any) -> int:
-    return len(value) if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim) else 0

@@ -82,19 +82,10 @@ from ..files.reading import reading
 from ..geometry.skeletons import SKELETONS, Skeleton, get_skeleton
 from .angles import Angles, angles_of_poses
 from .animation import numbered_paths
-from .arrays import (
-    ARRAYS,
-    CHECKED,
-    array,
-    check_calibration,
-    check_level,
-    check_numbers,
-    check_shapes,
-    strings,
-    with_empty_arrays,
-)
-from .containers import NOT_OURS, SUFFIXES, read_fields, write_fields
+from .arrays import ARRAYS, CHECKED, array, check_calibration, check_level, check_numbers, check_shapes, strings
+from .containers import SUFFIXES, read_fields, write_fields
 from .exports import EXPORT_SUFFIXES, export_kind, save_export
+from .layout import CONSTANTS, OF_CLIPS, PER_SAMPLE, REGION, ROOT, SCHEMA, arguments_of
 from .lifted import AXES, WORLD_AXES
 from .provenance import Array, Provenance
 from .regions import regions_of
@@ -104,42 +95,13 @@ from .times import ASSUMED_FPS, check_fps
 if TYPE_CHECKING:
     from .rotations import RotationResult
 
-__all__ = [
-    "AXES",
-    "ORIGIN",
-    "RESULT_SUFFIXES",
-    "SCHEMA",
-    "SMOOTH_ROOT",
-    "UNITS",
-    "WORLD_AXES",
-    "LiftResult",
-    "load_result",
-    "save_result",
-]
+__all__ = ["AXES", "ORIGIN", "RESULT_SUFFIXES", "UNITS", "WORLD_AXES", "LiftResult", "load_result", "save_result"]
 
 #: Extensions of result files.
 RESULT_SUFFIXES = SUFFIXES
-#: Name and version of the layout; the number grows when a reader of the old layout would go wrong.
-SCHEMA = "poseterior.result/2"
-#: The layout before regions, still read.
-_SCHEMA_1 = "poseterior.result/1"
-#: In the settings of results whose root is a smoothed path, however their samples are kept.
-SMOOTH_ROOT = "root"
 UNITS = "metres"
 ORIGIN = "pelvis"
 
-_PER_SAMPLE = ("samples", "log_prob", "root_samples")
-_REGION = ("region_center", "region_radius", "pose_radius")
-_CONSTANTS = (
-    "level", "calibrated", "joint_names", "skeleton", "units", "axes", "origin", "lifter", "seed", "version",
-    "settings", "schema",
-)  # fmt: skip
-#: What files may lack.
-_ROOT = ("root", "root_covariance")
-#: What clips have that were lifted as a whole.
-_OF_CLIPS = ("root_samples", "ground")
-#: What files of layout 1 lack.
-_NEW_IN_2 = (*_REGION, "intrinsics", "level", "calibrated")
 #: Stands for an array that was not given.
 _ABSENT: np.ndarray = np.empty(0, np.float32)
 #: The setting that names the axes of a world.
@@ -224,9 +186,9 @@ class LiftResult(Provenance):
         put(self, "file", strings(self.file))
         if self.intrinsics is _ABSENT:
             put(self, "intrinsics", np.full((len(self.file), 4), np.nan))
-        absent = [name for name in _REGION if getattr(self, name) is _ABSENT]
-        rootless = [name for name in _ROOT if getattr(self, name) is _ABSENT]
-        unknown = [name for name in _OF_CLIPS if getattr(self, name) is None]
+        absent = [name for name in REGION if getattr(self, name) is _ABSENT]
+        rootless = [name for name in ROOT if getattr(self, name) is _ABSENT]
+        unknown = [name for name in OF_CLIPS if getattr(self, name) is None]
         given = [name for name in ARRAYS if name not in (*absent, *rootless, *unknown)]
         for name in given:
             put(self, name, array(getattr(self, name), name))
@@ -236,7 +198,7 @@ class LiftResult(Provenance):
         check_numbers({name: getattr(self, name) for name in given}, self.joint_names)
         if len(rootless) == 1:
             raise InputError(f"{rootless[0]}: is missing; give root and root_covariance, or neither")
-        own = dict(zip(_REGION, regions_of(self), strict=True)) if absent else {}
+        own = dict(zip(REGION, regions_of(self), strict=True)) if absent else {}
         own |= self._own_root() if rootless else {}
         for name, value in own.items():
             put(self, name, value)
@@ -262,10 +224,10 @@ class LiftResult(Provenance):
             raise InputError(f"calibrated: expected true or false, got {quote(self.calibrated)}")
         object.__setattr__(self, "level", float(self.level))
         object.__setattr__(self, "calibrated", bool(self.calibrated))
-        if absent and len(absent) < len(_REGION):
-            raise InputError(f"{absent[0]}: is missing; give {', '.join(_REGION)}, or none of them")
+        if absent and len(absent) < len(REGION):
+            raise InputError(f"{absent[0]}: is missing; give {', '.join(REGION)}, or none of them")
         if absent and self.calibrated:
-            raise InputError(f"calibrated: without {', '.join(_REGION)} regions are the samples' own, uncalibrated")
+            raise InputError(f"calibrated: without {', '.join(REGION)} regions are the samples' own, uncalibrated")
 
     def _check_shapes(self, names: list[str]) -> None:
         check_shapes({name: getattr(self, name) for name in names}, len(self.file), len(self.joint_names))
@@ -348,8 +310,8 @@ class LiftResult(Provenance):
 
     def _own_root(self) -> dict[str, np.ndarray]:
         if not np.isfinite(self.intrinsics).all(-1).any():  # without importing torch
-            return {n: np.full([len(self), *s], np.nan, np.float32) for n, s in zip(_ROOT, ([3], [3, 3]), strict=True)}
-        return dict(zip(_ROOT, roots(self), strict=True))
+            return {n: np.full([len(self), *s], np.nan, np.float32) for n, s in zip(ROOT, ([3], [3, 3]), strict=True)}
+        return dict(zip(ROOT, roots(self), strict=True))
 
     def absolute(self) -> tuple[Float[NDArray[np.float32], "poses joints 3"], Float[Array, "poses joints 3 3"]]:
         """Mean and covariance of each joint before the camera, metres and m²; NaN where the root is not known.
@@ -451,10 +413,10 @@ class LiftResult(Provenance):
 
     def fields(self, samples: bool = True, half: bool = False) -> dict[str, Any]:
         """What result files hold, by name; arguments as of `save`."""
-        found = {name: getattr(self, name) for name in (*_CONSTANTS, "angle_calibration", "file", *ARRAYS)}
-        found = {name: value for name, value in found.items() if name not in _OF_CLIPS or value is not None}
+        found = {name: getattr(self, name) for name in (*CONSTANTS, "angle_calibration", "file", *ARRAYS)}
+        found = {name: value for name, value in found.items() if name not in OF_CLIPS or value is not None}
         if not samples:
-            found |= {name: found[name][:, :0] for name in _PER_SAMPLE if name in found}
+            found |= {name: found[name][:, :0] for name in PER_SAMPLE if name in found}
         if half:
             found["samples"] = found["samples"].astype(np.float16)
         return found
@@ -499,27 +461,4 @@ def load_result(path: str | os.PathLike[str]) -> LiftResult:
             schema version; the message names the file and the field.
     """
     with reading(path, "the file is damaged, lift again"):
-        return _build(read_fields(path))
-
-
-def _build(fields: dict[str, Any]) -> LiftResult:
-    schema = fields.get("schema")
-    if not isinstance(schema, str) or not schema.startswith("poseterior.result/"):
-        raise InputError(NOT_OURS.format("no field 'schema' that says so"))
-    if schema not in (SCHEMA, _SCHEMA_1):
-        raise InputError(
-            f"has the layout {quote(schema)}, this version of poseterior ({__version__}) reads {_SCHEMA_1!r} and "
-            f"{SCHEMA!r};"
-            f" it was written by version {quote(fields.get('version'))}: use that version, or lift again"
-        )
-    names = {"file", *ARRAYS, *_CONSTANTS} - (set(_NEW_IN_2) if schema == _SCHEMA_1 else set())
-    names -= {name for name in (*_ROOT, *_OF_CLIPS) if name not in fields}
-    settings = fields.get("settings")
-    if isinstance(settings, Mapping) and SMOOTH_ROOT in settings:  # of a clip, whose samples the container left out
-        names.add("root_samples")
-    fields = with_empty_arrays(fields, names, _PER_SAMPLE)
-    missing = sorted(names - set(fields))
-    if missing:
-        raise InputError(f"the field {missing[0]!r} is missing; the file is damaged, lift again")
-    calibration = fields.get("angle_calibration", "")
-    return LiftResult(**{name: fields[name] for name in names} | {"schema": SCHEMA, "angle_calibration": calibration})
+        return LiftResult(**arguments_of(read_fields(path)))

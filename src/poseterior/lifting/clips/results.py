@@ -7,7 +7,8 @@ from dataclasses import replace
 from ...distributions.clip_errors import ClipErrors
 from ...keypoints import Keypoints2D
 from ...lifters import Lifter
-from ...results.poses import SMOOTH_ROOT, LiftResult
+from ...results.layout import SMOOTH_ROOT
+from ...results.poses import LiftResult
 from ..draws import Draws
 from ..poses import result_of
 
