@@ -18,7 +18,7 @@ from torch.distributions import Laplace, MultivariateNormal, Normal
 import poseterior.distributions
 import poseterior.published
 from conftest import STANDING
-from poseterior.distributions.base import PoseDistribution, SampledPoseDistribution
+from poseterior.distributions.base import PoseDistribution
 from poseterior.distributions.delta import DeltaPoseDistribution
 from poseterior.distributions.empirical import EmpiricalPoseDistribution
 from poseterior.distributions.evidence import Evidence
@@ -26,6 +26,7 @@ from poseterior.distributions.flow import FlowPoseDistribution
 from poseterior.distributions.independent import IndependentPoseDistribution
 from poseterior.distributions.mixture import MixturePoseDistribution
 from poseterior.distributions.rotations import RotationDistribution
+from poseterior.distributions.sampled import SampledPoseDistribution
 from poseterior.distributions.seeded import SeededDistribution
 from poseterior.distributions.through_poses import RotationsThroughPoses
 from poseterior.files.errors import InputError

@@ -77,8 +77,8 @@ class Calibrate:
     """See stores by this protocol (as `poseterior data simulate`) instead of the simulator's other people."""
     poses: int = 20_000
     """Poses of a store to fit on; as many others, at most 5000, measure coverage."""
-    samples: int = 200
-    """Hypotheses per pose, here and in each region later."""
+    samples: int | None = None
+    """Hypotheses per pose, here and in each region later (default: 200; regions of mixtures need none)."""
     seed: int = 0
     """Seed of the simulation and of the samples."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -160,7 +160,7 @@ class Calibrate:
             raise InputError(f"--clips {self.clips}: at least {FEWEST} are needed, a hundred are better")
         if self.clips and not self.data.is_dir():
             raise InputError(f"--clips: {self.data} is a file of observations; clips are simulated of a pose store")
-        if not 2 <= self.samples <= MOST_SAMPLES:
+        if self.samples is not None and not 2 <= self.samples <= MOST_SAMPLES:
             raise InputError(f"--samples {self.samples}: expected 2 to {MOST_SAMPLES}")
         if not 0 <= self.seed < 2**62:
             raise InputError(f"--seed {self.seed}: expected 0 to below 2^62")

@@ -19,7 +19,7 @@ _HOMES = {
     "Region": "regions",
     "RotationDistribution": "rotations",
     "RotationsThroughPoses": "through_poses",
-    "SampledPoseDistribution": "base",
+    "SampledPoseDistribution": "sampled",
     "SeededDistribution": "seeded",
     "cluster": "clustering",
 }
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .base import PoseDistribution, SampledPoseDistribution
+    from .base import PoseDistribution
     from .clustering import cluster
     from .delta import DeltaPoseDistribution
     from .empirical import EmpiricalPoseDistribution
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .recalibration import Recalibration
     from .regions import Region
     from .rotations import ArticulatedPoseDistribution, RotationDistribution
+    from .sampled import SampledPoseDistribution
     from .seeded import SeededDistribution
     from .through_poses import RotationsThroughPoses
 

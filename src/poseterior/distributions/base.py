@@ -17,12 +17,11 @@ from torch.distributions import constraints
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import Noise, SharedNoise, mixed
-from .balls import SAMPLES, SEED, check_level
+from .balls import SAMPLES, SEED, SPREAD_LEVEL, check_level
 from .bodies import BodyMeasure, heights, proportions
 from .drawn import Drawn
-from .mixture_balls import Components, balls_of_components
 from .recalibration import Recalibration
-from .regions import Region, region_of
+from .regions import Region, calibrated_region, region_of
 from .seeded import SeededDistribution
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PoseDistribution",
-    "SampledPoseDistribution",
 ]
 
 
@@ -48,7 +46,7 @@ class PoseDistribution(SeededDistribution):
     implement hooks. Each gets and returns tensors with the root joint in place, at zero.
 
     * Required: ``_draw(shape, noise)``, and ``_mean()`` and ``_covariance()`` unless the class is a
-      `SampledPoseDistribution`, which takes both from draws.
+      `poseterior.distributions.sampled.SampledPoseDistribution`, which takes both from draws.
     * Where samples have gradients: ``has_rsample = True``; `sample` itself draws without.
     * Where there is a density: ``has_density = True`` and ``_log_prob(value, observed)``; ``can_marginalise = True`` if
       it integrates out the joints that are not ``observed`` (otherwise that is always None).
@@ -213,18 +211,6 @@ class PoseDistribution(SeededDistribution):
     def _closed_balls(self, level: float) -> tuple[Tensor, Tensor] | None:
         """See `closed_balls`."""
         return None
-
-    def _balls_of(self, components: Components, level: float) -> tuple[Tensor, Tensor]:
-        """The same of a mixture with these components, whose mean and covariance are the distribution's."""
-        rows, count = self.skeleton.nonroot, self.batch_shape.numel()
-        mean, covariance = (
-            part.reshape(count, *part.shape[len(self.batch_shape) :])[:, rows]
-            for part in (self._mean(), self._covariance())
-        )
-        found = balls_of_components(components, mean, covariance, level)
-        centre, radius = (mean.new_zeros(count, len(self.skeleton), *part.shape[2:]) for part in found)
-        centre[:, rows], radius[:, rows] = found
-        return centre.view(*self.batch_shape, *centre.shape[1:]), radius.view(*self.batch_shape, -1)
 
     def _draws_for_summary(self, count: int | None = None) -> Tensor:
         """Fixed draws ``(draws, *batch, joints, 3)``, without gradients: of the same numbers for every pose.
@@ -408,10 +394,10 @@ class PoseDistribution(SeededDistribution):
     def region(self, level: float = 0.9, drawn: Drawn | None = None) -> Region:
         """Balls that hold each joint, and balls that hold the whole pose, with that probability.
 
-        Their centres are the medians of samples, always the same ones for the same keypoints, in whatever batch. The
-        radii are the samples' own, made right by the lifter's `recalibration` if it has one (all shipped lifters have):
-        then they hold as often as they say on poses like those it was fitted on. Balls of a larger level are never
-        smaller.
+        Their centres are the medians of samples, always the same ones for the same keypoints, in whatever batch; or
+        those of `closed_balls`, where these were calibrated. The radii are the samples' own, made right by the lifter's
+        `recalibration` if it has one (all shipped lifters have): then they hold as often as they say on poses like
+        those it was fitted on. Balls of a larger level are never smaller.
 
         Args:
             level: probability, e.g. 0.9; with a recalibration at most its `highest`, 0.999 for all shipped lifters.
@@ -423,7 +409,10 @@ class PoseDistribution(SeededDistribution):
         """
         check_level(level)
         ours = self.recalibration
-        samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        known = self.closed_balls(SPREAD_LEVEL) if ours is not None and not ours.samples else None
+        if ours is not None and known is not None:
+            return calibrated_region(*known, self.skeleton, level, ours, self.visible)
+        samples, seed = (SAMPLES, SEED) if ours is None else (ours.draws, ours.seed)
         if drawn is not None and (drawn.number, drawn.seed) == (samples, seed) and not self._own_region_samples:
             poses = drawn.poses
         else:
@@ -439,9 +428,9 @@ class PoseDistribution(SeededDistribution):
     def closed_balls(
         self, level: float = 0.9
     ) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints"]] | None:
-        """Median of each coordinate and radius of each joint, metres, as of infinitely many samples; no gradients.
+        """Median of each coordinate, and each joint's radius (1 mm at least), metres, as of infinitely many samples.
 
-        `region` is made of them where its recalibration was. None: there is no such form. See
+        `region` is made of them where its recalibration was. There are no gradients. None: there is no such form. See
         `poseterior.distributions.mixture_balls` for what they are right to.
 
         Args:
@@ -499,27 +488,3 @@ class PoseDistribution(SeededDistribution):
     def hypotheses(self) -> tuple[Float[Tensor, "*batch k joints 3"], Float[Tensor, "*batch k"]]:
         """A few representative poses and their probabilities, likeliest first (default: `cluster` of 8)."""
         return self._hypotheses()
-
-
-class SampledPoseDistribution(PoseDistribution):
-    """A distribution known by its samples: mean, median and covariance are those of `summary_draws` fixed draws.
-
-    Subclasses implement `_draw` alone; the draws are made once, under seed 0 and without gradients.
-    """
-
-    def _mean(self) -> Tensor:
-        return self._moments()[0]
-
-    def _rough_mean(self) -> Tensor:
-        return self._draws_for_summary(self.rough_draws).mean(0)
-
-    def _covariance(self) -> Tensor:
-        return self._blocks(self._moments()[1])
-
-    def _joint_moments(self) -> tuple[Tensor, Tensor]:
-        return self._moments()
-
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        if "moments" not in self._cache:
-            self._cache["moments"] = super()._joint_moments()
-        return self._cache["moments"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..geometry.frames import RootedFrame
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise, SharedNoise
-from .base import SampledPoseDistribution
+from .sampled import SampledPoseDistribution
 
 __all__ = [
     "FlowPoseDistribution",

@@ -16,6 +16,7 @@ from ..noise import Noise
 from .base import PoseDistribution
 from .evidence import Evidence, EvidenceMap, evidence_map
 from .mixture import MixturePoseDistribution
+from .mixture_balls import pose_balls
 from .told_height import DRAWS, height_map, then
 
 __all__ = ["GivenEvidence", "given_evidence"]
@@ -172,7 +173,7 @@ class GivenEvidence(PoseDistribution):
         parts = self.base.components()
         forward = self._map.forward.reshape(-1, *self._map.forward.shape[-2:])
         moved = (parts.offsets.flatten(2) @ forward.mT).view(parts.offsets.shape)
-        return self._balls_of(parts._replace(offsets=moved), level)
+        return pose_balls(parts._replace(offsets=moved), self._mean(), self._covariance(), self.skeleton, level)
 
     def _mode(self) -> Tensor:
         return self._moved(self.base.mode)

@@ -15,7 +15,7 @@ from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
 from ..geometry.skeletons import Skeleton
 from ..noise import Noise
 from .base import PoseDistribution
-from .mixture_balls import Components
+from .mixture_balls import Components, pose_balls
 from .whitening import Whitening, offset_density, whitening
 
 __all__ = [
@@ -277,7 +277,7 @@ class MixturePoseDistribution(PoseDistribution):
         return Components(*(part.reshape(count, *part.shape[start:]) for part in parts))
 
     def _closed_balls(self, level: float) -> tuple[Tensor, Tensor]:
-        return self._balls_of(self.components(), level)
+        return pose_balls(self.components(), self._mean(), self._covariance(), self.skeleton, level)
 
     def component_moments(
         self,

@@ -16,7 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Components", "balls_of_components", "mixture_balls"]
+from ..geometry.skeletons import Skeleton
+from .balls import FLOOR
+
+__all__ = ["Components", "balls_of_components", "mixture_balls", "pose_balls"]
 
 #: Halvings of what a median, and a radius, lies in, before the chord: right to 0.1 mm, and to 0.5 %, at worst.
 _OF_MEDIAN, _OF_RADIUS = 5, 8
@@ -37,6 +40,30 @@ class Components(NamedTuple):
     weights: Tensor
     offsets: Tensor
     sizes: Tensor
+
+
+def pose_balls(
+    components: Components,
+    mean: Float[Tensor, "*batch joints 3"],
+    covariance: Float[Tensor, "*batch joints 3 3"],
+    skeleton: Skeleton,
+    level: float,
+) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints"]]:
+    """The balls of a mixture's joints: `balls_of_components`, 1 mm wide at least; and that of the root, which is known.
+
+    Args:
+        components: of the joints other than the root.
+        mean, covariance: of the mixture, metres and m².
+        skeleton: the joints.
+        level: the probability.
+    """
+    rows = skeleton.nonroot
+    flat = (mean.reshape(-1, *mean.shape[-2:])[:, rows], covariance.reshape(-1, *covariance.shape[-3:])[:, rows])
+    found = balls_of_components(components, *flat, level)
+    centre, radius = torch.zeros_like(mean), torch.zeros_like(mean[..., 0])
+    centre[..., rows, :] = found[0].view(*mean.shape[:-2], -1, 3)
+    radius[..., rows] = found[1].clamp(min=FLOOR).view(*mean.shape[:-2], -1)
+    return centre, radius
 
 
 def balls_of_components(

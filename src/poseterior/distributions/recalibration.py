@@ -126,7 +126,8 @@ class Recalibration:
             all, the lifter does not know which of its answers are good.
         factor: likewise: one multiple of the spread per level, never falling; about 1 at level 0.9.
         pose_factor: of poses with none, 1 to 4, 5 or more joints missing: likewise, for all balls of a pose together.
-        samples, seed: of the samples that regions are made of.
+        samples: that regions are made of; 0: none, where `PoseDistribution.closed_balls` knows what they tend to.
+        seed: of the samples.
         poses: number of poses it was fitted on.
         description: of these poses.
         files: sha256 of the files of the lifter that it was fitted for; empty where that was never saved.
@@ -145,6 +146,11 @@ class Recalibration:
     description: str = ""
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     angles: AngleRecalibration | None = None
+
+    @property
+    def draws(self) -> int:
+        """How many samples a region is made of that has to be drawn."""
+        return self.samples or SAMPLES
 
     @property
     def highest(self) -> float:
@@ -237,7 +243,7 @@ class Recalibration:
             },
             factor={c: {j: read.rising(v, f"factor.{c}.{j}", count) for j, v in factor[c].items()} for c in CLASSES},
             pose_factor={g: read.rising(pose_factor[g], f"pose_factor.{g}", count) for g in MISSING_GROUPS},
-            samples=read.whole(saved.get("samples"), "samples", 2, MOST_SAMPLES),
+            samples=read.whole(saved.get("samples"), "samples", 2, MOST_SAMPLES, 0),
             seed=read.whole(saved.get("seed"), "seed", 0, 2**63 - 1),
             poses=read.whole(saved.get("poses"), "poses", 0, 10**12),
             description=read.texts([saved.get("description")], "description")[0],
@@ -260,10 +266,13 @@ class _Fields:
             raise self.refuse(field, "text")
         return tuple(values)
 
-    def whole(self, value: Any, field: str, least: int, most: int) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self.refuse(field, f"a whole number from {least} to {most}")
-        return value
+    def whole(self, value: Any, field: str, least: int, most: int, none: int | None = None) -> int:
+        """A whole number of a range, or the one that stands for none."""
+        known = isinstance(value, int) and not isinstance(value, bool)
+        if not known or not (least <= value <= most or value == none):
+            other = "" if none is None else f", or {none}"
+            raise self.refuse(field, f"a whole number from {least} to {most}{other}")
+        return int(value)
 
     def number(self, value: Any, field: str, least: float, most: float) -> float:
         if not _is_number(value) or not least <= value <= most:

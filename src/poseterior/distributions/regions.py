@@ -1,7 +1,8 @@
 """Regions that hold a pose with a given probability: a ball per joint.
 
 Their centres are the medians of samples, their radii those of the samples (`poseterior.distributions.balls`) or, where
-there is one, those that a recalibration makes right (`poseterior.distributions.recalibration`).
+there is one, those that a recalibration makes right (`poseterior.distributions.recalibration`). Mixtures know both
+without samples (`poseterior.distributions.mixture_balls`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..geometry.skeletons import Skeleton
 from .balls import balls, centre_and_shape, check_level
 from .recalibration import Recalibration
 
-__all__ = ["Region", "region_of"]
+__all__ = ["Region", "calibrated_region", "region_of"]
 
 #: Metres by which a joint may be outside: rounding must not push the root out of its ball of radius zero.
 _ROUNDING = 1e-6
@@ -81,9 +82,32 @@ def region_of(
     if recalibration is None:
         plain = balls(samples, [level], skeleton.root)
         return Region(level, plain.centre, plain.radius[0], plain.pose_scale[0].unsqueeze(-1) * plain.shape, False)
+    return calibrated_region(*centre_and_shape(samples, skeleton.root), skeleton, level, recalibration, visible)
+
+
+def calibrated_region(
+    centre: Float[Tensor, "*batch joints 3"],
+    shape: Float[Tensor, "*batch joints"],
+    skeleton: Skeleton,
+    level: float,
+    recalibration: Recalibration,
+    visible: Bool[Tensor, "*batch joints"] | None,
+) -> Region:
+    """The region around a centre.
+
+    Args:
+        centre: metres, relative to the root.
+        shape: plain radii at `poseterior.distributions.balls.SPREAD_LEVEL`, metres.
+        skeleton: their joints.
+        level: probability.
+        recalibration: makes the radii right.
+        visible: joints that the lifter saw.
+
+    Raises:
+        InputError: as `region_of`.
+    """
     if recalibration.joints != skeleton.joints:
         raise InputError(f"the recalibration is for other joints than those of {skeleton.name}")
     if visible is None:
         raise InputError("visible: needed for a recalibrated region, whose radii depend on what was seen")
-    centre, shape = centre_and_shape(samples, skeleton.root)
     return Region(level, centre, *recalibration.radii(level, visible, shape), True)

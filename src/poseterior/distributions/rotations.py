@@ -24,8 +24,8 @@ from ..nn.rotation_networks import RotationNetwork
 from ..noise import Noise, SharedNoise, as_noise, mixed
 from ..registry import lazy_module
 from .balls import SAMPLES, SEED
-from .base import SampledPoseDistribution
 from .drawn import Drawn
+from .sampled import SampledPoseDistribution
 from .seeded import SeededDistribution
 
 #: Imported when it is first used: it loads the whole of PyTorch's compiler.
@@ -304,7 +304,7 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         The work of few poses is the number of operations, whatever they are done with.
         """
         ours = self.recalibration
-        count, own_seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        count, own_seed = (SAMPLES, SEED) if ours is None else (ours.draws, ours.seed)
         if (count, own_seed) == (samples, seed) or not samples or not self.batch_shape.numel():
             draws = self.sample_with_rotations((samples,), seed=seed)
             return draws, Drawn(samples, seed, draws.poses)

@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..distributions.balls import SAMPLES, SEED, SPREAD_LEVEL, check_level
+from ..distributions.balls import SEED, SPREAD_LEVEL, check_level
 from ..distributions.recalibration import (
     CLASSES,
     LEVELS,
@@ -210,7 +210,7 @@ def fit_distances(distances: Distances, description: str = "") -> Recalibration:
 def fit(
     lifter: Lifter,
     observations: Observations,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = SEED,
     chunk: int = 256,
     description: str = "",
@@ -220,7 +220,8 @@ def fit(
     Args:
         lifter: any; its own recalibration does not matter.
         observations: poses of the kind that regions shall be right for: thousands, at least 200.
-        samples, seed: of the samples that regions will be made of.
+        samples: that regions will be made of; None: 200, and none of distributions that know their balls without.
+        seed: of the samples.
         chunk: poses at a time.
         description: of the observations, kept with the result.
 
@@ -257,7 +258,8 @@ def coverage(
     """
     check_level(level)
     ours = lifter.recalibration
-    samples = (SAMPLES if ours is None else ours.samples) if samples is None else samples
+    if samples is None and ours is not None and ours.samples:
+        samples = ours.samples
     seed = (SEED if ours is None else ours.seed) if seed is None else seed
     levels = tuple(sorted({*LEVELS, level}))
     return coverage_of(measure(lifter, observations, samples, seed, chunk, levels, device), level, ours)
@@ -347,7 +349,7 @@ def calibrate(
     data: str | Path | Observations,
     *,
     poses: int = 20_000,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = SEED,
     protocol: str | None = None,
     device: torch.device | str = "cpu",
@@ -362,7 +364,7 @@ def calibrate(
         data: a pose store, seen by the simulator; a file of observations, of which half the clips are used (the other
             half is for measuring); or observations, of which all are.
         poses: to fit on, where a store is given.
-        samples: of the regions, here and later.
+        samples: of the regions, here and later; None: 200, and none where the distribution does without.
         seed: of the simulation and the samples.
         protocol: see a store by this protocol instead of the simulator's other people.
         device: where to run.

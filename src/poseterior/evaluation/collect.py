@@ -403,7 +403,7 @@ def _nll(
 def _collect_region(found: Collected, posterior: PoseDistribution, drawn: Tensor, truth: Tensor, valid: Tensor) -> None:
     """Whether the credible regions hold the truth."""
     ours = posterior.recalibration
-    if ours is None or ours.samples <= len(drawn):
+    if ours is None or 0 < ours.samples <= len(drawn):
         # The samples at hand are as good as those that `region` would draw anew.
         kept = drawn if ours is None else drawn[: ours.samples]
         region = region_of(kept, posterior.skeleton, REGION_LEVEL, ours, posterior.visible)

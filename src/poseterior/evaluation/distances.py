@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data.observations import observations_in
-from ..distributions.balls import MOST_SAMPLES, SAMPLES, SEED, balls, check_level
+from ..distributions.balls import MOST_SAMPLES, SAMPLES, SEED, SPREAD_LEVEL, balls, check_level
 from ..distributions.recalibration import LEVELS
 from ..files.errors import InputError
 from ..geometry.skeletons import Skeleton
@@ -73,7 +73,7 @@ class Distances:
 def measure(
     lifter: Lifter,
     observations: Observations,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = SEED,
     chunk: int = 256,
     levels: Sequence[float] = LEVELS,
@@ -86,7 +86,8 @@ def measure(
     Args:
         lifter: moved to ``device`` and put into evaluation mode.
         observations: poses with their keypoints, of any skeleton that has the lifter's root.
-        samples: drawn per pose.
+        samples: drawn per pose, and that regions are made of. None: 200, and of distributions that know their balls
+            without samples (`PoseDistribution.closed_balls`) centre and shape are these.
         seed: of the samples.
         chunk: poses at a time.
         levels: at which radii are taken.
@@ -98,7 +99,7 @@ def measure(
         InputError: no poses, too few or too many samples, a seed out of range, a level outside (0, 1), a lifter of
             another skeleton.
     """
-    if not 2 <= samples <= MOST_SAMPLES:
+    if samples is not None and not 2 <= samples <= MOST_SAMPLES:
         raise InputError(f"samples: expected 2 to {MOST_SAMPLES}, got {samples}")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed: expected 0 to below 2^63, got {seed}")
@@ -116,8 +117,12 @@ def measure(
     turned: list[AngleErrors] = []
     for start in range(0, count, chunk):
         part = observations[start : start + chunk].to(device)
-        drawn = lifter(part.keypoints).sample((samples,), seed=seed)
+        posterior = lifter(part.keypoints)
+        drawn = posterior.sample((samples or SAMPLES,), seed=seed)
         plain = balls(drawn, levels, root)
+        known = posterior.closed_balls(SPREAD_LEVEL) if samples is None else None
+        if known is not None:
+            plain = plain._replace(centre=known[0], shape=known[1])
         observed = part.observed.clone()
         observed[:, root] = False
         error = torch.where(observed, (part.pose - plain.centre).norm(dim=-1), 0.0)
@@ -132,5 +137,5 @@ def measure(
     error, radius, scale, shape, visible, observed = (torch.cat(column) for column in zip(*parts, strict=True))
     return Distances(
         lifter.skeleton, tuple(levels), error, radius.movedim(1, 0), shape, scale.movedim(1, 0), visible, observed,
-        samples, seed, AngleErrors.joined(turned) if turned else None,
+        (samples or SAMPLES) if known is None else 0, seed, AngleErrors.joined(turned) if turned else None,
     )  # fmt: skip

@@ -272,7 +272,7 @@ class TensorLifter(nn.Module):
         self.lifter, self.level = lifter, level
         ours = lifter.recalibration
         self.calibrated = ours is not None
-        self.region_samples = SAMPLES if ours is None else ours.samples
+        self.region_samples = SAMPLES if ours is None else ours.draws
         name = lifter.card.get("name") or lifter.name
         if lifter.reader is not lifter:
             raise refusal(name, "its poses are those of another lifter")

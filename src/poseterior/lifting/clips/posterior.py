@@ -277,7 +277,7 @@ class ClipPosterior:
         """
         check_level(level)
         ours = self.errors.recalibration
-        samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        samples, seed = (SAMPLES, SEED) if ours is None else (ours.draws, ours.seed)
         visible = self.keypoints.visible.cpu()
         return region_of(self.sample(samples, seed=seed), self.skeleton, level, ours, visible)
 

@@ -203,7 +203,7 @@ class LivePose:
         """
         check_level(level)
         ours = self._errors.recalibration
-        count = min(len(self._hypotheses), SAMPLES if ours is None else ours.samples)
+        count = min(len(self._hypotheses), SAMPLES if ours is None else ours.draws)
         return region_of(self._hypotheses[:count], self.skeleton, level, ours, self.keypoints.visible[0].cpu())
 
     def height(self, level: float = 0.9) -> tuple[float, float, float]:

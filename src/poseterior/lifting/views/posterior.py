@@ -244,7 +244,7 @@ class FusedPosterior:
         ours = self.recalibration
         if ours is None and self.motion is not None and self.errors is not None:
             ours = self.errors.recalibration
-        samples, seed = (SAMPLES, SEED) if ours is None else (ours.samples, ours.seed)
+        samples, seed = (SAMPLES, SEED) if ours is None else (ours.draws, ours.seed)
         visible = self.keypoints.visible.cpu()
         return region_of(self.sample(samples, seed=seed), self.skeleton, level, ours, visible)
 

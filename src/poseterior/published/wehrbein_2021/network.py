@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...data.sets.h36m_layout import DETECTED_JOINTS
-from ...distributions.base import SampledPoseDistribution
+from ...distributions.sampled import SampledPoseDistribution
 from ...files.errors import InputError
 from ...geometry.linalg import ellipse_axes
 from ...geometry.skeletons import SKELETONS, Skeleton, get_skeleton
