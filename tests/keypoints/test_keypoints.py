@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -97,6 +99,18 @@ def test_standard_deviations_make_covariances() -> None:
         ({"confidence": torch.tensor([math.nan] * 17)}, "confidence: pose 0, joint 'pelvis' has nan"),
         ({"confidence": torch.ones(3)}, "confidence has shape (3,); expected (2, 17)"),
         ({"visible": [["yes"]]}, "visible: expected an array of numbers"),
+        ({"xy": poses(2).numpy() * 1j}, "xy: expected an array of numbers, got complex64"),
+        ({"xy": poses(2) * 1j}, "xy: expected an array of numbers, got complex64"),
+        ({"xy": np.array([["a"]])}, "xy: expected an array of numbers, got <U1"),
+        ({"xy": np.zeros((2, 17, 2), "M8[s]")}, "xy: expected an array of numbers, got datetime64[s]"),
+        ({"xy": [[1.0, 2.0], [3.0]]}, "xy: expected an array of numbers (rows of different lengths)"),
+        ({"xy": {"a": 1}}, "xy: expected an array of numbers, got dict"),
+        ({"xy": None}, "xy: expected an array of numbers, got NoneType"),
+        (
+            {"visible": torch.tensor([1.0] * 16 + [0.5])},
+            "visible: pose 0, joint 'right_wrist' has 0.5; expected true or false; scores are given as confidence=",
+        ),
+        ({"visible": torch.full((17,), math.nan)}, "visible: pose 0, joint 'pelvis' has nan; expected true or false"),
         (
             {"covariance": torch.tensor([[1.0, 2.0], [2.0, 1.0]])},
             "covariance: pose 0, joint 'pelvis' has [[1.0, 2.0], [2.0, 1.0]]; expected a symmetric positive "
@@ -118,6 +132,51 @@ def test_standard_deviations_make_covariances() -> None:
 def test_wrong_input_is_named(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         Keypoints2D(**{"xy": poses(2), **change})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda xy: xy[::-1][::-1], lambda xy: np.flip(np.flip(xy, -1).copy(), -1), np.asfortranarray,
+        lambda xy: xy.astype(">f8"), lambda xy: xy.astype(np.longdouble), lambda xy: xy.astype(np.float16),
+        lambda xy: xy.astype(object), lambda xy: xy.astype(int), lambda xy: xy.tolist(), lambda xy: [*xy],
+        lambda xy: [torch.tensor(pose) for pose in xy], np.ma.masked_array,
+        lambda xy: np.lib.stride_tricks.as_strided(xy, xy.shape, xy.strides, writeable=False),
+    ],
+    ids=[
+        "negative strides", "flipped", "Fortran", "big endian", "long double", "half", "objects", "whole numbers",
+        "lists", "list of arrays", "list of tensors", "masked, nothing masked", "read-only",
+    ],
+)  # fmt: skip
+def test_every_array_of_numbers_is_taken_without_a_word(form: Callable, recwarn: pytest.WarningsRecorder) -> None:
+    xy = np.round(poses(2).double().numpy())
+    assert torch.equal(Keypoints2D(form(xy)).xy, torch.from_numpy(xy).float())
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_what_an_array_masks_is_missing() -> None:
+    xy = np.ma.masked_array(poses(2).numpy(), mask=False)
+    xy[1, 3] = np.ma.masked
+    xy[0, 5, 1] = np.ma.masked
+    assert (~Keypoints2D(xy).visible).nonzero().tolist() == [[0, 5], [1, 3]]
+
+
+def test_keypoints_keep_numbers_of_their_own() -> None:
+    size = np.array([[640, 480], [640, 480]], np.float32)
+    keypoints = Keypoints2D(poses(2), image_size=size)
+    size[:] = 1
+    assert keypoints.image_size.tolist() == [[640, 480], [640, 480]]
+
+
+def test_gradients_flow_through_keypoints_until_they_are_cut() -> None:
+    xy = poses(2).requires_grad_()
+    keypoints = Keypoints2D(xy)
+    assert keypoints.xy.requires_grad
+    cut = keypoints.detach()
+    assert not cut.xy.requires_grad
+    assert not cut.covariance.requires_grad
+    assert torch.equal(cut.xy, keypoints.xy)
+    assert cut.detach() is cut
 
 
 def test_indexing_is_over_poses_only() -> None:

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..geometry.arrays import tensor_of
 from ..geometry.linalg import ellipse_axes, ellipse_covariance
 from ..geometry.skeletons import Skeleton
 from .keypoints import MINIMUM_CONFIDENCE, Keypoints2D
@@ -171,7 +172,7 @@ def box_transform(boxes: Any, size: tuple[int, int]) -> tuple[Float[Tensor, "*ba
     Raises:
         InputError: another shape, numbers that are not finite, an empty box.
     """
-    corners = torch.as_tensor(boxes, dtype=torch.float32)
+    corners = tensor_of(boxes, "boxes")
     if corners.ndim == 0 or corners.shape[-1] != 4:
         raise InputError(f"boxes has shape {tuple(corners.shape)}; expected (..., 4): left, top, right, bottom")
     extent = corners[..., 2:] - corners[..., :2]
@@ -214,16 +215,11 @@ def fit_gaussians(heatmaps: Any) -> HeatmapGaussians:
     >>> fit.mean.round().tolist(), fit.covariance.diagonal().round().tolist()
     ([20.0, 40.0], [9.0, 4.0])
     """
-    try:
-        maps = torch.as_tensor(heatmaps)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"heatmaps: expected an array of numbers ({error})") from None
+    maps = tensor_of(heatmaps, "heatmaps", double=True)
     if maps.ndim < 2 or min(maps.shape[-2:]) < 4:
         raise InputError(
             f"heatmaps have shape {tuple(maps.shape)}; expected (..., height, width), at least 4 x 4 pixels"
         )
-    if maps.dtype != torch.float64:
-        maps = maps.float()
     wrong = off_scale(maps)
     if wrong is not None:
         raise InputError(f"heatmaps: heatmap {wrong[0]} {wrong[1]}")

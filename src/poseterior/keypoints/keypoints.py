@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..geometry.arrays import tensor_of
 from ..geometry.skeletons import Skeleton, get_skeleton, skeleton_maps
 from ..noise import keys_of
 from .synthesis import combined, fill
@@ -82,13 +83,6 @@ def confidence_to_spread(
     """
     clipped = confidence.clamp(MINIMUM_CONFIDENCE, 1.0)
     return (FULL_CONFIDENCE_SPREAD * size.unsqueeze(-1) / clipped).clamp(min=MINIMUM_SPREAD_PX)
-
-
-def _tensor(value: Any, name: str, device: torch.device | str | None) -> Tensor:
-    try:
-        return torch.as_tensor(value, dtype=torch.float32, device=device)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise InputError(f"{name}: expected an array of numbers ({error})") from None
 
 
 class Keypoints2D:
@@ -158,7 +152,7 @@ class Keypoints2D:
         device: torch.device | str | None = None,
     ) -> None:
         self.skeleton = get_skeleton(skeleton)
-        xy = _tensor(xy, "xy", device)
+        xy = tensor_of(xy, "xy", device)
         joints = len(self.skeleton)
         if xy.ndim < 2 or xy.shape[-2:] != (joints, 2):
             raise InputError(
@@ -166,7 +160,7 @@ class Keypoints2D:
             )
         batch, device = xy.shape[:-2], xy.device
         if confidence is not None:
-            confidence = self._shaped(_tensor(confidence, "confidence", device), (*batch, joints), "confidence")
+            confidence = self._shaped(tensor_of(confidence, "confidence", device), (*batch, joints), "confidence")
         self.visible: Tensor = self._checked_visible(visible, xy, confidence)
         self._refuse(self.visible & ~xy.isfinite().all(-1), xy, "xy", "finite pixel coordinates, or visible=False")
         self._refuse(
@@ -268,12 +262,14 @@ class Keypoints2D:
         """One value for all poses or one for each, as one for each; NaN where it is not given."""
         if value is None:
             return torch.full((*self.batch_shape, *event), float("nan"), device=self.device)
-        return self._shaped(_tensor(value, name, self.device), (*self.batch_shape, *event), name)
+        return self._shaped(tensor_of(value, name, self.device), (*self.batch_shape, *event), name)
 
     def _checked_visible(self, given: Any, xy: Tensor, confidence: Tensor | None) -> Tensor:
         visible = ~xy.isnan().any(-1)
         if given is not None:
-            visible = self._shaped(_tensor(given, "visible", xy.device).bool(), tuple(visible.shape), "visible")
+            told = self._shaped(tensor_of(given, "visible", xy.device), tuple(visible.shape), "visible")
+            self._refuse(told != told.round(), told, "visible", "true or false; scores are given as confidence=")
+            visible = told.bool()
         if confidence is None:
             return visible
         bad = visible & (~(confidence >= 0) | confidence.isinf())
@@ -288,7 +284,7 @@ class Keypoints2D:
         return spread.square()[..., None, None] * torch.eye(2, device=self.device)
 
     def _checked_covariance(self, given: Any) -> Tensor:
-        covariance, per_joint = _tensor(given, "covariance", self.device), tuple(self.visible.shape)
+        covariance, per_joint = tensor_of(given, "covariance", self.device), tuple(self.visible.shape)
         if covariance.shape == per_joint or covariance.ndim == 0:
             covariance = self._shaped(covariance, per_joint, "covariance")
             bad = self.visible & ~(covariance > 0)
@@ -405,6 +401,13 @@ class Keypoints2D:
     def to(self, device: torch.device | str) -> Keypoints2D:
         """The same keypoints on another device."""
         return self._map(lambda t: t.to(device))
+
+    def detach(self) -> Keypoints2D:
+        """The same keypoints, cut off from what they were computed of: no gradient flows through them."""
+        tensors = [getattr(self, name) for name in _PER_POSE] + [self.fits, self.outliers]
+        if not any(tensor is not None and tensor.requires_grad for tensor in tensors):
+            return self
+        return self._map(lambda t: t.detach())
 
     def with_camera(self, intrinsics: Any = None, height: Any = None, image_size: Any = None) -> Keypoints2D:
         """The same keypoints with the given knowledge added (None keeps what there is).

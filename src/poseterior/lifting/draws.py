@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -152,7 +153,14 @@ def check_memory(lifter: Lifter, poses: int, samples: int, growing: bool = False
 
 
 def check_draws(samples: int, seed: int, chunk: int = 1, fewest: int = 1) -> None:
-    """Raises `InputError` for fewer than the fewest samples, less than a pose at a time, or a seed out of range."""
+    """Refuse what is no number of samples.
+
+    Raises:
+        InputError: no whole numbers, fewer than the fewest samples, less than a pose at a time, a seed out of range.
+    """
+    for name, value in (("seed", seed), ("samples", samples), ("chunk", chunk)):
+        if not isinstance(value, SupportsIndex):
+            raise InputError(f"{name}: expected a whole number, got {value!r}")
     if not 0 <= seed < 2**62:
         raise InputError(f"seed: expected 0 to below 2^62, got {seed}")
     for name, value, least in (("samples", samples, fewest), ("chunk", chunk, 1)):

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..files.errors import InputError
+from ..geometry.arrays import tensor_of
 from ..geometry.body import (
     SMPL25,
     check_covariance,
@@ -138,11 +139,8 @@ def _body_evidence(
     points: Any, seen: Any, sigma: Any, skeleton: Skeleton
 ) -> tuple[Float[Tensor, "frames 25 3"], Bool[Tensor, "frames 25"], Float[Tensor, "frames 25"]]:
     """Points of any skeleton, their visibility and spread as points of the body; hidden ones hold zeros."""
-    try:
-        points, sigma = _tensor(points), _tensor(sigma)
-        seen = points.isfinite().all(-1) if seen is None else _tensor(seen).bool()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"points, seen, sigma: expected arrays of numbers ({error})") from None
+    points, sigma = tensor_of(points, "points"), tensor_of(sigma, "sigma")
+    seen = points.isfinite().all(-1) if seen is None else tensor_of(seen, "seen").bool()
     points = points[None] if points.ndim == 2 else points
     joints = len(skeleton)
     if points.ndim != 3 or points.shape[1:] != (joints, 3):
@@ -181,9 +179,10 @@ def _body_covariance(
         InputError: another shape, or (naming frame and joint) one that is none.
     """
     frames, joints = len(shown), len(skeleton)
+    given = tensor_of(covariance, "covariance")
     try:
-        given = _tensor(covariance).expand(frames, joints, 3, 3)
-    except (TypeError, ValueError, RuntimeError):
+        given = given.expand(frames, joints, 3, 3)
+    except RuntimeError:
         raise InputError(
             f"covariance: expected (joints, 3, 3) or (frames, joints, 3, 3) = {(frames, joints, 3, 3)} numbers, m²"
         ) from None
@@ -344,8 +343,3 @@ def fitted_error(
         for point, name in enumerate(SMPL25.joints)
         if bool(shown[:, point].any())
     }
-
-
-def _tensor(value: Any) -> Tensor:
-    # A copy: arrays of files may not be written to, which torch warns of.
-    return torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value, dtype=torch.float32)

@@ -229,7 +229,7 @@ def lift_for_motion(
 def _read(lifter: Lifter, keypoints: Keypoints2D, device: torch.device | str) -> tuple[Keypoints2D, str]:
     """Keypoints as they are lifted, and what is said of their noise."""
     check_lifter(lifter)
-    used = check_keypoints(keypoints).as_skeleton(lifter.skeleton).flatten()
+    used = check_keypoints(keypoints).detach().as_skeleton(lifter.skeleton).flatten()
     factor = noise_factors(ready(lifter, device), used.to(device))
     return used.with_noise(factor.to(used.device)), noise_words(factor)
 

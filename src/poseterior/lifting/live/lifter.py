@@ -249,7 +249,7 @@ class LiveLifter:
                 "nobody is seen, and each person a LiveLifter of their own (LivePeople)"
             )
         whole = keypoints._map(lambda t: t.unsqueeze(0)) if not keypoints.batch_shape else keypoints.flatten()
-        whole = whole.as_skeleton(self.skeleton).to(self._device)
+        whole = whole.detach().as_skeleton(self.skeleton).to(self._device)
         return whole if int(whole.visible.sum()) >= FEWEST_JOINTS else None
 
 
