@@ -182,6 +182,10 @@ def test_what_misses_an_extra_says_the_line(light: tuple[Path, dict[str, Any]], 
     assert light[1][name][:2] == [2, f"poseterior: error: {MISSING[name][1]}\n"]
 
 
+def test_no_work_is_announced_that_an_extra_is_missing_for(light: tuple[Path, dict[str, Any]]) -> None:
+    assert light[1]["export to ONNX"][2] == ""
+
+
 def test_nothing_is_left_by_what_was_refused(light: tuple[Path, dict[str, Any]]) -> None:
     motions = {f"light-{person}.bvh" for person in range(1, 6)}
     assert {path.name for path in light[0].iterdir()} == motions | {

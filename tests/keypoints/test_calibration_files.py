@@ -195,7 +195,7 @@ def test_every_format_is_found_by_its_place() -> None:
         (toml(translation=None), "{path}: camera 'cam1': field 'translation' is missing; calibrate it again"),
         (toml(rotation=[1.0, 2.0]), "{path}: camera 'cam1': rotation: expected 3 numbers (radians), got 2"),
         (toml(translation=[1.0, 2.0]), "{path}: camera 'cam1': translation: expected 3 numbers, metres, got [1.0, 2.0]"),  # noqa: E501
-        (toml(matrix=[[0.0, 0, 5], [0, 5, 5], [0, 0, 1]]), "{path}: camera 'cam1': intrinsics: expected focal lengths above 0 px"),  # noqa: E501
+        (toml(matrix=[[0.0, 0, 5], [0, 5, 5], [0, 0, 1]]), "{path}: camera 'cam1': intrinsics: expected focal lengths above 0 px, got (0.0, 5.0)"),  # noqa: E501
         (toml(matrix=[[9.0, 1, 5], [0, 9, 5], [0, 0, 1]]), "{path}: camera 'cam1': matrix: has a skew of 1 px, which is not modelled"),  # noqa: E501
         (toml(distortions=["far"]), "{path}: camera 'cam1': distortions: expected numbers, got ['far']"),
         (toml() + toml("b", name="cam1"), "{path}: camera 'cam1' is there twice; rename one of them"),

@@ -85,6 +85,21 @@ def test_radii_are_those_of_the_samples(name: str, level: float) -> None:
     torch.testing.assert_close(lifted.radius, region.radius, atol=1e-6, rtol=1e-5)
 
 
+def test_few_samples_make_radii_too_small_as_the_page_says() -> None:
+    people = pp.example_keypoints().as_skeleton("h36m17")[:1]
+    people = type(people).cat([people] * 40)
+    module = pp.load("mdn").to_module()
+
+    def radius(samples: int) -> float:
+        with torch.no_grad():
+            return float(module(*module.inputs(people), noise_for(module, samples, 40)).radius.mean())
+
+    enough = radius(200)
+    assert 0.9 * enough < radius(20) < enough
+    assert 0.72 * enough < radius(5) < 0.92 * enough
+    assert radius(1) < 0.01 * enough
+
+
 def test_wrong_keypoints_are_told_by_their_covariances() -> None:
     """Shares of wrong keypoints are no input of the module; its inputs hold what the lifter makes of them."""
     people = pp.example_keypoints().as_skeleton("h36m17")

@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import zipfile
+from importlib import resources
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from golden_weights import golden, li_lee_weights, shapes
 from test_importing_originals import SYSTEMS, Seen, checkpoint, seen
 
@@ -18,7 +21,7 @@ from poseterior.geometry.skeletons import SKELETONS
 from poseterior.keypoints import PoseId
 from poseterior.lifters.base import build_model, load_model
 from poseterior.nn.standardise import mean_and_deviation
-from poseterior.published.originals.exporting import METHODS, export_weights
+from poseterior.published.originals.exporting import METHODS, RECIPES, export_weights
 from poseterior.published.originals.importing import import_weights
 from poseterior.published.originals.recognising import system_of
 
@@ -253,6 +256,27 @@ def test_a_checkpoint_of_another_system_is_called_so(system, other, tmp_path):
     with pytest.raises(InputError) as caught:
         import_weights(system, [file], seen(system))
     assert str(caught.value) == f"{file}: is a checkpoint of {other}, not of {system}; name {other}"
+
+
+def test_a_zip_file_that_is_like_pytorch_s_is_refused_in_words(tmp_path, capsys):
+    path = tmp_path / "notes.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", "hello")
+        archive.writestr("archive/version", "3")
+    assert refused(capsys, "wehrbein_2021", path, "--out", tmp_path / "w") == (
+        f"{path}: not a whole PyTorch file (its instructions are no pickle's); was it copied or downloaded to its end?"
+    )
+
+
+@pytest.mark.parametrize("system", METHODS)
+def test_lifters_of_another_method_are_not_exported_and_a_recipe_of_the_right_one_is_named(system, tmp_path, capsys):
+    assert main(["weights", "export", system, "mdn", "--out", str(tmp_path / "w")]) == 2
+    assert capsys.readouterr().err == (
+        f"poseterior: error: {system}: its code reads networks of the method {METHODS[system]!r}, not 'mdn'; train one "
+        f"with the recipe {RECIPES[system]!r}\n"
+    )
+    recipe = resources.files("poseterior.recipes").joinpath(f"{RECIPES[system]}.yaml").read_text()
+    assert yaml.safe_load(recipe)["lifter"]["method"] == METHODS[system]
 
 
 def test_what_is_nobody_s_is_not_called_anything(tmp_path):

@@ -38,8 +38,9 @@ class Export:
         check_outputs({"--out": self.out}, [lifter_folder(self.lifter)])
 
         from ..lifters import load
-        from ..lifting.onnx_files import export_onnx
+        from ..lifting.onnx_files import check_export, export_onnx
 
+        check_export(self.out)
         lifter = load(self.lifter)
         lifter.to_module(self.level)  # refuses what cannot be exported
         print(f"tracing {self.lifter}, which takes half a minute", flush=True)

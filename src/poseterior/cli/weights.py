@@ -75,7 +75,7 @@ def _card(path: Path) -> dict[str, Any]:
 class Export:
     """Write weights of ours as the original code's checkpoint, so that they can be used with that code.
 
-    Example: poseterior weights export wehrbein_2021 runs/flow/weights --out original_model
+    Example: poseterior weights export wehrbein_2021 runs/flow-published --out original_model
     """
 
     system: tyro.conf.Positional[Literal["wehrbein_2021", "duenkel_2024", "ronchi_2018", "yu_2021", "li_lee_2019"]]

@@ -252,6 +252,8 @@ def explained(
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # a broken pickle raises many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, LookupError):  # of the machine that reads pickles: its message is a number
+            reason = "its instructions are no pickle's"
         found = "npz" if isinstance(error, zipfile.BadZipFile) and kind == "pickle" else kind
         raise InputError(
             f"{path}: not a whole {found} file ({reason}); was it copied or downloaded to its end?"

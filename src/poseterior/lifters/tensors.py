@@ -237,7 +237,7 @@ class TensorLifter(nn.Module):
     It computes what ``lifter(keypoints)`` says, the keypoints' evidence included, up to rounding. Every keypoint counts
     as its covariance says: shares of wrong ones (`Keypoints2D.outliers`) are no input, see `inputs`. Samples are those
     of the noise: as many as it has rows. The radii are made of the samples, and are calibrated for as many of them as
-    the lifter's recalibration was fitted with (`region_samples`); of fewer they scatter more.
+    the lifter's recalibration was fitted with (`region_samples`); of fewer they are too small.
 
     Args:
         lifter: with a mixture, a flow of affine couplings, or a pose with error bars.

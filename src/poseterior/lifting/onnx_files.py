@@ -22,12 +22,23 @@ from ..lifters import Lifter
 from ..lifters.tensors import Lifted, TensorLifter, refusal
 from .draws import lifter_name
 
-__all__ = ["OPSET", "export_onnx"]
+__all__ = ["OPSET", "check_export", "export_onnx"]
 
 #: Operators of ONNX 1.13.
 OPSET = 18
 #: Poses and samples that the module is traced with: two numbers that nothing else in it has.
 _POSES, _SAMPLES = 3, 5
+
+
+def check_export(path: str | os.PathLike[str]) -> None:
+    """Make sure that a file can be written, before a lifter is traced.
+
+    Raises:
+        InputError: a package of the extra ``export`` is missing, or the file cannot be written.
+    """
+    for module in ("onnx", "onnxscript"):
+        need("export", module, f"{os.fspath(path)}: writing ONNX")
+    check_writable(path)
 
 
 def export_onnx(lifter: Lifter, path: str | os.PathLike[str], level: float = 0.9) -> dict[str, str]:
@@ -48,9 +59,7 @@ def export_onnx(lifter: Lifter, path: str | os.PathLike[str], level: float = 0.9
         InputError: a package of the extra ``export`` is missing, the lifter has no such form, a level without a
             guarantee, or the file cannot be written.
     """
-    for module in ("onnx", "onnxscript"):
-        need("export", module, f"{os.fspath(path)}: writing ONNX")
-    check_writable(path)
+    check_export(path)
     tensors = lifter.to_module(level).eval()
     program = _traced(tensors)
     metadata = _metadata(tensors)

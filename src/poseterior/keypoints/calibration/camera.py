@@ -62,7 +62,7 @@ class Camera:
             ("translation", (3,), "3 numbers, metres"),
         ):
             put(self, name, self._numbers(name, getattr(self, name), shape, unit))
-        put(self, "intrinsics", tuple(self.intrinsics))
+        put(self, "intrinsics", tuple(np.asarray(self.intrinsics).tolist()))
         if min(self.intrinsics[:2]) <= 0:
             raise self._wrong("intrinsics", "focal lengths above 0 px", self.intrinsics[:2])
         gap = np.abs(self.rotation @ self.rotation.T - np.eye(3)).max()

@@ -24,6 +24,8 @@ def matched_cameras(keypoints: Mapping[str, Keypoints2D], cameras: Mapping[str, 
     """
     if not keypoints:
         raise InputError("fuse: no camera's keypoints are given")
+    if not cameras:
+        raise InputError("fuse: no camera is calibrated; give the calibration's file, or a Camera for each name")
     for name in keypoints:
         if name not in cameras:
             raise InputError(

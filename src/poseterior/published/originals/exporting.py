@@ -20,7 +20,7 @@ from . import duenkel_2024, li_lee_2019, ronchi_2018, wehrbein_2021, yu_2021
 from .old_container import save_old
 from .tensors import to_theirs
 
-__all__ = ["METHODS", "export_weights"]
+__all__ = ["METHODS", "RECIPES", "export_weights"]
 
 #: System -> the method of ours that computes the same.
 METHODS = {
@@ -28,6 +28,14 @@ METHODS = {
     "duenkel_2024": "rotations-published",
     "ronchi_2018": "regression-published",
     "yu_2021": "unsupervised-published",
+    "li_lee_2019": "mdn-published",
+}
+#: System -> a recipe that trains such a network.
+RECIPES = {
+    "wehrbein_2021": "flow-published",
+    "duenkel_2024": "so3-published",
+    "ronchi_2018": "relative-published",
+    "yu_2021": "unsupervised-adv",
     "li_lee_2019": "mdn-published",
 }
 
@@ -46,7 +54,10 @@ def export_weights(system: str, model: Model, folder: str | Path) -> list[str]:
     if system not in METHODS:
         raise InputError(f"unknown system {quote(system)}; known: {', '.join(METHODS)}")
     if model.name != METHODS[system]:
-        raise InputError(f"{system} has lifters of method {METHODS[system]!r}, not {model.name!r}")
+        raise InputError(
+            f"{system}: its code reads networks of the method {METHODS[system]!r}, not {model.name!r}; train one with "
+            f"the recipe {RECIPES[system]!r}"
+        )
     if Path(folder).exists():
         raise InputError(f"{folder}: exists already; choose a new folder")
     with atomic_folder(Path(folder).resolve()) as place:
