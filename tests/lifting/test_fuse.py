@@ -384,7 +384,7 @@ def test_what_cannot_be_fused_is_refused(mdn, clips: list[ViewedClip]) -> None:
     clip = clips[0]
     with pytest.raises(InputError, match="fuse: no camera's keypoints are given"):
         pp.fuse(mdn, {}, clip.cameras)
-    with pytest.raises(InputError, match="^fuse: no camera is calibrated; give the calibration's file, or a Camera"):
+    with pytest.raises(InputError, match=r"^fuse: no camera is calibrated; give the calibration's file, or a Camera"):
         pp.fuse(mdn, clip.keypoints, {})
     with pytest.raises(InputError, match="fuse: camera 'left': is not in the calibration, which has 'cam1', 'cam2'"):
         pp.fuse(mdn, {"left": clip.keypoints["cam1"]}, clip.cameras)
