@@ -362,6 +362,16 @@ def test_live_server_answers_and_listens_on_127_0_0_1_only() -> None:
         closed.connect(("127.0.0.1", port))
 
 
+@pytest.mark.parametrize("fps", [0, -30, float("nan"), float("inf")])
+def test_nothing_plays_at_no_rate(fps: float, tmp_path: Path) -> None:
+    message = rf"^fps: expected a positive number, got {fps!r}$"
+    with pytest.raises(InputError, match=message):
+        serve(standing_result(4), port=0, fps=fps)
+    with pytest.raises(InputError, match=message):
+        write_html(standing_result(4), tmp_path / "scene.html", fps=fps)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_live_controls_change_the_scene() -> None:
     result = standing_result(4, hide=("right_knee",))
     with serve(result, port=0, options=SceneOptions(hypotheses=10)) as viewer:

@@ -198,15 +198,16 @@ def serve(
 
     Raises:
         InputError: no poses, an unreadable photo, an address that cannot be used or that others reach without a
-            token, a token of fewer than 16 characters, or viser is not installed.
+            token, a token of fewer than 16 characters, no rate, or viser is not installed.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"port: expected 0 to 65535, got {port}")
     needs_token(host, token)
     need("view", "viser", "the viewer")
+    rate = playback_rate(result, fps)
     server = start_server(host, port, "poseterior", Doorkeeper(token).check)
     try:
-        return Viewer(server, result, options or SceneOptions(), photos, playback_rate(result, fps), token, bodies)
+        return Viewer(server, result, options or SceneOptions(), photos, rate, token, bodies)
     except BaseException:
         stop_server(server)
         raise

@@ -16,6 +16,7 @@ import numpy as np
 from ..files.errors import InputError
 from ..results.poses import LiftResult
 from ..results.provenance import HYPOTHESES, KERNELS
+from ..results.times import check_fps
 
 __all__ = ["SceneOptions", "Track", "clip_rate", "pauses", "playback_rate", "samples_word", "steps_of", "tracks_of"]
 
@@ -109,8 +110,12 @@ def clip_rate(result: LiftResult) -> float | None:
 
 
 def playback_rate(result: LiftResult, fps: float | None) -> float:
-    """Frames per second to play at: as asked, else as the input told, else 10, so that one can follow."""
-    return fps if fps is not None else clip_rate(result) or _SLOW_RATE
+    """Frames per second to play at: as asked, else as the input told, else 10, so that one can follow.
+
+    Raises:
+        InputError: not a positive number.
+    """
+    return clip_rate(result) or _SLOW_RATE if fps is None else check_fps(fps)
 
 
 def steps_of(tracks: list[Track], limit: int) -> list[int]:
