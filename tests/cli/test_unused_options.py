@@ -79,3 +79,40 @@ def test_the_sheet_of_a_lifter_with_rotations_shows_how(person: Path) -> None:
     words = ["--lifter", "rotations", "--samples", "4", "--how", "samples", "--picture", "a.png"]
     assert main(["lift", str(person), *words]) == 0
     assert Path("a.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--png a.png --fps 30", "--fps 30: is for the page and the viewer; add --html scene.html"),
+        ("--png a.png --no-regions", "--no-regions: is for the page and the viewer; add --html scene.html"),
+        ("--picture a.png --ellipsoids", "--ellipsoids: is for the page and the viewer; add --html scene.html"),
+        (
+            "--png a.png --hypotheses 5",
+            "--hypotheses 5: is for the page, the overlay and the viewer; add --html scene.html",
+        ),
+        (
+            "--picture a.png --photo b.jpg",
+            "--photo b.jpg: is for the page, the summary and the overlay; add --html scene.html",
+        ),
+        ("--html a.html --pose 3", "--pose 3: is for the overlay; add --overlay overlay.png"),
+        ("--pose 3", "--pose 3: is for the overlay; add --overlay overlay.png"),
+        ("--png a.png --camera c.json", "--camera c.json: is for the overlay; add --overlay overlay.png"),
+        (
+            "--html a.html --port 9000",
+            "--port 9000: is for the viewer, which does not start where files are written; leave it out",
+        ),
+        (
+            "--html a.html --host 0.0.0.0",
+            "--host 0.0.0.0: is for the viewer, which does not start where files are written; leave it out",
+        ),
+        (
+            "--html a.html --token",
+            "--token: is for the viewer, which does not start where files are written; leave it out",
+        ),
+    ],
+)
+def test_view(words: str, message: str, capsys: pytest.CaptureFixture[str], person: Path) -> None:
+    assert main(["view", "poses.npz", *words.split()]) == 2
+    assert capsys.readouterr().err == f"poseterior: error: {message}\n"
+    assert list(Path().iterdir()) == [person]

@@ -986,7 +986,10 @@ target("command lift of arrays", {"*.npz": "npz"}, _cli_lift, 0.7)(_npz)
 
 def _cli_view(path: Path, random: Random) -> None:
     how = random.choice(("--overlay", "--overlay", "--overlay", "--png"))
-    _command("view", path, how, path.with_name("picture.png"), "--hypotheses", 2, *_some(random, "--level", "--pose"))
+    options = _some(random, "--level")
+    if how == "--overlay":
+        options += ["--hypotheses", 2, *_some(random, "--pose")]
+    _command("view", path, how, path.with_name("picture.png"), *options)
 
 
 for _suffix, _kind in ((".npz", "npz"), (".parquet", "parquet"), (".json", "json")):

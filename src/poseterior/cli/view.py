@@ -73,6 +73,7 @@ class View:
             raise InputError(
                 f"--mesh {self.mesh}: is for the viewer, pages and sheets; add --html scene.html or --picture p.png"
             )
+        self._check_unused()
         check_mesh(self.mesh)
         if self.level is not None:
             check_level(self.level)
@@ -111,6 +112,41 @@ class View:
             )  # fmt: skip
             print(f"viewer at {viewer.url} (Ctrl-C ends it)", flush=True)
             viewer.wait()
+
+    def _check_unused(self) -> None:
+        """Refuse options that nothing of what is written would show.
+
+        Raises:
+            InputError: says what each is for.
+        """
+        from ..files.errors import InputError
+
+        viewer = not (self.html or self.png or self.picture or self.overlay)
+        page, bodies = viewer or bool(self.html), self.mesh is not None
+        in_page = "is for the page and the viewer; add --html scene.html"
+        in_overlay = "is for the overlay; add --overlay overlay.png"
+        in_viewer = "is for the viewer, which does not start where files are written; leave it out"
+        in_pictures = "is for the page, the summary and the overlay; add --html scene.html"
+        given = {
+            f"--fps {self.fps or 0:g}": (self.fps is not None, page, in_page),
+            "--no-regions": (not self.regions, page, in_page),
+            "--ellipsoids": (self.ellipsoids, page, in_page),
+            f"--hypotheses {self.hypotheses}": (
+                self.hypotheses is not None,
+                page or bool(self.overlay) or bodies,
+                "is for the page, the overlay and the viewer; add --html scene.html",
+            ),
+            f"--photo {self.photo}": (self.photo is not None, page or bool(self.png or self.overlay), in_pictures),
+            f"--pose {self.pose}": (self.pose != 0, bool(self.overlay), in_overlay),
+            f"--camera {self.camera}": (self.camera is not None, bool(self.overlay), in_overlay),
+            f"--host {self.host}": (self.host != "127.0.0.1", viewer, in_viewer),
+            f"--port {self.port}": (self.port != 8080, viewer, in_viewer),
+            "--token": (self.token, viewer, in_viewer),
+            f"--token-file {self.token_file}": (self.token_file is not None, viewer, in_viewer),
+        }
+        for option, (there, used, what) in given.items():
+            if there and not used:
+                raise InputError(f"{option}: {what}")
 
     def _bodies(self, result: LiftResult, model: Path) -> Bodies:
         """Surfaces, after what makes them is said, and that after the model is read."""
