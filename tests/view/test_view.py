@@ -25,6 +25,7 @@ from poseterior.view import save_summary, serve, summary_figure, write_html
 from poseterior.view.live_scene import (
     PoseScene,
     ball_transforms,
+    dashes_of,
     ellipsoid_transforms,
     linear_rgb,
     rows_of,
@@ -345,6 +346,23 @@ def test_live_server_shows_the_scene_on_this_machine_only(page: tuple[Any, list[
         assert [url for url in asked if not url.startswith(ours)] == []
 
 
+def test_dashes_reach_the_ends_and_leave_gaps() -> None:
+    start, end = dashes_of(np.zeros((1, 3)), np.array([[0.0, 0.0, 5.0]]), 3)
+    np.testing.assert_allclose(start[:, 2], [0.0, 2.0, 4.0])
+    np.testing.assert_allclose(end[:, 2], [1.0, 3.0, 5.0])
+    assert np.isnan(dashes_of(np.full((1, 3), np.nan), np.zeros((1, 3)), 2)[0]).all()
+
+
+def test_joints_that_are_not_seen_are_pale_and_their_bones_dashed() -> None:
+    hidden = get_skeleton("h36m17").index("right_knee")
+    with serve(standing_result(1, hide=("right_knee",)), port=0) as viewer:
+        view = viewer.scene.views[0]
+        shown = [batch.handle.batched_scales[:, 0] > 1e-3 for batch in (view.mean_joints, view.unseen_joints)]
+        assert np.flatnonzero(~shown[0]).tolist() == np.flatnonzero(shown[1]).tolist() == [hidden]
+        assert (view.unseen_bones.handle.batched_scales[:, 2] > 1e-3).sum() == 5
+        assert (view.mean_bones.handle.batched_scales[:, 2] > 1e-3).sum() == 15
+
+
 def test_batches_are_coloured_by_light_and_not_by_the_web() -> None:
     # sRGB's own table: 0 and 255 stay, the middle of the web is a fifth of the light
     np.testing.assert_array_equal(linear_rgb(np.array([0, 10, 128, 188, 255])), [0, 1, 55, 128, 255])
@@ -389,9 +407,9 @@ def test_live_controls_change_the_scene() -> None:
         assert shown() == 3 * 16
         assert not view.regions.handle.visible
         assert view.ellipsoids.handle.visible
-        np.testing.assert_allclose(
-            view.mean_joints.handle.batched_positions - [view.x, 0, 0], result.mean[2], atol=1e-5
-        )
+        for batch, these in ((view.mean_joints, result.visible[2]), (view.unseen_joints, ~result.visible[2])):
+            places = batch.handle.batched_positions[these] - [view.x, 0, 0]
+            np.testing.assert_allclose(places, result.mean[2, these], atol=1e-5)
         assert "frame 2" in viewer.text.content
         radius = 1000 * result.region_radius[2, 2]
         assert f"| right knee | {radius:.0f} | hidden |" in viewer.text.content

@@ -35,6 +35,8 @@ __all__ = ["PoseScene"]
 _HYPOTHESIS_RADIUS = 0.006
 _MEAN_RADIUS = 0.014
 _JOINT_RADIUS = 0.022
+#: The mean's joints that the picture does not show: share of white, and dashes of the bone to each.
+_PALE, _DASHES = 0.7, 5
 _PANEL_HEIGHT = 1.9
 _PANEL_GAP = 0.12
 _TRACK_GAP = 0.35
@@ -74,6 +76,21 @@ def segment_transforms(start: np.ndarray, end: np.ndarray, radius: float) -> tup
     quaternion /= np.linalg.norm(quaternion, axis=-1, keepdims=True)
     scales = np.stack([np.full_like(length, radius), np.full_like(length, radius), length], -1)
     return start, quaternion, np.where(shown[:, None], scales, _HIDDEN_SCALE)
+
+
+def dashes_of(start: np.ndarray, end: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many dashes along each segment, as long as the gaps between them; the first and the last reach the ends.
+
+    Args:
+        start, end: (segments, 3) metres.
+        count: of each.
+
+    Returns:
+        Starts and ends, (segments * count, 3) each.
+    """
+    ticks = np.arange(2 * count) / (2 * count - 1)
+    points = start[:, None] + ticks[:, None] * (end - start)[:, None]
+    return points[:, ::2].reshape(-1, 3), points[:, 1::2].reshape(-1, 3)
 
 
 def ball_transforms(centre: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -180,6 +197,10 @@ class _TrackView:
         self.hypotheses = _Batch(server, f"{name}/hypotheses", tube, repeated, options.opacity, False)
         self.mean_bones = _Batch(server, f"{name}/mean/bones", tube, bone_colours, None, True)
         self.mean_joints = _Batch(server, f"{name}/mean/joints", sphere, joint_colours, None, True)
+        dashes = np.repeat(bone_colours, _DASHES, 0)
+        self.unseen_bones = _Batch(server, f"{name}/mean/unseen bones", tube, dashes, None, True)
+        pale = joint_colours + (255 - joint_colours) * _PALE
+        self.unseen_joints = _Batch(server, f"{name}/mean/unseen joints", sphere, pale, None, True)
         self.regions = _Batch(server, f"{name}/regions", sphere, joint_colours, 0.13, hollow=True)
         self.ellipsoids = _Batch(server, f"{name}/ellipsoids", sphere, joint_colours, 0.22, hollow=True)
         self.panel = _Panel(server, result, track, f"{name}/keypoints", left, floor, photo)
@@ -208,8 +229,16 @@ class _TrackView:
         self.hypotheses.place(
             segment_transforms(samples[:, parent].reshape(-1, 3), samples[:, child].reshape(-1, 3), _HYPOTHESIS_RADIUS)
         )
-        self.mean_bones.place(segment_transforms(mean[parent], mean[child], _MEAN_RADIUS), visible=options.mean)
-        self.mean_joints.place(ball_transforms(mean, np.full(joints, _JOINT_RADIUS)), visible=options.mean)
+        seen = np.ones(joints, bool) if index is None else self.result.visible[index]
+        whole = seen[child]  # the bone to a joint goes with it, as in pictures
+        starts, dashed = (np.where(these[:, None], mean[parent], np.nan) for these in (whole, ~whole))
+        self.mean_bones.place(segment_transforms(starts, mean[child], _MEAN_RADIUS), visible=options.mean)
+        self.unseen_bones.place(
+            segment_transforms(*dashes_of(dashed, mean[child], _DASHES), _MEAN_RADIUS), visible=options.mean
+        )
+        for batch, these in ((self.mean_joints, seen), (self.unseen_joints, ~seen)):
+            places = np.where(these[:, None], mean, np.nan)
+            batch.place(ball_transforms(places, np.full(joints, _JOINT_RADIUS)), visible=options.mean)
         centre, radius = nothing, np.zeros(joints)
         if index is not None:
             centre, radius = self.result.region_center[index] + here, self.result.region_radius[index]

@@ -70,7 +70,7 @@ class Viewer:
         with gui.add_folder("Time"):
             self.step = gui.add_slider("step", 0, max(steps - 1, 1), 1, 0, disabled=steps < 2)
             self.play = gui.add_checkbox("play", False, disabled=steps < 2)
-            self.fps = gui.add_slider("frames per second", 1, 60, 1, min(max(round(fps), 1), 60))
+            self.fps = gui.add_slider("frames per second", 1, max(round(fps), 60), 1, max(round(fps), 1))
         with gui.add_folder("Show"):
             self.hypotheses = gui.add_slider("hypotheses", 0, most, 1, start)
             self.mean = gui.add_checkbox("mean", options.mean)
