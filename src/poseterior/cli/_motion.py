@@ -11,6 +11,7 @@ from ._common import of_option
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..keypoints import Keypoints2D
     from ..lifters import Lifter
     from ..results.poses import LiftResult
     from ..results.provenance import Provenance
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from ..view.bodies import Bodies
 
 __all__ = [
-    "How", "check_motion", "check_motion_memory", "check_rig", "frame_rate", "write_motion", "write_picture",
-    "write_sheet",
+    "How", "check_motion", "check_motion_memory", "check_rig", "frame_rate", "turned_samples", "write_motion",
+    "write_picture", "write_sheet",
 ]  # fmt: skip
 
 #: `poseterior.results.hypotheses.CHOICES`, without importing it.
@@ -51,6 +52,23 @@ def check_motion_memory(lifter: Lifter, poses: int, samples: int, whole: bool) -
 
     solved = min(samples, MOTIONS) if whole else samples
     check_memory(lifter.reader, poses, samples, besides=motion_bytes(poses, solved))
+
+
+def turned_samples(
+    keypoints: Keypoints2D, outputs: Iterable[Path | None], how: str | None, count: int, samples: int
+) -> int:
+    """Of how many of the first samples rotations are needed for these files: all, but for motions of clips alone."""
+    import numpy as np
+
+    from ..results.hypotheses import looked_at
+    from ..results.provenance import clips_of
+
+    suffixes = {path.suffix.lower() for path in outputs if path is not None}
+    ids = keypoints.ids
+    clips = clips_of(*(np.array([getattr(i, name) for i in ids]) for name in ("file", "frame", "person")))
+    if not suffixes or suffixes & {".npz", ".png"} or (how is None and any(len(rows) == 1 for rows in clips)):
+        return samples
+    return looked_at(how or "path", count, samples)
 
 
 def frame_rate(fps: float | None, result: Provenance, console: Console) -> float | None:

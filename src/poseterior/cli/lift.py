@@ -442,7 +442,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
         from ..lifting.clips import NOT_WHOLE, clip_lines, lift_parts, parts_of
         from ..lifting.ik import solve_ik_of_result
         from ..lifting.poses import lift_for_motion
-        from ._motion import check_motion_memory
+        from ._motion import check_motion_memory, turned_samples
 
         options: dict[str, Any] = {
             "samples": self.samples, "seed": self.seed, "device": device, "mode": self.how == "mode",
@@ -454,8 +454,10 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             if getattr(self, name) and not any(part.whole for part in parts):
                 raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
         if isinstance(lifter, ArticulatedLifter) and self._rotations_alone() and not any(part.whole for part in parts):
+            outputs = (self.out, self.motion, self.picture)
+            turned = turned_samples(keypoints, outputs, self.how, self.count, self.samples)
             with options_named("samples"):
-                result, first = lift_for_motion(lifter, keypoints, **options, level=self.level)
+                result, first = lift_for_motion(lifter, keypoints, **options, level=self.level, turned=turned)
             return result, result.rotations, True, first
         with options_named("samples"):
             if self._motions():
@@ -481,8 +483,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
 
     def _rotations_alone(self) -> bool:
         """Whether all that is written is of rotations, so that the table alone shows regions of poses."""
-        poses = self.view is not None or self.video is not None or self.out not in (None, *self._motions())
-        return not poses
+        return self.view is None and self.video is None and self.out in (None, *self._motions())
 
     def _draw(
         self, result: LiftResult, rotations: RotationResult | None, path: Path, sources: Sources, console: Console

@@ -217,6 +217,13 @@ class RotationDistribution(SeededDistribution):
         """`_draw_bodies` of several shapes and sources, each as if it were alone."""
         return [self._draw_bodies(shape, noise, offsets) for shape, noise in asked]
 
+    def _draw_turned(
+        self, samples: int, turned: int, noise: Noise, offsets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Float[Tensor, "turned *batch"]]:
+        """`_draw_bodies` of so many samples, rotations and density of the first of them alone."""
+        rotations, bodies, density = self._draw_bodies(torch.Size((samples,)), noise, offsets)
+        return rotations[:turned], bodies, density[:turned]
+
     def offsets(
         self, rotations: Tensor, noise: Noise | torch.Generator | None = None
     ) -> Float[Tensor, "*samples_batch 25 3"]:
@@ -311,6 +318,18 @@ class ArticulatedPoseDistribution(SampledPoseDistribution):
         asked = [self._checked((number,), None, of) for number, of in ((samples, seed), (count, own_seed))]
         draws, others = (self._articulated(*found) for found in self.rotations._draw_several(asked, self._offsets))
         return draws, Drawn(count, own_seed, others.poses)
+
+    @torch.no_grad()
+    def draw_turned(
+        self, samples: int, turned: int, seed: int
+    ) -> tuple[ArticulatedDraws, Float[Tensor, "samples *batch 25 3"]]:
+        """The first draws of `sample_with_rotations`, and the rest offsets of the bodies of all of them.
+
+        Where rotations are those of other poses, bodies take a fraction of their time.
+        """
+        _, noise = self._checked((samples,), None, seed)
+        rotations, offsets, density = self.rotations._draw_turned(samples, turned, noise, self._offsets)
+        return self._articulated(rotations, offsets[:turned], density), offsets
 
     @torch.no_grad()
     def sample_with_rotations(

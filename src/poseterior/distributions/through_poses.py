@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..geometry.body import SMPL25, estimate_offsets, points_from
@@ -88,9 +89,23 @@ class RotationsThroughPoses(RotationDistribution):
             ]
         found = []
         for rotations, own in turned:
-            body = own if offsets is None else offsets.to(own).expand(*own.shape[:-2], len(SMPL25), 3)
-            found.append((rotations, body, rotations.new_full(rotations.shape[:-3], torch.nan)))
+            found.append((rotations, _as_given(own, offsets), rotations.new_full(rotations.shape[:-3], torch.nan)))
         return found
+
+    def _draw_turned(
+        self, samples: int, turned: int, noise: Noise, offsets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Float[Tensor, "turned *batch"]]:
+        drawn = self.poses._draw_any(torch.Size((samples,)), noise).to(self.dtype)
+        numbers = None if plainly() else self._numbers([drawn], [noise])
+        if numbers is None:
+            rotations, own = self._turned(drawn, noise)
+            rotations = rotations[:turned]
+        else:
+            first = drawn[:turned].shape[:-2]
+            needed = [part[: first.numel()] for part in numbers]
+            found, bodies = self._turned_in_parts(drawn.flatten(0, -3), needed)
+            rotations, own = found.view(*first, len(_SMPL), 3, 3), bodies.view(*drawn.shape[:-2], len(SMPL25), 3)
+        return rotations, _as_given(own, offsets), rotations.new_full(rotations.shape[:-3], torch.nan)
 
     def _numbers(self, drawn: list[Tensor], noises: list[Noise]) -> list[Float[Tensor, "rows 4"]] | None:
         """The random numbers of each joint's rotations behind these poses; None where they come with the draws."""
@@ -103,29 +118,37 @@ class RotationsThroughPoses(RotationDistribution):
         return [torch.cat([part.flatten(0, -2) for part in joint]) for joint in zip(*known, strict=True)]
 
     def _turned_in_parts(
-        self, positions: Float[Tensor, "rows joints 3"], numbers: list[Float[Tensor, "rows 4"]]
-    ) -> tuple[Float[Tensor, "rows 22 3 3"], Float[Tensor, "rows 25 3"]]:
-        """As `_turned`, in parts that stay in the processor's cache; each draw depends on its own pose alone."""
-        rotations = positions.new_empty(len(positions), len(_SMPL), 3, 3)
+        self, positions: Float[Tensor, "rows joints 3"], numbers: list[Float[Tensor, "turned 4"]]
+    ) -> tuple[Float[Tensor, "turned 22 3 3"], Float[Tensor, "rows 25 3"]]:
+        """As `_turned`, in parts that stay in the processor's cache; each draw depends on its own pose alone.
+
+        The first poses, as many as there are numbers for, are turned; of the others there are the bodies.
+        """
+        turned = len(numbers[0])
+        rotations = positions.new_empty(turned, len(_SMPL), 3, 3)
         own = positions.new_empty(len(positions), len(SMPL25), 3)
-        # As few parts as can be, of one size: many small operations take as long for few rows.
-        parts = max(1, -(-len(positions) // _ROWS))
-        size = -(-len(positions) // parts)
-        for start in range(0, len(positions), size):
-            rows = slice(start, start + size)
+        for rows in _parts(0, turned):
             rotations[rows], own[rows] = self._turned(positions[rows], DrawnNoise(part[rows] for part in numbers))
+        for rows in _parts(turned, len(positions)):
+            own[rows] = estimate_offsets(*self._points(positions[rows]))[0]
         return rotations, own
+
+    def _points(
+        self, positions: Float[Tensor, "*any joints 3"]
+    ) -> tuple[Float[Tensor, "*any 25 3"], Bool[Tensor, "*any 25"]]:
+        """Of the body, and which of them these poses have."""
+        points, known = points_from(positions, self.poses.skeleton)
+        return torch.where(known.unsqueeze(-1), points, 0.0), known.expand(points.shape[:-1])
 
     def _turned(
         self, positions: Float[Tensor, "*any joints 3"], noise: Noise
     ) -> tuple[Float[Tensor, "*any 22 3 3"], Float[Tensor, "*any 25 3"]]:
         """Rotations behind these poses, one draw each, and the bodies' rest offsets."""
-        points, known = points_from(positions, self.poses.skeleton)
-        points = torch.where(known.unsqueeze(-1), points, 0.0)
-        seen = known.expand(points.shape[:-1])
+        points, seen = self._points(positions)
         own, lengths_known = estimate_offsets(points, seen)
         sigma = points.new_full((), self.misfit).expand(seen.shape)
         evidence = evidence_from_points(points, seen, sigma, own, lengths_known).to(self.dtype)
+        known = seen.flatten(0, -2)[0]
         drawn = self.network.draw_alike(evidence, known, noise)
         pelvis = evidence.frame.transpose(-1, -2).unsqueeze(-3) @ drawn[..., :1, :, :]
         return torch.cat([pelvis, drawn[..., 1:, :, :]], -3), own
@@ -150,3 +173,15 @@ class RotationsThroughPoses(RotationDistribution):
     def mode(self) -> NoReturn:
         """There is none: rotations of highest density need a density."""
         raise NotImplementedError(f"{type(self).__name__} has no density, so no mode; use mean, samples or clusters")
+
+
+def _parts(start: int, end: int) -> Iterator[slice]:
+    """Rows from start to end: as few parts as can be, of one size, as small operations take as long for few rows."""
+    rows = end - start
+    size = -(-rows // max(1, -(-rows // _ROWS)))
+    return (slice(first, min(first + size, end)) for first in range(start, end, max(size, 1)))
+
+
+def _as_given(own: Float[Tensor, "*any 25 3"], offsets: Float[Tensor, "*batch 25 3"] | None) -> Tensor:
+    """The draws' own bodies, or the one that is known."""
+    return own if offsets is None else offsets.to(own).expand(own.shape)

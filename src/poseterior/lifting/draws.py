@@ -214,7 +214,7 @@ def draw(
     device: torch.device | str = "cpu",
     level: float = 0.9,
     mode: bool = False,
-    calibrated: bool = True,
+    turned: int | None = None,
 ) -> Iterator[Draws]:
     """The draws of `poseterior.lift`, ``chunk`` poses at a time.
 
@@ -222,8 +222,9 @@ def draw(
         lifter: moved to ``device`` and put into evaluation mode.
         keypoints: in the lifter's skeleton, one batch dimension.
         samples, seed, chunk, device, level, mode: as for `poseterior.lift`.
-        calibrated: False: of rotations, regions are the samples' own, which no recalibration has made right; whoever
-            shows none saves a third of the time.
+        turned: of rotations, for who shows nothing else: so many of the first samples, of which means, covariances and
+            regions are then made too, which no recalibration has made right; ``log_lengths`` are of all samples. By
+            default all, with the regions of ``lifter(keypoints).region(level)``.
 
     Raises:
         InputError: as `poseterior.lift`.
@@ -236,7 +237,7 @@ def draw(
     for rows in chunks(len(keypoints), chunk):
         posterior = lifter(keypoints[rows].to(device))
         if isinstance(posterior, ArticulatedPoseDistribution):
-            yield _draw_articulated(posterior, samples, seed, level, mode, calibrated)
+            yield _draw_articulated(posterior, samples, seed, level, mode, turned)
         else:
             yield _draw_poses(posterior, samples, seed, level)
 
@@ -266,21 +267,21 @@ def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: flo
 
 
 def _draw_articulated(
-    posterior: ArticulatedPoseDistribution, samples: int, seed: int, level: float, mode: bool, calibrated: bool
+    posterior: ArticulatedPoseDistribution, samples: int, seed: int, level: float, mode: bool, turned: int | None
 ) -> Draws:
-    drawn: Drawn | None = None
-    if calibrated:
+    if turned is None:
         (poses, rotations, offsets, density), drawn = posterior.draw_together(samples, seed)
+        region = _region(posterior, level, drawn)
     else:
-        poses, rotations, offsets, density = posterior.sample_with_rotations((samples,), seed=seed)
-    if samples < posterior.summary_draws:
+        (poses, rotations, _, density), offsets = posterior.draw_turned(samples, turned, seed)
+        region = region_of(poses.cpu(), posterior.skeleton, level)
+    if turned is None and samples < posterior.summary_draws:
         mean, covariance = posterior.mean, posterior.covariance
     else:  # the lifter would draw as many again for its own mean
         mean = poses.mean(0)
-        covariance = torch.einsum("s...i,s...j->...ij", poses - mean, poses - mean) / (samples - 1)
+        covariance = torch.einsum("s...i,s...j->...ij", poses - mean, poses - mean) / max(len(poses) - 1, 1)
     none = torch.full_like(density, torch.nan)
     summary = summarise(posterior.rotations, rotations, density, mode, log_group_ratios(offsets).mean(0).cpu())
-    region = region_of(poses.cpu(), posterior.skeleton, level) if drawn is None else _region(posterior, level, drawn)
     return Draws(poses.cpu(), mean.cpu(), covariance.cpu(), none.cpu(), region, summary)
 
 

@@ -205,25 +205,34 @@ def lift_for_motion(
     level: float = 0.9,
     mode: bool = False,
     shown: int = 3,
+    turned: int | None = None,
 ) -> tuple[LiftResult, LiftResult]:
-    """As `lift`, for whoever writes rotations alone: regions are the samples' own, except those of the poses shown.
+    """As `lift`, for whoever writes rotations alone.
 
-    Arguments and errors are those of `lift`.
+    Arguments and errors are those of `lift`; and
+
+    Args:
+        shown: poses that are told of as `lift` does.
+        turned: of how many of the first samples rotations are needed (`poseterior.results.hypotheses.looked_at`). Where
+            a camera puts the mean rotations into the picture, all samples are turned whatever is asked for.
 
     Returns:
-        All poses, whose regions no recalibration has made right; and the first ``shown`` as `lift` gives them.
+        All poses, with the samples that are turned and regions of these, which no recalibration has made right; bodies
+        are those of all samples. And the first ``shown`` poses as `lift` gives them, without a mode.
     """
     used, said = _read(lifter, keypoints, device)
-    draws = list(draw(lifter, used, samples, seed, CHUNK, device, level, mode, calibrated=False))
+    count = samples if turned is None or _stands_somewhere(used) else min(turned, samples)
+    draws = list(draw(lifter, used, samples, seed, CHUNK, device, level, mode, turned=count))
     result = _with_noise(result_of(lifter, used, draws, seed), said)
-    region = ready(lifter, device)(used[:shown].to(device)).region(level)
-    balls = (region.centre, region.radius, region.pose_radius)
-    centre, radius, pose_radius = (part.detach().cpu().numpy() for part in balls)
-    first = replace(
-        result[:shown], region_center=centre, region_radius=radius, pose_radius=pose_radius,
-        calibrated=region.calibrated,
-    )  # fmt: skip
+    few = used[:shown]
+    first = result_of(lifter, few, list(draw(lifter, few, samples, seed, CHUNK, device, level)), seed, result.settings)
     return result, first
+
+
+def _stands_somewhere(keypoints: Keypoints2D) -> bool:
+    """Whether a camera, known or assumed, tells of any pose where it stands."""
+    known = Known.of(keypoints)
+    return bool(known.intrinsics or known.sized)
 
 
 def _read(lifter: Lifter, keypoints: Keypoints2D, device: torch.device | str) -> tuple[Keypoints2D, str]:

@@ -11,14 +11,28 @@ from numpy.typing import NDArray
 
 from .provenance import Array
 
-__all__ = ["CHOICES", "settled", "smoothest"]
+__all__ = ["CHOICES", "PATH_SAMPLES", "looked_at", "settled", "smoothest"]
 
 #: What `RotationResult.choose` knows.
 CHOICES = ("mean", "best", "mode", "path", "samples", "clusters")
+#: Samples of a frame that a path is searched among.
+PATH_SAMPLES = 64
 #: Frames whose samples are averaged at a time.
 _AT_ONCE = 128
 #: A joint that turns by this angle (radians) from one frame to the next costs half a nat.
 _USUAL_TURN = 0.1
+
+
+def looked_at(how: str, count: int, samples: int) -> int:
+    """How many of a frame's samples, the first ones, are looked at to choose so many hypotheses.
+
+    Of clips whose samples are poses; for all that is not samples itself they may all count.
+
+    >>> looked_at("path", 2, 200), looked_at("samples", 5, 200), looked_at("mean", 1, 200)
+    (128, 5, 200)
+    """
+    enough = {"path": PATH_SAMPLES * count, "samples": count}
+    return min(enough.get(how, samples), samples)
 
 
 def settled(

@@ -28,7 +28,7 @@ from ..geometry.skeletons import SKELETONS
 from ..registry import lazy_module
 from .animation import Animation, numbered_paths, save_animation
 from .ground import upright_axes
-from .hypotheses import CHOICES, settled, smoothest
+from .hypotheses import CHOICES, PATH_SAMPLES, settled, smoothest
 from .provenance import Array, Provenance
 from .rigs import get_rig
 from .timeline import (
@@ -65,8 +65,6 @@ MOTION_SUFFIXES = (".bvh", ".glb", ".npz", ".usda", ".usdc", ".usdz", ".mot")
 _SMPL = SKELETONS["smpl22"]
 #: Metres: a joint that is off by this at the end of a bone turns it by a radian.
 _BONE = 0.3
-#: Samples of a frame that a path is searched among.
-_PATH_SAMPLES = 64
 #: Poses at a time whose samples' points are held.
 _CHUNK = 64
 
@@ -213,7 +211,7 @@ class RotationResult(Provenance):
                 chosen[rows] = self.mean[rows][:, None] if count == 1 else self.rotations[rows][:, :count]
                 continue
             for way in range(count):
-                among = np.ix_(rows, np.arange(way, samples, count)[:_PATH_SAMPLES])
+                among = np.ix_(rows, np.arange(way, samples, count)[:PATH_SAMPLES])
                 part = self.rotations[among]
                 passed = smoothest(part, self.log_prob[among], self.frame[rows])
                 chosen[rows, way] = settled(part, part[np.arange(len(rows)), passed])
