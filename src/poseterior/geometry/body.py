@@ -240,11 +240,13 @@ def estimate_offsets(
     """
     rest = rest_offsets(points.dtype).to(points.device) if rest is None else rest
     standing = _standing(rest)
+    # Poses last: operations on rows of three numbers take ten times as long.
+    places, shown = points.movedim((-2, -1), (0, 1)).contiguous(), seen.movedim(-1, 0)
     ratios, there = [], []
     for group, pairs in _SPANS.items():
-        ratio, both = _stretched(points, seen, standing, pairs)
+        ratio, both = _stretched(places, shown, standing, pairs)
         if group in _NEARLY_RIGID:
-            nearly, some = _stretched(points, seen, standing, _NEARLY_RIGID[group])
+            nearly, some = _stretched(places, shown, standing, _NEARLY_RIGID[group])
             ratio, both = torch.where(both, ratio, nearly), both | some
         ratios.append(ratio)
         there.append(both)
@@ -254,15 +256,19 @@ def estimate_offsets(
 
 
 def _stretched(
-    points: Tensor, seen: Tensor, standing: Tensor, pairs: tuple[tuple[str, str], ...]
+    places: Float[Tensor, "25 3 *batch"],
+    seen: Bool[Tensor, "25 *batch"],
+    standing: Float[Tensor, "25 3"],
+    pairs: tuple[tuple[str, str], ...],
 ) -> tuple[Float[Tensor, "*batch"], Bool[Tensor, "*batch"]]:
     """Mean log-ratio of the distances of pairs of points to those at rest, and whether any pair is seen."""
     first, second = ([SMPL25.index(p[i]) for p in pairs] for i in (0, 1))
-    usual = (standing[first] - standing[second]).norm(dim=-1)
-    both = seen[..., first] & seen[..., second] & (usual > 1e-3)
-    length = (points[..., first, :] - points[..., second, :]).norm(dim=-1)
+    usual = (standing[first] - standing[second]).norm(dim=-1).reshape(-1, *[1] * (seen.ndim - 1))
+    both = seen[first] & seen[second] & (usual > 1e-3)
+    # At least a tenth of a millimetre: nothing has a gradient of length zero.
+    length = (places[first] - places[second]).square().sum(1).clamp(min=1e-8).sqrt()
     ratio = torch.where(both, (length / usual.clamp(min=1e-3)).clamp(0.3, 3.0).log(), 0.0)
-    return ratio.sum(-1) / both.sum(-1).clamp(min=1), both.any(-1)
+    return ratio.sum(0) / both.sum(0).clamp(min=1), both.any(0)
 
 
 def median_offsets(offsets: Float[Tensor, "frames 25 3"]) -> Float[Tensor, "25 3"]:

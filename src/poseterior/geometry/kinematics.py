@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .nearest_rotations import columns_product
 from .skeletons import Skeleton, get_skeleton
 
 __all__ = [
@@ -35,6 +36,8 @@ ASSUMED_HEIGHT = 1.7
 #: Joints of h36m17 at the far ends of the bones whose lengths make up a height: whole, and by halves.
 HEIGHT_TRUNK = ("spine", "thorax", "neck_nose", "head_top")
 HEIGHT_LEGS = ("left_knee", "left_ankle", "right_knee", "right_ankle")
+#: Poses from which on operations on their components are faster than on the poses.
+_MANY = 1024
 
 
 @lru_cache(maxsize=32)
@@ -89,6 +92,9 @@ def forward_kinematics(
     """
     skeleton = get_skeleton(skeleton)
     offsets = offsets.expand(*rotations.shape[:-2], 3)
+    learning = torch.is_grad_enabled() and (rotations.requires_grad or offsets.requires_grad)
+    if not learning and rotations.shape[:-3].numel() >= _MANY:
+        return _poses_last(rotations, offsets, skeleton)
     positions: dict[int, Tensor] = {}
     turned: dict[int, Tensor] = {}
     for joint in skeleton.topological_order:
@@ -101,6 +107,25 @@ def forward_kinematics(
             positions[joint] = positions[parent] + step
     order = range(len(skeleton))
     return torch.stack([positions[j] for j in order], -2), torch.stack([turned[j] for j in order], -3)
+
+
+def _poses_last(
+    rotations: Float[Tensor, "*batch joints 3 3"], offsets: Float[Tensor, "*batch joints 3"], skeleton: Skeleton
+) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints 3 3"]]:
+    """The same without gradients, of many poses: a third of the time."""
+    batch, joints = rotations.shape[:-3], len(skeleton)
+    own = rotations.reshape(-1, 9 * joints).mT.contiguous().unflatten(0, (joints, 3, 3))
+    steps = offsets.reshape(-1, 3 * joints).mT.contiguous().unflatten(0, (joints, 3, 1))
+    turned, positions = torch.empty_like(own), torch.empty_like(steps)
+    for joint in skeleton.topological_order:
+        parent = skeleton.parents[joint]
+        if parent < 0:
+            turned[joint], positions[joint] = own[joint], steps[joint]
+        else:
+            columns_product(turned[parent], own[joint], out=turned[joint])
+            columns_product(turned[parent], steps[joint], out=positions[joint]).add_(positions[parent])
+    placed = positions.squeeze(2).flatten(0, 1).mT.contiguous()
+    return placed.view(*batch, joints, 3), turned.movedim(-1, 0).unflatten(0, batch)
 
 
 def kinematic_chain_space(

@@ -23,9 +23,10 @@ from ..files.checks import counted
 from ..files.errors import InputError
 from ..files.memory import memory_limit
 from ..geometry.body import log_group_ratios
+from ..geometry.quaternions import angle_between, unit_quaternions
 from ..keypoints import Keypoints2D
 from ..lifters import ArticulatedLifter, Lifter, Model
-from ..metrics.rotations import chordal_mean, geodesic_angle
+from ..metrics.rotations import chordal_mean
 from ..results.rotations import Array, quaternions
 
 __all__ = [
@@ -309,13 +310,14 @@ def summarise(
             "path, samples or clusters"
         )
     mean = chordal_mean(rotations)
-    spread = geodesic_angle(rotations, mean).square().mean(0).sqrt()
+    drawn, middle = (unit_quaternions(part).float().cpu() for part in (rotations, mean))
+    spread = angle_between(drawn, middle).square().mean(0).sqrt()
     highest: Array | None = quaternions(posterior.mode) if mode else None
     return RotationDraws(
-        quaternions(rotations.transpose(0, 1)),
+        drawn.transpose(0, 1).numpy(),
         log_prob.transpose(0, 1).float().cpu().numpy(),
-        quaternions(mean),
-        spread.float().cpu().numpy(),
+        middle.numpy(),
+        spread.numpy(),
         posterior.modelled,
         highest,
         log_lengths,
