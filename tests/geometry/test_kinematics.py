@@ -110,6 +110,22 @@ def test_forward_kinematics_against_a_recursion():
             torch.testing.assert_close(turned[n, joint], turn)
 
 
+def test_forward_kinematics_of_many_poses_is_that_of_each():
+    """Also of one body for all, in any batch shape; and with gradients."""
+    skeleton, generator = SKELETONS["smpl22"], torch.Generator().manual_seed(5)
+    rotations = roma.special_gramschmidt(torch.randn(40, 30, 22, 3, 3, generator=generator, dtype=torch.float64))
+    offsets = torch.randn(30, 22, 3, generator=generator, dtype=torch.float64)
+    each = [forward_kinematics(part, offsets, skeleton) for part in rotations]
+    for own in (offsets, offsets.expand(40, 30, 22, 3)):
+        found = forward_kinematics(rotations, own, skeleton)
+        for one, parts in zip(found, zip(*each, strict=True), strict=True):
+            torch.testing.assert_close(one, torch.stack(parts), atol=1e-13, rtol=0)
+    learning = offsets.clone().requires_grad_(True)
+    placed, _ = forward_kinematics(rotations, learning, skeleton)
+    assert torch.equal(placed, torch.stack([parts[0] for parts in each]))
+    assert bool(torch.autograd.grad(placed.square().sum(), learning)[0].isfinite().all())
+
+
 def test_forward_kinematics_keeps_bone_lengths():
     skeleton = SKELETONS["smpl22"]
     offsets = random_poses(1, 22)[0]

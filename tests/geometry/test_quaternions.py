@@ -7,7 +7,15 @@ import roma
 import torch
 from torch import Tensor
 
-from poseterior.geometry.quaternions import acted, product, rotation_matrices, unit_quaternions, zxy_angles
+from poseterior.geometry.quaternions import (
+    acted,
+    angle_between,
+    product,
+    rotation_matrices,
+    unit_quaternions,
+    zxy_angles,
+)
+from poseterior.metrics.rotations import geodesic_angle
 
 F64 = torch.float64
 
@@ -45,6 +53,23 @@ def test_products_and_turned_vectors_are_romas() -> None:
     torch.testing.assert_close(product(p, q), roma.quat_product(p, q), atol=1e-15, rtol=0)
     vectors = torch.randn(len(q), 3, generator=torch.Generator().manual_seed(1), dtype=F64)
     torch.testing.assert_close(acted(q, vectors), roma.quat_action(q, vectors, is_normalized=True), atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(F64, 1e-12), (torch.float32, 2e-6)])
+def test_the_angle_between_quaternions_is_that_between_matrices(dtype: torch.dtype, tolerance: float) -> None:
+    """Anywhere, hardly apart, half a turn apart, and of q and -q."""
+    p = turns()
+    axis = torch.nn.functional.normalize(torch.randn(len(p), 3, generator=torch.Generator().manual_seed(2), dtype=F64))
+    angle = torch.linspace(0, torch.pi, len(p), dtype=F64)
+    angle[:10] = torch.tensor([1e-9, 1e-6, 1e-4, 1e-3, 0.01, 3.14, 3.1415, 3.14159, torch.pi, 0.0], dtype=F64)
+    apart = roma.quat_product(p, roma.rotvec_to_unitquat(angle.unsqueeze(-1) * axis))
+    apart[::2] *= -1.0
+    found = angle_between(p.to(dtype), apart.to(dtype))
+    torch.testing.assert_close(found.double(), angle, atol=tolerance, rtol=0)
+    torch.testing.assert_close(angle_between(p, turns().flip(0)), geodesic_angle(
+        rotation_matrices(p), rotation_matrices(turns().flip(0))
+    ), atol=1e-12, rtol=0)  # fmt: skip
+    assert angle_between(p[:6].view(2, 3, 4), p[0]).shape == (2, 3)
 
 
 def test_angles_are_romas_and_where_two_axes_coincide_too() -> None:

@@ -24,7 +24,7 @@ from poseterior.lifting.ik import fitted_error, solve_ik, solve_ik_of_result
 from poseterior.lifting.prior import sample_prior, score_poses
 from poseterior.lifting.rotations import lift_rotations
 from poseterior.metrics.rotations import geodesic_angle
-from poseterior.results.hypotheses import smoothest
+from poseterior.results.hypotheses import looked_at, smoothest
 from poseterior.results.motion import as_lift_result, save_motion
 from poseterior.results.poses import load_result, save_result
 from poseterior.results.provenance import clips_of
@@ -488,6 +488,17 @@ def test_a_path_stays_with_one_explanation_and_averages_its_noise():
     assert bool((to_truth < 0.5).all() or (to_truth > 2.5).all())
     error = geodesic_angle(chosen[:, 1:], truth[:, 1:]).mean()
     assert float(error) < 0.5 * float(geodesic_angle(matrices[:, 0, 1:], truth[:, 1:]).mean())
+
+
+@pytest.mark.parametrize(("how", "count"), [("path", 1), ("path", 2), ("path", 3), ("path", 4), ("samples", 5)])
+def test_hypotheses_are_chosen_by_the_samples_that_are_looked_at_alone(how, count):
+    result = made_up(frames=4, samples=200)
+    few = looked_at(how, count, 200)
+    assert few < 200 or count > 3
+    first = replace(result, rotations=result.rotations[:, :few], log_prob=result.log_prob[:, :few])
+    assert np.array_equal(first.choose(how, count), result.choose(how, count))
+    assert looked_at(how, count, 3) == 3
+    assert looked_at("mean", 1, 200) == looked_at("clusters", 2, 200) == 200
 
 
 def test_several_paths_share_no_sample():

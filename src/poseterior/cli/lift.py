@@ -454,8 +454,7 @@ class Lift(StreamOptions, SeeingOptions, ReadingOptions):
             if getattr(self, name) and not any(part.whole for part in parts):
                 raise InputError(f"--{name}: is for clips that are lifted as a whole; add --clip on")
         if isinstance(lifter, ArticulatedLifter) and self._rotations_alone() and not any(part.whole for part in parts):
-            outputs = (self.out, self.motion, self.picture)
-            turned = turned_samples(keypoints, outputs, self.how, self.count, self.samples)
+            turned = turned_samples(keypoints, [*self._motions(), self.picture], self.how, self.count, self.samples)
             with options_named("samples"):
                 result, first = lift_for_motion(lifter, keypoints, **options, level=self.level, turned=turned)
             return result, result.rotations, True, first
