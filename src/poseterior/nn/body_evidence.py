@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..geometry.body import GROUPS, H36M_POINTS, SMPL25, log_group_ratios, rest_offsets
-from ..geometry.kinematics import bones_to_pose
 from ..geometry.nearest_rotations import procrustes
 from ..keypoints import Keypoints2D
 from ..keypoints.view import canonical_view
@@ -196,12 +195,12 @@ def evidence_from_points(
     """
     batch, device = points.shape[:-2], points.device
     some = seen.any(-1, keepdim=True)
-    weight = seen.to(points.dtype).unsqueeze(-1)
-    placed = torch.where(seen.unsqueeze(-1), points, 0.0)
-    centre = placed.sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp(min=1.0)
-    centred = torch.where(seen.unsqueeze(-1), placed - centre, 0.0)
-    frame = _trunk_frame(centred, seen, offsets)
-    turned = centred @ frame.transpose(-1, -2)
+    # Poses last: operations on rows of three numbers take many times as long.
+    shown = seen.movedim(-1, 0).unsqueeze(1)
+    placed = torch.where(shown, points.movedim((-2, -1), (0, 1)).contiguous(), 0.0)
+    centred = torch.where(shown, placed - placed.sum(0) / shown.sum(0).clamp(min=1), 0.0)
+    frame = _trunk_frame(centred, shown.to(points.dtype), offsets)
+    turned = _frame_axes(frame, centred)
     if covariance is None:
         spread = torch.where(seen, _log_spread(sigma), 0.0)
         directions = spread.new_zeros(()).expand(*spread.shape, 3, 3)
@@ -212,13 +211,14 @@ def evidence_from_points(
         spread = torch.where(seen, spread, 0.0)
         directions = torch.where(seen[..., None, None], directions, 0.0)
         six = as_six(0.5 * directions)
-    shown, nothing = seen.to(points.dtype), torch.zeros((), device=device)
-    tokens = torch.cat([turned / TYPICAL_SIZE, shown.unsqueeze(-1), 0.5 * spread.unsqueeze(-1)], -1).flatten(-2)
+    nothing = torch.zeros((), device=device)
+    each = (turned / TYPICAL_SIZE, shown.to(points.dtype), 0.5 * spread.movedim(-1, 0).unsqueeze(1))
+    tokens = torch.cat(each, 1).flatten(0, 1).movedim(0, -1)
     known = torch.ones(batch, dtype=torch.bool, device=device) if lengths_known is None else lengths_known
     return BodyEvidence(
         flat=nothing.expand(*batch, FLAT_WIDTH),
         tokens=torch.cat([tokens, _body_features(offsets, some, known), six.flatten(-2)], -1),
-        points=turned,
+        points=turned.movedim((0, 1), (-2, -1)),
         seen=seen,
         spread=spread,
         directions=directions,
@@ -263,16 +263,34 @@ def _body_features(offsets: Tensor | None, some: Tensor, known: Tensor | None = 
     return torch.where(some, features, 0.0)
 
 
-def _trunk_frame(centred: Tensor, seen: Tensor, offsets: Tensor) -> Tensor:
+def _frame_axes(
+    frame: Float[Tensor, "*batch 3 3"], vectors: Float[Tensor, "points 3 *batch"]
+) -> Float[Tensor, "points 3 *batch"]:
+    """Vectors in the axes of a frame."""
+    (a, b, c), (x, y, z) = frame.movedim((-1, -2), (0, 1)).contiguous(), vectors.unsqueeze(2).unbind(1)
+    return x * a + y * b + z * c
+
+
+def _at_rest(offsets: Float[Tensor, "25 3 *batch"]) -> Float[Tensor, "25 3 *batch"]:
+    """The points of a body at rest, from its pelvis."""
+    placed: list[Tensor] = []
+    for offset, parent in zip(offsets, SMPL25.parents, strict=True):
+        placed.append(torch.zeros_like(offset) if parent < 0 else placed[parent] + offset)
+    return torch.stack(placed)
+
+
+def _trunk_frame(
+    centred: Float[Tensor, "25 3 *batch"], shown: Float[Tensor, "25 1 *batch"], offsets: Float[Tensor, "*batch 25 3"]
+) -> Float[Tensor, "*batch 3 3"]:
     """The rotation that takes the visible trunk onto the resting one; limbs decide only where the trunk does not."""
-    rest = bones_to_pose(offsets, SMPL25)
-    weight = torch.full((_POINTS,), 0.01, dtype=centred.dtype, device=centred.device)
-    weight[[SMPL25.index(name) for name in _TRUNK]] = 1.0
-    weight = (weight * seen.to(centred.dtype)).unsqueeze(-1)
-    total = weight.sum(-2, keepdim=True).clamp(min=1e-6)
-    rest = rest - (rest * weight).sum(-2, keepdim=True) / total
-    body = centred - (centred * weight).sum(-2, keepdim=True) / total
-    cross = (rest * weight).transpose(-1, -2) @ body
+    share = torch.full((_POINTS,), 0.01, dtype=centred.dtype, device=centred.device)
+    share[[SMPL25.index(name) for name in _TRUNK]] = 1.0
+    weight = share.reshape(-1, *[1] * (shown.ndim - 1)) * shown
+    total = weight.sum(0).clamp(min=1e-6)
+    rest = _at_rest(offsets.expand(*centred.shape[2:], _POINTS, 3).movedim((-2, -1), (0, 1)))
+    rest = (rest - (rest * weight).sum(0) / total) * weight
+    body = centred - (centred * weight).sum(0) / total
+    cross = torch.stack([(row.unsqueeze(1) * body).sum(0) for row in rest.unbind(1)])
     # Where the points do not fix the frame: as a person who faces the camera.
     upright = torch.tensor(_UPRIGHT, dtype=centred.dtype, device=centred.device)
-    return procrustes(cross + 1e-4 * upright)
+    return procrustes(cross.movedim((0, 1), (-2, -1)) + 1e-4 * upright)
