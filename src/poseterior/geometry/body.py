@@ -241,7 +241,7 @@ def estimate_offsets(
     rest = rest_offsets(points.dtype).to(points.device) if rest is None else rest
     standing = _standing(rest)
     # Poses last: operations on rows of three numbers take ten times as long.
-    places, shown = points.movedim((-2, -1), (0, 1)).contiguous(), seen.movedim(-1, 0)
+    places, shown = points.movedim((-2, -1), (0, 1)).contiguous(), seen.expand(points.shape[:-1]).movedim(-1, 0)
     ratios, there = [], []
     for group, pairs in _SPANS.items():
         ratio, both = _stretched(places, shown, standing, pairs)
