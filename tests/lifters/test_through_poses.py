@@ -118,6 +118,7 @@ def test_any_batch_shape(tiny, batch):
     posterior = tiny(keypoints)
     assert posterior.sample((3,), seed=0).shape == (3, *batch, 17, 3)
     assert posterior.rotations.sample((3,), seed=0).shape == (3, *batch, 22, 3, 3)
+    assert posterior.rotations.sample((), seed=0).shape == (*batch, 22, 3, 3)
     assert posterior.rotations.mean.shape == (*batch, 22, 3, 3)
     assert repr(posterior.rotations).startswith("RotationsThroughPoses(batch_shape=")
     assert posterior.expand((2, *batch)).sample((3,), seed=0).shape == (3, 2, *batch, 17, 3)

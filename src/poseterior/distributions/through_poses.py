@@ -135,20 +135,20 @@ class RotationsThroughPoses(RotationDistribution):
 
     def _points(
         self, positions: Float[Tensor, "*any joints 3"]
-    ) -> tuple[Float[Tensor, "*any 25 3"], Bool[Tensor, "*any 25"]]:
+    ) -> tuple[Float[Tensor, "*any 25 3"], Bool[Tensor, "25"]]:
         """Of the body, and which of them these poses have."""
         points, known = points_from(positions, self.poses.skeleton)
-        return torch.where(known.unsqueeze(-1), points, 0.0), known.expand(points.shape[:-1])
+        return torch.where(known.unsqueeze(-1), points, 0.0), known
 
     def _turned(
         self, positions: Float[Tensor, "*any joints 3"], noise: Noise
     ) -> tuple[Float[Tensor, "*any 22 3 3"], Float[Tensor, "*any 25 3"]]:
         """Rotations behind these poses, one draw each, and the bodies' rest offsets."""
-        points, seen = self._points(positions)
+        points, known = self._points(positions)
+        seen = known.expand(points.shape[:-1])
         own, lengths_known = estimate_offsets(points, seen)
         sigma = points.new_full((), self.misfit).expand(seen.shape)
         evidence = evidence_from_points(points, seen, sigma, own, lengths_known).to(self.dtype)
-        known = seen.flatten(0, -2)[0]
         drawn = self.network.draw_alike(evidence, known, noise)
         pelvis = evidence.frame.transpose(-1, -2).unsqueeze(-3) @ drawn[..., :1, :, :]
         return torch.cat([pelvis, drawn[..., 1:, :, :]], -3), own
