@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 import zipfile
 from importlib import resources
 
@@ -14,6 +15,7 @@ from test_importing_originals import SYSTEMS, Seen, checkpoint, seen
 
 from poseterior.cli import main
 from poseterior.data.observations import Observations, ObservationSet, save_observations
+from poseterior.files import tensorflow
 from poseterior.files.errors import InputError
 from poseterior.files.tensorflow import names_in_bundle, read_bundle, write_bundle
 from poseterior.files.torch_files import read_torch
@@ -244,6 +246,59 @@ def test_bytes_behind_the_end_of_tensorflow_s_numbers_are_refused(tmp_path):
     assert str(caught.value) == (
         f"{data}: holds 54 bytes, more than the 24 of the variables of c.index; get the file anew"
     )
+
+
+def sharded(prefix, weights, shards=2, claimed=None):
+    """A checkpoint in several data files, as graphs on several devices write one: variables in turn."""
+    names = sorted(weights)
+    entries, data = [(b"", tensorflow._number(1, claimed or shards))], [b""] * shards
+    for i, name in enumerate(names):
+        raw, shard = np.ascontiguousarray(weights[name]).tobytes(), i % shards
+        sizes = b"".join(tensorflow._bytes(2, tensorflow._number(1, size)) for size in np.shape(weights[name]))
+        kind = tensorflow._NUMBER_OF[weights[name].dtype]
+        entry = tensorflow._number(1, kind) + tensorflow._bytes(2, sizes) + tensorflow._number(3, shard)
+        entry += tensorflow._number(4, len(data[shard])) + tensorflow._number(5, len(raw))
+        entries.append((name.encode(), entry + b"\x35" + struct.pack("<I", tensorflow.checksum(raw))))
+        data[shard] += raw
+    table, handle = tensorflow._placed(tensorflow._as_block(entries), 0)
+    top, top_handle = tensorflow._placed(tensorflow._as_block([(entries[-1][0], handle)]), len(table))
+    footer = (handle + top_handle).ljust(40, b"\0") + struct.pack("<Q", tensorflow._MAGIC)
+    prefix.with_suffix(".index").write_bytes(table + top + footer)
+    for i, raw in enumerate(data):
+        prefix.with_suffix(f".data-{i:05d}-of-{shards:05d}").write_bytes(raw)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_a_tensorflow_checkpoint_in_several_data_files(shards, tmp_path):
+    weights = li_lee_weights(shapes(golden("li_lee")))
+    sharded(tmp_path / "checkpoint-7", weights, shards)
+    again = read_bundle(tmp_path / f"checkpoint-7.data-00000-of-0000{shards}")
+    assert list(again) == sorted(weights)
+    assert all(np.array_equal(again[name], weights[name]) for name in weights)
+    for files in ([tmp_path], [tmp_path / "checkpoint-7"], sorted(tmp_path.iterdir())):
+        model = import_weights("li_lee_2019", files, Seen())
+        assert np.array_equal(model.network.alpha.weight.numpy(), weights["linear_model/w6"].T)
+
+
+def test_what_is_wrong_with_several_data_files(tmp_path):
+    weights = li_lee_weights(shapes(golden("li_lee")))
+    sharded(tmp_path / "c", weights)
+    first, second = (tmp_path / f"c.data-0000{i}-of-00002" for i in range(2))
+    raw = second.read_bytes()
+    second.write_bytes(raw + b"abc")
+    with pytest.raises(InputError, match=rf"^{second}: holds {len(raw) + 3} bytes, more than the {len(raw)} of"):
+        read_bundle(tmp_path / "c.index")
+    second.unlink()
+    with pytest.raises(InputError) as caught:
+        read_bundle(first)
+    missing = "a TensorFlow checkpoint is an index and its data, and 'c.data-00001-of-00002' is not there"
+    assert str(caught.value) == f"{first}: {missing}"
+    sharded(tmp_path / "c", weights, claimed=1)
+    with pytest.raises(InputError, match=r"\(a variable is in a data file that it does not have\)"):
+        read_bundle(tmp_path / "c.index")
+    sharded(tmp_path / "c", weights, claimed=2**40)
+    with pytest.raises(InputError, match=r"\(it has an impossible number of data files\)"):
+        read_bundle(tmp_path / "c.index")
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -91,6 +91,32 @@ def test_import_export_import(system, tmp_path):
         assert torch.equal(again.state_dict()[name], value), name
 
 
+def test_every_tensor_of_the_file_comes_back(tmp_path):
+    """Counters of batch norms too, and whether or not the file was saved from several graphics cards."""
+    file = checkpoint("yu_2021", tmp_path)[0]
+    theirs = {name.removeprefix("module."): value for name, value in read_torch(file)["pose_model_state_dict"].items()}
+    export_weights("yu_2021", import_weights("yu_2021", [file], Seen()), tmp_path / "theirs")
+    again = read_torch(tmp_path / "theirs" / "model_best.pth.tar")["pose_model_state_dict"]
+    assert set(again) == set(theirs)
+    for name, value in theirs.items():
+        found, wanted = again[name].numpy(), value.numpy()
+        assert found.dtype == wanted.dtype
+        assert found.shape == wanted.shape
+        assert np.array_equal(found, wanted), name
+    assert again["lifter_before.pre.1.num_batches_tracked"].numpy() == 12345
+
+
+def test_files_without_counters_are_read(tmp_path):
+    weights = yu_weights(shapes(golden("yu_scale")))
+    bare = {name: value for name, value in weights.items() if "num_batches" not in name}
+    model = import_weights("yu_2021", [saved(tmp_path / "y.pth.tar", {"pose_model_state_dict": bare})], Seen())
+    assert model.network.enter[1].num_batches_tracked == 0
+    weights["lifter_before.pre.1.num_batches_tracked"] = np.array(0.5, np.float32)
+    file = saved(tmp_path / "y.pth.tar", {"pose_model_state_dict": weights})
+    with pytest.raises(InputError, match=r"num_batches_tracked' holds float32; expected whole numbers"):
+        import_weights("yu_2021", [file], Seen())
+
+
 def test_numbers_are_those_of_the_file(tmp_path):
     found = golden("ronchi_rel")
     lifter = import_weights("ronchi_2018", checkpoint("ronchi_2018", tmp_path))
@@ -122,6 +148,7 @@ def test_bundle_is_the_one_that_tensorflow_wrote(tmp_path):
             lambda w: w.update({"inn.module_list.1.subnet1.0.weight": np.zeros(3, np.float32)}),
             "is of FrEIA 0.2 or later",
         ),
+        (lambda w: w.update({"inn.module_list.2.w_perm": np.eye(3, dtype=np.float32)}), "is of FrEIA 0.2 or later"),
     ],
 )
 def test_other_networks_are_refused(tmp_path, change, message):

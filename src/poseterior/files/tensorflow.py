@@ -2,7 +2,8 @@
 
 The index is a table of LevelDB's: blocks of keys that share prefixes, each followed by a byte for its compression and a
 checksum, and a footer that says where the block of blocks is. Its values are protocol buffers that say of each variable
-its type, its shape and its place in the data file, whose numbers are raw. Nothing in either file can be run.
+its type, its shape, its data file (graphs on several devices write one each) and its place there. The numbers of data
+files are raw. Nothing in any of the files can be run.
 
 ``tensorflow/core/util/tensor_bundle``, ``tensorflow/core/protobuf/tensor_bundle.proto`` and LevelDB's
 ``doc/table_format.md`` describe them.
@@ -31,25 +32,30 @@ _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 _NUMBER_OF = {np.dtype(code).newbyteorder("="): number for number, code in _TYPES.items()}
 #: An index has some 100 bytes a variable.
 _LARGEST_INDEX = 64 * 1024**2
+#: Their names have five digits.
+_MOST_SHARDS = 99_999
 
 
-def bundle_of(path: str | Path) -> tuple[Path, Path]:
-    """Index and data file of a checkpoint that is named by either of them, or by what they have in common.
+def bundle_of(path: str | Path) -> Path:
+    """The index of a checkpoint that is named by it, by a data file, or by what their names have in common.
 
     Raises:
-        InputError: one of them is not there.
+        InputError: it is not there.
     """
     path = Path(path)
     stem = path.name.partition(".data-")[0].removesuffix(".index").removesuffix(".meta")
-    index, data = path.with_name(f"{stem}.index"), path.with_name(f"{stem}.data-00000-of-00001")
-    for file in (index, data):
-        if not file.is_file():
-            raise InputError(f"{path}: a TensorFlow checkpoint is two files, and {file.name!r} is not there")
-    return index, data
+    index = path.with_name(f"{stem}.index")
+    if not index.is_file():
+        raise _absent(path, index)
+    return index
+
+
+def _absent(path: Path, file: Path) -> InputError:
+    return InputError(f"{path}: a TensorFlow checkpoint is an index and its data, and {file.name!r} is not there")
 
 
 def is_bundle(path: str | Path) -> bool:
-    """Whether a file is one of the two of a checkpoint, by its name or its last bytes."""
+    """Whether a file is one of those of a checkpoint, by its name or its last bytes."""
     path = Path(path)
     if ".data-" in path.name:
         return path.is_file()
@@ -130,10 +136,11 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
 
 @dataclass(frozen=True)
 class _Variable:
-    """Type, shape, place in the data file (offset and size in bytes), and the masked checksum of the bytes there."""
+    """Type, shape, data file, place in it (offset and size in bytes), and the masked checksum of the bytes there."""
 
     kind: str
     shape: tuple[int, ...]
+    shard: int
     offset: int
     size: int
     checksum: int
@@ -157,22 +164,28 @@ def _variable(raw: bytes) -> _Variable:
             crc = value
         elif field == 7:
             raise _BrokenError("a variable is stored in slices")
-    if shard != 0:
-        raise _BrokenError("it has more data files than one")
     if kind not in _TYPES:
         raise _BrokenError(f"a variable is of type {kind}, which is no type of numbers that weights have")
-    if not all(isinstance(part, int) for part in (*shape, offset, size)):
+    if not all(isinstance(part, int) for part in (*shape, shard, offset, size)):
         raise _BrokenError("a variable has an impossible shape")
     if not isinstance(crc, bytes) or len(crc) != 4:
         raise _BrokenError("a variable has an impossible checksum")
-    return _Variable(_TYPES[kind], shape, offset, size, struct.unpack("<I", crc)[0])
+    return _Variable(_TYPES[kind], shape, shard, offset, size, struct.unpack("<I", crc)[0])
 
 
-def _index(index: Path) -> dict[str, _Variable]:
+@dataclass(frozen=True)
+class _Index:
+    """How many data files there are, and the variables in them by name."""
+
+    shards: int
+    variables: dict[str, _Variable]
+
+
+def _index(index: Path) -> _Index:
     if index.stat().st_size > _LARGEST_INDEX:
         raise InputError(f"{index}: too large for the index of a checkpoint ({index.stat().st_size} bytes)")
     try:
-        return dict(_table(index.read_bytes()))
+        return _table(index.read_bytes())
     except (_BrokenError, UnicodeDecodeError, TypeError, struct.error) as error:
         raise InputError(f"{index}: not the index of a TensorFlow checkpoint ({error}); is it whole?") from None
 
@@ -183,24 +196,36 @@ def names_in_bundle(path: str | Path) -> tuple[str, ...]:
     Raises:
         InputError: as `read_bundle`.
     """
-    return tuple(_index(bundle_of(path)[0]))
+    return tuple(_index(bundle_of(path)).variables)
 
 
 def read_bundle(path: str | Path) -> dict[str, NDArray[Any]]:
     """All variables of a checkpoint by name, those of the optimiser too.
 
     Args:
-        path: the index, the data file, or what their names have in common.
+        path: the index, a data file, or what their names have in common.
 
     Raises:
         InputError: a file that is not there, an index that is not whole, a data file that holds fewer or more numbers
             than the index claims, or other ones than its checksums are of.
     """
-    index, data = bundle_of(path)
-    variables, present = _index(index), data.stat().st_size
+    index = bundle_of(path)
+    held = _index(index)
+    files = [index.with_suffix(f".data-{i:05d}-of-{held.shards:05d}") for i in range(held.shards)]
+    for file in files:
+        if not file.is_file():
+            raise _absent(Path(path), file)
+    found: dict[str, NDArray[Any]] = {}
+    for shard, file in enumerate(files):
+        found |= _numbers(file, {name: one for name, one in held.variables.items() if one.shard == shard}, index)
+    return {name: found[name] for name in held.variables}
+
+
+def _numbers(data: Path, variables: Mapping[str, _Variable], index: Path) -> dict[str, NDArray[Any]]:
+    """The variables of one data file."""
+    present, found = data.stat().st_size, {}
     if sum(one.size for one in variables.values()) > present:
         raise InputError(f"{data}: holds {present} bytes, fewer than the variables of {index.name}; is it whole?")
-    found = {}
     with data.open("rb") as file:
         for name, one in variables.items():
             if math.prod(one.shape) * np.dtype(one.kind).itemsize != one.size or one.offset + one.size > present:
@@ -225,7 +250,7 @@ def read_bundle(path: str | Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _table(raw: bytes) -> Iterator[tuple[str, _Variable]]:
+def _table(raw: bytes) -> _Index:
     if len(raw) < _FOOTER or struct.unpack("<Q", raw[-8:])[0] != _MAGIC:
         raise _BrokenError("its last bytes are not those of one")
     footer = raw[-_FOOTER:]
@@ -233,14 +258,23 @@ def _table(raw: bytes) -> Iterator[tuple[str, _Variable]]:
     _, at = _varint(footer, at)
     offset, at = _varint(footer, at)
     size, _ = _varint(footer, at)
+    shards, variables = 1, {}
     for _, handle in _entries(_block(raw, offset, size)):
         start, at = _varint(handle, 0)
         length, _ = _varint(handle, at)
         for key, value in _entries(_block(raw, start, length)):
             if key:  # the empty key holds the header
-                yield key.decode(), _variable(value)
-            elif dict(_fields(value)).get(2, 0) != 0:
+                variables[key.decode()] = _variable(value)
+                continue
+            header = dict(_fields(value))
+            shards = header.get(1, 0)
+            if header.get(2, 0) != 0:
                 raise _BrokenError("it was written on a big-endian machine")
+    if not isinstance(shards, int) or not 1 <= shards <= _MOST_SHARDS:
+        raise _BrokenError("it has an impossible number of data files")
+    if any(one.shard >= shards for one in variables.values()):
+        raise _BrokenError("a variable is in a data file that it does not have")
+    return _Index(shards, variables)
 
 
 # -- writing -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ...files.writing import atomic_folder
 from ...lifters.base import Model
 from . import duenkel_2024, li_lee_2019, ronchi_2018, wehrbein_2021, yu_2021
 from .old_container import save_old
-from .tensors import to_theirs
+from .tensors import to_theirs, with_counters
 
 __all__ = ["METHODS", "RECIPES", "export_weights"]
 
@@ -76,13 +76,8 @@ def _wehrbein(model: Any, folder: Path) -> None:
 
 def _yu(model: Any, folder: Path) -> None:
     config, ours = model.config, model.state_dict()
-    state = to_theirs(yu_2021.pairs(config.width, config.blocks, config.scale != "none"), ours)
-    counted: dict[str, NDArray[Any]] = {}
-    for name, value in state.items():
-        counted[name] = value
-        if name.endswith("running_var"):
-            counted[name.replace("running_var", "num_batches_tracked")] = np.array(0)
-    torch.save({"epoch": 0, "pose_model_state_dict": _tensors(counted)}, folder / "model_best.pth.tar")
+    state = to_theirs(with_counters(yu_2021.pairs(config.width, config.blocks, config.scale != "none")), ours)
+    torch.save({"epoch": 0, "pose_model_state_dict": _tensors(state)}, folder / "model_best.pth.tar")
 
 
 def _ronchi(model: Any, folder: Path) -> None:

@@ -23,13 +23,13 @@ from ...files.torch_files import Inert, StoredTensor, read_torch
 from ...lifters.base import Model, build_model
 from . import duenkel_2024, li_lee_2019, ronchi_2018, wehrbein_2021, yu_2021
 from .recognising import system_of
-from .tensors import to_ours
+from .tensors import to_ours, with_counters
 
 __all__ = ["FITTED", "SYSTEMS", "import_weights", "refuse_unread"]
 
 Arrays = dict[str, NDArray[Any]]
 #: Told apart by nothing but the function that they compute.
-_NEWER_FREIA = re.compile(r".*\.(subnet[12]|perm(_inv)?)(\..*)?")
+_NEWER_FREIA = re.compile(r".*\.(subnet[12]?|(w_)?perm(_inv)?)(\..*)?")
 #: Systems whose networks have constants that no checkpoint holds.
 FITTED = ("yu_2021", "li_lee_2019")
 _COUNTERS = r".*\.num_batches_tracked"
@@ -194,7 +194,9 @@ def _yu(files: Sequence[Path], observations: Any) -> tuple[Model, dict[str, Any]
     config = {"width": width, "blocks": blocks, "scale": "published" if scale else "none"}
     model = _built("unsupervised-published", config, theirs, path)
     table = yu_2021.pairs(width, blocks, scale)
-    model.load_state_dict(to_ours(table, theirs, model.state_dict(), str(path), _COUNTERS))
+    if any(re.fullmatch(_COUNTERS, name) for name in theirs):
+        table = with_counters(table)
+    model.load_state_dict(to_ours(table, theirs, model.state_dict(), str(path)))
     about = (
         "Yu et al.: Towards Alleviating the Modeling Ambiguity of Unsupervised Monocular 3D Human Pose Estimation, 2021"
     )
@@ -303,7 +305,7 @@ def _li_lee(files: Sequence[Path], observations: Any) -> tuple[Model, dict[str, 
     named = {bundle_of(_in_folder(file)) for file in files if file.name != "checkpoint" or len(files) == 1}
     if len(named) != 1:
         raise InputError(f"li_lee_2019: expected the files of one TensorFlow checkpoint, got those of {len(named)}")
-    path = named.pop()[0]
+    path = named.pop()
     theirs = read_bundle(path)
     inputs, width = _shape(theirs, "linear_model/w1", 2, path)
     _, outputs = _shape(theirs, "linear_model/w4", 2, path)

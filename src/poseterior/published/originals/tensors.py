@@ -15,7 +15,7 @@ from torch import Tensor
 from ...files.checks import quote
 from ...files.errors import InputError
 
-__all__ = ["Pair", "batch_norm", "linear", "to_ours", "to_theirs"]
+__all__ = ["Pair", "batch_norm", "linear", "to_ours", "to_theirs", "with_counters"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -51,7 +51,7 @@ class Pair:
         """Ours as theirs: the inverse of `read`."""
         value = ours if self.rows is None else ours[np.argsort(self.rows)]
         value = value if self.columns is None else value[:, np.argsort(self.columns)]
-        return np.ascontiguousarray(value.T if self.transposed else value)
+        return np.array(value.T if self.transposed else value, order="C")
 
 
 def linear(theirs: str, ours: str, **changes: Any) -> list[Pair]:
@@ -66,6 +66,17 @@ def linear(theirs: str, ours: str, **changes: Any) -> list[Pair]:
 def batch_norm(theirs: str, ours: str) -> list[Pair]:
     """Scale, shift and moving statistics of a batch norm, without the counter, which some versions do not have."""
     return [Pair(f"{theirs}.{n}", f"{ours}.{n}") for n in ("weight", "bias", "running_mean", "running_var")]
+
+
+def with_counters(pairs: Iterable[Pair]) -> list[Pair]:
+    """A table with the number of batches that each batch norm has seen, behind its variance, where PyTorch has it."""
+    table = []
+    for pair in pairs:
+        table.append(pair)
+        if pair.theirs.endswith(".running_var"):
+            theirs, ours = (name.replace("running_var", "num_batches_tracked") for name in (pair.theirs, pair.ours))
+            table.append(Pair(theirs, ours))
+    return table
 
 
 def to_ours(
@@ -94,8 +105,9 @@ def to_ours(
         found, expected = np.asarray(theirs[name]), pair.shape_of_theirs(ours[pair.ours])
         if found.shape != expected:
             raise InputError(f"{where}: tensor {name!r} has shape {found.shape}; expected {expected}")
-        if found.dtype.kind != "f":
-            raise InputError(f"{where}: tensor {name!r} holds {found.dtype}; expected floating-point numbers")
+        kinds, wanted = ("f", "floating-point") if ours[pair.ours].is_floating_point() else ("iu", "whole")
+        if found.dtype.kind not in kinds:
+            raise InputError(f"{where}: tensor {name!r} holds {found.dtype}; expected {wanted} numbers")
         if not np.isfinite(found).all():
             raise InputError(f"{where}: tensor {name!r} holds values that are not finite")
         # a float64 checkpoint keeps its precision no longer than ours has it
