@@ -371,13 +371,31 @@ def _assign(values: dict[str, Any], assignment: str) -> frozenset[str]:
     return _names(value, whole_key)
 
 
+_SECTIONS = ("name", "lifter", "objectives", "data", "labels", "simulator", "calibrate", "schedule")
+_DATA = ("stores", "fps", "validation", "observations", "views", "labels")
+
+
+def _check_sections(values: dict[str, Any], name: str) -> None:
+    """Refuse unknown sections; a setting without its section is told where it belongs."""
+    kinds = {"simulator": SimulatorConfig, "schedule": Schedule, "labels": LabelConfig}
+    homes = {"data": _DATA} | {section: [f.name for f in dataclasses.fields(kind)] for section, kind in kinds.items()}
+    for key in values:
+        if key in _SECTIONS:
+            continue
+        home = next((section for section, known in homes.items() if key in known), None)
+        what = f"known: {', '.join(_SECTIONS)}" if home is None else f"did you mean {home}.{key}?"
+        raise InputError(f"{name}: unknown section {quote(key)}; {what}")
+
+
 # -- sections --------------------------------------------------------------------------------------------------
 
 
 def _section(values: dict[str, Any], name: str, known: Sequence[str]) -> dict[str, Any]:
-    section = values.get(name) or {}
+    section = values.get(name)
+    if section is None:
+        return {}
     if not isinstance(section, dict):
-        raise InputError(f"{name}: expected a mapping")
+        raise InputError(f"{name}: expected a mapping, got {quote(section)}")
     check_settings(name, section, known)
     return section
 
@@ -414,15 +432,12 @@ def _one_path(data: dict[str, Any], name: str) -> str | None:
 
 def _data_section(values: dict[str, Any]) -> dict[str, Any]:
     """The fields of a `Recipe` that its section ``data`` gives."""
-    data = _section(values, "data", ("stores", "fps", "validation", "observations", "views", "labels"))
+    data = _section(values, "data", _DATA)
     validation = data.get("validation", 0.1)
     if not is_number(validation) or not 0 <= validation < 1:
         raise InputError(f"data.validation: expected 0 to below 1, got {quote(validation)}")
-    stores, observations, label_file = (
-        data.get("stores") or (),
-        _one_path(data, "observations"),
-        _one_path(data, "labels"),
-    )
+    observations, label_file = _one_path(data, "observations"), _one_path(data, "labels")
+    stores = () if data.get("stores") is None else data["stores"]
     if not isinstance(stores, str | list | tuple) or not all(isinstance(store, str) for store in stores):
         raise InputError(f"data.stores: expected the path of a store, or a list of paths, got {quote(stores)}")
     if stores and observations is not None:
@@ -460,10 +475,7 @@ def _read(name: str, changes: Sequence[str]) -> Recipe:
     by_changes: frozenset[str] = frozenset()
     for change in changes:
         by_changes |= _assign(values, change)
-    sections = ("name", "lifter", "objectives", "data", "labels", "simulator", "calibrate", "schedule")
-    for key in values:
-        if key not in sections:
-            raise InputError(f"{name}: unknown section {quote(key)}; known: {', '.join(sections)}")
+    _check_sections(values, name)
     labels = _section(values, "labels", [f.name for f in dataclasses.fields(LabelConfig)])
     simulator = _section(values, "simulator", [f.name for f in dataclasses.fields(SimulatorConfig)])
     changed = _section(values, "calibrate", [f.name for f in dataclasses.fields(SimulatorConfig)])

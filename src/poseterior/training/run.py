@@ -47,7 +47,7 @@ from .progress import StepProgress
 from .recipes import Recipe, Schedule, read_recipe
 from .resuming import check_same_run
 from .steps import BEST, WEIGHTS, WRITTEN, finished
-from .unused import changed_from
+from .unused import changed_from, refuse_unused_by_lifter
 
 __all__ = ["TrainingOptions", "build_lifter", "load_mocap", "split_clips", "train"]
 
@@ -203,13 +203,16 @@ def build_lifter(settings: dict[str, Any], given: frozenset[str] = frozenset()) 
 
     Args:
         settings: the section.
-        given: names that the user set (``lifter.width``): refused where the weights to start from say otherwise.
+        given: names that the user set (``lifter.width``): refused where the weights to start from say otherwise, or
+            where they have no effect.
     """
     values = dict(settings)
     start = values.pop("init", None)
     cls = model_class(values.pop("method"))
     if start is None:
-        return build_model(cls.name, values)
+        new = build_model(cls.name, values)
+        refuse_unused_by_lifter(given, new.name, new.config)
+        return new
     loaded = load_model(start)
     model = cls.started_from(loaded, values)
     if model is None:
@@ -302,6 +305,8 @@ def train(
     phases = Phases(options.progress and process == 0)
     L.seed_everything(recipe.schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter, recipe.given)
+    if lifter.skeleton.name != "h36m17":
+        raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
     check_seen(recipe, lifter, [objective for _, objective in objectives])
     simulator = simulator_for(recipe, [objective for _, objective in objectives])
@@ -313,8 +318,6 @@ def train(
             "schedule.validate_every: has no effect here: nothing is held out; set data.validation above 0 (of more "
             "than one clip), or drop it"
         )
-    if lifter.skeleton.name != "h36m17":
-        raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
     if "init" not in recipe.lifter:
         phases.say("measuring what inputs and outputs are divided by, on 20,000 poses")
         with naming(recipe.observations or ", ".join(recipe.stores)):

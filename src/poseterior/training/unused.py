@@ -15,7 +15,13 @@ from ..data.labels.simulated import LabelConfig
 from ..data.simulation.simulator import SimulatorConfig
 from ..files.errors import InputError
 
-__all__ = ["changed_from", "refuse_unseen", "refuse_unused", "refuse_without_effect"]
+__all__ = [
+    "changed_from",
+    "refuse_unseen",
+    "refuse_unused",
+    "refuse_unused_by_lifter",
+    "refuse_without_effect",
+]
 
 
 class Asked(Protocol):
@@ -69,6 +75,19 @@ _SIMULATOR: Needs = {
     ),
     "noise_joint": (lambda c: c.noise[0] < c.noise[1], "a range of simulator.noise: each joint's is kept within it"),
     "noise_ratio": (lambda c: c.noise[0] < c.noise[1], "a range of simulator.noise: each axis' is kept within it"),
+}  # fmt: skip
+_SPLINE = (lambda c: c.coupling == "spline", "lifter.coupling=spline")
+_MOBIUS = (lambda c: c.structure != "acg", "another lifter.structure than acg")
+#: What settings of lifters need of others, by method.
+_LIFTERS: Mapping[str, Needs] = {
+    "flow": {"bins": _SPLINE},
+    "rotations": {
+        "layers": _MOBIUS, "segments": _MOBIUS, "hidden": _MOBIUS,
+        "turns": (lambda c: c.structure == "coupling", "lifter.structure=coupling"),
+        "components": (lambda c: c.structure == "acg", "lifter.structure=acg"),
+        "misfit": (lambda c: c.through != "none", "a lifter in lifter.through"),
+    },
+    "unsupervised": {"scale_range": (lambda c: c.scale == "bounded", "lifter.scale=bounded")},
 }  # fmt: skip
 #: What settings of labels need of others.
 _LABELS: Needs = {
@@ -150,6 +169,22 @@ def _refuse_beside_observations(recipe: Asked, name: str) -> None:
         raise InputError(f"data.fps: has no effect on data.observations, of which every row is used; {remedy}")
     if section == "labels" and recipe.label_file is not None and recipe.labels is not None:
         raise InputError(f"{name}: has no effect: data.labels={recipe.label_file} holds the labels; give one of both")
+
+
+def refuse_unused_by_lifter(given: Iterable[str], method: str, config: Any) -> None:
+    """Refuse settings of a lifter that its other settings leave without effect; what has its default is let pass.
+
+    Args:
+        given: dotted names that the user set.
+        method: the lifter's.
+        config: all settings of it.
+
+    Raises:
+        InputError: names the setting and what it needs.
+    """
+    usual = {field.name: field.default for field in dataclasses.fields(config)}
+    asked = [name for name in _of("lifter", sorted(given)) if name in usual and getattr(config, name) != usual[name]]
+    refuse_without_effect(asked, config, _LIFTERS.get(method, {}), "lifter.")
 
 
 def refuse_unseen(given: Iterable[str], unseen: Iterable[str], what: str) -> None:
