@@ -91,6 +91,21 @@ def test_joints_that_the_source_lacks_do_not_count(data):
     assert "head_top" not in results[0]["per joint"]
 
 
+def test_two_clips_that_miss_different_joints(data):
+    """Nothing says by how much clips differ in what is missing; all else is measured."""
+    keypoints, n = data.observations.keypoints, 40
+    visible = torch.ones(N, 17, dtype=torch.bool)
+    visible[0, 3] = visible[1, 6] = False
+    ids = [PoseId(f"clip {i % 2}", i, 0) for i in range(N)]
+    seen = Keypoints2D(keypoints.xy, visible=visible, image_size=(100, 100), ids=ids)
+    observations = dataclasses.replace(data.observations, keypoints=seen)[slice(0, n)]
+    few = ObservationSet(observations, ("walk",) * n, ("x",) * n, "made-up v1", 0)
+    calibration = evaluate(Known(0.1), few, samples=20)["calibration"]
+    assert calibration["missing"]["observations"] == 2
+    assert "independent" not in calibration["missing"]
+    assert calibration["visible"]["independent"] > 1
+
+
 # -- the published tables ----------------------------------------------------------------------------------
 
 

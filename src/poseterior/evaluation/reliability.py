@@ -36,12 +36,15 @@ def floor(poses: int, samples: int) -> dict[str, float]:
 
 
 def floor_of(found: Collected, counted: Tensor) -> dict[str, Any]:
-    """What a right distribution scores with as many independent poses as these count for; nothing of one clip."""
+    """What a right distribution scores with as many independent poses as these count for.
+
+    Nothing where no joint counts in two clips: how a joint's clips differ is then not known.
+    """
     group, _, _ = found.groups
     ranks, counted = found["ranks"][:, found.joints], counted[:, found.joints]
-    used = counted.any(-1)
-    if len(group[used].unique()) < 2:
+    if not any(len(group[known].unique()) > 1 for known in (counted & ~ranks.isnan()).unbind(-1)):
         return {}
+    used = counted.any(-1)
     # Two digits: more would be simulated for nothing.
     independent = float(f"{max(1.0, effective_number(ranks[used], group[used], counted[used])):.2g}")
     return {"floor": floor(round(independent), found.samples)["mean"], "independent": round(independent)}
