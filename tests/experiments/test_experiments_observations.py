@@ -86,6 +86,14 @@ def test_experiments_on_observations_with_table_2_and_figure_5(stored, tmp_path,
     assert hidden[:, [j for j in range(17) if j != neck]].all()
     assert {"crowd-0.1", "crowd-0.5", "crowd-1"} <= set(results["runs"])
     assert "crowd" in results
+    other = folder / "other.parquet"
+    other.write_bytes((folder / "train.parquet").read_bytes())
+    again = [word.replace("train.parquet", "other.parquet") for word in command]
+    assert main([*again, "--labels", str(folder / "labels.parquet"), "--seed", "1"]) == 2
+    assert capsys.readouterr().err == (
+        f"poseterior: error: {tmp_path / 'x'}: holds experiments of other settings (data: train.parquet instead of "
+        "other.parquet, seed: 0 instead of 1); choose another --out\n"
+    )
 
 
 def test_what_does_not_go_together_is_refused(stored, tmp_path):
@@ -94,6 +102,9 @@ def test_what_does_not_go_together_is_refused(stored, tmp_path):
         relative.run_relative(folder / "store", tmp_path / "x", labels=folder / "labels.parquet")
     with pytest.raises(InputError, match="--test: --data is a pose store"):
         relative.run_relative(folder / "store", tmp_path / "y", test=folder / "train.parquet")
+    with pytest.raises(InputError, match=r"^groups: crowd: needs the crowd's labels; pass them as --labels FILE$"):
+        relative.run_relative(folder / "train.parquet", tmp_path / "z", groups=("crowd",))
+    assert not (tmp_path / "z").exists()
 
 
 @pytest.mark.parametrize(("error", "words"), [(50.0, "relative depth helps"), (95.0, "too small to show")])

@@ -406,7 +406,9 @@ def run_relative(
         raise InputError(
             "--labels: labels are of pictures: give their observations as --data FILE.parquet, not a store"
         )
-    if labels is None:
+    if labels is None and "crowd" in groups:
+        if set(groups) != set(GROUPS):
+            raise InputError("groups: crowd: needs the crowd's labels; pass them as --labels FILE")
         groups = [group for group in groups if group != "crowd"]
     out, chosen = Path(out), SIZES[size]
     check_folder(out)
@@ -414,10 +416,17 @@ def run_relative(
     settings = {"size": size, "seed": seed, **dataclasses.asdict(chosen), "test": test is not None}
     settings |= {"observations": True} if Path(store).is_file() else {}
     settings |= {"labels": Path(labels).name} if labels is not None else {}
+    sources = {"data": Path(store).name, "measured on": None if test is None else Path(test).name}
+    settings |= sources
     if (out / "experiment.json").exists():
-        before = _read_json(out / "experiment.json")
+        before = sources | _read_json(out / "experiment.json")  # which earlier versions did not write
         if before != settings:
-            raise InputError(f"{out}: holds experiments of other settings ({before}); choose another --out")
+            other = ", ".join(
+                f"{name}: {before.get(name)} instead of {settings.get(name)}"
+                for name in sorted(before.keys() | settings.keys())
+                if before.get(name) != settings.get(name)
+            )
+            raise InputError(f"{out}: holds experiments of other settings ({other}); choose another --out")
     else:
         training, held = _observations(Path(store), None if test is None else Path(test), chosen, seed)
         save_observations(training, out / "train.parquet")
