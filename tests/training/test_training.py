@@ -222,7 +222,7 @@ def test_refusals(store, tmp_path):
         run(store, tmp_path / "empty", "steps=1", resume=True)
     with pytest.raises(InputError, match=r"schedule.steps was 1 and is 2 now: a resumed run keeps its recipe"):
         run(store, tmp_path / "run", "steps=2", resume=True)
-    with pytest.raises(InputError, match="the simulator makes h36m17 poses, not coco17"):
+    with pytest.raises(InputError, match="poses to learn from are h36m17, not coco17"):
         run(store, tmp_path / "coco", "steps=1", "lifter.skeleton=coco17")
 
 

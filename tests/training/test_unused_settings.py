@@ -18,7 +18,7 @@ from poseterior.training.batches import Batches
 from poseterior.training.matching import simulator_for
 from poseterior.training.module import batch_generator
 from poseterior.training.recipes import Schedule, read_recipe
-from poseterior.training.run import _training_data, build_lifter
+from poseterior.training.run import _training_data, build_lifter, train
 from poseterior.training.unused import refuse_unseen
 
 #: A value of every setting of the simulator that no recipe here has.
@@ -297,6 +297,13 @@ def test_every_setting_of_a_lifter_changes_what_it_does_or_is_refused(name, moca
     assert set(ignored) <= {"bound", "spread", "through"}
 
 
+def test_lifters_of_other_joints_are_refused_before_data_are_read(store, tmp_path, capsys):
+    with pytest.raises(InputError, match=r"^lifter\.skeleton: poses to learn from are h36m17, not lsp14; lifters of"):
+        train("mdn", tmp_path / "run", changes=[f"data={store}", "lifter.skeleton=lsp14"])
+    assert "reading" not in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "change", "needs"),
     [
@@ -403,8 +410,6 @@ def test_every_setting_of_the_schedule_reaches_the_run():
 
 
 def test_nothing_is_validated_where_nothing_is_held_out(store, tmp_path):
-    from poseterior.training import train
-
     changes = [f"data={store}", "data.validation=0", "schedule.validate_every=5", "calibrate=null"]
     with pytest.raises(InputError, match=r"schedule\.validate_every: has no effect here: nothing is held out"):
         train("mdn", tmp_path / "run", changes=changes, progress=False)

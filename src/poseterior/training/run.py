@@ -306,7 +306,10 @@ def train(
     L.seed_everything(recipe.schedule.seed, verbose=False)
     lifter = build_lifter(recipe.lifter, recipe.given)
     if lifter.skeleton.name != "h36m17":
-        raise InputError(f"lifter.skeleton: the simulator makes h36m17 poses, not {lifter.skeleton.name}")
+        raise InputError(
+            f"lifter.skeleton: poses to learn from are h36m17, not {lifter.skeleton.name}; lifters of other joints can "
+            "be used, measured and calibrated, but not trained"
+        )
     objectives = [(float(o.get("weight", 1.0)), _objective(o)) for o in recipe.objectives]
     check_seen(recipe, lifter, [objective for _, objective in objectives])
     simulator = simulator_for(recipe, [objective for _, objective in objectives])
