@@ -24,21 +24,34 @@ _MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 
 
-def _shifted(value: Tensor, bits: int) -> Tensor:
+#: Many int64, or one as Python has it: a few steps on one number take torch ten times as long.
+_Whole = Tensor | int
+
+
+def _shifted(value: _Whole, bits: int) -> _Whole:
     """Logical shift to the right of int64."""
     return (value >> bits) & (2 ** (64 - bits) - 1)
 
 
+def _wrapped(value: _Whole) -> _Whole:
+    """What int64 makes of a number that it cannot hold."""
+    return value if isinstance(value, Tensor) else (value + 2**63) % 2**64 - 2**63
+
+
+def _stirred(state: _Whole) -> _Whole:
+    for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+        state = _wrapped((state ^ _shifted(state, shift)) * multiplier)
+    return state ^ _shifted(state, 31)
+
+
 def mixed(*values: Int[Tensor, "*shape"] | int) -> Int[Tensor, "*shape"]:
     """One int64 that looks random and changes with every bit of every value (int64, broadcast; order matters)."""
-    state = torch.zeros((), dtype=torch.int64)
+    state: _Whole = 0
     for value in values:
-        value = torch.as_tensor(value, dtype=torch.int64).cpu()
-        state = (state + _GAMMA) ^ value
-        for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
-            state = (state ^ _shifted(state, shift)) * multiplier
-        state = state ^ _shifted(state, 31)
-    return state
+        state = _wrapped(state + _GAMMA)
+        one = isinstance(value, int) and isinstance(state, int)
+        state = _stirred(state ^ (value if one else torch.as_tensor(value, dtype=torch.int64).cpu()))
+    return torch.as_tensor(state, dtype=torch.int64)
 
 
 @lru_cache
