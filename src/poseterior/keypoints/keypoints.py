@@ -21,9 +21,9 @@ from torch import Tensor
 
 from ..files.errors import InputError
 from ..geometry.arrays import tensor_of
-from ..geometry.skeletons import Skeleton, get_skeleton, skeleton_maps
+from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import keys_of
-from .synthesis import combined, fill
+from .synthesis import Measured, synthesised
 
 __all__ = [
     "FULL_CONFIDENCE_SPREAD",
@@ -464,21 +464,19 @@ class Keypoints2D:
         target = get_skeleton(target)
         if target == self.skeleton:
             return self
-        first, *further = skeleton_maps(self.skeleton, target)
-        source = {name: getattr(self, name) for name in sorted(_PER_JOINT)}
-        source["size"] = person_size(self.xy, self.visible & ~self.synthesised)
-        if self.outliers is not None:
-            source["outliers"] = self.outliers
-        made = combined(source, first, slice(None))
-        if further:
-            batch, count = self.batch_shape, len(self)
-            source = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in source.items()}
-            made = {name: values.reshape(count, *values.shape[len(batch) :]) for name, values in made.items()}
-            for plan in further:
-                fill(made, source, plan)
-            made = {name: values.reshape(*batch, *values.shape[1:]) for name, values in made.items()}
-        fits = None if self.fits is None else self.fits.new_full((*made["visible"].shape, _FIT), float("nan"))
-        for joint, name in enumerate(target.joints):
-            if fits is not None and self.fits is not None and name in self.skeleton.joints:
-                fits[..., joint, :] = self.fits[..., self.skeleton.index(name), :]
-        return self._replace(**made, skeleton=target, fits=fits)
+        known = Measured(*(getattr(self, name) for name in Measured._fields))
+        size = person_size(self.xy, self.visible & ~self.synthesised)
+        made = synthesised(known, size, self.skeleton, target)
+        fits = None if self.fits is None else _copied(self.fits, self.skeleton, target)
+        return self._replace(**made._asdict(), skeleton=target, fits=fits)
+
+
+def _copied(
+    fits: Float[Tensor, "*batch source n"], source: Skeleton, target: Skeleton
+) -> Float[Tensor, "*batch target n"]:
+    """What is known of single joints, for those that both skeletons have; NaN for others."""
+    made = fits.new_full((*fits.shape[:-2], len(target), fits.shape[-1]), float("nan"))
+    for joint, name in enumerate(target.joints):
+        if name in source.joints:
+            made[..., joint, :] = fits[..., source.index(name), :]
+    return made
