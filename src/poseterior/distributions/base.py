@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from ..files.errors import InputError
+from ..geometry.frames import with_root, without_root
 from ..geometry.skeletons import Skeleton, get_skeleton
 from ..noise import Noise, SharedNoise, mixed
 from .balls import SAMPLES, SEED, SPREAD_LEVEL, check_level
@@ -174,16 +175,14 @@ class PoseDistribution(SeededDistribution):
     def _moments_of(self, poses: Float[Tensor, "points *batch joints 3"], count: int) -> tuple[Tensor, Tensor]:
         """The same of these poses, the sum of squares divided by ``count``."""
         mean = poses.mean(0)
-        offset = (poses - mean)[..., self.skeleton.nonroot, :].flatten(-2).movedim(0, -2)
+        offset = without_root(poses - mean, self.skeleton.root).flatten(-2).movedim(0, -2)
         return mean, offset.mT @ offset / count
 
     def _blocks(self, covariance: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch joints 3 3"]:
         """Covariance of each joint by itself, of that of all joints but the root; zero for the root."""
         count = len(self.skeleton.nonroot)
         parts = covariance.unflatten(-1, (count, 3)).unflatten(-3, (count, 3)).diagonal(dim1=-4, dim2=-2)
-        blocks = covariance.new_zeros(*covariance.shape[:-2], len(self.skeleton), 3, 3)
-        blocks[..., self.skeleton.nonroot, :, :] = parts.movedim(-1, -3)
-        return blocks
+        return with_root(parts.movedim(-1, -3), self.skeleton.root, -3)
 
     def _median(self) -> Tensor:
         """``(*batch, joints, 3)`` metres; default: of fixed draws."""
