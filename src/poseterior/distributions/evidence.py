@@ -25,17 +25,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..files.checks import cut
 from ..files.errors import InputError
 from ..geometry.cameras import explaining_root_of, linear_projection
+from ..geometry.frames import with_root, without_root
 from ..geometry.square_roots import square_root_from_one
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of, reprojection_energy, solve_root
@@ -153,21 +155,30 @@ def missing_information(
 ) -> Float[Tensor, "n joints 2 2"]:
     """A lower triangle L with ``L L^T = R^-1 - (R + T)^-1``."""
     # R^-1 - (R + T)^-1 = (R + R T^-1 R)^-1, which does not cancel
-    xx, xy, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
-    x, y = blur.square().reciprocal().unbind(-1)
-    mixed = xy * (1.0 + xx * x + yy * y)
-    first, last = xx + xx * xx * x + xy * xy * y, yy + xy * xy * x + yy * yy * y
+    total = covariance + (covariance / blur.square().unsqueeze(-2)) @ covariance
+    first, mixed, _, last = total.flatten(-2).unbind(-1)
     # The factor of the inverse of ((first, mixed), (mixed, last)), whose last pivot is 1 / last.
-    top = (last / (first * last - mixed * mixed)).sqrt()
-    side = -mixed / last * top
-    lower = torch.stack([top, torch.zeros_like(top), side, last.rsqrt()], -1)
-    return lower.unflatten(-1, (2, 2))
+    low = last.rsqrt()
+    along = mixed * low
+    top = (first - along.square()).rsqrt()
+    return torch.stack([top, torch.zeros_like(top), -along * low * top, low], -1).unflatten(-1, (2, 2))
 
 
 def whitening_share(nuisance: Float[Tensor, "n d 1"]) -> Float[Tensor, "n 1 1"]:
     """The share s with which ``I - s g g^T`` whitens the noise ``I + g g^T``: it is the inverse square root."""
-    square = nuisance.square().sum((-2, -1), keepdim=True)
-    return torch.where(square > 1e-12, (1.0 - (1.0 + square).rsqrt()) / square.clamp(min=1e-12), 0.5)
+    square = nuisance.square().sum((-2, -1), keepdim=True) + 1.0
+    return (square + square.sqrt()).reciprocal()  # (1 - 1 / r) / (r^2 - 1) = 1 / (r^2 + r)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _places(joints: int, root: int, device: torch.device) -> Int[Tensor, " numbers"]:
+    """Where the slopes of a pose's joints stand in the rows of `_Keypoints.about`: of each by x and y, by x, y, z."""
+    columns = 3 * (joints - 1) + 1
+    joint = torch.tensor([at for at in range(joints) if at != root])[:, None, None]
+    row = 2 * joint + torch.arange(2)[:, None]
+    column = 3 * torch.arange(joints - 1)[:, None, None] + torch.arange(3)
+    return (row * columns + column).flatten().to(device)
 
 
 class _Keypoints(NamedTuple):
@@ -176,14 +187,13 @@ class _Keypoints(NamedTuple):
     Attributes:
         xy: ``(n, joints, 2)`` px from the principal point.
         covariance: ``(n, joints, 2, 2)`` px².
-        shown: ``(n, joints)`` 1 where visible.
+        shown: ``(n, joints, 1, 1)`` 1 where visible.
         focal: ``(n, 1, 2)`` px.
         coarseness: metres.
-        stands: ``(n, 3, 3 joints)`` where the root stands, as a linear function of the pose; 1 m where that is unknown.
+        stands: ``(n, 3 joints, 3)`` where the root stands, as a linear function of the pose.
         zoom: ``(n, 1, 1)`` standard deviation of the logarithm of the focal length.
-        useful: ``(n,)`` whether there is evidence at all.
-        places: numbers in which the slopes of the joints other than the root stand, see `about`.
-        nonroot: these joints.
+        useful: ``(n, 1, 1)`` whether there is evidence at all.
+        root: number of the root.
     """
 
     xy: Tensor
@@ -194,28 +204,23 @@ class _Keypoints(NamedTuple):
     stands: Tensor
     zoom: Tensor
     useful: Tensor
-    places: Tensor
-    nonroot: tuple[int, ...]
+    root: int
 
     @classmethod
     def of(cls, keypoints: Keypoints2D, coarseness: float) -> _Keypoints:
         intrinsics, knowledge = camera_of(keypoints)
-        intrinsics = intrinsics.double()
-        visible, nonroot = keypoints.visible, keypoints.skeleton.nonroot
-        spread = torch.tensor(FOCAL_SPREAD, dtype=torch.float64, device=visible.device)[knowledge].nan_to_num(0.0)
-        row = 2 * torch.tensor(nonroot).repeat_interleave(3) * (3 * len(nonroot) + 1)
-        places = torch.stack([row, row + 3 * len(nonroot) + 1], -1) + torch.arange(len(row)).unsqueeze(-1)
+        intrinsics, visible = intrinsics.double(), keypoints.visible
+        useful = (visible.sum(-1) >= 2) & (knowledge > 0)
         return cls(
             keypoints.xy.double() - intrinsics[:, None, 2:],
             keypoints.covariance.double(),
-            visible.double(),
+            visible.double()[..., None, None],
             intrinsics[:, None, :2],
             coarseness,
-            explaining_root_of(keypoints.xy, keypoints.covariance, visible, intrinsics),
-            spread[:, None, None],
-            (visible.sum(-1) >= 2) & (knowledge > 0),
-            places.flatten().to(visible.device),
-            nonroot,
+            explaining_root_of(keypoints.xy, keypoints.covariance, visible, intrinsics).mT,
+            focal_spread(knowledge)[:, None, None],
+            useful[:, None, None],
+            keypoints.skeleton.root,
         )
 
     def about(self, pose: Float[Tensor, "n nonroot 3"]) -> tuple[Tensor, Tensor]:
@@ -224,29 +229,31 @@ class _Keypoints(NamedTuple):
         Returns:
             Residual ``(n, 2 joints)``, and slope ``(n, 2 joints, 3 nonroot joints)`` of the prediction.
         """
-        count, joints = self.shown.shape
-        dims = 3 * len(self.nonroot)
-        whole = pose.new_zeros(count, joints, 3)
-        whole[:, self.nonroot] = pose
-        root = (self.stands @ whole.flatten(1).unsqueeze(-1)).squeeze(-1)
-        place = whole + torch.where(self.useful.unsqueeze(-1), root, 1.0).unsqueeze(-2)
-        offset, slope = linear_projection(place, self.focal)
+        whole = with_root(pose, self.root)
+        count, joints = whole.shape[:2]
+        stands = whole.flatten(1).unsqueeze(1) @ self.stands
+        # 1 m before the camera where nobody knows
+        offset, slope = linear_projection(whole + torch.where(self.useful, stands, 1.0), self.focal)
         blur = self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels
-        half = missing_information(self.covariance, blur).mT * self.shown[..., None, None]
+        half = missing_information(self.covariance, blur).mT * self.shown
         seen = half @ torch.cat([slope, (self.xy - offset).unsqueeze(-1), offset.unsqueeze(-1)], -1)
         moved, residual, zoomed = seen.flatten(1, 2).split([3, 1, 1], -1)  # the root moves all joints together
         # One column more than there are coordinates: the residual.
-        columns = pose.new_zeros(count, 2 * joints, dims + 1)
-        columns[..., dims:] = residual
-        columns.view(count, -1).index_copy_(
-            1, self.places, moved.unflatten(1, (joints, 2))[:, self.nonroot].mT.flatten(1)
-        )
+        columns = pose.new_zeros(count, 2 * joints, 3 * (joints - 1) + 1)
+        columns[..., -1:] = residual
+        own = without_root(seen[..., :3], self.root, 1).flatten(1)
+        columns.view(count, -1).index_copy_(1, _places(joints, self.root, pose.device), own)
         explained = torch.linalg.qr(moved).Q
         nuisance = (zoomed - explained @ (explained.mT @ zoomed)) * self.zoom
         known = torch.cat([explained, nuisance], -1)
-        columns -= known @ (torch.cat([explained, whitening_share(nuisance) * nuisance], -1).mT @ columns)
-        columns = torch.where(self.useful[:, None, None], columns, 0.0)
-        return columns[..., dims], columns[..., :dims]
+        share = torch.cat([explained, whitening_share(nuisance) * nuisance], -1)
+        columns = torch.where(self.useful, torch.baddbmm(columns, known, share.mT @ columns, alpha=-1.0), 0.0)
+        return columns[..., -1], columns[..., :-1]
+
+
+def focal_spread(knowledge: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Standard deviation of the logarithm of the focal length, where anything is known of the camera; else 0."""
+    return FOCAL_SPREAD[1] * (knowledge == 1).double() + FOCAL_SPREAD[2] * (knowledge == 2).double()
 
 
 # -- the update ------------------------------------------------------------------------------------------------
@@ -291,16 +298,18 @@ def evidence_map(
     """
     covariance = covariance.clone()
     covariance.diagonal(dim1=-2, dim2=-1).add_(BLUR**2)
-    before = mean[:, keypoints.skeleton.nonroot].flatten(1)
+    before = without_root(mean, keypoints.skeleton.root).flatten(1)
     seen = _Keypoints.of(keypoints, evidence.coarseness)
     after = before
-    for _ in range(2):
+    for nth in range(2):
         residual, slope = seen.about(after.unflatten(1, (-1, 3)))
         across = slope @ covariance
         observed = across @ slope.mT
         observed.diagonal(dim1=-2, dim2=-1).add_(1.0)
         lower = torch.linalg.cholesky(observed)
-        linear = residual.unsqueeze(-1) + slope @ (after - before).unsqueeze(-1)
+        linear = residual.unsqueeze(-1)
+        if nth:
+            linear = linear + slope @ (after - before).unsqueeze(-1)
         after = before + (across.mT @ torch.cholesky_solve(linear, lower)).squeeze(-1)
     log_det = -lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     forward = torch.empty_like(covariance)

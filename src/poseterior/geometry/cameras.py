@@ -53,8 +53,9 @@ def linear_projection(
         focal: pixels, broadcast.
     """
     depth = points[..., 2:].clamp(min=_NEAREST)
-    offset = points[..., :2] / depth * focal
-    return offset, torch.cat([torch.diag_embed(focal / depth), (-offset / depth).unsqueeze(-1)], -1)
+    scale = focal / depth
+    offset = points[..., :2] * scale
+    return offset, torch.cat([torch.diag_embed(scale), (offset / -depth).unsqueeze(-1)], -1)
 
 
 def pixels_to_plane(
@@ -74,10 +75,12 @@ def assumed_intrinsics(
 
 def turn_to_axis(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The smallest rotation that takes ``direction`` (z > 0) onto the optical axis (0, 0, 1)."""
-    x, y, z = (direction / direction.norm(dim=-1, keepdim=True)).unbind(-1)
-    k = 1.0 / (1.0 + z)
-    rows = (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z)
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    unit = direction / direction.norm(dim=-1, keepdim=True)
+    side, forward = unit[..., :2], unit[..., 2:]
+    across = torch.eye(2, dtype=unit.dtype, device=unit.device)
+    across = across - (side / (1.0 + forward)).unsqueeze(-1) * side.unsqueeze(-2)
+    left = torch.cat([across, side.unsqueeze(-2)], -2)
+    return torch.cat([left, torch.cat([-side, forward], -1).unsqueeze(-1)], -1)
 
 
 def explaining_root(
@@ -116,7 +119,20 @@ def explaining_root_of(
     Float64; zero for joints that are not visible. Where fewer than two are, the root that it tells is arbitrary.
     """
     normal = _root_equations(xy, covariance, visible, intrinsics)
-    return -torch.linalg.pinv(normal.sum(-3), hermitian=True) @ normal.transpose(-3, -2).flatten(-2)
+    return _solved(normal.sum(-3), normal.transpose(-3, -2).flatten(-2)).neg_()
+
+
+#: Share of the squared length of the worst-told coordinate of the root that has to be told apart from the others.
+_TOLD = 1e-9
+
+
+def _solved(normal: Float[Tensor, "*batch 3 3"], right: Float[Tensor, "*batch 3 n"]) -> Float[Tensor, "*batch 3 n"]:
+    """The solutions of normal equations of the root, float64: the shortest where keypoints tell less than all of it."""
+    lower, failed = torch.linalg.cholesky_ex(normal)
+    pivots, lengths = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (lower, normal))
+    if not failed.any() and bool((pivots.square() > _TOLD * lengths).all()):
+        return torch.cholesky_inverse(lower) @ right
+    return torch.linalg.pinv(normal, hermitian=True) @ right
 
 
 def _root_equations(
@@ -127,14 +143,12 @@ def _root_equations(
 ) -> Float[Tensor, "*batch joints 3 3"]:
     """Each visible joint's part of the normal matrix of the equations for the root; zero where hidden."""
     known = visible.unsqueeze(-1)
-    intrinsics = intrinsics.double()
-    xy = torch.where(known, xy.double(), 0.0)
-    identity = torch.eye(2, dtype=xy.dtype, device=xy.device)
-    covariance = torch.where(known.unsqueeze(-1), covariance.double(), identity)
-    focal = torch.diag_embed(intrinsics[..., :2]).unsqueeze(-3).expand(*xy.shape, 2)
-    camera = torch.cat([focal, (intrinsics[..., None, 2:] - xy).unsqueeze(-1)], -1)  # (*batch, joints, 2, 3)
-    normal = camera.mT @ (inverse_2x2(covariance) @ camera)
-    return torch.where(known.unsqueeze(-1), normal, 0.0)
+    intrinsics = intrinsics[..., None, :].double()
+    offset = torch.where(known, intrinsics[..., 2:] - xy, 0.0).unsqueeze(-1)
+    focal = torch.diag_embed(intrinsics[..., :2]).expand(*xy.shape, 2)
+    camera = torch.cat([focal, offset], -1)  # (*batch, joints, 2, 3)
+    precision = torch.where(known.unsqueeze(-1), inverse_2x2(covariance.double()), 0.0)
+    return camera.mT @ (precision @ camera)
 
 
 def root_covariance(
