@@ -6,10 +6,12 @@ Camera axes are x right, y down, z forward; intrinsics are ``(fx, fy, cx, cy)`` 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from ..files.errors import InputError
 from ..geometry.cameras import assumed_intrinsics, explaining_root, pixels_to_plane, project, turn_to_axis
@@ -58,23 +60,41 @@ class CanonicalView:
 
 def camera_of(keypoints: Keypoints2D) -> tuple[Tensor, Tensor]:
     """Intrinsics to use for each pose and what they rest on (index into `CAMERA_KNOWLEDGE`)."""
-    knows_size = keypoints.image_size.isfinite().all(-1)
-    knows_camera = keypoints.intrinsics.isfinite().all(-1)
-    weight = keypoints.visible.to(keypoints.xy.dtype).unsqueeze(-1)
-    centre = (keypoints.xy * weight).sum(-2) / weight.sum(-2).clamp(min=1.0)
-    focal = (keypoints.size / _NOMINAL_SIZE).clamp(min=1.0).unsqueeze(-1)
-    blind = torch.cat([focal, focal, centre], -1)
-    intrinsics = torch.where(knows_size.unsqueeze(-1), assumed_intrinsics(keypoints.image_size), blind)
-    intrinsics = torch.where(knows_camera.unsqueeze(-1), keypoints.intrinsics, intrinsics)
-    return intrinsics, torch.where(knows_camera, 2, knows_size.long())
+    knows_size, knows_camera = (
+        ~part.isnan().any(-1, keepdim=True) for part in (keypoints.image_size, keypoints.intrinsics)
+    )
+    intrinsics = assumed_intrinsics(keypoints.image_size)
+    if not _surely(knows_size | knows_camera):
+        centre = _Weights.where(keypoints.visible, keypoints.xy.dtype).mean(keypoints.xy).squeeze(-2)
+        focal = (keypoints.size / _NOMINAL_SIZE).clamp(min=1.0).unsqueeze(-1)
+        intrinsics = torch.where(knows_size, intrinsics, torch.cat([focal, focal, centre], -1))
+    intrinsics = torch.where(knows_camera, keypoints.intrinsics, intrinsics)
+    return intrinsics, torch.where(knows_camera, 2, knows_size.long()).squeeze(-1)
 
 
-def _mean_over(values: Tensor, mask: Bool[Tensor, "*batch joints"]) -> Tensor:
-    weight = mask.to(values.dtype)
-    while weight.ndim < values.ndim:
-        weight = weight.unsqueeze(-1)
-    dim = mask.ndim - 1
-    return (values * weight).sum(dim) / weight.sum(dim).clamp(min=1.0)
+def _surely(known: Bool[Tensor, "*any"]) -> bool:
+    """Whether it is true of all; False for who writes the steps down, which have to do for others too."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing()) and bool(known.all())
+
+
+class _Weights(NamedTuple):
+    """Joints over which means are taken.
+
+    Attributes:
+        of: ``(*batch, joints, 1)`` 1 for those that count.
+        total: ``(*batch, 1, 1)`` how many they are, at least 1.
+    """
+
+    of: Tensor
+    total: Tensor
+
+    @classmethod
+    def where(cls, mask: Bool[Tensor, "*batch joints"], dtype: torch.dtype) -> _Weights:
+        of = mask.unsqueeze(-1).to(dtype)
+        return cls(of, of.sum(-2, keepdim=True).clamp(min=1.0))
+
+    def mean(self, values: Float[Tensor, "*batch joints n"]) -> Float[Tensor, "*batch 1 n"]:
+        return (values * self.of).sum(-2, keepdim=True) / self.total
 
 
 def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> CanonicalView:
@@ -90,29 +110,29 @@ def canonical_view(keypoints: Keypoints2D, maximum_spread: float = 0.5) -> Canon
             says nothing and counts as hidden.
     """
     intrinsics, knowledge = camera_of(keypoints)
-    visible = keypoints.visible
     plane = pixels_to_plane(keypoints.xy, intrinsics)
-    centre = _mean_over(plane, visible)
-    rotation = turn_to_axis(torch.cat([centre, torch.ones_like(centre[..., :1])], -1))
-    rays = torch.cat([plane, torch.ones_like(plane[..., :1])], -1) @ rotation.transpose(-1, -2)
+    centre = _Weights.where(keypoints.visible, plane.dtype).mean(plane)
+    rotation = turn_to_axis(functional.pad(centre, (0, 1), value=1.0).squeeze(-2))
+    rays = functional.pad(plane, (0, 1), value=1.0) @ rotation.transpose(-1, -2)
     # A joint more than about 85 degrees off the person's direction has no finite image in the turned camera.
-    visible = visible & (rays[..., 2] > 0.1)
+    visible = keypoints.visible & (rays[..., 2] > 0.1)
     depth = rays[..., 2:].clamp(min=0.1)
     turned = rays[..., :2] / depth
-    jacobian = (rotation[..., None, :2, :2] - turned.unsqueeze(-1) * rotation[..., None, 2:, :2]) / depth.unsqueeze(-1)
-    jacobian = jacobian / intrinsics[..., None, None, :2]
+    straight, away = rotation[..., None, :2, :2], rotation[..., None, 2:, :2]
+    jacobian = torch.addcmul(straight, turned.unsqueeze(-1), away, value=-1.0)
+    jacobian = jacobian / (depth.unsqueeze(-1) * intrinsics[..., None, None, :2])
     covariance = jacobian @ keypoints.covariance @ jacobian.transpose(-1, -2)
 
-    variance = 0.5 * covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-    middle = _mean_over(turned, visible)
-    squared = (turned - middle.unsqueeze(-2)).square().sum(-1)
-    scale = (_mean_over(squared, visible) + _mean_over(variance, visible)).sqrt()
-    scale = torch.where(scale > 0, scale, torch.full_like(scale, _NOMINAL_SIZE))
-    visible = visible & (variance.sqrt() < maximum_spread * scale.unsqueeze(-1))
-    points = torch.where(visible.unsqueeze(-1), (turned - middle.unsqueeze(-2)) / scale[..., None, None], 0.0)
+    variance = 0.5 * covariance.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
+    weights = _Weights.where(visible, turned.dtype)
+    offset = turned - weights.mean(turned)
+    scale = weights.mean(offset.square().sum(-1, keepdim=True) + variance).sqrt()
+    scale = torch.where(scale > 0, scale, _NOMINAL_SIZE)  # (*batch, 1, 1)
+    shown = visible.unsqueeze(-1) & (variance.sqrt() < maximum_spread * scale)
+    points = torch.where(shown, offset / scale, 0.0)
     identity = torch.eye(2, dtype=points.dtype, device=points.device)
-    covariance = torch.where(visible[..., None, None], covariance / scale.square()[..., None, None, None], identity)
-    return CanonicalView(points, covariance, visible, scale, rotation, knowledge, keypoints.height)
+    covariance = torch.where(shown.unsqueeze(-1), covariance / scale.square().unsqueeze(-1), identity)
+    return CanonicalView(points, covariance, shown.squeeze(-1), scale[..., 0, 0], rotation, knowledge, keypoints.height)
 
 
 def _check_joints(poses: Tensor, keypoints: Keypoints2D) -> None:

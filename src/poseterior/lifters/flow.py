@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions.flow import FlowPoseDistribution
+from ..geometry.frames import without_root
 from ..keypoints import Keypoints2D
 from ..nn.coupling import COUPLINGS, ConditionalCouplings, EvidenceTransform, StandardisedCouplings
 from ..nn.encoders import (
@@ -130,15 +131,18 @@ class FlowLifter(Lifter):
         evidence = lateral_evidence(view, self.skeleton.root)
         loc = body_size(raw["size"][..., :1]).unsqueeze(-1) * (evidence + raw["offset"].unflatten(-1, (joints, 3)))
         # Where nothing is known of the camera the picture is taken as distant: rays are parallel.
-        tangent = view.points[..., self.others, :] * view.scale[..., None, None]
-        near = (view.knowledge > 0)[..., None, None] & view.visible[..., self.others].unsqueeze(-1)
+        root = self.skeleton.root
+        tangent = without_root(view.points, root) * view.scale[..., None, None]
+        near = (view.knowledge > 0)[..., None, None] & without_root(view.visible, root, -1).unsqueeze(-1)
         slope = torch.where(near, tangent, 0.0)
         scale_tril = lower_triangles(raw["tril"].unflatten(-1, (joints, 6)), self.config.minimum_scale)
         tie = raw["tie"].unflatten(-1, (3 * joints, self.config.rank))
         factor = torch.cat([tie, _size_direction(evidence, raw["size"], scale_tril)], -1)
-        # Keypoints are float32: one Newton-Schulz step makes the turn a rotation to the precision of the densities.
-        turn = view.rotation.to(dtype)
-        turn = 1.5 * turn - 0.5 * turn @ turn.transpose(-1, -2) @ turn
+        turn = view.rotation
+        if dtype is not turn.dtype:
+            # Keypoints are float32: one Newton-Schulz step makes the turn a rotation to the precision of the densities.
+            turn = turn.to(dtype)
+            turn = 1.5 * turn - 0.5 * turn @ turn.transpose(-1, -2) @ turn
         with torch.autocast(keypoints.device.type, enabled=False):
             return EvidenceTransform(loc, slope, scale_tril, factor), context, turn
 

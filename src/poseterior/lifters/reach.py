@@ -22,7 +22,7 @@ def _told(
     spread, size = keypoints.covariance.diagonal(dim1=-2, dim2=-1).mean(-1).sqrt(), keypoints.size
     shown = keypoints.visible & (spread <= _NOTHING * size.unsqueeze(-1))
     number = shown.sum(-1)
-    mean = torch.where(shown, spread, 0.0).sum(-1) / number.clamp(min=1)
+    mean = (spread * shown).sum(-1) / number.clamp(min=1)
     limit = _REACH * size
     beyond = (mean > limit) & (number >= _FEWEST)
     return shown, beyond, torch.where(beyond, limit / mean, 1.0)
@@ -35,7 +35,7 @@ def within_reach(keypoints: Keypoints2D) -> Keypoints2D:
     anywhere on the person they are told nothing. What is left out, the evidence and the regions still know.
     """
     shown, beyond, factor = _told(keypoints)
-    if bool((shown != keypoints.visible).any()):
+    if not torch.equal(shown, keypoints.visible):
         keypoints = keypoints._replace(visible=shown)
     return keypoints.with_noise(factor) if bool(beyond.any()) else keypoints
 

@@ -37,8 +37,9 @@ class _Weights(NamedTuple):
 
 
 def _weights(net: FactoredMLP) -> _Weights:
-    rest = [(layer.weight, layer.bias) for layer in net.rest if isinstance(layer, nn.Linear)]
-    return _Weights(net.own.weight, rest)
+    # By the way that no module's own look-up of names is on: there are many.
+    rest = [tuple(layer._parameters.values()) for layer in net.rest if isinstance(layer, nn.Linear)]
+    return _Weights(net.own.weight, rest)  # type: ignore[arg-type]
 
 
 class _Step(NamedTuple):
@@ -73,7 +74,8 @@ class AffineCouplings(Transform):
         super().__init__()
         self.nets, self.prepared, self.reach = list(nets), list(prepared), reach
         self.orders = orders
-        self.back = orders.argsort(-1)
+        places = torch.arange(orders.shape[-1], device=orders.device).expand_as(orders)
+        self.back = torch.empty_like(orders).scatter_(-1, orders, places)
         self.half = orders.shape[-1] // 2
 
     def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:

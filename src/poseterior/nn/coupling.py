@@ -7,6 +7,7 @@ network is computed once per pose and broadcast (`FactoredMLP.prepare`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from zuko.transforms import (
 )
 
 from ..geometry.linalg import cholesky_or_nan, solve_lower_3x3
+from ..geometry.spd import block_diagonal
 from .affine_couplings import AffineCouplings
 from .ascent import climbed
 from .dense import alone_or_not
@@ -137,13 +139,16 @@ class EvidenceTransform(Transform):
     def __init__(self, loc: Tensor, slope: Tensor, scale_tril: Tensor, factor: Tensor) -> None:
         super().__init__()
         self.loc, self.slope, self.scale_tril, self.factor = loc, slope, scale_tril, factor
-        eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-        chol = cholesky_or_nan(eye + factor.transpose(-1, -2) @ factor)
+        inner = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+        self._chol = chol = cholesky_or_nan(inner + factor.transpose(-1, -2) @ factor)
         log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum((-2, -1))
         #: log-determinant of the standardising map, ``(*batch,)``
         self.ladj = -log_det - 2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        half = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
-        self.solved = factor @ (half.transpose(-1, -2) @ half)  # U (I + UᵀU)⁻¹
+
+    @cached_property
+    def solved(self) -> Tensor:
+        """``U (I + UᵀU)⁻¹``, which the way from poses to latents needs."""
+        return torch.cholesky_solve(self.factor.transpose(-1, -2), self._chol).transpose(-1, -2)
 
     @staticmethod
     def _times(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -151,8 +156,7 @@ class EvidenceTransform(Transform):
 
     def _tied(self, left: Tensor, right: Tensor, x: Tensor) -> Tensor:
         """``left @ rightᵀ @ x`` for ``(*samples, *batch, d)``."""
-        batch = left.ndim - 2
-        if batch == 1 and x.ndim == 3:  # one batched product instead of one per sample
+        if left.ndim == 3 and x.ndim == 3:  # one batched product instead of one per sample
             moved = x.transpose(0, 1)
             return (moved @ right @ left.transpose(-1, -2)).transpose(0, 1)
         return self._times(left, self._times(right.transpose(-1, -2), x))
@@ -163,15 +167,20 @@ class EvidenceTransform(Transform):
         white = solve_lower_3x3(self.scale_tril, torch.cat([lateral, offset[..., 2:]], -1)).flatten(-2)
         return white - self._tied(self.solved, self.factor, white)
 
+    @cached_property
+    def _placing(self) -> Float[Tensor, "*batch dims dims"]:
+        """What takes standardised coordinates to offsets from the expected places."""
+        across, depth = self.scale_tril[..., :2, :], self.scale_tril[..., 2:, :]
+        own = torch.cat([torch.addcmul(across, self.slope.unsqueeze(-1), depth), depth], -2)
+        tied = (own @ self.factor.unflatten(-2, (-1, 3))).flatten(-3, -2)
+        return block_diagonal(own) + tied @ self.factor.transpose(-1, -2)
+
     def _inverse(self, y: Tensor) -> Tensor:
-        white = (y + self._tied(self.factor, self.factor, y)).unflatten(-1, (-1, 3))
-        lower = self.scale_tril
-        u, v, depth = white.unbind(-1)
-        across = lower[..., 0, 0] * u
-        down = lower[..., 1, 0] * u + lower[..., 1, 1] * v
-        depth = lower[..., 2, 0] * u + lower[..., 2, 1] * v + lower[..., 2, 2] * depth
-        offset = torch.stack([across + depth * self.slope[..., 0], down + depth * self.slope[..., 1], depth], -1)
-        return (offset + self.loc).flatten(-2)
+        loc = self.loc.flatten(-2)
+        if loc.ndim == 2 and y.ndim == 3:  # one batched product instead of one per sample
+            rows = y.transpose(0, 1) @ self._placing.transpose(-1, -2)
+            return (rows + loc.unsqueeze(1)).transpose(0, 1)
+        return self._times(self._placing, y) + loc
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         return self.ladj.expand(x.shape[:-1])

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..geometry.frames import without_root
 from ..keypoints import Keypoints2D
 from ..keypoints.view import CAMERA_KNOWLEDGE, CanonicalView, canonical_view
 from .dense import dense, plainly
@@ -46,20 +47,20 @@ def evidence_features(view: CanonicalView) -> Float[Tensor, "*batch features"]:
     size is known. Positions are in units of the person's apparent size; uncertainty enters as the logarithm of
     the standard deviations and the correlation.
     """
-    shown = view.visible.to(view.points.dtype)
-    sigma = view.covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt()
-    correlation = view.covariance[..., 0, 1] / (sigma[..., 0] * sigma[..., 1])
-    log_sigma = (sigma / _TYPICAL_SPREAD).log().clamp(-4.0, 4.0)
-    joint = torch.cat([view.points, 0.5 * log_sigma, correlation.unsqueeze(-1)], -1)
-    joint = torch.where(view.visible.unsqueeze(-1), joint, 0.0)
-    joint = torch.cat([shown.unsqueeze(-1), joint], -1).flatten(-2)
-    knowledge = nn.functional.one_hot(view.knowledge, len(CAMERA_KNOWLEDGE)).to(joint.dtype)
+    shown = view.visible.unsqueeze(-1)
+    variance = view.covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12)
+    correlation = view.covariance[..., 0, 1] * variance.prod(-1).rsqrt()
+    half_log_sigma = (0.25 * (variance / _TYPICAL_SPREAD**2).log()).clamp(-2.0, 2.0)
+    joint = torch.cat([view.points, half_log_sigma, correlation.unsqueeze(-1)], -1)
+    joint = torch.cat([shown.to(joint.dtype), torch.where(shown, joint, 0.0)], -1).flatten(-2)
+    kinds = torch.arange(len(CAMERA_KNOWLEDGE), device=joint.device)
+    knowledge = view.knowledge.unsqueeze(-1) == kinds
     log_scale = (view.scale / _TYPICAL_SCALE).clamp(1e-3, 1e3).log()
     log_scale = torch.where(view.knowledge > 0, log_scale, 0.0)
-    known = view.height.isfinite()
-    log_height = torch.where(known, (view.height.nan_to_num(1.0) / _TYPICAL_HEIGHT).log() * 5.0, 0.0)
-    person = torch.stack([log_scale, known.to(joint.dtype), log_height], -1)
-    return torch.cat([joint, person, knowledge], -1)
+    log_height = (5.0 * (view.height / _TYPICAL_HEIGHT).log()).nan_to_num(0.0)
+    told = (~view.height.isnan()).to(joint.dtype)
+    person = torch.stack([log_scale, told, log_height], -1)
+    return torch.cat([joint, person, knowledge.to(joint.dtype)], -1)
 
 
 def view_and_features(keypoints: Keypoints2D) -> tuple[CanonicalView, Float[Tensor, "*batch features"]]:
@@ -82,11 +83,9 @@ def lateral_evidence(view: CanonicalView, root: int) -> Float[Tensor, "*batch no
 
     Zero where the joint or the root is hidden.
     """
-    others = [j for j in range(view.visible.shape[-1]) if j != root]
-    seen = view.visible[..., others] & view.visible[..., root : root + 1]
-    offset = view.points[..., others, :] - view.points[..., root : root + 1, :]
-    offset = torch.where(seen.unsqueeze(-1), offset, 0.0)
-    return torch.cat([offset, torch.zeros_like(offset[..., :1])], -1)
+    seen = without_root(view.visible, root, -1) & view.visible[..., root : root + 1]
+    offset = without_root(view.points, root) - view.points[..., root : root + 1, :]
+    return nn.functional.pad(torch.where(seen.unsqueeze(-1), offset, 0.0), (0, 1))
 
 
 def lower_triangles(raw: Float[Tensor, "*batch 6"], minimum: float) -> Float[Tensor, "*batch 3 3"]:
