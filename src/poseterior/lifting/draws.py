@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import SupportsIndex
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..distributions.balls import check_level
 from ..distributions.base import PoseDistribution
@@ -236,7 +235,8 @@ def draw(
     check_memory(lifter, len(keypoints), samples)
     lifter = ready(lifter, device)
     for rows in chunks(len(keypoints), chunk):
-        posterior = lifter(keypoints[rows].to(device))
+        some = keypoints if len(keypoints) <= chunk else keypoints[rows]
+        posterior = lifter(some.to(device))
         if isinstance(posterior, ArticulatedPoseDistribution):
             yield _draw_articulated(posterior, samples, seed, level, mode, turned)
         else:
@@ -246,10 +246,21 @@ def draw(
 def ready(lifter: Lifter, device: torch.device | str) -> Lifter:
     """The lifter there, and in evaluation mode: torch's own way asks every parameter and module in turn to change."""
     wanted = torch.device(device)
-    tensors = itertools.chain(lifter.parameters(), lifter.buffers())
-    if any(tensor.device != wanted for tensor in tensors):
+    parts = list(_modules(lifter))
+    tensors = (tensor for part in parts for tensor in (*part._parameters.values(), *part._buffers.values()))
+    if any(tensor is not None and tensor.device != wanted for tensor in tensors):
         lifter = lifter.to(wanted)
-    return lifter.eval() if any(module.training for module in lifter.modules()) else lifter
+    return lifter.eval() if any(part.training for part in parts) else lifter
+
+
+def _modules(whole: nn.Module) -> Iterator[nn.Module]:
+    """It and all its parts, without their names: many times as fast as ``whole.modules()``."""
+    waiting: list[nn.Module | None] = [whole]
+    while waiting:
+        part = waiting.pop()
+        if part is not None:
+            yield part
+            waiting.extend(part._modules.values())
 
 
 def _draw_poses(posterior: PoseDistribution, samples: int, seed: int, level: float) -> Draws:
