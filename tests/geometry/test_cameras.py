@@ -9,6 +9,8 @@ from poseterior.files.errors import InputError
 from poseterior.geometry.cameras import (
     ASSUMED_FIELD_OF_VIEW,
     assumed_intrinsics,
+    explaining_root,
+    explaining_root_of,
     fit_root,
     pixels_to_plane,
     project,
@@ -249,3 +251,22 @@ def test_root_needs_one_skeleton(people, solve):
         "poses have 17 joints, but the keypoints' skeleton 'lsp14' has 14; "
         "give the keypoints in the skeleton of the poses"
     )
+
+
+def test_the_root_of_each_pose_whatever_its_company_tells() -> None:
+    """Two joints at one place, one joint and none leave the root open; that of the others is what it is alone."""
+    generator = torch.Generator().manual_seed(3)
+    poses = torch.randn(5, 17, 3, generator=generator, dtype=torch.float64)
+    place = torch.tensor([0.2, -0.1, 5.0], dtype=torch.float64)
+    xy = project(poses + place, INTRINSICS.double()) + torch.randn(5, 17, 2, generator=generator)
+    visible = torch.ones(5, 17, dtype=torch.bool)
+    visible[2, 1:], visible[3], visible[4, 2:] = False, False, False
+    xy[4, 1] = xy[4, 0]
+    covariance, intrinsics = 4.0 * torch.eye(2).expand(5, 17, 2, 2), INTRINSICS.expand(5, 4)
+    stands = explaining_root_of(xy, covariance, visible, intrinsics)
+    assert stands.isfinite().all()
+    assert torch.equal(stands[:2], explaining_root_of(xy[:2], covariance[:2], visible[:2], intrinsics[:2]))
+    root = (stands @ poses.flatten(1).unsqueeze(-1)).squeeze(-1)
+    expected = explaining_root(poses, xy, covariance, visible, intrinsics)
+    torch.testing.assert_close(root[:2], expected[:2], rtol=0, atol=1e-9)
+    torch.testing.assert_close(root[4], expected[4], rtol=0, atol=1e-6)

@@ -157,3 +157,17 @@ def test_gradients_reach_the_joints_that_others_are_made_of() -> None:
     target = source._replace(xy=xy).as_skeleton("h36m17")
     (gradient,) = torch.autograd.grad(at(target, "thorax").sum(), xy)
     assert {j for j, g in zip(HALPE.joints, gradient[0], strict=True) if g.any()} == {"left_shoulder", "right_shoulder"}
+
+
+def test_many_poses_are_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any batch shape, with all that is known of joints, and the parts make no difference."""
+    source = Keypoints2D.cat([halpe("neck", poses=3), halpe("pelvis", "left_hip", poses=4, seed=1)])
+    source.outliers = torch.where(source.visible, 0.1, 0.0)
+    whole = source.as_skeleton("h36m17")
+    monkeypatch.setattr("poseterior.keypoints.synthesis._CHUNK", 2)
+    pair = source._map(lambda values: torch.stack([values, values]))
+    parts = pair.as_skeleton("h36m17")
+    assert parts.batch_shape == (2, 7)
+    for name in ("xy", "covariance", "visible", "amplitude", "synthesised", "outliers"):
+        for part in getattr(parts, name):
+            torch.testing.assert_close(part, getattr(whole, name), rtol=1e-6, atol=0, equal_nan=True)

@@ -130,9 +130,13 @@ def _solved(normal: Float[Tensor, "*batch 3 3"], right: Float[Tensor, "*batch 3 
     """The solutions of normal equations of the root, float64: the shortest where keypoints tell less than all of it."""
     lower, failed = torch.linalg.cholesky_ex(normal)
     pivots, lengths = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (lower, normal))
-    if not failed.any() and bool((pivots.square() > _TOLD * lengths).all()):
+    told = (pivots.square() > _TOLD * lengths).all(-1) & (failed == 0)
+    if bool(told.all()):
         return torch.cholesky_inverse(lower) @ right
-    return torch.linalg.pinv(normal, hermitian=True) @ right
+    told = told[..., None, None]
+    lower = torch.where(told, lower, torch.eye(3, dtype=lower.dtype, device=lower.device))
+    shortest = torch.linalg.pinv(normal, hermitian=True) @ right
+    return torch.where(told, torch.cholesky_inverse(lower) @ right, shortest)
 
 
 def _root_equations(
