@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import poseterior as pp
 from invented_people import invented_people
 from poseterior.distributions.evidence import BLUR, Evidence, EvidenceMap, _Keypoints, evidence_map
 from poseterior.geometry.cameras import explaining_root, explaining_root_of
@@ -98,3 +99,47 @@ def test_the_root_is_a_linear_function_of_the_pose() -> None:
     wanted = explaining_root(poses, people.xy, people.covariance, people.visible, intrinsics)
     told = people.visible.sum(-1) >= 2
     torch.testing.assert_close(found[told], wanted[told], rtol=1e-9, atol=1e-9)
+
+
+def test_poses_that_explain_their_keypoints_from_behind_the_camera_are_told_nothing() -> None:
+    """Keypoints turned upside down and left to right fit a person behind the camera, whose slopes are huge."""
+    people = invented_people(12)
+    mean, covariance = moments(12)
+    intrinsics = camera_of(people)[0]
+    turned = people._replace(xy=2 * intrinsics[:, None, 2:] - people.xy)
+    found = evidence_map(mean, covariance, turned, Evidence())
+    stands = explaining_root(mean, turned.xy, turned.covariance, turned.visible, intrinsics)[:, 2]
+    behind = stands < -0.5
+    assert int(behind.sum()) >= 3
+    torch.testing.assert_close(found.after[behind], found.before[behind], rtol=0, atol=0)
+    identity = torch.eye(48, dtype=torch.float64).expand_as(found.forward[behind])
+    torch.testing.assert_close(found.forward[behind], identity, rtol=0, atol=0)
+    assert (found.log_det[behind] == 0).all()
+
+
+@pytest.mark.parametrize("sigma", [1e-2, 1e-4, 1e-9, 0.0])
+def test_keypoints_that_claim_to_be_exact_are_taken_for_almost_exact(sigma: float) -> None:
+    """Their weight is more than single precision's rounding of the moments could bear, were these not symmetric."""
+    people = invented_people(30)
+    mean, covariance = moments(30)
+    rounded = (
+        covariance.float() * (1 + 3e-7 * torch.randn(30, 48, 48, generator=torch.Generator().manual_seed(0)))
+    ).double()
+    exact = people._replace(covariance=(sigma**2 * torch.eye(2)).expand(30, 17, 2, 2))
+    found = evidence_map(mean, rounded, exact, Evidence(), torch.float32)
+    assert found.forward.isfinite().all()
+    assert found.after.isfinite().all()
+    least = evidence_map(
+        mean, rounded, people._replace(covariance=1e-4 * torch.eye(2).expand(30, 17, 2, 2)), Evidence()
+    )
+    if sigma < 1e-2:
+        assert float((found.after - least.after).norm(dim=-1).median()) < 0.02
+
+
+@pytest.mark.parametrize("name", ["mdn", "flow", "supervised", "relative"])
+def test_lifters_take_keypoints_of_any_sharpness(name: str) -> None:
+    shown = pp.example_keypoints().as_skeleton("h36m17")
+    for variance in (1e-6, 1e-12, 0.0):
+        poses = pp.load(name)(shown._replace(covariance=(variance * torch.eye(2)).expand(*shown.covariance.shape)))
+        assert poses.mean.isfinite().all()
+        assert poses.region(0.9).radius.isfinite().all()

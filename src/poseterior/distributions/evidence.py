@@ -31,12 +31,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..files.checks import cut
 from ..files.errors import InputError
-from ..geometry.cameras import explaining_root_of, linear_projection
+from ..geometry.cameras import NEAREST, explaining_root_of, linear_projection
 from ..geometry.frames import with_root, without_root
 from ..geometry.square_roots import square_root_from_one
 from ..keypoints import Keypoints2D
@@ -47,10 +47,12 @@ __all__ = [
     "NOISE_FACTORS",
     "Evidence",
     "EvidenceMap",
+    "before_camera",
     "energy_per_freedom",
     "evidence_map",
     "log_misfit",
     "missing_information",
+    "no_finer",
     "noise_evidence",
     "read_evidence",
     "whitening_share",
@@ -68,6 +70,9 @@ _HALF, _TWICE = NOISE_FACTORS.index(0.5), NOISE_FACTORS.index(2.0)
 #: How much the logarithm of the energy has to fall with that of the factor, so that it tells the factor; 2 would be the
 #: fall of residuals that do not depend on what is reported.
 _STEEP = 1.0
+#: Finest standard deviation of a keypoint, metres at the person: finer ones count as that. And in pixels, for where the
+#: person stands.
+_FINEST, _FINEST_PIXELS = 1e-5, 1e-4
 #: Metres by which the moments are blurred, so that they can be inverted.
 BLUR = 1e-3
 
@@ -164,6 +169,25 @@ def missing_information(
     return torch.stack([top, torch.zeros_like(top), -along * low * top, low], -1).unflatten(-1, (2, 2))
 
 
+def no_finer(
+    covariance: Float[Tensor, "n joints 2 2"], scale: Float[Tensor, "n joints 2"] | None = None
+) -> Float[Tensor, "n joints 2 2"]:
+    """Keypoints' covariances, px², with variances that double precision tells from those of a pose.
+
+    Args:
+        covariance: px².
+        scale: pixels per metre at the person; None: where that is not known yet.
+    """
+    variance = covariance.diagonal(dim1=-2, dim2=-1)
+    least = _FINEST_PIXELS**2 if scale is None else (_FINEST * scale).square()
+    return covariance + torch.diag_embed((least - variance).clamp(min=0.0))
+
+
+def before_camera(places: Float[Tensor, "n joints 3"], shown: Float[Tensor, "n joints 1 1"]) -> Bool[Tensor, "n 1 1"]:
+    """Whether all joints that are shown stand before the camera: else the pose explains its keypoints from behind."""
+    return ((places[..., 2:, None] > NEAREST) | (shown == 0)).all(1)
+
+
 def whitening_share(nuisance: Float[Tensor, "n d 1"]) -> Float[Tensor, "n 1 1"]:
     """The share s with which ``I - s g g^T`` whitens the noise ``I + g g^T``: it is the inverse square root."""
     square = nuisance.square().sum((-2, -1), keepdim=True) + 1.0
@@ -211,13 +235,14 @@ class _Keypoints(NamedTuple):
         intrinsics, knowledge = camera_of(keypoints)
         intrinsics, visible = intrinsics.double(), keypoints.visible
         useful = (visible.sum(-1) >= 2) & (knowledge > 0)
+        covariance = no_finer(keypoints.covariance.double())
         return cls(
             keypoints.xy.double() - intrinsics[:, None, 2:],
-            keypoints.covariance.double(),
+            covariance,
             visible.double()[..., None, None],
             intrinsics[:, None, :2],
             coarseness,
-            explaining_root_of(keypoints.xy, keypoints.covariance, visible, intrinsics).mT,
+            explaining_root_of(keypoints.xy, covariance, visible, intrinsics).mT,
             focal_spread(knowledge)[:, None, None],
             useful[:, None, None],
             keypoints.skeleton.root,
@@ -233,9 +258,11 @@ class _Keypoints(NamedTuple):
         count, joints = whole.shape[:2]
         stands = whole.flatten(1).unsqueeze(1) @ self.stands
         # 1 m before the camera where nobody knows
-        offset, slope = linear_projection(whole + torch.where(self.useful, stands, 1.0), self.focal)
-        blur = self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels
-        half = missing_information(self.covariance, blur).mT * self.shown
+        places = whole + torch.where(self.useful, stands, 1.0)
+        useful = self.useful & before_camera(places, self.shown)
+        offset, slope = linear_projection(places, self.focal)
+        scale = slope[..., :2].diagonal(dim1=-2, dim2=-1)  # pixels per metre
+        half = missing_information(no_finer(self.covariance, scale), self.coarseness * scale).mT * self.shown
         seen = half @ torch.cat([slope, (self.xy - offset).unsqueeze(-1), offset.unsqueeze(-1)], -1)
         moved, residual, zoomed = seen.flatten(1, 2).split([3, 1, 1], -1)  # the root moves all joints together
         # One column more than there are coordinates: the residual.
@@ -247,7 +274,7 @@ class _Keypoints(NamedTuple):
         nuisance = (zoomed - explained @ (explained.mT @ zoomed)) * self.zoom
         known = torch.cat([explained, nuisance], -1)
         share = torch.cat([explained, whitening_share(nuisance) * nuisance], -1)
-        columns = torch.where(self.useful, torch.baddbmm(columns, known, share.mT @ columns, alpha=-1.0), 0.0)
+        columns = torch.where(useful, torch.baddbmm(columns, known, share.mT @ columns, alpha=-1.0), 0.0)
         return columns[..., -1], columns[..., :-1]
 
 
@@ -296,7 +323,8 @@ def evidence_map(
         evidence: of the weights.
         precision: in which the map is asked for; the mean, and all that it comes of, is always found in float64.
     """
-    covariance = covariance.clone()
+    # as symmetric as exact keypoints need it: what they say may weigh ten thousand million times as much
+    covariance = 0.5 * (covariance + covariance.mT)
     covariance.diagonal(dim1=-2, dim2=-1).add_(BLUR**2)
     before = without_root(mean, keypoints.skeleton.root).flatten(1)
     seen = _Keypoints.of(keypoints, evidence.coarseness)

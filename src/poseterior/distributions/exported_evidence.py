@@ -17,7 +17,7 @@ from ..geometry.cameras import linear_projection
 from ..geometry.spd import inverse_2x2, inverse_3x3, inverse_square_root, inverse_within, transposed
 from ..keypoints import Keypoints2D
 from ..keypoints.view import camera_of
-from .evidence import BLUR, FOCAL_SPREAD, Evidence, missing_information, whitening_share
+from .evidence import BLUR, FOCAL_SPREAD, Evidence, before_camera, missing_information, no_finer, whitening_share
 
 __all__ = ["MomentMap", "moment_map"]
 
@@ -111,8 +111,9 @@ class _Keypoints(NamedTuple):
         intrinsics = intrinsics.double()
         useful = (keypoints.visible.sum(-1) >= 2) & (knowledge > 0)
         shown = keypoints.visible.to(intrinsics)
-        xy, covariance = keypoints.xy.double() - intrinsics[:, None, 2:], keypoints.covariance.double()
         focal = intrinsics[:, :2]
+        xy = keypoints.xy.double() - intrinsics[:, None, 2:]
+        covariance = no_finer(keypoints.covariance.double())
         wide = torch.diag_embed(focal).unsqueeze(1) + torch.zeros_like(xy).unsqueeze(-1)
         camera = torch.cat([wide, -xy.unsqueeze(-1)], -1)
         precision = inverse_2x2(covariance) * shown[..., None, None]
@@ -129,9 +130,12 @@ class _Keypoints(NamedTuple):
         pose = torch.cat([nonroot[:, :root], torch.zeros_like(nonroot[:, :1]), nonroot[:, root:]], 1)
         right = transposed(self.camera) @ (self.precision @ (self.camera @ pose.unsqueeze(-1)))
         stands = -(self.place @ right.sum(1)).squeeze(-1)
-        offset, slope = linear_projection(pose + stands.unsqueeze(1), self.focal[:, None])
-        blur = self.coarseness * slope[..., :2].diagonal(dim1=-2, dim2=-1)  # px
-        half = transposed(missing_information(self.covariance, blur)) * self.shown[..., None, None]
+        places = pose + stands.unsqueeze(1)
+        useful = self.useful[:, None, None] & before_camera(places, self.shown[..., None, None])
+        offset, slope = linear_projection(places, self.focal[:, None])
+        scale = slope[..., :2].diagonal(dim1=-2, dim2=-1)  # px per metre
+        information = missing_information(no_finer(self.covariance, scale), self.coarseness * scale)
+        half = transposed(information) * self.shown[..., None, None]
         residual = (half @ (self.xy - offset).unsqueeze(-1)).flatten(1)
         slope = half @ slope
         zoomed = (half @ offset.unsqueeze(-1)).flatten(1)
@@ -145,7 +149,7 @@ class _Keypoints(NamedTuple):
         dims = whole.shape[-1]
         nuisance = columns[..., dims + 1 :] * self.zoom[:, None, None]
         residual, whole = _whitened(columns[..., dims : dims + 1], columns[..., :dims], nuisance)
-        counts = self.useful[:, None, None].to(whole)
+        counts = useful.to(whole)
         return residual * counts.squeeze(-1), whole * counts
 
 

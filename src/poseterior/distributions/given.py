@@ -149,7 +149,7 @@ class GivenEvidence(PoseDistribution):
         gap = torch.where(kept, self._flat(value).unsqueeze(-2) - loc, 0.0)
         white = torch.linalg.solve_triangular(lower, gap.unsqueeze(-1), upper=False).squeeze(-1)
         log_det = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = 0.5 * math.log(2 * math.pi) * kept.sum(-1)
+        constant = 0.5 * math.log(2 * math.pi) * kept.sum(-1).to(log_det.dtype)
         return (weights - 0.5 * white.square().sum(-1) - log_det - constant).logsumexp(-1)
 
     # -- summaries -----------------------------------------------------------------------------------------

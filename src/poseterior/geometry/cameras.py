@@ -17,6 +17,7 @@ from .spd import inverse_2x2
 
 __all__ = [
     "ASSUMED_FIELD_OF_VIEW",
+    "NEAREST",
     "assumed_intrinsics",
     "explaining_root",
     "explaining_root_of",
@@ -31,7 +32,7 @@ __all__ = [
 #: Field of view in degrees across the longer side of an image whose camera is not known.
 ASSUMED_FIELD_OF_VIEW = 55.0
 #: Nearest that a point may be to the camera where pixels are linear in it, metres.
-_NEAREST = 0.1
+NEAREST = 0.1
 
 
 def project(
@@ -52,7 +53,7 @@ def linear_projection(
         points: metres, camera axes.
         focal: pixels, broadcast.
     """
-    depth = points[..., 2:].clamp(min=_NEAREST)
+    depth = points[..., 2:].clamp(min=NEAREST)
     scale = focal / depth
     offset = points[..., :2] * scale
     return offset, torch.cat([torch.diag_embed(scale), (offset / -depth).unsqueeze(-1)], -1)
