@@ -113,7 +113,7 @@ class LiveLifter:
         known = errors or lifter.clips
         self._errors = known or ClipErrors()
         regions = self._errors.recalibration
-        count = (SAMPLES if regions is None else regions.samples) if samples is None else samples
+        count = (SAMPLES if regions is None else regions.draws) if samples is None else samples
         if not isinstance(count, int) or isinstance(count, bool) or count < 2:
             raise InputError(f"samples: expected at least 2, got {count!r}")
         self._lifter, self._device, self._max_gap = lifter.to(device).eval(), device, max_gap
