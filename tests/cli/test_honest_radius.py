@@ -69,12 +69,14 @@ def test_printed_drawn_and_written_radii_are_the_regions(
     assert printed(text) == expected[:3]
 
     radius = np.stack(list(pq.read_table(out)["region_radius"].to_numpy()))
-    np.testing.assert_allclose(radius, region.radius.numpy(), rtol=1e-6, atol=1e-6)
+    # other numbers of draws round otherwise in products, which the flows of `rotations` stretch
+    near = {"rtol": 1e-6, "atol": 1e-5 if name == "rotations" else 1e-6}
+    np.testing.assert_allclose(radius, region.radius.numpy(), **near)
     assert [[round(1000 * float(r)) for r in row[1:]] for row in radius] == expected
     result = pp.load_result(out)
     assert (result.level, result.calibrated) == (level, True)
-    np.testing.assert_allclose(result.region_center, region.centre.numpy(), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(result.pose_radius, region.pose_radius.numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(result.region_center, region.centre.numpy(), **near)
+    np.testing.assert_allclose(result.pose_radius, region.pose_radius.numpy(), **near)
 
     for figure, columns in ((summary_figure(result, 2), 5), (photo_figure(result, 2), 4)):
         drawn = figure.axes[columns - 1 :: columns]

@@ -333,5 +333,5 @@ def test_the_same_result_makes_the_same_page() -> None:
 
 
 def test_wrong_rates_are_refused() -> None:
-    with pytest.raises(InputError, match=r"fps: expected frames per second above 0, got 0"):
+    with pytest.raises(InputError, match=r"fps: expected a positive number, got 0"):
         scene_html(standing_result(2), fps=0)
