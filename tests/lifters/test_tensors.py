@@ -229,3 +229,14 @@ def test_levels_are_those_with_a_guarantee() -> None:
         pp.load("mdn").to_module(1.5)
     with pytest.raises(InputError, match=r"level 0\.9999: the regions of this lifter are calibrated for levels up to"):
         pp.load("mdn").to_module(0.9999)
+
+
+@pytest.mark.parametrize("name", ["mdn", "flow", "supervised"])
+def test_keypoints_that_claim_to_be_exact_are_lifted_alike(name):
+    seen = pp.example_keypoints().as_skeleton("h36m17")
+    exact = seen._replace(covariance=torch.zeros(*seen.xy.shape, 2))
+    module = pp.load(name).to_module()
+    noise = torch.randn(4, len(exact), module.noise_width, generator=torch.Generator().manual_seed(0))
+    lifted = module(*module.inputs(exact), noise)
+    assert all(part.isfinite().all() for part in lifted)
+    torch.testing.assert_close(lifted.mean, pp.load(name)(exact).mean, rtol=0, atol=1e-5)
