@@ -165,3 +165,23 @@ def test_balls_have_no_gradients_and_need_a_level() -> None:
 def test_other_distributions_say_that_they_have_none() -> None:
     poses: PoseDistribution = load("flow")(people(2))
     assert poses.closed_balls(0.9) is None
+
+
+def test_what_regions_keep_has_no_part_in_gradients() -> None:
+    """A region is made without gradients; moments that are asked for after it have theirs all the same."""
+    gradients = []
+    for asked in (False, True):
+        factor = (
+            0.3 * torch.randn(2, 1, 48, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+        ).requires_grad_()
+        lower = torch.diag_embed(torch.full((2, 3, 16, 3), 0.1, dtype=F64))
+        poses = MixturePoseDistribution(
+            torch.zeros(2, 3, dtype=F64), torch.zeros(2, 3, 16, 3, dtype=F64), lower, factor
+        )
+        if asked:
+            poses.closed_balls(0.9)
+        poses.joint_moments[1].square().sum().backward()
+        gradients.append(factor.grad)
+    assert gradients[0] is not None
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert float(gradients[0].abs().max()) > 0

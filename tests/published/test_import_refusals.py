@@ -72,11 +72,16 @@ def test_a_joint_that_no_pose_shows_is_named(tmp_path, capsys):
     )
 
 
-def test_a_joint_that_no_picture_shows_is_named(tmp_path, capsys):
+def never_seen(joint, path):
+    """A file of observations in which no picture shows that joint."""
     visible = torch.ones(20, 17, dtype=torch.bool)
-    visible[:, BODY.index("left_wrist")] = False
+    visible[:, BODY.index(joint)] = False
     keypoints = Seen().keypoints._replace(visible=visible, ids=[PoseId(f"{i}.jpg", 0, 0) for i in range(20)])
-    some = observations(tmp_path / "some.parquet", keypoints=keypoints)
+    return observations(path, keypoints=keypoints)
+
+
+def test_a_joint_that_no_picture_shows_is_named(tmp_path, capsys):
+    some = never_seen("left_wrist", tmp_path / "some.parquet")
     (file,) = checkpoint("li_lee_2019", tmp_path)
     assert refused(capsys, "li_lee_2019", file, "--data", some, "--out", tmp_path / "w") == (
         f"{some}: no keypoints show left_wrist, of which the network's input has mean and deviation; give the "
@@ -85,10 +90,7 @@ def test_a_joint_that_no_picture_shows_is_named(tmp_path, capsys):
 
 
 def test_yu_is_told_of_which_file_nothing_could_be_measured(tmp_path, capsys):
-    visible = torch.ones(20, 17, dtype=torch.bool)
-    visible[:, BODY.index("head_top")] = False
-    keypoints = Seen().keypoints._replace(visible=visible, ids=[PoseId(f"{i}.jpg", 0, 0) for i in range(20)])
-    some = observations(tmp_path / "some.parquet", keypoints=keypoints)
+    some = never_seen("head_top", tmp_path / "some.parquet")
     (file,) = checkpoint("yu_2021", tmp_path)
     assert refused(capsys, "yu_2021", file, "--data", some, "--out", tmp_path / "w") == (
         f"{some}: lifter.normalise: split: no training keypoints show both pelvis and head_top"

@@ -162,10 +162,7 @@ class GivenEvidence(PoseDistribution):
         return self._mean(), forward @ covariance @ forward.mT
 
     def _covariance(self) -> Tensor:
-        if "covariance" not in self._cache:
-            self._cache["covariance"] = self._blocks(self._joint_moments()[1])
-        found: Tensor = self._cache["covariance"]
-        return found
+        return self._kept("covariance", lambda: self._blocks(self._joint_moments()[1]))
 
     def _closed_balls(self, level: float) -> tuple[Tensor, Tensor] | None:
         if not isinstance(self.base, MixturePoseDistribution):

@@ -257,12 +257,10 @@ class MixturePoseDistribution(PoseDistribution):
 
     def _ties(self) -> Float[Tensor, "*batch k rank dims"] | None:
         """What ties the joints of each component, as rows: ``(L U)^T``; canonical frame."""
-        if self.factor is None:
+        factor = self.factor
+        if factor is None:
             return None
-        if "ties" not in self._cache:
-            self._cache["ties"] = times_bands(bands_of(self.scale_tril).unsqueeze(-3), self.factor.mT)
-        found: Tensor = self._cache["ties"]
-        return found
+        return self._kept("ties", lambda: times_bands(bands_of(self.scale_tril).unsqueeze(-3), factor.mT))
 
     def components(self) -> Components:
         """Of each joint but the root, with one batch dimension; camera axes."""

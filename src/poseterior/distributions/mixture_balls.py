@@ -2,8 +2,8 @@
 
 The squared distance of a Gaussian point from a fixed one is a weighted sum of non-central chi-squares. Its distribution
 is that of ``a + b chi2`` with the same mean, variance and skewness (Pearson 1959; Imhof 1961), whose cube root is
-taken to be normal (Wilson and Hilferty 1931). Radii of the shipped mixtures are right to 1 % (root mean square, against
-8,000 samples each, which are themselves right to 1 %), where those of 200 samples scatter by 6 to 8 %.
+taken to be normal (Wilson and Hilferty 1931). Radii of the shipped mixture are right to 1 to 2 % (root mean square,
+against 8,000 samples each, which are themselves right to 1 %), where those of 200 samples scatter by 6 to 8 %.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def balls_of_components(
     """`mixture_balls`, where of the components' covariances only the sizes are known, and that of all of them together.
 
     What the offsets of the means do not explain of it is shared out in proportion to the sizes, as if the covariances
-    of a joint differed in size alone: the radii of the shipped mixtures change by 0.6 to 2 % (root mean square).
+    of a joint differed in size alone: the radii of the shipped mixture change by 0.6 to 2 % (root mean square).
 
     Args:
         components: of each joint.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
@@ -82,6 +82,15 @@ class SeededDistribution(Distribution):
     def _details(self) -> dict[str, Any]:
         """What `repr` says beside the batch shape and the skeleton."""
         return {}
+
+    def _kept(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """A part that is asked for more than once; made anew where gradients count, which what is kept has none of."""
+        if torch.is_grad_enabled():
+            return make()
+        if name not in self._cache:
+            self._cache[name] = make()
+        found: Tensor = self._cache[name]
+        return found
 
     # -- randomness ----------------------------------------------------------------------------------------
 

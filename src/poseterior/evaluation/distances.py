@@ -40,7 +40,8 @@ class Distances:
         pose_scale: ``(levels, n)`` the multiple of the shape that holds that share of the samples whole.
         visible: ``(n, joints)`` joints that the lifter saw.
         observed: ``(n, joints)`` joints that the truth has; never the root, which is known.
-        samples, seed: with which the answers were drawn.
+        samples: that centre and shape are made of; 0: none, they are those of `PoseDistribution.closed_balls`.
+        seed: with which the answers were drawn.
         angles: the same of joint angles; None where they were not asked for.
     """
 

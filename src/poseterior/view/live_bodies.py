@@ -9,6 +9,7 @@ import numpy as np
 from ..data.mocap.body_rig import BodyRig
 from .bodies import Bodies, posed_bodies, sides_of
 from .drawing import SIDE_COLOURS
+from .surfaces import BEHIND
 
 if TYPE_CHECKING:
     from viser import ViserServer
@@ -17,8 +18,6 @@ __all__ = ["VERTICES", "LiveBodies", "parts_of"]
 
 #: Vertices of a body: all that a browser is sent anew at each step.
 VERTICES = 1800
-#: Opacity of all hypotheses together, and of one at most.
-_TOGETHER, _MOST = 1.2, 0.2
 
 
 def parts_of(rig: BodyRig) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -49,7 +48,8 @@ class LiveBodies:
         self.bodies, self.rig, self.at = bodies, rig, at
         self.parts = {side: part for side, part in parts_of(rig).items() if len(part[1])}
         count = bodies.hypotheses.shape[1]
-        faint = min(_TOGETHER / max(count, 1), _MOST)
+        together, most = BEHIND
+        faint = min(together / max(count, 1), most)
         self.handles = [self._body(server, f"{name}/{k}", faint if k else None) for k in range(count + 1)]
 
     def _body(self, server: ViserServer, name: str, opacity: float | None) -> list[Any]:

@@ -14,7 +14,7 @@ from .drawing import COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_surfaces"]
+__all__ = ["BEHIND", "draw_surfaces"]
 
 #: Share of white in a lit surface, and what is left of its light where it is turned away.
 _WHITE, _DARKEST = 0.42, 0.42
@@ -22,7 +22,7 @@ _WHITE, _DARKEST = 0.42, 0.42
 _LIGHT = np.asarray([-0.35, 0.5, 0.79])
 #: Opacity of all hypotheses together, and of one at most: behind the mean, over it (hardly, so that its shape is seen),
 #: and of the outlines over it.
-_BEHIND, _OVER, _OUTLINE = (1.2, 0.2), (0.24, 0.06), (1.1, 0.4)
+BEHIND, _OVER, _OUTLINE = (1.2, 0.2), (0.24, 0.06), (1.1, 0.4)
 #: Orders: below a body's regions, and between them and its bones.
 _LOW, _SOLID, _HIGH = 18.0, 19.0, 21.5
 
@@ -65,7 +65,7 @@ def draw_surfaces(
                 corners = body[shown][..., :2]
                 points = np.concatenate([corners, corners[:, :1]], 1).reshape(-1, 2)
                 shape = Path(points, np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(shown)))
-                for order, (whole, most) in ((_LOW, _BEHIND), (_HIGH, _OVER)):
+                for order, (whole, most) in ((_LOW, BEHIND), (_HIGH, _OVER)):
                     opacity = min(whole / count, most)
                     axes.add_artist(PathPatch(shape, facecolor=colour, alpha=opacity, linewidth=0, zorder=order))
             lines = body[edges[outline & (face_sides[beside[:, 0]] == side)]][..., :2]
